@@ -1,2 +1,52 @@
-//! Chores.
-fn main() {}
+//! Chores of the project: `cargo xtask help` lists them.
+//!
+//! Everything that needs more than `cargo` lives here, so that a person and a continuous-integration
+//! machine do the same thing by the same name. What a chore needs beyond Rust (npm and pip packages) it
+//! installs into `target/` or a `node_modules/` beside the lock file that pins it; nothing is installed
+//! for the whole machine.
+
+mod clients;
+mod command;
+mod contracts;
+mod lint;
+mod onnx_tests;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// The command line of `cargo xtask`.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Chores of the Synod project")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+/// One chore each.
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Run every test, installing what the tests need beyond Rust.
+    Test(test::Options),
+    /// Formatting, clippy, documentation warnings, licences and bans.
+    Lint,
+    /// Compile the Solidity contracts into `contracts/artifacts`, or check the committed ones.
+    Contracts(contracts::Options),
+    /// Install the client programs that end-to-end tests drive (viem, web3.py, cast).
+    Clients,
+    /// Generate ONNX's own node tests into `target/onnx-node-tests`.
+    OnnxTests,
+}
+
+fn main() {
+    let result = match Cli::parse().chore {
+        Chore::Test(options) => test::all(&options),
+        Chore::Lint => lint::check(),
+        Chore::Contracts(options) => contracts::build(&options),
+        Chore::Clients => clients::install().map(drop),
+        Chore::OnnxTests => onnx_tests::generate().map(drop),
+    };
+    if let Err(error) = result {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,74 @@
+//! The client programs of the end-to-end tests, pinned by lock files.
+//!
+//! viem and cast come from npm into `testing/clients/node_modules`; web3.py and the ONNX package come from pip
+//! into a virtual environment at `target/venv`. A stamp of the lock files' contents makes a second call free.
+
+use crate::command::{command, root, run, target};
+use eyre::{Result, WrapErr};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+};
+
+/// Folders with a `package-lock.json`.
+const NPM: &[&str] = &["contracts", "testing/clients"];
+/// Files that pin pip packages.
+const PIP: &[&str] = &["testing/clients/web3py/requirements.txt", "testing/onnx-node-tests/requirements.txt"];
+
+/// Installs everything that is not there yet, and returns the Python interpreter of the virtual environment.
+///
+/// # Errors
+/// When npm, python3 or pip is missing or fails.
+pub(crate) fn install() -> Result<PathBuf> {
+    for folder in NPM {
+        npm(&root().join(folder))?;
+    }
+    python()
+}
+
+/// Installs the packages that `folder/package-lock.json` pins.
+///
+/// # Errors
+/// When npm is missing or fails.
+pub(crate) fn npm(folder: &Path) -> Result<()> {
+    once(&folder.join("node_modules/.stamp"), &[folder.join("package-lock.json")], || {
+        run(
+            &format!("npm ci in {}", folder.strip_prefix(root()).unwrap_or(folder).display()),
+            command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder),
+        )
+    })
+}
+
+/// A virtual environment with every pinned pip package; returns its interpreter.
+///
+/// # Errors
+/// When python3 or pip is missing or fails.
+pub(crate) fn python() -> Result<PathBuf> {
+    let venv = target().join("venv");
+    let interpreter = venv.join("bin/python");
+    let requirements: Vec<PathBuf> = PIP.iter().map(|file| root().join(file)).collect();
+    once(&venv.join(".stamp"), &requirements, || {
+        run("create a Python environment", command("python3").args(["-m", "venv"]).arg(&venv))?;
+        let mut pip = command(&interpreter);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        for file in &requirements {
+            pip.arg("-r").arg(file);
+        }
+        run("pip install the pinned packages", &mut pip)
+    })?;
+    Ok(interpreter)
+}
+
+/// Calls `install` unless `stamp` says that it succeeded for the present contents of `inputs`.
+fn once(stamp: &Path, inputs: &[PathBuf], install: impl FnOnce() -> Result<()>) -> Result<()> {
+    let mut hasher = DefaultHasher::new();
+    for input in inputs {
+        std::fs::read(input).wrap_err_with(|| format!("cannot read {}", input.display()))?.hash(&mut hasher);
+    }
+    let want = format!("{:016x}", hasher.finish());
+    if std::fs::read_to_string(stamp).is_ok_and(|have| have == want) {
+        return Ok(());
+    }
+    install()?;
+    std::fs::write(stamp, want).wrap_err_with(|| format!("cannot write {}", stamp.display()))
+}

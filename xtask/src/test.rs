@@ -1,0 +1,33 @@
+//! Every test, in one command.
+
+use crate::{
+    clients,
+    command::{cargo, run},
+    contracts, onnx_tests,
+};
+use eyre::Result;
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Only tests whose name contains this.
+    filter: Option<String>,
+}
+
+/// Installs the clients, checks the contract artefacts, generates ONNX's node tests, and runs the workspace's tests.
+///
+/// # Errors
+/// At the first step that fails.
+pub(crate) fn all(options: &Options) -> Result<()> {
+    let python = clients::install()?;
+    contracts::build(&contracts::Options { check: true })?;
+    let node_tests = onnx_tests::generate()?;
+    run(
+        "tests of the workspace",
+        cargo()
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .args(&options.filter)
+            .env("SYNOD_ONNX_NODE_TESTS", node_tests)
+            .env("SYNOD_PYTHON", python),
+    )
+}
