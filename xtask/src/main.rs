@@ -8,6 +8,7 @@
 mod clients;
 mod command;
 mod contracts;
+mod kill;
 mod lint;
 mod onnx_tests;
 mod test;
@@ -31,6 +32,8 @@ enum Chore {
     Lint,
     /// Compile the Solidity contracts into `contracts/artifacts`, or check the committed ones.
     Contracts(contracts::Options),
+    /// Kill a busy node a thousand times and ask whether anything seen was lost.
+    Kill(kill::Options),
     /// Install the client programs that end-to-end tests drive (viem, web3.py, cast).
     Clients,
     /// Generate ONNX's own node tests into `target/onnx-node-tests`.
@@ -42,6 +45,7 @@ fn main() {
         Chore::Test(options) => test::all(&options),
         Chore::Lint => lint::check(),
         Chore::Contracts(options) => contracts::build(&options),
+        Chore::Kill(options) => kill::kill(&options),
         Chore::Clients => clients::install().map(drop),
         Chore::OnnxTests => onnx_tests::generate().map(drop),
     };
