@@ -1,0 +1,511 @@
+//! The database: one redb file, one durable transaction a block.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | name | layout, the head's marker |
+//! | `nodes` | keccak-256 | trie node |
+//! | `codes` | keccak-256 | code |
+//! | `accounts` | keccak-256 of address | account of the latest state |
+//! | `storage` | keccak-256 of address ‖ keccak-256 of slot | value of the latest state |
+//! | `headers`, `bodies`, `senders`, `receipts`, `digests`, `envelopes`, `certificates` | height | |
+//! | `hashes` | block hash | height |
+//! | `transactions` | transaction hash | height ‖ index |
+//!
+//! A write transaction of redb is atomic and, when `commit` returns, on the disk. Everything a block brings goes into
+//! one, the marker included, so after a crash at any instant the store holds whole blocks and its marker names the last.
+
+use crate::{
+    Account, Body, LAYOUT, Marker, Mpt, NodeReader, Overlay, Receipt, Seal, SealedBlock, StateCommitment,
+    StateError, TransactionLocation, commitment::hash_slot,
+};
+use alloy_consensus::Header;
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_rlp::Decodable;
+use alloy_trie::TrieAccount;
+use redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+type ByHash<V> = TableDefinition<'static, &'static [u8; 32], V>;
+type ByHeight<V> = TableDefinition<'static, u64, V>;
+
+const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
+const NODES: ByHash<&'static [u8]> = ByHash::new("nodes");
+const CODES: ByHash<&'static [u8]> = ByHash::new("codes");
+const ACCOUNTS: ByHash<&'static [u8]> = ByHash::new("accounts");
+const STORAGE: TableDefinition<'static, &'static [u8; 64], &'static [u8; 32]> = TableDefinition::new("storage");
+const HEADERS: ByHeight<&'static [u8]> = ByHeight::new("headers");
+const BODIES: ByHeight<&'static [u8]> = ByHeight::new("bodies");
+const SENDERS: ByHeight<&'static [u8]> = ByHeight::new("senders");
+const RECEIPTS: ByHeight<&'static [u8]> = ByHeight::new("receipts");
+const DIGESTS: ByHeight<&'static [u8; 32]> = ByHeight::new("digests");
+const ENVELOPES: ByHeight<&'static [u8]> = ByHeight::new("envelopes");
+const CERTIFICATES: ByHeight<&'static [u8]> = ByHeight::new("certificates");
+const HASHES: ByHash<u64> = ByHash::new("hashes");
+const TRANSACTIONS: ByHash<(u64, u64)> = ByHash::new("transactions");
+
+const META_LAYOUT: &str = "layout";
+const META_HEAD: &str = "head";
+/// height ‖ digest ‖ hash ‖ state root.
+const MARKER_LEN: usize = 8 + 3 * 32;
+
+/// The database of one node.
+#[derive(Debug)]
+pub struct Store {
+    db: Database,
+    dir: PathBuf,
+}
+
+/// A block on its way into the store.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockCommit<'a> {
+    /// The block.
+    pub block: &'a SealedBlock,
+    /// Its receipts, one a transaction.
+    pub receipts: &'a [Receipt],
+    /// What consensus says.
+    pub seal: &'a Seal,
+    /// The state it leaves, with new nodes and code.
+    pub overlay: &'a Overlay,
+}
+
+impl Store {
+    /// Opens (or creates) `dir/state.redb`.
+    pub fn open(dir: &Path) -> Result<Arc<Self>, StateError> {
+        let io = |source: std::io::Error| StateError::from_redb(dir, redb::Error::Io(source));
+        std::fs::create_dir_all(dir).map_err(io)?;
+        let db = Database::create(dir.join("state.redb"))
+            .map_err(|e| StateError::from_redb(dir, e.into()))?;
+        let store = Self { db, dir: dir.to_path_buf() };
+        store.prepare()?;
+        Ok(Arc::new(store))
+    }
+
+    /// A store without a disk, for tests and throw-away chains. It is forgotten when dropped.
+    pub fn in_memory() -> Result<Arc<Self>, StateError> {
+        let dir = PathBuf::from("<memory>");
+        let db = Database::builder()
+            .create_with_backend(redb::backends::InMemoryBackend::new())
+            .map_err(|e| StateError::from_redb(&dir, e.into()))?;
+        let store = Self { db, dir };
+        store.prepare()?;
+        Ok(Arc::new(store))
+    }
+
+    /// Creates the tables and checks the layout.
+    fn prepare(&self) -> Result<(), StateError> {
+        let tx = self.begin_write()?;
+        let found = (|| {
+            let mut meta = tx.open_table(META)?;
+            tx.open_table(NODES)?;
+            tx.open_table(CODES)?;
+            tx.open_table(ACCOUNTS)?;
+            tx.open_table(STORAGE)?;
+            tx.open_table(HEADERS)?;
+            tx.open_table(BODIES)?;
+            tx.open_table(SENDERS)?;
+            tx.open_table(RECEIPTS)?;
+            tx.open_table(DIGESTS)?;
+            tx.open_table(ENVELOPES)?;
+            tx.open_table(CERTIFICATES)?;
+            tx.open_table(HASHES)?;
+            tx.open_table(TRANSACTIONS)?;
+            let found = meta.get(META_LAYOUT)?.map(|v| v.value().to_vec());
+            if found.is_none() {
+                meta.insert(META_LAYOUT, &LAYOUT.to_be_bytes()[..])?;
+            }
+            Ok::<_, redb::Error>(found)
+        })()
+        .map_err(|e| self.name(e))?;
+        tx.commit().map_err(|e| self.name(e.into()))?;
+        match found.map(|bytes| <[u8; 8]>::try_from(&bytes[..])) {
+            None => Ok(()),
+            Some(Ok(bytes)) if u64::from_be_bytes(bytes) == LAYOUT => Ok(()),
+            Some(Ok(bytes)) => Err(StateError::Layout {
+                path: self.dir.clone(),
+                found: u64::from_be_bytes(bytes),
+                expected: LAYOUT,
+            }),
+            Some(Err(_)) => Err(self.corrupt("its layout number does not have 8 bytes")),
+        }
+    }
+
+    fn begin_write(&self) -> Result<WriteTransaction, StateError> {
+        self.db.begin_write().map_err(|e| self.name(e.into()))
+    }
+
+    fn name(&self, error: redb::Error) -> StateError {
+        StateError::from_redb(&self.dir, error)
+    }
+
+    fn corrupt(&self, reason: impl Into<String>) -> StateError {
+        StateError::Corrupt { path: self.dir.clone(), reason: reason.into() }
+    }
+
+    /// A consistent view of everything, as of the last whole block.
+    pub fn snapshot(self: &Arc<Self>) -> Result<Arc<Snapshot>, StateError> {
+        let tx = self.db.begin_read().map_err(|e| self.name(e.into()))?;
+        let open = || {
+            let marker = tx.open_table(META)?.get(META_HEAD)?.map(|v| v.value().to_vec());
+            Ok::<_, redb::Error>((
+                marker,
+                tx.open_table(NODES)?,
+                tx.open_table(CODES)?,
+                tx.open_table(ACCOUNTS)?,
+                tx.open_table(STORAGE)?,
+            ))
+        };
+        let (marker, nodes, codes, accounts, storage) = open().map_err(|e| self.name(e))?;
+        let marker = marker.map(|bytes| self.decode_marker(&bytes)).transpose()?;
+        Ok(Arc::new(Snapshot { store: self.clone(), tx, marker, nodes, codes, accounts, storage }))
+    }
+
+    fn decode_marker(&self, bytes: &[u8]) -> Result<Marker, StateError> {
+        if bytes.len() != MARKER_LEN {
+            return Err(self.corrupt(format!("the head's marker has {} bytes, not {MARKER_LEN}", bytes.len())));
+        }
+        let mut height = [0; 8];
+        height.copy_from_slice(&bytes[..8]);
+        Ok(Marker {
+            height: u64::from_be_bytes(height),
+            digest: B256::from_slice(&bytes[8..40]),
+            hash: B256::from_slice(&bytes[40..72]),
+            state_root: B256::from_slice(&bytes[72..]),
+        })
+    }
+
+    /// Writes blocks, oldest first, in one durable transaction. All of them are stored, or none.
+    ///
+    /// The first must follow the stored head (anything may come into an empty store), each other the one before it.
+    pub fn commit(self: &Arc<Self>, blocks: &[BlockCommit<'_>]) -> Result<(), StateError> {
+        let mut head = self.snapshot()?.marker;
+        for BlockCommit { block, .. } in blocks {
+            let (height, parent) = (block.header.number, block.header.parent_hash);
+            if let Some(Marker { height: head_height, hash: head_hash, .. }) = head
+                && (head_height.checked_add(1) != Some(height) || head_hash != parent)
+            {
+                return Err(StateError::NotNext { height, parent, head_height, head_hash });
+            }
+            head = Some(Marker { height, hash: block.hash, digest: B256::ZERO, state_root: B256::ZERO });
+        }
+        let tx = self.begin_write()?;
+        for block in blocks {
+            write_block(&tx, block).map_err(|e| self.name(e))?;
+        }
+        tx.commit().map_err(|e| self.name(e.into()))
+    }
+
+    /// Makes block `to` the head again and forgets the blocks above it. Trie nodes and code stay.
+    ///
+    /// Only a chain whose blocks one node decides alone may do this.
+    pub fn rewind(self: &Arc<Self>, to: u64) -> Result<(), StateError> {
+        let snapshot = self.snapshot()?;
+        let Some(head) = snapshot.marker else { return Err(StateError::NoSuchBlock { to, head: 0 }) };
+        let missing = || StateError::NoSuchBlock { to, head: head.height };
+        if to > head.height {
+            return Err(missing());
+        }
+        let header = snapshot.header(to)?.ok_or_else(missing)?;
+        let digest = snapshot.digest(to)?.ok_or_else(missing)?;
+        let marker =
+            Marker { height: to, digest, hash: header.hash_slow(), state_root: header.state_root };
+        let mut removed = Vec::new();
+        for height in to + 1..=head.height {
+            let block = snapshot.block(height)?.ok_or_else(|| self.corrupt(format!("block {height} is gone")))?;
+            removed.push(block);
+        }
+        let tx = self.begin_write()?;
+        remove_blocks(&tx, &removed).map_err(|e| self.name(e))?;
+        self.rebuild_flat(&tx, &snapshot, marker.state_root)?;
+        write_marker(&tx, &marker).map_err(|e| self.name(e))?;
+        tx.commit().map_err(|e| self.name(e.into()))
+    }
+
+    /// Fills the flat tables from the trie at `root`.
+    fn rebuild_flat(
+        &self,
+        tx: &WriteTransaction,
+        nodes: &Snapshot,
+        root: B256,
+    ) -> Result<(), StateError> {
+        let name = |e: redb::Error| self.name(e);
+        tx.delete_table(ACCOUNTS).map_err(|e| name(e.into()))?;
+        tx.delete_table(STORAGE).map_err(|e| name(e.into()))?;
+        let mut accounts = tx.open_table(ACCOUNTS).map_err(|e| name(e.into()))?;
+        let mut storage = tx.open_table(STORAGE).map_err(|e| name(e.into()))?;
+        Mpt.for_each_leaf(nodes, root, &mut |address, leaf| {
+            let TrieAccount { nonce, balance, storage_root, code_hash } = crate::commitment::decode(leaf)?;
+            accounts
+                .insert(&address.0, &encode_account(&Account { nonce, balance, code_hash })[..])
+                .map_err(|e| name(e.into()))?;
+            Mpt.for_each_leaf(nodes, storage_root, &mut |slot, value| {
+                let value: U256 = crate::commitment::decode(value)?;
+                storage
+                    .insert(&flat_key(address, slot), &value.to_be_bytes())
+                    .map_err(|e| name(e.into()))?;
+                Ok(())
+            })
+        })
+    }
+}
+
+fn flat_key(address: B256, slot: B256) -> [u8; 64] {
+    let mut key = [0; 64];
+    key[..32].copy_from_slice(address.as_slice());
+    key[32..].copy_from_slice(slot.as_slice());
+    key
+}
+
+/// nonce ‖ balance ‖ code hash.
+fn encode_account(account: &Account) -> [u8; 72] {
+    let mut bytes = [0; 72];
+    bytes[..8].copy_from_slice(&account.nonce.to_be_bytes());
+    bytes[8..40].copy_from_slice(&account.balance.to_be_bytes::<32>());
+    bytes[40..].copy_from_slice(account.code_hash.as_slice());
+    bytes
+}
+
+fn decode_account(bytes: &[u8]) -> Option<Account> {
+    let bytes: &[u8; 72] = bytes.try_into().ok()?;
+    let mut nonce = [0; 8];
+    nonce.copy_from_slice(&bytes[..8]);
+    Some(Account {
+        nonce: u64::from_be_bytes(nonce),
+        balance: U256::from_be_slice(&bytes[8..40]),
+        code_hash: B256::from_slice(&bytes[40..]),
+    })
+}
+
+fn write_marker(tx: &WriteTransaction, marker: &Marker) -> Result<(), redb::Error> {
+    let mut bytes = Vec::with_capacity(MARKER_LEN);
+    bytes.extend_from_slice(&marker.height.to_be_bytes());
+    for hash in [marker.digest, marker.hash, marker.state_root] {
+        bytes.extend_from_slice(hash.as_slice());
+    }
+    tx.open_table(META)?.insert(META_HEAD, &bytes[..])?;
+    Ok(())
+}
+
+fn write_block(tx: &WriteTransaction, commit: &BlockCommit<'_>) -> Result<(), redb::Error> {
+    let BlockCommit { block, receipts, seal, overlay } = *commit;
+    let height = block.header.number;
+    {
+        let mut nodes = tx.open_table(NODES)?;
+        for (hash, node) in &overlay.nodes {
+            nodes.insert(&hash.0, &node[..])?;
+        }
+        let mut codes = tx.open_table(CODES)?;
+        for (hash, code) in &overlay.changes.codes {
+            codes.insert(&hash.0, &code[..])?;
+        }
+        let mut accounts = tx.open_table(ACCOUNTS)?;
+        let mut storage = tx.open_table(STORAGE)?;
+        for (address, change) in &overlay.changes.accounts {
+            let hashed = keccak256(address);
+            match &change.account {
+                Some(account) => accounts.insert(&hashed.0, &encode_account(account)[..])?,
+                None => accounts.remove(&hashed.0)?,
+            };
+            if change.wiped || change.account.is_none() {
+                let range = flat_key(hashed, B256::ZERO)..=flat_key(hashed, B256::repeat_byte(0xff));
+                storage.retain_in::<&[u8; 64], _>(&range.start().clone()..=&range.end().clone(), |_, _| false)?;
+            }
+            if change.account.is_some() {
+                for (slot, value) in &change.storage {
+                    let key = flat_key(hashed, hash_slot(*slot));
+                    if value.is_zero() {
+                        storage.remove(&key)?;
+                    } else {
+                        storage.insert(&key, &value.to_be_bytes())?;
+                    }
+                }
+            }
+        }
+    }
+    tx.open_table(HEADERS)?.insert(height, &alloy_rlp::encode(&block.header)[..])?;
+    tx.open_table(BODIES)?.insert(height, &alloy_rlp::encode(&block.body)[..])?;
+    let senders: Vec<u8> = block.senders.iter().flat_map(|s| s.0.0).collect();
+    tx.open_table(SENDERS)?.insert(height, &senders[..])?;
+    let mut encoded = Vec::new();
+    alloy_rlp::encode_list(receipts, &mut encoded);
+    tx.open_table(RECEIPTS)?.insert(height, &encoded[..])?;
+    tx.open_table(DIGESTS)?.insert(height, &seal.digest.0)?;
+    tx.open_table(ENVELOPES)?.insert(height, &seal.envelope[..])?;
+    tx.open_table(CERTIFICATES)?.insert(height, &seal.certificate[..])?;
+    tx.open_table(HASHES)?.insert(&block.hash.0, height)?;
+    let mut transactions = tx.open_table(TRANSACTIONS)?;
+    for (index, transaction) in block.body.transactions.iter().enumerate() {
+        transactions.insert(&transaction.trie_hash().0, (height, index as u64))?;
+    }
+    let (hash, state_root) = (block.hash, block.header.state_root);
+    write_marker(tx, &Marker { height, digest: seal.digest, hash, state_root })
+}
+
+fn remove_blocks(tx: &WriteTransaction, blocks: &[SealedBlock]) -> Result<(), redb::Error> {
+    let mut transactions = tx.open_table(TRANSACTIONS)?;
+    let mut hashes = tx.open_table(HASHES)?;
+    for block in blocks {
+        let height = block.header.number;
+        for table in [HEADERS, BODIES, SENDERS, RECEIPTS, ENVELOPES, CERTIFICATES] {
+            tx.open_table(table)?.remove(height)?;
+        }
+        tx.open_table(DIGESTS)?.remove(height)?;
+        hashes.remove(&block.hash.0)?;
+        for transaction in &block.body.transactions {
+            transactions.remove(&transaction.trie_hash().0)?;
+        }
+    }
+    Ok(())
+}
+
+/// The store as it stood when the snapshot was taken. Cheap to take, meant to be short-lived: while it lives the
+/// database cannot reuse the pages it shows.
+pub struct Snapshot {
+    store: Arc<Store>,
+    tx: ReadTransaction,
+    marker: Option<Marker>,
+    nodes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    codes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    storage: ReadOnlyTable<&'static [u8; 64], &'static [u8; 32]>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("marker", &self.marker).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// The last whole block, `None` in an empty store.
+    #[must_use]
+    pub const fn marker(&self) -> Option<&Marker> {
+        self.marker.as_ref()
+    }
+
+    fn by_height(&self, table: ByHeight<&'static [u8]>, height: u64) -> Result<Option<Vec<u8>>, StateError> {
+        let read = || {
+            let table = self.tx.open_table(table)?;
+            Ok::<_, redb::Error>(table.get(height)?.map(|v| v.value().to_vec()))
+        };
+        read().map_err(|e| self.store.name(e))
+    }
+
+    fn decoded<T: Decodable>(
+        &self,
+        table: ByHeight<&'static [u8]>,
+        height: u64,
+    ) -> Result<Option<T>, StateError> {
+        let Some(bytes) = self.by_height(table, height)? else { return Ok(None) };
+        T::decode(&mut &bytes[..])
+            .map(Some)
+            .map_err(|e| self.store.corrupt(format!("{table} {height} does not decode: {e}")))
+    }
+
+    /// The header at a height.
+    pub fn header(&self, height: u64) -> Result<Option<Header>, StateError> {
+        self.decoded(HEADERS, height)
+    }
+
+    /// The hash of the block at a height.
+    pub fn block_hash(&self, height: u64) -> Result<Option<B256>, StateError> {
+        if let Some(marker) = &self.marker
+            && marker.height == height
+        {
+            return Ok(Some(marker.hash));
+        }
+        Ok(self.by_height(HEADERS, height)?.map(keccak256))
+    }
+
+    /// The block at a height.
+    pub fn block(&self, height: u64) -> Result<Option<SealedBlock>, StateError> {
+        let Some(bytes) = self.by_height(HEADERS, height)? else { return Ok(None) };
+        let gone = || self.store.corrupt(format!("a part of block {height} is gone"));
+        let body: Body = self.decoded(BODIES, height)?.ok_or_else(gone)?;
+        let senders = self.by_height(SENDERS, height)?.ok_or_else(gone)?;
+        if senders.len() != 20 * body.transactions.len() {
+            return Err(gone());
+        }
+        Ok(Some(SealedBlock {
+            hash: keccak256(&bytes),
+            header: self.header(height)?.ok_or_else(gone)?,
+            body,
+            senders: senders.chunks_exact(20).map(Address::from_slice).collect(),
+        }))
+    }
+
+    /// The receipts of the block at a height.
+    pub fn receipts(&self, height: u64) -> Result<Option<Vec<Receipt>>, StateError> {
+        self.decoded(RECEIPTS, height)
+    }
+
+    /// The height of the block with this hash.
+    pub fn height(&self, hash: &B256) -> Result<Option<u64>, StateError> {
+        let read = || Ok::<_, redb::Error>(self.tx.open_table(HASHES)?.get(&hash.0)?.map(|v| v.value()));
+        read().map_err(|e| self.store.name(e))
+    }
+
+    /// Where the transaction with this hash stands.
+    pub fn transaction(&self, hash: &B256) -> Result<Option<TransactionLocation>, StateError> {
+        let read = || {
+            let table = self.tx.open_table(TRANSACTIONS)?;
+            Ok::<_, redb::Error>(table.get(&hash.0)?.map(|v| v.value()))
+        };
+        let found = read().map_err(|e| self.store.name(e))?;
+        Ok(found.map(|(block_number, index)| TransactionLocation { block_number, index }))
+    }
+
+    /// The digest that consensus decided on at a height.
+    pub fn digest(&self, height: u64) -> Result<Option<B256>, StateError> {
+        let read = || {
+            let table = self.tx.open_table(DIGESTS)?;
+            Ok::<_, redb::Error>(table.get(height)?.map(|v| B256::from(*v.value())))
+        };
+        read().map_err(|e| self.store.name(e))
+    }
+
+    /// What consensus says about the block at a height.
+    pub fn seal(&self, height: u64) -> Result<Option<Seal>, StateError> {
+        let Some(digest) = self.digest(height)? else { return Ok(None) };
+        let gone = || self.store.corrupt(format!("a part of the seal of block {height} is gone"));
+        let envelope = self.by_height(ENVELOPES, height)?.ok_or_else(gone)?.into();
+        let certificate = self.by_height(CERTIFICATES, height)?.ok_or_else(gone)?.into();
+        Ok(Some(Seal { digest, envelope, certificate }))
+    }
+
+    /// The code with this hash.
+    pub fn code(&self, hash: &B256) -> Result<Option<Bytes>, StateError> {
+        let found = self.codes.get(&hash.0).map_err(|e| self.store.name(e.into()))?;
+        Ok(found.map(|v| Bytes::copy_from_slice(v.value())))
+    }
+
+    /// The account in the latest state.
+    pub(crate) fn flat_account(&self, hashed: B256) -> Result<Option<Account>, StateError> {
+        let found = self.accounts.get(&hashed.0).map_err(|e| self.store.name(e.into()))?;
+        found
+            .map(|v| {
+                let wrong = || self.store.corrupt("an entry of the table of accounts does not have 72 bytes");
+                decode_account(v.value()).ok_or_else(wrong)
+            })
+            .transpose()
+    }
+
+    /// The slot in the latest state; zero when it is not set.
+    pub(crate) fn flat_storage(&self, hashed: B256, slot: B256) -> Result<U256, StateError> {
+        let found =
+            self.storage.get(&flat_key(hashed, slot)).map_err(|e| self.store.name(e.into()))?;
+        Ok(found.map_or(U256::ZERO, |v| U256::from_be_bytes(*v.value())))
+    }
+}
+
+impl NodeReader for Snapshot {
+    fn node(&self, hash: &B256) -> Result<Option<Bytes>, StateError> {
+        let found = self.nodes.get(&hash.0).map_err(|e| self.store.name(e.into()))?;
+        Ok(found.map(|v| Bytes::copy_from_slice(v.value())))
+    }
+}
