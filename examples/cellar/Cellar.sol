@@ -10,7 +10,7 @@ import {Predict} from "../../contracts/src/Predict.sol";
 /// @dev The model is named with its version, so that whoever owns the name cannot change the judge of open orders.
 contract Cellar {
     /// @notice The judge: 13 measurements in, probabilities of three cultivars out.
-    string public constant MODEL = "cellar/cultivar@1";
+    string public constant MODEL = "cellar/wine@1";
 
     /// @notice How many cultivars the judge can tell apart.
     uint256 public constant CULTIVARS = 3;

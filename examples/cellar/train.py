@@ -10,6 +10,7 @@ Written beside this file:
     model.onnx    analysis f32[batch, 13] -> cultivar f32[batch, 3], probabilities
     heldout.csv   the analyses that the training never saw, in the units of the laboratory
     labels.csv    their true cultivars, 0, 1 or 2
+    sample.csv    the first of the held-out analyses, for trying things out
     score.json    what ONNX Runtime makes of the held-out set, to be compared with the chain
 
 The measurements enter in their own units: centring and scaling are the network's first two
@@ -116,10 +117,11 @@ def main() -> None:
 
     path = HERE / "model.onnx"
     export(model, path)
-    with open(HERE / "heldout.csv", "w", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(wine.feature_names)
-        rows.writerows([[str(value) for value in row] for row in held_x])
+    for name, analyses in (("heldout.csv", held_x), ("sample.csv", held_x[:1])):
+        with open(HERE / name, "w", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(wine.feature_names)
+            rows.writerows([[str(value) for value in row] for row in analyses])
     with open(HERE / "labels.csv", "w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["cultivar"])

@@ -11,6 +11,7 @@ Written beside this file:
     model.onnx    window f32[batch, 6, 25] -> ride f32[batch, 2], probabilities of calm and harsh
     heldout.npy   f32[160, 6, 25]: raw windows of 2.5 s that the training never saw
     labels.csv    the truth about each, 0 calm or 1 harsh
+    sample.npy    the first of the held-out windows, for trying things out
     score.json    what ONNX Runtime makes of the held-out set, to be compared with the chain
 
 The windows are raw: six channels as the sensor gave them. Scaling them is the network's first
@@ -132,6 +133,7 @@ def main() -> None:
     path = HERE / "model.onnx"
     export(model, path)
     np.save(HERE / "heldout.npy", held_x)
+    np.save(HERE / "sample.npy", held_x[:1])
     with open(HERE / "labels.csv", "w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["harsh"])
