@@ -13,7 +13,10 @@ use std::{
 /// Folders with a `package-lock.json`.
 const NPM: &[&str] = &["contracts", "testing/clients"];
 /// Files that pin pip packages.
-const PIP: &[&str] = &["testing/clients/web3py/requirements.txt", "testing/onnx-node-tests/requirements.txt"];
+const PIP: &[&str] = &[
+    "testing/clients/web3py/requirements.txt",
+    "testing/onnx-node-tests/requirements.txt",
+];
 
 /// Installs everything that is not there yet, and returns the Python interpreter of the virtual environment.
 ///
@@ -31,12 +34,21 @@ pub(crate) fn install() -> Result<PathBuf> {
 /// # Errors
 /// When npm is missing or fails.
 pub(crate) fn npm(folder: &Path) -> Result<()> {
-    once(&folder.join("node_modules/.stamp"), &[folder.join("package-lock.json")], || {
-        run(
-            &format!("npm ci in {}", folder.strip_prefix(root()).unwrap_or(folder).display()),
-            command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder),
-        )
-    })
+    once(
+        &folder.join("node_modules/.stamp"),
+        &[folder.join("package-lock.json")],
+        || {
+            run(
+                &format!(
+                    "npm ci in {}",
+                    folder.strip_prefix(root()).unwrap_or(folder).display()
+                ),
+                command("npm")
+                    .args(["ci", "--no-audit", "--no-fund"])
+                    .current_dir(folder),
+            )
+        },
+    )
 }
 
 /// A virtual environment with every pinned pip package; returns its interpreter.
@@ -48,7 +60,10 @@ pub(crate) fn python() -> Result<PathBuf> {
     let interpreter = venv.join("bin/python");
     let requirements: Vec<PathBuf> = PIP.iter().map(|file| root().join(file)).collect();
     once(&venv.join(".stamp"), &requirements, || {
-        run("create a Python environment", command("python3").args(["-m", "venv"]).arg(&venv))?;
+        run(
+            "create a Python environment",
+            command("python3").args(["-m", "venv"]).arg(&venv),
+        )?;
         let mut pip = command(&interpreter);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         for file in &requirements {
@@ -63,7 +78,9 @@ pub(crate) fn python() -> Result<PathBuf> {
 fn once(stamp: &Path, inputs: &[PathBuf], install: impl FnOnce() -> Result<()>) -> Result<()> {
     let mut hasher = DefaultHasher::new();
     for input in inputs {
-        std::fs::read(input).wrap_err_with(|| format!("cannot read {}", input.display()))?.hash(&mut hasher);
+        std::fs::read(input)
+            .wrap_err_with(|| format!("cannot read {}", input.display()))?
+            .hash(&mut hasher);
     }
     let want = format!("{:016x}", hasher.finish());
     if std::fs::read_to_string(stamp).is_ok_and(|have| have == want) {

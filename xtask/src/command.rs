@@ -9,7 +9,10 @@ use std::{
 
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+        .to_path_buf()
 }
 
 /// Cargo's build folder, which also holds what chores install.
@@ -36,9 +39,12 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
     eprintln!("==> {what}");
     let start = Instant::now();
-    let status = command
-        .status()
-        .wrap_err_with(|| format!("{what}: cannot start {:?}; is it installed?", command.get_program()))?;
+    let status = command.status().wrap_err_with(|| {
+        format!(
+            "{what}: cannot start {:?}; is it installed?",
+            command.get_program()
+        )
+    })?;
     if !status.success() {
         bail!("{what}: {:?} ended with {status}", command.get_program());
     }

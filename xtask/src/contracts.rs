@@ -25,6 +25,12 @@ pub(crate) fn build(options: &Options) -> Result<()> {
     if options.check {
         build.arg("--check");
     }
-    run(if options.check { "contract artefacts match their sources" } else { "compile the contracts" }, &mut build)
+    run(
+        if options.check {
+            "contract artefacts match their sources"
+        } else {
+            "compile the contracts"
+        },
+        &mut build,
+    )
 }
-

@@ -22,7 +22,16 @@ pub(crate) fn kill(options: &Options) -> Result<()> {
     run(
         &format!("{} kills with seed {}", options.kills, options.seed),
         cargo()
-            .args(["test", "--release", "--package", "synod", "--test", "durability", "--", "--nocapture"])
+            .args([
+                "test",
+                "--release",
+                "--package",
+                "synod",
+                "--test",
+                "durability",
+                "--",
+                "--nocapture",
+            ])
             .env("SYNOD_KILLS", options.kills.to_string())
             .env("SYNOD_SEED", options.seed.to_string()),
     )

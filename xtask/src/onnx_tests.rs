@@ -17,7 +17,10 @@ pub(crate) fn generate() -> Result<PathBuf> {
     if !done.exists() {
         let python = clients::python()?;
         let script = root().join("testing/onnx-node-tests/generate.py");
-        run("generate ONNX's node tests", command(python).arg(script).arg(&folder))?;
+        run(
+            "generate ONNX's node tests",
+            command(python).arg(script).arg(&folder),
+        )?;
         std::fs::write(done, "")?;
     }
     Ok(folder)

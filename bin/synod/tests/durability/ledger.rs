@@ -1,12 +1,12 @@
 //! What clients have been told, and the check that it still holds.
 
-use crate::node::Node;
 use alloy_primitives::{Address, B256, TxHash, U256};
 use alloy_provider::Provider;
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard},
 };
+use synod_testing::Node;
 
 /// One receipt as a client saw it.
 #[derive(Debug, Clone)]
@@ -51,26 +51,52 @@ impl Ledger {
             let mut entries = self.entries();
             let fresh = std::mem::take(&mut entries.fresh);
             if all {
-                entries.receipts.iter().map(|(hash, seen)| (*hash, seen.clone())).collect()
+                entries
+                    .receipts
+                    .iter()
+                    .map(|(hash, seen)| (*hash, seen.clone()))
+                    .collect()
             } else {
-                fresh.into_iter().map(|hash| (hash, entries.receipts[&hash].clone())).collect()
+                fresh
+                    .into_iter()
+                    .map(|hash| (hash, entries.receipts[&hash].clone()))
+                    .collect()
             }
         };
+        let rpc = node.provider();
         let mut senders = BTreeMap::<Address, u64>::new();
         for (hash, seen) in &wanted {
-            let receipt = node.rpc.get_transaction_receipt(*hash).await.expect("the node answers");
-            let receipt = receipt.unwrap_or_else(|| panic!("{context}: the receipt of {hash} is lost: {seen:?}"));
-            assert_eq!(receipt.block_hash, Some(seen.block_hash), "{context}: {hash} moved to another block");
-            assert_eq!(receipt.block_number, Some(seen.block), "{context}: {hash} moved to another height");
+            let receipt = rpc
+                .get_transaction_receipt(*hash)
+                .await
+                .expect("the node answers");
+            let receipt =
+                receipt.unwrap_or_else(|| panic!("{context}: the receipt of {hash} is lost: {seen:?}"));
+            assert_eq!(
+                receipt.block_hash,
+                Some(seen.block_hash),
+                "{context}: {hash} moved to another block"
+            );
+            assert_eq!(
+                receipt.block_number,
+                Some(seen.block),
+                "{context}: {hash} moved to another height"
+            );
             // Each transfer goes to an address of its own, so the balance says that the state holds it.
-            let balance = node.rpc.get_balance(seen.to).await.expect("the node answers");
-            assert_eq!(balance, seen.value, "{context}: the transfer {hash} is not in the state");
+            let balance = rpc.get_balance(seen.to).await.expect("the node answers");
+            assert_eq!(
+                balance, seen.value,
+                "{context}: the transfer {hash} is not in the state"
+            );
             let next = senders.entry(seen.sender).or_default();
             *next = (*next).max(seen.nonce + 1);
         }
         for (sender, at_least) in senders {
-            let nonce = node.rpc.get_transaction_count(sender).await.expect("the node answers");
-            assert!(nonce >= at_least, "{context}: the nonce of {sender} fell from {at_least} to {nonce}");
+            let nonce = rpc.get_transaction_count(sender).await.expect("the node answers");
+            assert!(
+                nonce >= at_least,
+                "{context}: the nonce of {sender} fell from {at_least} to {nonce}"
+            );
         }
         parents(node, context).await;
     }
@@ -78,13 +104,23 @@ impl Ledger {
 
 /// The last blocks are a chain by hash, up to the head.
 async fn parents(node: &Node, context: &str) {
-    let head = node.rpc.get_block_number().await.expect("the node answers");
+    let rpc = node.provider();
+    let head = rpc.get_block_number().await.expect("the node answers");
     let mut child: Option<B256> = None;
     for number in (head.saturating_sub(20)..=head).rev() {
-        let block = node.rpc.get_block_by_number(number.into()).await.expect("the node answers");
-        let block = block.unwrap_or_else(|| panic!("{context}: block {number} below the head {head} is missing"));
+        let block = rpc
+            .get_block_by_number(number.into())
+            .await
+            .expect("the node answers");
+        let block =
+            block.unwrap_or_else(|| panic!("{context}: block {number} below the head {head} is missing"));
         if let Some(parent) = child {
-            assert_eq!(block.header.hash, parent, "{context}: block {} is not block {number}'s child", number + 1);
+            assert_eq!(
+                block.header.hash,
+                parent,
+                "{context}: block {} is not block {number}'s child",
+                number + 1
+            );
         }
         child = Some(block.header.inner.parent_hash);
     }

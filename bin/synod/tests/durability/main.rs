@@ -15,12 +15,11 @@
 //! names its seed and the number of the kill.
 
 mod ledger;
-mod node;
 mod traffic;
 
 use ledger::Ledger;
-use node::Node;
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
+use synod_testing::Node;
 use traffic::Uploads;
 
 /// SplitMix64: all randomness of a run comes from its seed.
@@ -42,7 +41,16 @@ impl Seeded {
 }
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}: not a number")))
+    std::env::var(name).map_or(default, |value| {
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={value}: not a number"))
+    })
+}
+
+async fn start(folder: &Path) -> Node {
+    let node = Node::synod(Path::new(env!("CARGO_BIN_EXE_synod")), &folder.join("data")).await;
+    node.unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,7 +64,7 @@ async fn what_a_client_has_seen_survives_kill_9() {
 
     for kill in 0..kills {
         let context = format!("seed {seed}, after kill {kill}");
-        let mut node = Node::start(&folder.path().join("data")).await;
+        let mut node = start(folder.path()).await;
         ledger.check(&node, &context, kill + 1 == kills).await;
 
         let senders = traffic::send(&node, &ledger);
@@ -64,14 +72,14 @@ async fn what_a_client_has_seen_survives_kill_9() {
         // From before the first transaction to many blocks later; a block takes a few milliseconds, most of
         // which is its durable commit, so a good part of the instants falls inside one.
         tokio::time::sleep(Duration::from_micros(random.below(400_000))).await;
-        node.kill();
+        node.kill().expect("the node is ours to kill");
         interrupted += u64::from(uploads.stop().await);
         for sender in senders {
             sender.await.expect("a sender ends when its node is gone");
         }
     }
 
-    let node = Node::start(&folder.path().join("data")).await;
+    let node = start(folder.path()).await;
     let context = format!("seed {seed}, at the end");
     ledger.check(&node, &context, true).await;
     uploads.finish(&node).await;
@@ -81,5 +89,8 @@ async fn what_a_client_has_seen_survives_kill_9() {
         uploads.done()
     );
     assert!(seen > 0, "no receipt was ever seen: the test showed nothing");
-    assert!(uploads.done() > 0, "no upload ever ended: the test showed nothing");
+    assert!(
+        uploads.done() > 0,
+        "no upload ever ended: the test showed nothing"
+    );
 }

@@ -1,36 +1,25 @@
 //! What flows while the node is killed: transfers from several accounts, and uploads of networks.
 
-use crate::{
-    ledger::{Ledger, Seen},
-    node::Node,
-};
+use crate::ledger::{Ledger, Seen};
 use alloy_network::{EthereumWallet, TransactionBuilder};
 use alloy_primitives::{Address, U256, keccak256};
 use alloy_provider::{Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
-use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
+use alloy_signer_local::PrivateKeySigner;
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
     time::Duration,
 };
+use synod_testing::{Node, account, onnx};
 use tokio::{
     process::{Child, Command},
     task::JoinHandle,
 };
 
-const MNEMONIC: &str = "test test test test test test test test test test test junk";
 /// Accounts that send transfers; the one after them uploads.
 const SENDERS: u32 = 3;
-
-fn account(index: u32) -> PrivateKeySigner {
-    MnemonicBuilder::<English>::default()
-        .phrase(MNEMONIC)
-        .index(index)
-        .and_then(|builder| builder.build())
-        .expect("the well-known mnemonic")
-}
 
 /// Starts the senders; each sends one transfer after another and notes every receipt until the node is gone.
 pub(crate) fn send(node: &Node, ledger: &Arc<Ledger>) -> Vec<JoinHandle<()>> {
@@ -58,7 +47,7 @@ async fn transfers(
     let chain_id = rpc.get_chain_id().await?;
     let mut nonce = rpc.get_transaction_count(sender).await?;
     loop {
-        let to = Address::from_word(keccak256((sender, nonce).to_key()));
+        let to = Address::from_word(keccak256([sender.as_slice(), &nonce.to_be_bytes()].concat()));
         let value = U256::from(nonce + 1);
         let transfer = TransactionRequest::default()
             .with_chain_id(chain_id)
@@ -79,18 +68,18 @@ async fn transfers(
         let (Some(block), Some(block_hash)) = (receipt.block_number, receipt.block_hash) else {
             return Err("a receipt without a block".into());
         };
-        ledger.saw(hash, Seen { sender, nonce, to, value, block, block_hash });
+        ledger.saw(
+            hash,
+            Seen {
+                sender,
+                nonce,
+                to,
+                value,
+                block,
+                block_hash,
+            },
+        );
         nonce += 1;
-    }
-}
-
-trait Key {
-    fn to_key(&self) -> Vec<u8>;
-}
-
-impl Key for (Address, u64) {
-    fn to_key(&self) -> Vec<u8> {
-        [self.0.as_slice(), &self.1.to_be_bytes()].concat()
     }
 }
 
@@ -104,7 +93,11 @@ pub(crate) struct Uploads {
 
 impl Uploads {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf(), done: 0, running: None }
+        Self {
+            folder: folder.to_path_buf(),
+            done: 0,
+            running: None,
+        }
     }
 
     pub(crate) fn done(&self) -> usize {
@@ -114,13 +107,20 @@ impl Uploads {
     fn command(&self, url: &str) -> Command {
         let file = self.folder.join(format!("network-{}.onnx", self.done));
         if !file.exists() {
-            std::fs::write(&file, network(self.done as u32)).expect("the temporary folder takes a file");
+            std::fs::write(&file, onnx::network(2, 362, self.done as u64))
+                .expect("the temporary folder takes a file");
         }
         let mut publish = Command::new(env!("CARGO_BIN_EXE_synod"));
         publish
             .args(["model", "publish"])
             .arg(file)
-            .args(["--name", &format!("kill/network-{}", self.done), "--rpc-url", url, "--json"])
+            .args([
+                "--name",
+                &format!("kill/network-{}", self.done),
+                "--rpc-url",
+                url,
+                "--json",
+            ])
             .args(["--private-key", &format!("{:#x}", account(SENDERS).to_bytes())])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -136,7 +136,9 @@ impl Uploads {
 
     /// After the node was killed: whether the upload was interrupted.
     pub(crate) async fn stop(&mut self) -> bool {
-        let Some(mut publish) = self.running.take() else { return false };
+        let Some(mut publish) = self.running.take() else {
+            return false;
+        };
         match tokio::time::timeout(Duration::from_secs(60), publish.wait()).await {
             Ok(Ok(status)) if status.success() => {
                 self.done += 1;
@@ -149,8 +151,17 @@ impl Uploads {
 
     /// On a node that lives: the interrupted upload ends well, and every network on the chain answers under its name.
     pub(crate) async fn finish(&mut self, node: &Node) {
-        let output = self.command(node.url()).stderr(Stdio::piped()).output().await.expect("the command runs");
-        assert!(output.status.success(), "the upload does not resume: {}", String::from_utf8_lossy(&output.stderr));
+        let output = self
+            .command(node.url())
+            .stderr(Stdio::piped())
+            .output()
+            .await
+            .expect("the command runs");
+        assert!(
+            output.status.success(),
+            "the upload does not resume: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         self.done += 1;
         let list = Command::new(env!("CARGO_BIN_EXE_synod"))
             .args(["model", "list", "--json", "--rpc-url", node.url()])
@@ -159,89 +170,10 @@ impl Uploads {
             .expect("the command runs");
         let list = String::from_utf8_lossy(&list.stdout).into_owned();
         for number in 0..self.done {
-            assert!(list.contains(&format!("kill/network-{number}\"")), "network {number} is not on the chain: {list}");
+            assert!(
+                list.contains(&format!("kill/network-{number}\"")),
+                "network {number} is not on the chain: {list}"
+            );
         }
-    }
-}
-
-/// A real network of a single layer, y = x·W, with weights of its own: 1 MiB of W in several chunks.
-fn network(number: u32) -> Vec<u8> {
-    onnx::matmul(256, 1024, |index| {
-        let bits = (index as u32 ^ number.wrapping_mul(0x9e37_79b9)).wrapping_mul(2_654_435_761);
-        (bits >> 8) as f32
-    })
-}
-
-/// Just enough of ONNX's protobuf to write the file above.
-mod onnx {
-    fn varint(mut value: u64, out: &mut Vec<u8>) {
-        while value >= 0x80 {
-            out.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        out.push(value as u8);
-    }
-
-    fn number(field: u64, value: u64, out: &mut Vec<u8>) {
-        varint(field << 3, out);
-        varint(value, out);
-    }
-
-    fn bytes(field: u64, value: &[u8], out: &mut Vec<u8>) {
-        varint(field << 3 | 2, out);
-        varint(value.len() as u64, out);
-        out.extend_from_slice(value);
-    }
-
-    fn message(parts: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-        let mut out = Vec::new();
-        parts(&mut out);
-        out
-    }
-
-    fn value_info(name: &str, shape: [u64; 2]) -> Vec<u8> {
-        let shape = message(|out| {
-            for dim in shape {
-                bytes(1, &message(|out| number(1, dim, out)), out);
-            }
-        });
-        let tensor = message(|out| {
-            number(1, 1, out);
-            bytes(2, &shape, out);
-        });
-        message(|out| {
-            bytes(1, name.as_bytes(), out);
-            bytes(2, &message(|out| bytes(1, &tensor, out)), out);
-        })
-    }
-
-    /// The model y[1, n] = x[1, k] · W[k, n], opset 13.
-    pub(super) fn matmul(k: u64, n: u64, weight: impl Fn(usize) -> f32) -> Vec<u8> {
-        let node = message(|out| {
-            bytes(1, b"x", out);
-            bytes(1, b"W", out);
-            bytes(2, b"y", out);
-            bytes(4, b"MatMul", out);
-        });
-        let weights: Vec<u8> = (0..(k * n) as usize).flat_map(|index| weight(index).to_le_bytes()).collect();
-        let initialiser = message(|out| {
-            number(1, k, out);
-            number(1, n, out);
-            number(2, 1, out);
-            bytes(8, b"W", out);
-            bytes(9, &weights, out);
-        });
-        let graph = message(|out| {
-            bytes(1, &node, out);
-            bytes(2, b"kill", out);
-            bytes(5, &initialiser, out);
-            bytes(11, &value_info("x", [1, k]), out);
-            bytes(12, &value_info("y", [1, n]), out);
-        });
-        message(|out| {
-            number(1, 8, out);
-            bytes(7, &graph, out);
-            bytes(8, &message(|out| number(2, 13, out)), out);
-        })
     }
 }

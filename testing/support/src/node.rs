@@ -1,0 +1,214 @@
+//! A node as a process of its own: started, asked, killed for real.
+
+use alloy_network::EthereumWallet;
+use alloy_primitives::{Address, Bytes, TxKind};
+use alloy_provider::{DynProvider, Provider, ProviderBuilder};
+use alloy_rpc_types_eth::TransactionRequest;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long a node may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a node can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The program can't be started.
+    #[error("cannot start {program}: {source}")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It ended before it answered.
+    #[error("{program} ended with {status} before it answered:\n{log}")]
+    Ended {
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of what it wrote.
+        log: String,
+    },
+    /// It did not answer in time.
+    #[error("{program} did not answer within {PATIENCE:?}:\n{log}")]
+    Silent {
+        /// The program.
+        program: String,
+        /// The end of what it wrote.
+        log: String,
+    },
+    /// Files, sockets.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// An answer that is an error.
+    #[error("the node refused: {0}")]
+    Rpc(String),
+}
+
+/// A running node, ended when dropped.
+#[derive(Debug)]
+pub struct Node {
+    process: Child,
+    url: String,
+    ready_after: Duration,
+}
+
+impl Node {
+    /// Starts `binary dev` with its data in `folder`; its log is appended to `folder.log`.
+    ///
+    /// # Errors
+    /// If it can't be started or does not answer.
+    pub async fn synod(binary: &Path, folder: &Path) -> Result<Self, NodeError> {
+        let port = free_port()?;
+        let mut command = Command::new(binary);
+        command
+            .args(["dev", "--port", &port.to_string(), "--data-dir"])
+            .arg(folder);
+        Self::start(command, port, &folder.with_extension("log")).await
+    }
+
+    /// Starts anvil, which mines each transaction at once as `synod dev` does.
+    ///
+    /// # Errors
+    /// If it can't be started or does not answer.
+    pub async fn anvil(binary: &Path, log: &Path) -> Result<Self, NodeError> {
+        let port = free_port()?;
+        let mut command = Command::new(binary);
+        command.args(["--port", &port.to_string(), "--silent"]);
+        Self::start(command, port, log).await
+    }
+
+    async fn start(mut command: Command, port: u16, log: &Path) -> Result<Self, NodeError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let output = OpenOptions::new().create(true).append(true).open(log)?;
+        let start = Instant::now();
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(output)
+            .spawn()
+            .map_err(|source| NodeError::Start {
+                program: program.clone(),
+                source,
+            })?;
+        let mut node = Self {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+            ready_after: Duration::ZERO,
+        };
+        let rpc = node.provider();
+        while start.elapsed() < PATIENCE {
+            if rpc.get_chain_id().await.is_ok() {
+                node.ready_after = start.elapsed();
+                return Ok(node);
+            }
+            if let Some(status) = node.process.try_wait()? {
+                return Err(NodeError::Ended {
+                    program,
+                    status,
+                    log: tail(log),
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Err(NodeError::Silent {
+            program,
+            log: tail(log),
+        })
+    }
+
+    /// Where it answers, over HTTP.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From the start of the process to its first answer.
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    /// A client that asks and does not sign.
+    pub fn provider(&self) -> DynProvider {
+        ProviderBuilder::new()
+            .connect_http(self.url.parse().expect("a URL of our own"))
+            .erased()
+    }
+
+    /// A client that signs with a funded account.
+    pub fn signing(&self, account: u32) -> DynProvider {
+        let wallet = EthereumWallet::from(crate::account(account));
+        ProviderBuilder::new()
+            .wallet(wallet)
+            .connect_http(self.url.parse().expect("a URL of our own"))
+            .erased()
+    }
+
+    /// Deploys `runtime` code of at most 255 bytes from the first account.
+    ///
+    /// # Errors
+    /// If the node refuses.
+    pub async fn deploy(&self, runtime: &[u8]) -> Result<Address, NodeError> {
+        let length =
+            u8::try_from(runtime.len()).map_err(|_| NodeError::Rpc("more than 255 bytes of code".into()))?;
+        // PUSH1 length, DUP1, PUSH1 9, PUSH0, CODECOPY, PUSH0, RETURN, then the code itself.
+        let mut code = vec![0x60, length, 0x80, 0x60, 9, 0x5f, 0x39, 0x5f, 0xf3];
+        code.extend_from_slice(runtime);
+        let create = TransactionRequest {
+            to: Some(TxKind::Create),
+            input: Bytes::from(code).into(),
+            ..Default::default()
+        };
+        let refused = |error: &dyn std::fmt::Display| NodeError::Rpc(error.to_string());
+        let pending = self
+            .signing(0)
+            .send_transaction(create)
+            .await
+            .map_err(|error| refused(&error))?;
+        let receipt = pending.get_receipt().await.map_err(|error| refused(&error))?;
+        receipt
+            .contract_address
+            .ok_or_else(|| NodeError::Rpc("the deployment made no contract".into()))
+    }
+
+    /// SIGKILL: no handler runs, no buffer is flushed.
+    ///
+    /// # Errors
+    /// If the process can't be killed or waited for.
+    pub fn kill(&mut self) -> Result<(), NodeError> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Resident memory in bytes, where the system tells it.
+    pub fn resident_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Best effort: whoever fails must not leave a node behind, and one that is gone already is fine.
+        let _ = self.kill();
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn tail(log: &Path) -> String {
+    let text = File::open(log).and_then(io::read_to_string).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
