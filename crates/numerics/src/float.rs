@@ -1,0 +1,284 @@
+//! The two floating-point types that operators compute in, behind one trait.
+//!
+//! Everything here is exact or correctly rounded (IEEE 754, round to nearest, ties to even), except the
+//! transcendental functions in f64, which are stated algorithms (see [`crate::math`]).
+
+use std::fmt::Debug;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use crate::math;
+
+/// `f32` or `f64`: what operators compute in. `f16` and `bf16` compute in `f32` and round once.
+pub trait Float:
+    Copy
+    + Debug
+    + Default
+    + PartialEq
+    + PartialOrd
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + 'static
+{
+    /// +0.0
+    const ZERO: Self;
+    /// 1.0
+    const ONE: Self;
+    /// 0.5
+    const HALF: Self;
+    /// The canonical quiet NaN: `0x7fc00000`, `0x7ff8000000000000`.
+    const NAN: Self;
+    /// Positive infinity.
+    const INFINITY: Self;
+
+    /// `self * a + b`, rounded once.
+    #[must_use]
+    fn fma(self, a: Self, b: Self) -> Self;
+    /// Square root; NaN below zero, −0 of −0.
+    #[must_use]
+    fn sqrt(self) -> Self;
+    /// The value without its sign.
+    #[must_use]
+    fn abs(self) -> Self;
+    /// The largest integer not above.
+    #[must_use]
+    fn floor(self) -> Self;
+    /// The smallest integer not below; −0 for what lies in (−1, 0).
+    #[must_use]
+    fn ceil(self) -> Self;
+    /// A count (an element count, a divisor), rounded.
+    fn from_count(count: usize) -> Self;
+    /// A value of `f64` (an attribute), rounded.
+    fn from_f64(value: f64) -> Self;
+    /// A value of `f32` (an attribute as ONNX stores it), exact.
+    fn from_f32(value: f32) -> Self;
+    /// To `f64`, exact.
+    fn to_f64(self) -> f64;
+    /// The smaller of two that compare equal is −0, the greater +0: the bits' `and`.
+    #[must_use]
+    fn and_bits(self, other: Self) -> Self;
+    /// The bits' `or`.
+    #[must_use]
+    fn or_bits(self, other: Self) -> Self;
+    /// Exponential function.
+    #[must_use]
+    fn exp(self) -> Self;
+    /// Natural logarithm.
+    #[must_use]
+    fn log(self) -> Self;
+    /// Hyperbolic tangent.
+    #[must_use]
+    fn tanh(self) -> Self;
+    /// 1 / (1 + e^−x)
+    #[must_use]
+    fn sigmoid(self) -> Self;
+    /// Error function.
+    #[must_use]
+    fn erf(self) -> Self;
+
+    /// Applies a stated `f64` formula and rounds its result once.
+    #[must_use]
+    #[inline(always)]
+    fn through_f64(self, formula: impl Fn(f64) -> f64) -> Self {
+        Self::from_f64(formula(self.to_f64())).canonical()
+    }
+
+    /// The same value, but every NaN is the canonical one.
+    #[must_use]
+    #[inline(always)]
+    fn canonical(self) -> Self {
+        if self.is_nan() { Self::NAN } else { self }
+    }
+
+    /// Whether this is not a number.
+    #[inline(always)]
+    #[expect(clippy::eq_op, reason = "NaN is what differs from itself")]
+    fn is_nan(self) -> bool {
+        self != self
+    }
+
+    /// The greater of two: NaN if either is NaN; −0 is below +0.
+    #[must_use]
+    #[inline(always)]
+    fn maximum(self, other: Self) -> Self {
+        if self > other {
+            self
+        } else if other > self {
+            other
+        } else if self == other {
+            self.and_bits(other)
+        } else {
+            Self::NAN
+        }
+    }
+
+    /// The smaller of two: NaN if either is NaN; −0 is below +0.
+    #[must_use]
+    #[inline(always)]
+    fn minimum(self, other: Self) -> Self {
+        if self < other {
+            self
+        } else if other < self {
+            other
+        } else if self == other {
+            self.or_bits(other)
+        } else {
+            Self::NAN
+        }
+    }
+}
+
+impl Float for f32 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const HALF: Self = 0.5;
+    const NAN: Self = f32::from_bits(0x7fc0_0000);
+    const INFINITY: Self = f32::INFINITY;
+
+    #[inline(always)]
+    fn fma(self, a: Self, b: Self) -> Self {
+        self.mul_add(a, b)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f32::sqrt(self)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f32::from_bits(self.to_bits() & 0x7fff_ffff)
+    }
+    #[inline(always)]
+    fn floor(self) -> Self {
+        f32::floor(self)
+    }
+    #[inline(always)]
+    fn ceil(self) -> Self {
+        f32::ceil(self)
+    }
+    #[inline(always)]
+    fn from_count(count: usize) -> Self {
+        count as f32
+    }
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    #[inline(always)]
+    fn and_bits(self, other: Self) -> Self {
+        f32::from_bits(self.to_bits() & other.to_bits())
+    }
+    #[inline(always)]
+    fn or_bits(self, other: Self) -> Self {
+        f32::from_bits(self.to_bits() | other.to_bits())
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        math::exp(self)
+    }
+    #[inline(always)]
+    fn log(self) -> Self {
+        math::log(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        math::tanh(self)
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        math::sigmoid(self)
+    }
+    #[inline(always)]
+    fn erf(self) -> Self {
+        math::erf(self)
+    }
+}
+
+impl Float for f64 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const HALF: Self = 0.5;
+    const NAN: Self = f64::from_bits(0x7ff8_0000_0000_0000);
+    const INFINITY: Self = f64::INFINITY;
+
+    #[inline(always)]
+    fn fma(self, a: Self, b: Self) -> Self {
+        self.mul_add(a, b)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f64::sqrt(self)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f64::from_bits(self.to_bits() & 0x7fff_ffff_ffff_ffff)
+    }
+    #[inline(always)]
+    fn floor(self) -> Self {
+        f64::floor(self)
+    }
+    #[inline(always)]
+    fn ceil(self) -> Self {
+        f64::ceil(self)
+    }
+    #[inline(always)]
+    fn from_count(count: usize) -> Self {
+        count as f64
+    }
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        f64::from(value)
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn and_bits(self, other: Self) -> Self {
+        f64::from_bits(self.to_bits() & other.to_bits())
+    }
+    #[inline(always)]
+    fn or_bits(self, other: Self) -> Self {
+        f64::from_bits(self.to_bits() | other.to_bits())
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        math::double::exp(self)
+    }
+    #[inline(always)]
+    fn log(self) -> Self {
+        math::double::log(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        math::double::tanh(self)
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        math::double::sigmoid(self)
+    }
+    #[inline(always)]
+    fn erf(self) -> Self {
+        math::double::erf(self)
+    }
+}
+
+/// Replaces every NaN by the canonical one.
+pub fn canonicalise<T: Float>(x: &mut [T]) {
+    crate::isa::update(x, T::canonical);
+}

@@ -1,0 +1,94 @@
+//! Transcendental functions.
+//!
+//! **In `f32` the functions of one variable are correctly rounded**: the result is the real number's nearest
+//! `f32`, ties to even. So there is nothing to agree on but mathematics, and `examples/exhaustive.rs` tries all
+//! 2^32 inputs of each against an independent oracle. Each is computed in `f64` from additions,
+//! multiplications and divisions only (no fused ones), in an order fixed here, without branches, and rounded
+//! once: the compiler can vectorise it, and the bits do not depend on what the hardware offers.
+//!
+//! **In `f64`, and for functions of two variables and composites, the algorithm is the definition.** It is
+//! written here and in `docs/spec/arithmetic.md`; none calls the platform's mathematical library, which differs
+//! from machine to machine. Their error is a few ulp at most.
+
+mod composite;
+pub mod double;
+mod erf;
+mod exp;
+mod log;
+mod pow;
+
+pub use composite::{elu, gelu, gelu_tanh, hard_sigmoid, hard_swish, leaky_relu, selu, softplus};
+pub use pow::{pow, powi_wrapping};
+
+use crate::float::Float;
+
+/// c\[0\] + x·(c\[1\] + x·(…)), innermost first, each product and sum rounded.
+#[inline(always)]
+fn horner<const N: usize>(coefficients: &[f64; N], x: f64) -> f64 {
+    let mut sum = coefficients[N - 1];
+    let mut i = N - 1;
+    while i > 0 {
+        i -= 1;
+        sum = sum * x + coefficients[i];
+    }
+    sum
+}
+
+/// x held within [low, high]; NaN becomes something within.
+#[inline(always)]
+fn clamp(x: f32, low: f32, high: f32) -> f64 {
+    let x = if x < high { x } else { high };
+    f64::from(if x > low { x } else { low })
+}
+
+/// e^x, correctly rounded.
+#[must_use]
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    // beyond these the result is infinite or rounds to 0; within, the final conversion does all the rounding
+    let y = exp::exp_normal(clamp(x, -110.0, 100.0)) as f32;
+    if x.is_nan() { <f32 as Float>::NAN } else { y }
+}
+
+/// 1 / (1 + e^−x), correctly rounded.
+#[must_use]
+#[inline(always)]
+pub fn sigmoid(x: f32) -> f32 {
+    let y = (1.0 / (1.0 + exp::exp_normal(-clamp(x, -110.0, 100.0)))) as f32;
+    if x.is_nan() { <f32 as Float>::NAN } else { y }
+}
+
+/// tanh x = (e^2x − 1) / (e^2x + 1), correctly rounded.
+#[must_use]
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    let e = exp::expm1_normal(2.0 * clamp(x, -10.0, 10.0));
+    let y = (e / (e + 2.0)) as f32;
+    // keeps the sign of zero
+    let y = if x == 0.0 { x } else { y };
+    if x.is_nan() { <f32 as Float>::NAN } else { y }
+}
+
+/// Natural logarithm, correctly rounded: −∞ of zero, NaN below.
+#[must_use]
+#[inline(always)]
+pub fn log(x: f32) -> f32 {
+    let positive = x > 0.0 && x < f32::INFINITY;
+    let y = log::log_normal(if positive { f64::from(x) } else { 1.0 }) as f32;
+    let y = if x == f32::INFINITY { x } else { y };
+    let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
+    if x < 0.0 || x.is_nan() {
+        <f32 as Float>::NAN
+    } else {
+        y
+    }
+}
+
+/// Error function, correctly rounded.
+#[must_use]
+#[inline(always)]
+pub fn erf(x: f32) -> f32 {
+    let magnitude = erf::erf_for_f32(f64::from(x.abs())) as f32;
+    let y = f32::from_bits(magnitude.to_bits() | (x.to_bits() & 0x8000_0000));
+    if x.is_nan() { <f32 as Float>::NAN } else { y }
+}

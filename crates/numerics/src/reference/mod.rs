@@ -1,0 +1,21 @@
+//! The arithmetic in code: scalar, obvious, slow.
+//!
+//! `docs/spec/arithmetic.md` says the same in words. Everything here is written to be read beside it: one output
+//! element at a time, loops in the order of the definition. The fast kernels must give these bits.
+
+mod conv;
+mod gemm;
+mod norm;
+mod pool;
+mod reduce;
+mod softmax;
+
+pub use conv::{conv, conv_transpose};
+pub use gemm::gemm;
+pub use norm::{Moments, batch_norm, instance_norm, layer_norm};
+pub use pool::{average_pool, global_average_pool, global_max_pool, max_pool};
+pub use reduce::{
+    Extreme, LANES, Order, arg_extreme, reduce_extreme, reduce_mean, reduce_product, reduce_sum,
+    reduce_sum_of_squares, tree,
+};
+pub use softmax::{log_softmax, softmax};
