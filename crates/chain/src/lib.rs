@@ -1,1 +1,2 @@
 //! chain
+pub mod pool;

@@ -1,0 +1,118 @@
+//! The transactions of one sender, in nonce order.
+
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+
+use alloy_consensus::Transaction;
+use alloy_primitives::U256;
+
+use super::{Account, PoolError, PoolTransaction, transaction::EvictionKey};
+
+/// One sender's queue, and the account as the head has it.
+#[derive(Debug)]
+pub(super) struct Sender {
+    account: Account,
+    transactions: BTreeMap<u64, Arc<PoolTransaction>>,
+}
+
+impl Sender {
+    pub(super) fn new(account: Account) -> Self {
+        Self {
+            account,
+            transactions: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.transactions.len()
+    }
+
+    pub(super) fn get(&self, nonce: u64) -> Option<Arc<PoolTransaction>> {
+        self.transactions.get(&nonce).cloned()
+    }
+
+    /// Puts a transaction in its place; returns the one that stood there.
+    pub(super) fn insert(&mut self, transaction: PoolTransaction) -> Option<Arc<PoolTransaction>> {
+        self.transactions
+            .insert(transaction.nonce(), Arc::new(transaction))
+    }
+
+    pub(super) fn remove(&mut self, nonce: u64) -> Option<Arc<PoolTransaction>> {
+        self.transactions.remove(&nonce)
+    }
+
+    /// The unbroken run of nonces that starts at the account's.
+    pub(super) fn ready(&self) -> impl Iterator<Item = &Arc<PoolTransaction>> + '_ {
+        (self.account.nonce..)
+            .zip(self.transactions.range(self.account.nonce..))
+            .map_while(|(expected, (nonce, transaction))| (expected == *nonce).then_some(transaction))
+    }
+
+    pub(super) fn ready_len(&self) -> usize {
+        self.ready().count()
+    }
+
+    /// What follows the first gap.
+    pub(super) fn queued(&self) -> impl Iterator<Item = &Arc<PoolTransaction>> + '_ {
+        self.transactions.values().skip(self.ready_len())
+    }
+
+    /// The nonce after the last ready transaction, if one is ready.
+    pub(super) fn next_nonce(&self) -> Option<u64> {
+        self.ready().last().map(|tx| tx.nonce().saturating_add(1))
+    }
+
+    /// Whether the balance covers `new` together with the ready transactions that it would stand among.
+    pub(super) fn check_payable(&self, new: &PoolTransaction) -> Result<(), PoolError> {
+        let next = self.next_nonce().unwrap_or(self.account.nonce);
+        if new.nonce() > next {
+            // Behind a gap: nobody knows what the balance will be when the gap is filled.
+            return Ok(());
+        }
+        let queued = self
+            .ready()
+            .filter(|tx| tx.nonce() != new.nonce())
+            .fold(U256::ZERO, |sum, tx| sum.saturating_add(tx.cost()));
+        let cost = new.cost();
+        if queued.saturating_add(cost) > self.account.balance {
+            let balance = self.account.balance;
+            return Err(PoolError::InsufficientFundsForAll {
+                balance,
+                queued,
+                cost,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes the account's new state over; returns what is used up, unpayable or too large for a block.
+    pub(super) fn settle(&mut self, account: Account, gas_limit: u64) -> Vec<Arc<PoolTransaction>> {
+        self.account = account;
+        let gone: Vec<u64> = self
+            .transactions
+            .iter()
+            .filter(|(nonce, tx)| {
+                **nonce < account.nonce
+                    || account.is_contract
+                    || tx.cost() > account.balance
+                    || tx.transaction().gas_limit() > gas_limit
+            })
+            .map(|(nonce, _)| *nonce)
+            .collect();
+        gone.into_iter()
+            .filter_map(|nonce| self.transactions.remove(&nonce))
+            .collect()
+    }
+
+    /// Where the last transaction stands in the order of eviction; `None` for an empty queue.
+    pub(super) fn eviction_key(&self) -> Option<EvictionKey> {
+        let (nonce, tail) = self.transactions.last_key_value()?;
+        let ready = self.ready_len() == self.transactions.len();
+        Some(EvictionKey {
+            ready,
+            tip: tail.tip_cap(),
+            arrival: Reverse(tail.arrival),
+            sender: tail.sender(),
+            nonce: *nonce,
+        })
+    }
+}
