@@ -1,0 +1,271 @@
+//! The canonical form: one way to write a model down (`docs/spec/model.md` §2 and §3).
+//!
+//! Writing is a function of what was read: fields in order of their numbers, no unknown ones, no doc strings, attributes
+//! by name, weights as external data of one blob. A reader can therefore demand that bytes be canonical by writing them
+//! again and comparing.
+
+use crate::{
+    Attribute, DType, ModelId, Tensor,
+    external::{ExternalData, ExternalDataError},
+    limits::PROFILE_VERSION,
+    proto::{
+        AttributeProto, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
+        OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
+        TypeProto, ValueInfoProto, attribute_type,
+    },
+    source::{BOUND_PREFIX, Source, SourceDim, SourceNode, SourceValue},
+};
+use bytes::Bytes;
+use prost::Message;
+
+/// The file name by which a canonical graph refers to its weights.
+pub const WEIGHTS_FILE: &str = "weights.bin";
+
+/// Alignment of each tensor in the weight blob: a cache line.
+const ALIGNMENT: usize = 64;
+
+/// `int64` tensors of up to this many elements and at most one dimension stay in the graph: they are axes, sizes and
+/// shapes, which belong to the structure, and other runtimes want them there. All else is weights.
+const MAX_INLINE_ELEMENTS: usize = 64;
+
+/// The IR version of ONNX that canonical models state: the newest that onnxruntime 1.17 and later read.
+const IR_VERSION: i64 = 9;
+
+/// A model in canonical form: together, saved as `NAME.onnx` and [`WEIGHTS_FILE`] beside it, they are an ONNX model that
+/// other runtimes open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CanonicalModel {
+    /// The `ModelProto`.
+    pub graph: Bytes,
+    /// The weight blob.
+    pub weights: Bytes,
+}
+
+impl CanonicalModel {
+    /// The Merkle root that identifies the model.
+    pub fn id(&self) -> ModelId {
+        ModelId::compute(PROFILE_VERSION, &self.graph, &self.weights)
+    }
+}
+
+/// The weight blob of a canonical model as external data.
+pub(crate) struct WeightBlob(pub(crate) Bytes);
+
+impl ExternalData for WeightBlob {
+    fn read(&self, location: &str, offset: u64, length: usize) -> Result<Bytes, ExternalDataError> {
+        if location != WEIGHTS_FILE {
+            return Err(ExternalDataError::NotFound {
+                location: location.to_owned(),
+            });
+        }
+        let needed = offset.saturating_add(length as u64);
+        let got = self.0.len() as u64;
+        if needed > got {
+            return Err(ExternalDataError::TooShort {
+                location: location.to_owned(),
+                needed,
+                got,
+            });
+        }
+        Ok(self.0.slice(offset as usize..needed as usize))
+    }
+}
+
+/// Where the weights of a model go.
+pub(crate) struct Layout {
+    /// For each constant its offset in the blob, or `None` if it stays in the graph.
+    offsets: Vec<Option<usize>>,
+    length: usize,
+}
+
+impl Layout {
+    pub(crate) fn new(source: &Source) -> Self {
+        let mut length: usize = 0;
+        let mut place = |tensor: &Tensor| {
+            if is_inline(tensor) {
+                return None;
+            }
+            let offset = length.next_multiple_of(ALIGNMENT);
+            length = offset + tensor.bytes().len();
+            Some(offset)
+        };
+        let offsets = source
+            .constants
+            .iter()
+            .map(|constant| place(&constant.tensor))
+            .collect();
+        Self { offsets, length }
+    }
+
+    /// The blob.
+    pub(crate) fn weights(&self, source: &Source) -> Bytes {
+        let mut blob = Vec::with_capacity(self.length);
+        for (constant, offset) in source.constants.iter().zip(&self.offsets) {
+            if let Some(offset) = offset {
+                blob.resize(*offset, 0);
+                blob.extend_from_slice(constant.tensor.bytes());
+            }
+        }
+        blob.into()
+    }
+
+    /// Where `blob` first differs from what [`Self::weights`] would give, without building it.
+    pub(crate) fn first_difference(&self, source: &Source, blob: &[u8]) -> Option<usize> {
+        if blob.len() != self.length {
+            return Some(blob.len().min(self.length));
+        }
+        let mut at = 0;
+        for (constant, offset) in source.constants.iter().zip(&self.offsets) {
+            let Some(offset) = *offset else { continue };
+            if let Some(padding) = blob[at..offset].iter().position(|&byte| byte != 0) {
+                return Some(at + padding);
+            }
+            at = offset + constant.tensor.bytes().len();
+            if blob[offset..at] != *constant.tensor.bytes() {
+                return Some(offset);
+            }
+        }
+        None
+    }
+}
+
+fn is_inline(tensor: &Tensor) -> bool {
+    let structural = tensor.dtype() == DType::I64 && tensor.shape().len() <= 1;
+    tensor.bytes().is_empty() || structural && tensor.elements() <= MAX_INLINE_ELEMENTS
+}
+
+/// The bytes of the graph; `source` has been canonicalised.
+pub(crate) fn encode_graph(source: &Source, layout: &Layout) -> Bytes {
+    let graph = GraphProto {
+        node: source.nodes.iter().map(node).collect(),
+        name: Some("model".into()),
+        initializer: source
+            .constants
+            .iter()
+            .zip(&layout.offsets)
+            .map(|(constant, offset)| tensor(&constant.tensor, Some(&constant.name), *offset))
+            .collect(),
+        input: source.inputs.iter().map(value).collect(),
+        output: source.outputs.iter().map(value).collect(),
+        sparse_initializer: Vec::new(),
+    };
+    let model = ModelProto {
+        ir_version: Some(IR_VERSION),
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto {
+            domain: Some(String::new()),
+            version: Some(source.opset),
+        }],
+        metadata_props: source
+            .bounds
+            .iter()
+            .map(|(name, max)| entry(&format!("{BOUND_PREFIX}{name}"), &max.to_string()))
+            .collect(),
+        functions: Vec::new(),
+    };
+    model.encode_to_vec().into()
+}
+
+fn entry(key: &str, value: &str) -> StringStringEntryProto {
+    StringStringEntryProto {
+        key: Some(key.into()),
+        value: Some(value.into()),
+    }
+}
+
+fn node(node: &SourceNode) -> NodeProto {
+    NodeProto {
+        input: node.inputs.clone(),
+        output: node.outputs.clone(),
+        name: None,
+        op_type: Some(node.op_type.clone()),
+        attribute: node
+            .attributes
+            .iter()
+            .map(|(name, value)| attribute(name, value))
+            .collect(),
+        domain: None,
+    }
+}
+
+fn attribute(name: &str, value: &Attribute) -> AttributeProto {
+    let mut proto = AttributeProto {
+        name: Some(name.into()),
+        ..Default::default()
+    };
+    let kind = match value {
+        Attribute::Int(value) => {
+            proto.i = Some(*value);
+            attribute_type::INT
+        }
+        Attribute::Float(value) => {
+            proto.f = Some(*value);
+            attribute_type::FLOAT
+        }
+        Attribute::String(value) => {
+            proto.s = Some(value.clone().into());
+            attribute_type::STRING
+        }
+        Attribute::Tensor(value) => {
+            proto.t = Some(tensor(value, None, None));
+            attribute_type::TENSOR
+        }
+        Attribute::Ints(value) => {
+            proto.ints.clone_from(value);
+            attribute_type::INTS
+        }
+        Attribute::Floats(value) => {
+            proto.floats.clone_from(value);
+            attribute_type::FLOATS
+        }
+        Attribute::Strings(value) => {
+            proto.strings = value.iter().map(|text| text.clone().into()).collect();
+            attribute_type::STRINGS
+        }
+    };
+    proto.r#type = Some(kind);
+    proto
+}
+
+fn tensor(tensor: &Tensor, name: Option<&str>, offset: Option<usize>) -> TensorProto {
+    let mut proto = TensorProto {
+        dims: tensor.shape().iter().map(|&dim| dim as i64).collect(),
+        data_type: Some(tensor.dtype().onnx_code()),
+        name: name.map(str::to_owned),
+        ..Default::default()
+    };
+    match offset {
+        None => proto.raw_data = Some(tensor.to_le_bytes().into()),
+        Some(offset) => {
+            proto.external_data = vec![
+                entry("location", WEIGHTS_FILE),
+                entry("offset", &offset.to_string()),
+                entry("length", &tensor.bytes().len().to_string()),
+            ];
+            proto.data_location = Some(1);
+        }
+    }
+    proto
+}
+
+fn value(value: &SourceValue) -> ValueInfoProto {
+    let dim = |dim: &SourceDim| DimensionProto {
+        value: Some(match dim {
+            SourceDim::Fixed(size) => DimensionValue::Value(*size as i64),
+            SourceDim::Symbol(name) => DimensionValue::Param(name.clone()),
+        }),
+    };
+    let shape = value.dims.as_ref().map(|dims| TensorShapeProto {
+        dim: dims.iter().map(dim).collect(),
+    });
+    let tensor_type = TensorTypeProto {
+        elem_type: Some(value.dtype.onnx_code()),
+        shape,
+    };
+    ValueInfoProto {
+        name: Some(value.name.clone()),
+        r#type: Some(TypeProto {
+            tensor_type: Some(tensor_type),
+        }),
+    }
+}

@@ -1,0 +1,35 @@
+//! The limits that make loading total: whatever the bytes say, time and memory stay bounded by their length.
+//!
+//! They belong to the profile: every node must refuse the same models, so a change is a scheduled upgrade.
+
+/// Dimensions of a tensor, at most.
+pub const MAX_RANK: usize = 8;
+
+/// Bytes of one tensor, at most (2 GiB); every product of dimensions is checked against it, zero or not.
+pub const MAX_TENSOR_BYTES: u64 = 1 << 31;
+
+/// Bytes of a canonical graph, at most.
+pub const MAX_GRAPH_BYTES: usize = 4 << 20;
+
+/// Nodes of a graph, at most.
+pub const MAX_NODES: usize = 1 << 16;
+
+/// Inputs, outputs and constants of a graph, at most, each.
+pub const MAX_VALUES: usize = 1 << 16;
+
+/// Length-delimited fields (messages, strings, byte strings) of a graph's protobuf, at most. Decoding turns a message of
+/// two bytes into a structure of a few hundred: this is what bounds the memory of it.
+pub const MAX_PROTO_FIELDS: usize = 1 << 20;
+
+/// Elements of a tensor that planning may compute ahead, at most: shapes and indices are tiny, and planning must stay
+/// cheap next to running.
+pub const MAX_FOLDED_ELEMENTS: usize = 1024;
+
+/// The lowest opset of `ai.onnx` that is imported: opset 7 brought NumPy's broadcasting.
+pub const MIN_OPSET: i64 = 7;
+
+/// The newest opset of `ai.onnx` whose operators were reviewed.
+pub const MAX_OPSET: i64 = 28;
+
+/// The version of arithmetic and canonical form, hashed into every model id.
+pub const PROFILE_VERSION: u32 = 1;

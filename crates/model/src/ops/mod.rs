@@ -1,0 +1,691 @@
+//! Operators: one file each, one line each in [`OPERATORS`].
+//!
+//! An operator's file holds everything about it: which versions of it are known, how its attributes are read, its shape
+//! and type rule, its cost, how it is specialised for concrete shapes, its documentation and its tests. The parts are
+//! methods without defaults of [`Operator`] and fields of [`Definition`]: one forgotten does not compile.
+//!
+//! # Writing an operator
+//!
+//! ```text
+//! //! Relu: `y = x > 0 ? x : +0`, NaN stays NaN. ONNX `Relu`, opsets 6, 13, 14.
+//! pub(super) const RELU: Definition = Definition {
+//!     name: "Relu",
+//!     since: &[6, 13, 14],          // every version of ONNX's schema that `parse` understands
+//!     inputs: 1..=1,                // how many may be given; the framework checks
+//!     outputs: 1..=1,
+//!     parse: |_node| Ok(Box::new(Relu)),
+//! };
+//!
+//! #[derive(Debug)]
+//! struct Relu;
+//!
+//! impl Operator for Relu {
+//!     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+//!         let x = inputs.of_types(0, FLOATS)?;                // refuses other element types, naming them
+//!         Ok(vec![x.tensor_type()])
+//!     }
+//!     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+//!         Work::elementwise(inputs, outputs, 1)               // one multiply-add equivalent an element
+//!     }
+//!     fn specialize(&self, inputs: &Inputs<'_>, _outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+//!         Ok(kernel(move |io| {
+//!             // `io.path` says which arithmetic; `io.input(0)`, `io.split()` give typed slices.
+//!             Ok(())
+//!         }))
+//!     }
+//! }
+//! ```
+//!
+//! Rules:
+//! - `infer` must be total: it gets whatever a stranger wrote. Use checked arithmetic and [`TensorType::new`], which
+//!   enforces the size limits. What it accepts, `specialize` and the kernel must be able to run without panicking.
+//! - An input whose *value* decides a shape is read with [`Inputs::known`]; it fails by name if the value depends on the
+//!   model's inputs.
+//! - A kernel writes every element of its outputs: the buffers hold leftovers of earlier values.
+//! - The [`Path::Fast`] and [`Path::Reference`] results agree bit for bit, and no float result is a NaN other than the
+//!   canonical one.
+//! - `work` states multiply-add equivalents (one lane of a packed f32 fused multiply-add), padded to the tiles of the
+//!   kernels where those matter, and bytes streamed.
+
+mod data;
+mod elementwise;
+mod gemm;
+mod identity;
+mod matmul;
+mod relu;
+
+use crate::{
+    Attributes, DType, Tensor,
+    shape::{Shape, SizeError, byte_length, element_count},
+    tensor::{Element, TensorView, TensorViewMut},
+};
+use std::{fmt, ops::RangeInclusive};
+
+/// Every operator of the profile, sorted by name.
+pub static OPERATORS: &[&Definition] = &[
+    &elementwise::ADD,
+    &gemm::GEMM,
+    &identity::IDENTITY,
+    &matmul::MATMUL,
+    &relu::RELU,
+];
+
+/// The operator of this name in `ai.onnx`, if the profile has it.
+pub fn find(name: &str) -> Option<&'static Definition> {
+    OPERATORS
+        .binary_search_by(|definition| definition.name.cmp(name))
+        .ok()
+        .map(|index| OPERATORS[index])
+}
+
+/// What an operator's file registers.
+#[derive(Debug)]
+pub struct Definition {
+    /// ONNX's `op_type`.
+    pub name: &'static str,
+    /// The opsets at which ONNX changed this operator and whose meaning `parse` knows, ascending.
+    pub since: &'static [i64],
+    /// How many inputs a node may list (empty names of skipped optional inputs count).
+    pub inputs: RangeInclusive<usize>,
+    /// How many outputs a node may list.
+    pub outputs: RangeInclusive<usize>,
+    /// Reads the node's attributes. Attributes left untaken make the framework refuse the node.
+    pub parse: fn(&mut NodeSpec<'_>) -> Result<Box<dyn Operator>, OpError>,
+}
+
+impl Definition {
+    /// Parses a node of a model that imports `opset` of `ai.onnx`.
+    ///
+    /// # Errors
+    /// If the opset is older than the operator, or attributes or counts are not what it takes.
+    pub fn parse(&self, opset: i64, node: &mut NodeSpec<'_>) -> Result<Box<dyn Operator>, OpError> {
+        let version = self.since.iter().rev().find(|&&since| since <= opset);
+        node.version = *version.ok_or(OpError::Version {
+            opset,
+            first: self.since[0],
+        })?;
+        let (inputs, outputs) = (node.inputs.len(), node.outputs.len());
+        if !self.inputs.contains(&inputs) {
+            return Err(OpError::InputCount {
+                got: inputs,
+                min: *self.inputs.start(),
+                max: *self.inputs.end(),
+            });
+        }
+        if !self.outputs.contains(&outputs) {
+            return Err(OpError::OutputCount {
+                got: outputs,
+                min: *self.outputs.start(),
+                max: *self.outputs.end(),
+            });
+        }
+        let operator = (self.parse)(node)?;
+        match node.attributes.left().next() {
+            Some(name) => Err(AttributeError::Unknown {
+                name: name.to_owned(),
+                version: node.version,
+            }
+            .into()),
+            None => Ok(operator),
+        }
+    }
+}
+
+/// A node as an operator's `parse` sees it.
+#[derive(Debug)]
+pub struct NodeSpec<'a> {
+    /// The version of the operator: the last of [`Definition::since`] that is not above the model's opset.
+    pub version: i64,
+    /// The attributes not taken yet.
+    pub attributes: &'a mut Attributes,
+    /// For each listed input, whether it is given (an empty name skips an optional input).
+    pub inputs: &'a [bool],
+    /// For each listed output, whether it is wanted.
+    pub outputs: &'a [bool],
+}
+
+/// Element type and shape of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorType {
+    /// Element type.
+    pub dtype: DType,
+    /// Dimensions.
+    pub shape: Shape,
+}
+
+impl TensorType {
+    /// A type whose rank and size are within the limits.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub fn new(dtype: DType, shape: Shape) -> Result<Self, SizeError> {
+        byte_length(dtype, &shape)?;
+        Ok(Self { dtype, shape })
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        element_count(&self.shape)
+    }
+
+    /// Number of bytes.
+    pub fn bytes(&self) -> usize {
+        self.elements() * self.dtype.size()
+    }
+}
+
+/// An input of a node while planning: type and shape always, the value where it does not depend on the model's inputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Operand<'a> {
+    /// Element type.
+    pub dtype: DType,
+    /// Dimensions.
+    pub shape: &'a [usize],
+    /// The value, if it is known before the model runs.
+    pub value: Option<&'a Tensor>,
+}
+
+impl Operand<'_> {
+    /// Type and shape.
+    pub fn tensor_type(&self) -> TensorType {
+        TensorType {
+            dtype: self.dtype,
+            shape: self.shape.to_vec(),
+        }
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        element_count(self.shape)
+    }
+}
+
+/// The inputs of a node while planning.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a>(pub(crate) &'a [Option<Operand<'a>>]);
+
+impl<'a> Inputs<'a> {
+    /// Inputs listed by the node, skipped ones included.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the node lists no inputs.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// An optional input.
+    pub fn optional(&self, index: usize) -> Option<Operand<'a>> {
+        self.0.get(index).copied().flatten()
+    }
+
+    /// A required input.
+    ///
+    /// # Errors
+    /// If the node skips it.
+    pub fn required(&self, index: usize) -> Result<Operand<'a>, OpError> {
+        self.optional(index).ok_or(OpError::MissingInput { index })
+    }
+
+    /// A required input of one of these element types.
+    ///
+    /// # Errors
+    /// If the node skips it or it has another type.
+    pub fn of_types(&self, index: usize, types: &'static [DType]) -> Result<Operand<'a>, OpError> {
+        let operand = self.required(index)?;
+        if types.contains(&operand.dtype) {
+            Ok(operand)
+        } else {
+            Err(OpError::DType {
+                index,
+                got: operand.dtype,
+                expected: types,
+            })
+        }
+    }
+
+    /// A required input whose element type is that of another one.
+    ///
+    /// # Errors
+    /// If the node skips it or it has another type.
+    pub fn like(&self, index: usize, dtype: DType) -> Result<Operand<'a>, OpError> {
+        let operand = self.required(index)?;
+        if operand.dtype == dtype {
+            Ok(operand)
+        } else {
+            Err(OpError::DTypeMismatch {
+                index,
+                got: operand.dtype,
+                expected: dtype,
+            })
+        }
+    }
+
+    /// The value of a required input that must be known while planning, because a shape depends on it.
+    ///
+    /// # Errors
+    /// If it is skipped, or computed from the model's inputs.
+    pub fn known(&self, index: usize) -> Result<&'a Tensor, OpError> {
+        self.required(index)?
+            .value
+            .ok_or(OpError::DataDependent { index })
+    }
+
+    /// [`Self::known`] as integers: axes, sizes, indices.
+    ///
+    /// # Errors
+    /// Also if the elements are floats.
+    pub fn known_i64s(&self, index: usize) -> Result<Vec<i64>, OpError> {
+        let value = self.known(index)?;
+        value.to_i64s().ok_or(OpError::DType {
+            index,
+            got: value.dtype(),
+            expected: INDICES,
+        })
+    }
+
+    /// [`Self::known_i64s`] of an optional input.
+    ///
+    /// # Errors
+    /// If it is given but not known or not of integers.
+    pub fn known_i64s_if_given(&self, index: usize) -> Result<Option<Vec<i64>>, OpError> {
+        self.optional(index).map(|_| self.known_i64s(index)).transpose()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Operand<'a>> + '_ {
+        self.0.iter().flatten().copied()
+    }
+}
+
+/// What running a node takes, apart from memory.
+///
+/// Time on a machine is estimated by the larger of the two: arithmetic at the rate of packed fused multiply-adds, bytes
+/// at the rate of memory. Sums saturate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Multiply-add equivalents: one is one lane of a packed f32 fused multiply-add. Padded to the kernels' tiles.
+    pub arithmetic: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+}
+
+impl Work {
+    /// Work of an operator that streams its inputs and outputs once and spends `per_element` multiply-add equivalents on
+    /// each element of its first output.
+    pub fn elementwise(inputs: &Inputs<'_>, outputs: &[TensorType], per_element: u64) -> Self {
+        let elements = outputs.first().map_or(0, |output| output.elements() as u64);
+        Self {
+            arithmetic: elements.saturating_mul(per_element),
+            bytes: streamed(inputs, outputs),
+        }
+    }
+
+    /// Work of an operator that computes nothing and streams its inputs and outputs once.
+    pub fn moving(inputs: &Inputs<'_>, outputs: &[TensorType]) -> Self {
+        Self {
+            arithmetic: 0,
+            bytes: streamed(inputs, outputs),
+        }
+    }
+}
+
+/// Bytes of all inputs and outputs together.
+pub fn streamed(inputs: &Inputs<'_>, outputs: &[TensorType]) -> u64 {
+    let read = inputs
+        .iter()
+        .map(|operand| (operand.elements() * operand.dtype.size()) as u64);
+    let written = outputs.iter().map(|output| output.bytes() as u64);
+    read.chain(written).fold(0, u64::saturating_add)
+}
+
+impl std::ops::AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.arithmetic = self.arithmetic.saturating_add(other.arithmetic);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// A node's operation with its attributes read: everything about it that does not depend on shapes.
+pub trait Operator: fmt::Debug + Send + Sync {
+    /// Shape and type inference: the types of all outputs, in order, for these inputs.
+    ///
+    /// # Errors
+    /// If the inputs do not fit together, have unsupported types, or a size would be beyond the limits.
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError>;
+
+    /// What a run takes; `outputs` is what [`Self::infer`] returned.
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work;
+
+    /// Specialises the operation for these shapes; `outputs` is what [`Self::infer`] returned.
+    ///
+    /// # Errors
+    /// If a known value is out of its range.
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError>;
+
+    /// The output, if types and shapes of the inputs alone decide it (Shape, Size).
+    fn value_from_types(&self, _inputs: &Inputs<'_>) -> Option<Tensor> {
+        None
+    }
+
+    /// Multiply-adds in the sense of the literature (unpadded), for the figures that people compare.
+    fn multiply_adds(&self, _inputs: &Inputs<'_>, _outputs: &[TensorType]) -> u64 {
+        0
+    }
+}
+
+/// An operation specialised for concrete shapes, ready to run any number of times on any thread.
+pub trait Kernel: Send + Sync {
+    /// Computes the outputs.
+    ///
+    /// # Errors
+    /// If an input's value is out of its range (an index beyond its axis, for example).
+    fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError>;
+
+    /// Bytes of scratch memory that a run wants.
+    fn scratch_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl<F: Fn(&mut Io<'_, '_>) -> Result<(), OpError> + Send + Sync> Kernel for F {
+    fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
+        self(io)
+    }
+}
+
+/// A kernel from a closure without scratch memory.
+pub fn kernel<F>(run: F) -> Box<dyn Kernel>
+where
+    F: Fn(&mut Io<'_, '_>) -> Result<(), OpError> + Send + Sync + 'static,
+{
+    Box::new(run)
+}
+
+/// A kernel from a closure that wants this many bytes of scratch memory.
+pub fn kernel_with_scratch<F>(scratch_bytes: usize, run: F) -> Box<dyn Kernel>
+where
+    F: Fn(&mut Io<'_, '_>) -> Result<(), OpError> + Send + Sync + 'static,
+{
+    struct WithScratch<F>(usize, F);
+    impl<F: Fn(&mut Io<'_, '_>) -> Result<(), OpError> + Send + Sync> Kernel for WithScratch<F> {
+        fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
+            (self.1)(io)
+        }
+        fn scratch_bytes(&self) -> usize {
+            self.0
+        }
+    }
+    Box::new(WithScratch(scratch_bytes, run))
+}
+
+/// Which implementation of the arithmetic runs. Both give the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// The fastest kernels of this machine.
+    Fast,
+    /// The scalar reference: the specification in code.
+    Reference,
+}
+
+/// Inputs, outputs and scratch memory of one run of a kernel. The types are those that [`Operator::infer`] saw and gave.
+pub struct Io<'a, 'b> {
+    /// Which arithmetic to use.
+    pub path: Path,
+    pub(crate) inputs: &'b [Option<TensorView<'a>>],
+    pub(crate) outputs: &'b mut [Option<TensorViewMut<'a>>],
+    /// Scratch memory of [`Kernel::scratch_bytes`], aligned to 64, with leftovers in it.
+    pub scratch: &'b mut [u8],
+}
+
+impl<'a, 'b> Io<'a, 'b> {
+    /// A required input.
+    ///
+    /// # Panics
+    /// If the node skips it, which [`Operator::infer`] has refused.
+    pub fn input(&self, index: usize) -> TensorView<'a> {
+        self.optional_input(index)
+            .expect("inference checked that the input is given")
+    }
+
+    /// An optional input.
+    pub fn optional_input(&self, index: usize) -> Option<TensorView<'a>> {
+        self.inputs.get(index).copied().flatten()
+    }
+
+    /// Inputs, outputs and scratch memory at once.
+    pub fn split(
+        &mut self,
+    ) -> (
+        &'b [Option<TensorView<'a>>],
+        &mut [Option<TensorViewMut<'a>>],
+        &mut [u8],
+    ) {
+        (self.inputs, self.outputs, self.scratch)
+    }
+
+    /// An output, unless the node does not want it.
+    pub fn output(&mut self, index: usize) -> Option<&mut TensorViewMut<'a>> {
+        self.outputs.get_mut(index).and_then(Option::as_mut)
+    }
+
+    /// Input `input` and output `output` as typed slices; an empty slice for an output that the node does not want.
+    ///
+    /// # Panics
+    /// If the types are not what inference said.
+    pub fn unary<I: Element, O: Element>(&mut self, input: usize, output: usize) -> (&'a [I], &mut [O]) {
+        let read = self.input(input).as_slice();
+        let written = self
+            .output(output)
+            .map_or(&mut [][..], TensorViewMut::as_mut_slice);
+        (read, written)
+    }
+}
+
+/// The float types.
+pub const FLOATS: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::BF16];
+
+/// Types of indices, axes and sizes.
+pub const INDICES: &[DType] = &[DType::I32, DType::I64];
+
+/// Floats and integers.
+pub const NUMBERS: &[DType] = &[
+    DType::F32,
+    DType::F64,
+    DType::F16,
+    DType::BF16,
+    DType::I8,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::U8,
+    DType::U16,
+    DType::U32,
+    DType::U64,
+];
+
+/// What is wrong with an attribute.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttributeError {
+    /// Not an attribute of this version of the operator.
+    #[error("attribute `{name}` is not part of this operator's version {version}")]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// The version of the operator.
+        version: i64,
+    },
+    /// Of another type.
+    #[error("attribute `{name}` should be {expected}, found {got}")]
+    Type {
+        /// Its name.
+        name: &'static str,
+        /// What is taken.
+        expected: &'static str,
+        /// What was found.
+        got: &'static str,
+    },
+    /// Not there.
+    #[error("attribute `{name}` is required")]
+    Missing {
+        /// Its name.
+        name: &'static str,
+    },
+    /// Not text.
+    #[error("attribute `{name}` is not UTF-8")]
+    NotUtf8 {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A value out of range, or one whose meaning is not part of the profile.
+    #[error("attribute `{name}` is {value}; supported: {expected}")]
+    Value {
+        /// Its name.
+        name: &'static str,
+        /// What was found.
+        value: String,
+        /// What is taken.
+        expected: &'static str,
+    },
+}
+
+/// Why an operator refuses a node, its shapes, or, when running, a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpError {
+    /// An attribute.
+    #[error(transparent)]
+    Attribute(#[from] AttributeError),
+    /// The model's opset is older than what is known of this operator.
+    #[error("not supported at opset {opset}: supported from opset {first}")]
+    Version {
+        /// The model's opset.
+        opset: i64,
+        /// The first supported.
+        first: i64,
+    },
+    /// Too few or too many inputs.
+    #[error("has {got} inputs; it takes {min} to {max}")]
+    InputCount {
+        /// Listed.
+        got: usize,
+        /// At least.
+        min: usize,
+        /// At most.
+        max: usize,
+    },
+    /// Too few or too many outputs.
+    #[error("has {got} outputs; it gives {min} to {max}")]
+    OutputCount {
+        /// Listed.
+        got: usize,
+        /// At least.
+        min: usize,
+        /// At most.
+        max: usize,
+    },
+    /// A required input is skipped.
+    #[error("input {index} is required")]
+    MissingInput {
+        /// Its position.
+        index: usize,
+    },
+    /// An element type that the operator, or the profile, does not take there.
+    #[error("input {index} has elements of type {got}; supported: {}", list(expected))]
+    DType {
+        /// Its position.
+        index: usize,
+        /// Its type.
+        got: DType,
+        /// What is taken.
+        expected: &'static [DType],
+    },
+    /// Inputs that should have the same type do not.
+    #[error("input {index} has elements of type {got}, the others of type {expected}")]
+    DTypeMismatch {
+        /// Its position.
+        index: usize,
+        /// Its type.
+        got: DType,
+        /// The others'.
+        expected: DType,
+    },
+    /// Shapes that do not fit together.
+    #[error("{0}")]
+    Shape(String),
+    /// A shape beyond the limits.
+    #[error(transparent)]
+    Size(#[from] SizeError),
+    /// A value that decides a shape depends on the model's inputs.
+    #[error(
+        "input {index} decides a shape, but its value depends on the model's inputs; \
+         only shapes that follow from the inputs' shapes are supported"
+    )]
+    DataDependent {
+        /// Its position.
+        index: usize,
+    },
+    /// A value out of its range.
+    #[error("{0}")]
+    Value(String),
+}
+
+fn list(types: &[DType]) -> String {
+    types
+        .iter()
+        .map(|dtype| dtype.name())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// An axis counted from the front, from one that may count from the back.
+///
+/// # Errors
+/// If it is outside `-rank..rank`.
+pub fn normalize_axis(axis: i64, rank: usize) -> Result<usize, OpError> {
+    let signed_rank = rank as i64;
+    let from_front = if axis < 0 {
+        axis.checked_add(signed_rank)
+    } else {
+        Some(axis)
+    };
+    match from_front.and_then(|axis| usize::try_from(axis).ok()) {
+        Some(axis) if axis < rank => Ok(axis),
+        _ => Err(OpError::Shape(format!(
+            "axis {axis} is out of range for {rank} dimensions"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_complete() {
+        assert!(
+            OPERATORS.is_sorted_by(|a, b| a.name < b.name),
+            "sort OPERATORS by name"
+        );
+        for definition in OPERATORS {
+            assert!(
+                definition.since.is_sorted_by(|a, b| a < b),
+                "{}: sort `since`",
+                definition.name
+            );
+            assert_eq!(
+                find(definition.name).map(|found| found.name),
+                Some(definition.name)
+            );
+        }
+        assert!(find("NoSuchOperator").is_none());
+    }
+
+    #[test]
+    fn axes_count_from_both_ends() {
+        assert_eq!(normalize_axis(-1, 3), Ok(2));
+        assert_eq!(normalize_axis(0, 3), Ok(0));
+        for (axis, rank) in [(3, 3), (-4, 3), (0, 0), (i64::MIN, 3), (i64::MAX, 3)] {
+            assert!(normalize_axis(axis, rank).is_err());
+        }
+    }
+}

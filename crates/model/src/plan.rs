@@ -1,0 +1,468 @@
+//! A plan: a model specialised for concrete shapes, with its memory laid out.
+//!
+//! **Memory.** Each intermediate value lives in a slot, from the step that writes it to the last that reads it; then the
+//! slot serves other values. Values are placed in the order of the steps: into the smallest free slot that is large
+//! enough, else into the largest free one, which grows. Outputs have slots of their own and are handed over uncopied.
+//! Nothing of this depends on the machine, so peak memory can be charged for.
+
+use crate::{
+    DType, Tensor,
+    analysis::{Analysis, Value, operands},
+    cost::{Cost, NodeCost},
+    import::NodeLabel,
+    model::{Dim, PlanError, ResolvedGraph, TensorSignature},
+    ops::{Inputs, Io, Kernel, OpError, Path, TensorType, Work},
+    shape::Shape,
+    tensor::{Buffer, TensorView, TensorViewMut},
+};
+use std::{borrow::Cow, sync::Arc};
+
+/// Where a step finds a value.
+#[derive(Debug, Clone, Copy)]
+enum Location {
+    Input(usize),
+    Constant(usize),
+    Slot(usize),
+}
+
+struct Step {
+    label: NodeLabel,
+    node: usize,
+    kernel: Box<dyn Kernel>,
+    inputs: Vec<Option<(Location, TensorType)>>,
+    outputs: Vec<Option<(usize, TensorType)>>,
+    work: Work,
+}
+
+/// A model specialised for concrete input shapes; runs any number of times, on any thread.
+pub struct Plan {
+    inputs: Vec<(String, TensorType)>,
+    constants: Vec<Arc<Tensor>>,
+    steps: Vec<Step>,
+    outputs: Vec<(Location, TensorType)>,
+    /// Bytes of each slot.
+    slots: Vec<usize>,
+    scratch: usize,
+    cost: Cost,
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan")
+            .field("inputs", &self.inputs)
+            .field("cost", &self.cost)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The slots while planning.
+#[derive(Default)]
+struct Slots {
+    bytes: Vec<usize>,
+    free: Vec<usize>,
+}
+
+impl Slots {
+    fn take(&mut self, bytes: usize) -> usize {
+        let fitting = self
+            .free
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| self.bytes[**slot] >= bytes);
+        let smallest = fitting.min_by_key(|(_, slot)| (self.bytes[**slot], **slot));
+        let largest = || {
+            self.free
+                .iter()
+                .enumerate()
+                .max_by_key(|(_, slot)| (self.bytes[**slot], **slot))
+        };
+        match smallest.or_else(largest).map(|(position, _)| position) {
+            Some(position) => {
+                let slot = self.free.swap_remove(position);
+                self.bytes[slot] = self.bytes[slot].max(bytes);
+                slot
+            }
+            None => self.take_new(bytes),
+        }
+    }
+
+    fn take_new(&mut self, bytes: usize) -> usize {
+        self.bytes.push(bytes);
+        self.bytes.len() - 1
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(graph: &ResolvedGraph, analysis: Analysis) -> Result<Self, PlanError> {
+        let Analysis { values, steps } = analysis;
+        let input_count = graph.signature.inputs.len();
+        let mut last_use = vec![None; values.len()];
+        for (position, step) in steps.iter().enumerate() {
+            let node = &graph.nodes[step.node];
+            for &value in node.inputs.iter().chain(&node.outputs).flatten() {
+                last_use[value] = Some(position);
+            }
+        }
+        let mut is_output = vec![false; values.len()];
+        graph.outputs.iter().for_each(|&output| is_output[output] = true);
+
+        let mut constants = Vec::new();
+        let mut locations: Vec<Option<Location>> = vec![None; values.len()];
+        let mut locate_known = |value: usize, locations: &mut Vec<Option<Location>>| {
+            if let (Value::Known(tensor), None) = (&values[value], locations[value]) {
+                constants.push(tensor.clone());
+                locations[value] = Some(Location::Constant(constants.len() - 1));
+            }
+        };
+        (0..input_count).for_each(|input| locations[input] = Some(Location::Input(input)));
+
+        let mut slots = Slots::default();
+        let mut planned = Vec::with_capacity(steps.len());
+        let (mut scratch, mut multiply_adds) = (0, 0u64);
+        for (position, step) in steps.into_iter().enumerate() {
+            let node = &graph.nodes[step.node];
+            let operands = operands(node, &values);
+            let kernel = node
+                .operator
+                .specialize(&Inputs(&operands), &step.outputs)
+                .map_err(|error| PlanError::Node {
+                    node: node.label.clone(),
+                    error,
+                })?;
+            scratch = scratch.max(kernel.scratch_bytes());
+            multiply_adds = multiply_adds.saturating_add(step.multiply_adds);
+            for &value in node.inputs.iter().flatten() {
+                locate_known(value, &mut locations);
+            }
+            let inputs = node.inputs.iter().zip(&operands).map(|(value, operand)| {
+                let location = locations[(*value)?].expect("a value is computed before it is read");
+                operand.map(|operand| (location, operand.tensor_type()))
+            });
+            let inputs = inputs.collect();
+            let mut outputs = Vec::with_capacity(node.outputs.len());
+            for (value, kind) in node.outputs.iter().zip(step.outputs) {
+                outputs.push(value.map(|value| {
+                    let bytes = kind.bytes();
+                    let slot = if is_output[value] {
+                        slots.take_new(bytes)
+                    } else {
+                        slots.take(bytes)
+                    };
+                    locations[value] = Some(Location::Slot(slot));
+                    (slot, kind)
+                }));
+            }
+            let mut done: Vec<usize> = node
+                .inputs
+                .iter()
+                .chain(&node.outputs)
+                .flatten()
+                .copied()
+                .collect();
+            done.sort_unstable();
+            done.dedup();
+            for value in done {
+                if let Some(Location::Slot(slot)) = locations[value]
+                    && last_use[value] == Some(position)
+                    && !is_output[value]
+                {
+                    slots.free.push(slot);
+                }
+            }
+            planned.push(Step {
+                label: node.label.clone(),
+                node: step.node,
+                kernel,
+                inputs,
+                outputs,
+                work: step.work,
+            });
+        }
+
+        let mut outputs = Vec::with_capacity(graph.outputs.len());
+        for (signature, &value) in graph.signature.outputs.iter().zip(&graph.outputs) {
+            locate_known(value, &mut locations);
+            let shape = values[value].shape().to_vec();
+            check_output(signature, &shape)?;
+            let location = locations[value].expect("every output is an input, known, or computed by a step");
+            outputs.push((
+                location,
+                TensorType {
+                    dtype: signature.dtype,
+                    shape,
+                },
+            ));
+        }
+        let inputs: Vec<_> = graph
+            .signature
+            .inputs
+            .iter()
+            .zip(&values)
+            .map(|(input, value)| {
+                (
+                    input.name.clone(),
+                    TensorType {
+                        dtype: input.dtype,
+                        shape: value.shape().to_vec(),
+                    },
+                )
+            })
+            .collect();
+        // Outputs in slots are counted there; those that are copies of inputs or constants are counted here.
+        let copied = outputs
+            .iter()
+            .filter(|(location, _)| !matches!(location, Location::Slot(_)));
+        let peak_memory = inputs
+            .iter()
+            .map(|(_, kind)| kind.bytes())
+            .chain(slots.bytes.iter().copied())
+            .chain(copied.map(|(_, kind)| kind.bytes()))
+            .fold(scratch as u64, |sum, bytes| sum.saturating_add(bytes as u64));
+        let cost = Cost {
+            nodes: planned
+                .iter()
+                .map(|step| NodeCost {
+                    node: step.node,
+                    work: step.work,
+                })
+                .collect(),
+            peak_memory,
+            multiply_adds,
+            output_shapes: outputs.iter().map(|(_, kind)| kind.shape.clone()).collect(),
+        };
+        Ok(Self {
+            inputs,
+            constants,
+            steps: planned,
+            outputs,
+            slots: slots.bytes,
+            scratch,
+            cost,
+        })
+    }
+
+    /// What a run costs.
+    pub fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    /// Types of the inputs, in order.
+    pub fn input_types(&self) -> impl ExactSizeIterator<Item = &TensorType> {
+        self.inputs.iter().map(|(_, kind)| kind)
+    }
+
+    /// Types of the outputs, in order.
+    pub fn output_types(&self) -> impl ExactSizeIterator<Item = &TensorType> {
+        self.outputs.iter().map(|(_, kind)| kind)
+    }
+
+    /// Runs the plan with the fastest arithmetic of this machine.
+    ///
+    /// # Errors
+    /// If the inputs are not of the planned types, the meter stops the run, or an operator meets a value out of its range.
+    pub fn run(&self, inputs: &[Tensor], meter: &mut dyn Meter) -> Result<Vec<Tensor>, RunError> {
+        self.run_on(Path::Fast, inputs, meter)
+    }
+
+    /// Runs the plan with the scalar reference: the same bits, slowly.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_reference(&self, inputs: &[Tensor], meter: &mut dyn Meter) -> Result<Vec<Tensor>, RunError> {
+        self.run_on(Path::Reference, inputs, meter)
+    }
+
+    fn run_on(&self, path: Path, inputs: &[Tensor], meter: &mut dyn Meter) -> Result<Vec<Tensor>, RunError> {
+        let inputs = self.check_inputs(inputs)?;
+        let mut slots: Vec<Buffer> = self.slots.iter().map(|&bytes| Buffer::zeroed(bytes)).collect();
+        let mut scratch = Buffer::zeroed(self.scratch);
+        for step in &self.steps {
+            meter
+                .charge(step.node, &step.work)
+                .map_err(|Stop| RunError::Stopped {
+                    node: step.label.clone(),
+                })?;
+            self.run_step(step, path, &inputs, &mut slots, scratch.bytes_mut())
+                .map_err(|error| RunError::Node {
+                    node: step.label.clone(),
+                    error,
+                })?;
+        }
+        let give = |(location, kind): &(Location, TensorType)| match *location {
+            Location::Input(input) => inputs[input].clone().into_owned(),
+            Location::Constant(constant) => Tensor::clone(&self.constants[constant]),
+            Location::Slot(slot) => {
+                Tensor::from_buffer(kind.dtype, kind.shape.clone(), std::mem::take(&mut slots[slot]))
+            }
+        };
+        Ok(self.outputs.iter().map(give).collect())
+    }
+
+    fn check_inputs<'a>(&self, inputs: &'a [Tensor]) -> Result<Vec<Cow<'a, Tensor>>, RunError> {
+        if inputs.len() != self.inputs.len() {
+            return Err(RunError::InputCount {
+                expected: self.inputs.len(),
+                got: inputs.len(),
+            });
+        }
+        let check = |((name, kind), input): (&(String, TensorType), &'a Tensor)| {
+            if input.dtype() != kind.dtype || input.shape() != kind.shape {
+                return Err(RunError::Input {
+                    name: name.clone(),
+                    expected: kind.clone(),
+                    dtype: input.dtype(),
+                    shape: input.shape().to_vec(),
+                });
+            }
+            // A caller may have written other NaNs into the tensor after it was made.
+            Ok(if input.has_only_canonical_nans() {
+                Cow::Borrowed(input)
+            } else {
+                let mut canonical = input.clone();
+                canonical.canonicalize_nan();
+                Cow::Owned(canonical)
+            })
+        };
+        self.inputs.iter().zip(inputs).map(check).collect()
+    }
+
+    fn run_step(
+        &self,
+        step: &Step,
+        path: Path,
+        inputs: &[Cow<'_, Tensor>],
+        slots: &mut [Buffer],
+        scratch: &mut [u8],
+    ) -> Result<(), OpError> {
+        // The output buffers leave their slots while the step runs: the planner never gives a step one slot twice.
+        let mut buffers: Vec<Option<Buffer>> = step
+            .outputs
+            .iter()
+            .map(|output| output.as_ref().map(|(slot, _)| std::mem::take(&mut slots[*slot])))
+            .collect();
+        let view = |(location, kind): &'_ (Location, TensorType)| -> &[u8] {
+            match *location {
+                Location::Input(input) => inputs[input].bytes(),
+                Location::Constant(constant) => self.constants[constant].bytes(),
+                Location::Slot(slot) => &slots[slot].bytes()[..kind.bytes()],
+            }
+        };
+        let read: Vec<_> = step
+            .inputs
+            .iter()
+            .map(|input| {
+                let input = input.as_ref()?;
+                Some(TensorView {
+                    dtype: input.1.dtype,
+                    shape: &input.1.shape,
+                    bytes: view(input),
+                })
+            })
+            .collect();
+        let mut written: Vec<_> = buffers
+            .iter_mut()
+            .zip(&step.outputs)
+            .map(|(buffer, output)| {
+                let (buffer, (_, kind)) = (buffer.as_mut()?, output.as_ref()?);
+                let bytes = &mut buffer.bytes_mut()[..kind.bytes()];
+                Some(TensorViewMut {
+                    dtype: kind.dtype,
+                    shape: &kind.shape,
+                    bytes,
+                })
+            })
+            .collect();
+        let scratch = &mut scratch[..step.kernel.scratch_bytes()];
+        let result = step.kernel.run(&mut Io {
+            path,
+            inputs: &read,
+            outputs: &mut written,
+            scratch,
+        });
+        for (buffer, output) in buffers.into_iter().zip(&step.outputs) {
+            if let (Some(buffer), Some((slot, _))) = (buffer, output) {
+                slots[*slot] = buffer;
+            }
+        }
+        result
+    }
+}
+
+fn check_output(signature: &TensorSignature, shape: &Shape) -> Result<(), PlanError> {
+    let agrees = |(dim, size): (&Dim, &usize)| match dim {
+        Dim::Fixed(declared) => declared == size,
+        Dim::Symbol { max, .. } => size <= max,
+    };
+    if signature.dims.len() == shape.len() && signature.dims.iter().zip(shape).all(agrees) {
+        Ok(())
+    } else {
+        Err(PlanError::OutputShape {
+            name: signature.name.clone(),
+            declared: signature.dims.clone(),
+            computed: shape.clone(),
+        })
+    }
+}
+
+/// Charged before each node runs; may stop the run.
+pub trait Meter {
+    /// Takes the price of a node, by its position in the graph.
+    ///
+    /// # Errors
+    /// If it cannot be paid: the run stops before the node.
+    fn charge(&mut self, node: usize, work: &Work) -> Result<(), Stop>;
+}
+
+/// The meter stops the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop;
+
+/// A meter that charges nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unmetered;
+
+impl Meter for Unmetered {
+    fn charge(&mut self, _node: usize, _work: &Work) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+/// Why a run gave no outputs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Not one tensor for each input.
+    #[error("the model has {expected} inputs, got {got}")]
+    InputCount {
+        /// Inputs of the model.
+        expected: usize,
+        /// Given.
+        got: usize,
+    },
+    /// A tensor of another type or shape than planned.
+    #[error("input `{name}` is {dtype}{shape:?}; the plan takes {}{:?}", expected.dtype, expected.shape)]
+    Input {
+        /// The input.
+        name: String,
+        /// What the plan takes.
+        expected: TensorType,
+        /// The type given.
+        dtype: DType,
+        /// The shape given.
+        shape: Shape,
+    },
+    /// The meter stopped the run.
+    #[error("stopped by the meter before {node}")]
+    Stopped {
+        /// The node that was not paid for.
+        node: NodeLabel,
+    },
+    /// A value out of an operator's range.
+    #[error("{node}: {error}")]
+    Node {
+        /// The node.
+        node: NodeLabel,
+        /// The reason.
+        error: OpError,
+    },
+}

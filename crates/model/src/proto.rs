@@ -1,0 +1,354 @@
+//! ONNX's protobuf messages, as far as the profile reads them (field numbers of `onnx.proto`, IR version 14).
+//!
+//! Declared by hand with `prost`'s derive, so that building needs no `protoc`. What is not declared is skipped when
+//! decoding: the importer ignores it or refuses the parts that would change meaning (which are declared as plain bytes,
+//! just to notice them), and the chain's loader refuses it because the bytes would not come out again.
+//!
+//! Nesting is fixed by these types (a subgraph is plain bytes), so decoding does not recurse. [`check_wire`] bounds the
+//! memory that decoding can take before it starts.
+
+use crate::limits::MAX_PROTO_FIELDS;
+use bytes::Bytes;
+use prost::Message;
+
+/// `ModelProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ModelProto {
+    #[prost(int64, optional, tag = "1")]
+    pub(crate) ir_version: Option<i64>,
+    #[prost(message, optional, tag = "7")]
+    pub(crate) graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    pub(crate) opset_import: Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "14")]
+    pub(crate) metadata_props: Vec<StringStringEntryProto>,
+    /// `FunctionProto`s, undecoded.
+    #[prost(bytes = "bytes", repeated, tag = "25")]
+    pub(crate) functions: Vec<Bytes>,
+}
+
+/// `OperatorSetIdProto`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct OperatorSetIdProto {
+    #[prost(string, optional, tag = "1")]
+    pub(crate) domain: Option<String>,
+    #[prost(int64, optional, tag = "2")]
+    pub(crate) version: Option<i64>,
+}
+
+/// `StringStringEntryProto`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct StringStringEntryProto {
+    #[prost(string, optional, tag = "1")]
+    pub(crate) key: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) value: Option<String>,
+}
+
+/// `GraphProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GraphProto {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) node: Vec<NodeProto>,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) name: Option<String>,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) initializer: Vec<TensorProto>,
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) input: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "12")]
+    pub(crate) output: Vec<ValueInfoProto>,
+    /// `SparseTensorProto`s, undecoded.
+    #[prost(bytes = "bytes", repeated, tag = "15")]
+    pub(crate) sparse_initializer: Vec<Bytes>,
+}
+
+/// `NodeProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct NodeProto {
+    #[prost(string, repeated, tag = "1")]
+    pub(crate) input: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    pub(crate) output: Vec<String>,
+    #[prost(string, optional, tag = "3")]
+    pub(crate) name: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    pub(crate) op_type: Option<String>,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) attribute: Vec<AttributeProto>,
+    #[prost(string, optional, tag = "7")]
+    pub(crate) domain: Option<String>,
+}
+
+/// `AttributeProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AttributeProto {
+    #[prost(string, optional, tag = "1")]
+    pub(crate) name: Option<String>,
+    #[prost(float, optional, tag = "2")]
+    pub(crate) f: Option<f32>,
+    #[prost(int64, optional, tag = "3")]
+    pub(crate) i: Option<i64>,
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub(crate) s: Option<Bytes>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) t: Option<TensorProto>,
+    /// A subgraph (`GraphProto`), undecoded.
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    pub(crate) g: Option<Bytes>,
+    #[prost(float, repeated, packed = "false", tag = "7")]
+    pub(crate) floats: Vec<f32>,
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub(crate) ints: Vec<i64>,
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub(crate) strings: Vec<Bytes>,
+    /// Subgraphs, undecoded.
+    #[prost(bytes = "bytes", repeated, tag = "11")]
+    pub(crate) graphs: Vec<Bytes>,
+    /// `AttributeType`: one of [`attribute_type`]; absent in the oldest files.
+    #[prost(int32, optional, tag = "20")]
+    pub(crate) r#type: Option<i32>,
+    /// Refers to an attribute of an enclosing function.
+    #[prost(string, optional, tag = "21")]
+    pub(crate) ref_attr_name: Option<String>,
+}
+
+/// `AttributeProto.AttributeType`.
+pub(crate) mod attribute_type {
+    pub(crate) const FLOAT: i32 = 1;
+    pub(crate) const INT: i32 = 2;
+    pub(crate) const STRING: i32 = 3;
+    pub(crate) const TENSOR: i32 = 4;
+    pub(crate) const GRAPH: i32 = 5;
+    pub(crate) const FLOATS: i32 = 6;
+    pub(crate) const INTS: i32 = 7;
+    pub(crate) const STRINGS: i32 = 8;
+    pub(crate) const GRAPHS: i32 = 10;
+}
+
+/// `TensorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TensorProto {
+    #[prost(int64, repeated, packed = "false", tag = "1")]
+    pub(crate) dims: Vec<i64>,
+    #[prost(int32, optional, tag = "2")]
+    pub(crate) data_type: Option<i32>,
+    #[prost(float, repeated, tag = "4")]
+    pub(crate) float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    pub(crate) int32_data: Vec<i32>,
+    #[prost(int64, repeated, tag = "7")]
+    pub(crate) int64_data: Vec<i64>,
+    #[prost(string, optional, tag = "8")]
+    pub(crate) name: Option<String>,
+    #[prost(bytes = "bytes", optional, tag = "9")]
+    pub(crate) raw_data: Option<Bytes>,
+    #[prost(double, repeated, tag = "10")]
+    pub(crate) double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub(crate) uint64_data: Vec<u64>,
+    #[prost(message, repeated, tag = "13")]
+    pub(crate) external_data: Vec<StringStringEntryProto>,
+    /// 0 (default): in the message; 1: external.
+    #[prost(int32, optional, tag = "14")]
+    pub(crate) data_location: Option<i32>,
+}
+
+/// `ValueInfoProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ValueInfoProto {
+    #[prost(string, optional, tag = "1")]
+    pub(crate) name: Option<String>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) r#type: Option<TypeProto>,
+}
+
+/// `TypeProto`: only tensors are part of the profile; the other kinds are noticed and refused.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TypeProto {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) tensor_type: Option<TensorTypeProto>,
+}
+
+/// `TypeProto.Tensor`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TensorTypeProto {
+    #[prost(int32, optional, tag = "1")]
+    pub(crate) elem_type: Option<i32>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) shape: Option<TensorShapeProto>,
+}
+
+/// `TensorShapeProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TensorShapeProto {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) dim: Vec<DimensionProto>,
+}
+
+/// `TensorShapeProto.Dimension`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct DimensionProto {
+    #[prost(oneof = "DimensionValue", tags = "1, 2")]
+    pub(crate) value: Option<DimensionValue>,
+}
+
+/// The `oneof` of a dimension.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(crate) enum DimensionValue {
+    #[prost(int64, tag = "1")]
+    Value(i64),
+    #[prost(string, tag = "2")]
+    Param(String),
+}
+
+/// Why bytes are not the wire form of a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Not protobuf, or cut short.
+    #[error("not an ONNX file, or a truncated one: the protobuf breaks off at byte {offset}")]
+    Malformed {
+        /// Where, in bytes from the beginning.
+        offset: usize,
+    },
+    /// Protobuf, yet not these messages.
+    #[error("not an ONNX file: {0}")]
+    Decode(String),
+    /// More messages than the limit.
+    #[error("the graph has more than {MAX_PROTO_FIELDS} messages and strings")]
+    TooManyFields,
+}
+
+/// The fields of a message that hold messages again, for [`check_wire`].
+#[derive(Clone, Copy)]
+struct Nesting(&'static [(u32, &'static Nesting)]);
+
+const LEAF: Nesting = Nesting(&[]);
+const TENSOR: Nesting = Nesting(&[(13, &LEAF)]);
+const ATTRIBUTE: Nesting = Nesting(&[(5, &TENSOR)]);
+const NODE: Nesting = Nesting(&[(5, &ATTRIBUTE)]);
+const SHAPE: Nesting = Nesting(&[(1, &LEAF)]);
+const TENSOR_TYPE: Nesting = Nesting(&[(2, &SHAPE)]);
+const TYPE: Nesting = Nesting(&[(1, &TENSOR_TYPE)]);
+const VALUE_INFO: Nesting = Nesting(&[(2, &TYPE)]);
+const GRAPH: Nesting = Nesting(&[(1, &NODE), (5, &TENSOR), (11, &VALUE_INFO), (12, &VALUE_INFO)]);
+const MODEL: Nesting = Nesting(&[(7, &GRAPH), (8, &LEAF), (14, &LEAF)]);
+
+/// Walks the wire form of a `ModelProto` without building anything: every length stays inside its message, and there are
+/// no more than [`MAX_PROTO_FIELDS`] length-delimited fields.
+pub(crate) fn check_wire(model: &[u8]) -> Result<(), WireError> {
+    walk(model, 0, model.len(), MODEL, &mut 0)
+}
+
+/// [`check_wire`] for a `TensorProto`.
+pub(crate) fn check_tensor_wire(tensor: &[u8]) -> Result<(), WireError> {
+    walk(tensor, 0, tensor.len(), TENSOR, &mut 0)
+}
+
+fn walk(
+    bytes: &[u8],
+    mut at: usize,
+    end: usize,
+    nesting: Nesting,
+    fields: &mut usize,
+) -> Result<(), WireError> {
+    while at < end {
+        let malformed = WireError::Malformed { offset: at };
+        let (key, after_key) = varint(bytes, at, end).ok_or(malformed.clone())?;
+        let (value, after) = match key & 7 {
+            0 => varint(bytes, after_key, end).ok_or(malformed.clone())?,
+            1 => (0, after_key + 8),
+            5 => (0, after_key + 4),
+            2 => {
+                let (length, start) = varint(bytes, after_key, end).ok_or(malformed.clone())?;
+                let length = usize::try_from(length).map_err(|_| malformed.clone())?;
+                (length as u64, start.checked_add(length).ok_or(malformed.clone())?)
+            }
+            _ => return Err(malformed),
+        };
+        if after > end || key >> 3 == 0 {
+            return Err(malformed);
+        }
+        if key & 7 == 2 {
+            *fields += 1;
+            if *fields > MAX_PROTO_FIELDS {
+                return Err(WireError::TooManyFields);
+            }
+            let field = key >> 3;
+            if let Some((_, inner)) = nesting.0.iter().find(|(number, _)| u64::from(*number) == field) {
+                // `value` is the length; the field's bytes end at `after`. Nesting is a fixed tree: no deep recursion.
+                walk(bytes, after - value as usize, after, **inner, fields)?;
+            }
+        }
+        at = after;
+    }
+    Ok(())
+}
+
+/// A varint at `at` and where it ends.
+fn varint(bytes: &[u8], mut at: usize, end: usize) -> Option<(u64, usize)> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        if at >= end {
+            return None;
+        }
+        let byte = bytes[at];
+        at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some((value, at));
+        }
+    }
+    None
+}
+
+/// Decodes a `ModelProto`; byte strings share the memory of `bytes`.
+pub(crate) fn decode_model(bytes: Bytes) -> Result<ModelProto, WireError> {
+    check_wire(&bytes)?;
+    ModelProto::decode(bytes).map_err(|error| WireError::Decode(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_the_round_trip() {
+        let model = ModelProto {
+            ir_version: Some(8),
+            graph: Some(GraphProto {
+                node: vec![NodeProto {
+                    input: vec!["x".into(), String::new()],
+                    attribute: vec![AttributeProto {
+                        i: Some(0),
+                        ints: vec![0, -1],
+                        ..Default::default()
+                    }],
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert_eq!(decode_model(model.encode_to_vec().into()), Ok(model));
+    }
+
+    #[test]
+    fn what_is_not_protobuf_is_refused_where_it_breaks() {
+        assert_eq!(check_wire(b"PK\x03\x04"), Err(WireError::Malformed { offset: 2 }));
+        // The graph claims five bytes and has one.
+        assert_eq!(check_wire(&[0x3a, 5, 0]), Err(WireError::Malformed { offset: 0 }));
+        assert_eq!(check_wire(&[0xff; 20]), Err(WireError::Malformed { offset: 0 }));
+        assert!(check_wire(&[]).is_ok());
+    }
+
+    #[test]
+    fn a_bomb_of_empty_messages_is_refused() {
+        // Two bytes (`node {}`) each: decoded they would take hundreds of megabytes.
+        let nodes = [0x0a, 0x00].repeat(MAX_PROTO_FIELDS + 1);
+        let mut bytes = vec![0x3a];
+        prost::encoding::encode_varint(nodes.len() as u64, &mut bytes);
+        bytes.extend(nodes);
+        assert_eq!(check_wire(&bytes), Err(WireError::TooManyFields));
+    }
+}
