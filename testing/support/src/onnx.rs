@@ -165,3 +165,14 @@ pub fn network(layers: usize, width: usize, seed: u64) -> Vec<u8> {
     }
     .encode_to_vec()
 }
+
+/// The initialisers of an ONNX file that are f32 with raw data: name and values, in the file's order.
+///
+/// # Errors
+/// If `file` is not protobuf of that form.
+pub fn initializers(file: &[u8]) -> Result<Vec<(String, Vec<f32>)>, prost::DecodeError> {
+    let graph = Model::decode(file)?.graph.unwrap_or_default();
+    let floats = |raw: &[u8]| raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let tensors = graph.initializer.into_iter().filter(|tensor| tensor.data_type == FLOAT);
+    Ok(tensors.map(|tensor| (tensor.name, floats(&tensor.raw_data))).collect())
+}
