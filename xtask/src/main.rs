@@ -5,6 +5,7 @@
 //! installs into `target/` or a `node_modules/` beside the lock file that pins it; nothing is installed
 //! for the whole machine.
 
+mod bench;
 mod clients;
 mod command;
 mod contracts;
@@ -32,6 +33,8 @@ enum Chore {
     Lint,
     /// Compile the Solidity contracts into `contracts/artifacts`, or check the committed ones.
     Contracts(contracts::Options),
+    /// Measure predict, RPC beside anvil, publishing and start-up, into `docs/benchmarks.md`.
+    Bench(bench::Options),
     /// Kill a busy node a thousand times and ask whether anything seen was lost.
     Kill(kill::Options),
     /// Install the client programs that end-to-end tests drive (viem, web3.py, cast).
@@ -45,6 +48,7 @@ fn main() {
         Chore::Test(options) => test::all(&options),
         Chore::Lint => lint::check(),
         Chore::Contracts(options) => contracts::build(&options),
+        Chore::Bench(options) => bench::bench(&options),
         Chore::Kill(options) => kill::kill(&options),
         Chore::Clients => clients::install().map(drop),
         Chore::OnnxTests => onnx_tests::generate().map(drop),

@@ -27,7 +27,10 @@ impl SealedBlock {
     /// The block without what was derived from it.
     #[must_use]
     pub fn to_block(&self) -> Block<Transaction> {
-        Block { header: self.header.clone(), body: self.body.clone() }
+        Block {
+            header: self.header.clone(),
+            body: self.body.clone(),
+        }
     }
 }
 

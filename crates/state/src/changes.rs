@@ -17,7 +17,11 @@ pub struct Account {
 
 impl Default for Account {
     fn default() -> Self {
-        Self { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY }
+        Self {
+            nonce: 0,
+            balance: U256::ZERO,
+            code_hash: KECCAK256_EMPTY,
+        }
     }
 }
 
@@ -59,10 +63,24 @@ impl StateChanges {
             }
             _ => KECCAK256_EMPTY,
         };
-        let storage =
-            storage.into_iter().filter(|(_, v)| !v.is_zero()).map(|(k, v)| (k.into(), v.into())).collect();
-        let account = Some(Account { nonce, balance, code_hash });
-        self.accounts.insert(address, AccountChange { account, wiped: false, storage });
+        let storage = storage
+            .into_iter()
+            .filter(|(_, v)| !v.is_zero())
+            .map(|(k, v)| (k.into(), v.into()))
+            .collect();
+        let account = Some(Account {
+            nonce,
+            balance,
+            code_hash,
+        });
+        self.accounts.insert(
+            address,
+            AccountChange {
+                account,
+                wiped: false,
+                storage,
+            },
+        );
     }
 }
 
@@ -86,7 +104,14 @@ impl From<BundleState> for StateChanges {
                     balance: info.balance,
                     code_hash: info.code_hash,
                 });
-                (address, AccountChange { account, wiped, storage })
+                (
+                    address,
+                    AccountChange {
+                        account,
+                        wiped,
+                        storage,
+                    },
+                )
             })
             .collect();
         let codes = bundle

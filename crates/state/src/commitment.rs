@@ -60,8 +60,12 @@ pub struct AccountProof {
 /// One way to commit to a state.
 pub trait StateCommitment {
     /// The root after `changes` on `root`, and the nodes it adds.
-    fn commit(&self, nodes: &dyn NodeReader, root: B256, changes: &StateChanges)
-    -> Result<Committed, StateError>;
+    fn commit(
+        &self,
+        nodes: &dyn NodeReader,
+        root: B256,
+        changes: &StateChanges,
+    ) -> Result<Committed, StateError>;
 
     /// The leaf of an account.
     fn account(
@@ -124,7 +128,9 @@ impl DB for Session<'_> {
     type Error = Faulted;
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Faulted> {
-        let Ok(hash) = B256::try_from(key) else { return Ok(None) };
+        let Ok(hash) = B256::try_from(key) else {
+            return Ok(None);
+        };
         if let Some(node) = self.fresh.lock().get(&hash) {
             return Ok(Some(node.to_vec()));
         }
@@ -153,7 +159,11 @@ impl DB for Session<'_> {
 
 impl<'a> Session<'a> {
     fn new(nodes: &'a dyn NodeReader) -> Arc<Self> {
-        Arc::new(Self { nodes, fresh: Mutex::default(), fault: Mutex::default() })
+        Arc::new(Self {
+            nodes,
+            fresh: Mutex::default(),
+            fault: Mutex::default(),
+        })
     }
 
     fn name(&self, error: TrieError) -> StateError {
@@ -195,20 +205,30 @@ impl StateCommitment for Mpt {
         changes: &StateChanges,
     ) -> Result<Committed, StateError> {
         if changes.accounts.is_empty() {
-            return Ok(Committed { root, nodes: BTreeMap::new() });
+            return Ok(Committed {
+                root,
+                nodes: BTreeMap::new(),
+            });
         }
         let session = Session::new(nodes);
         let mut accounts = session.trie(root)?;
         for (address, change) in &changes.accounts {
             let key = keccak256(address);
-            let Some(Account { nonce, balance, code_hash }) = change.account else {
+            let Some(Account {
+                nonce,
+                balance,
+                code_hash,
+            }) = change.account
+            else {
                 accounts.remove(key.as_slice()).map_err(|e| session.name(e))?;
                 continue;
             };
             let old_root = if change.wiped {
                 EMPTY_ROOT_HASH
             } else {
-                session.account(&accounts, key)?.map_or(EMPTY_ROOT_HASH, |a| a.storage_root)
+                session
+                    .account(&accounts, key)?
+                    .map_or(EMPTY_ROOT_HASH, |a| a.storage_root)
             };
             let storage_root = if change.storage.is_empty() {
                 old_root
@@ -226,8 +246,15 @@ impl StateCommitment for Mpt {
                 }
                 storage.root_hash().map_err(|e| session.name(e))?
             };
-            let leaf = TrieAccount { nonce, balance, storage_root, code_hash };
-            accounts.insert(key.as_slice(), &alloy_rlp::encode(&leaf)).map_err(|e| session.name(e))?;
+            let leaf = TrieAccount {
+                nonce,
+                balance,
+                storage_root,
+                code_hash,
+            };
+            accounts
+                .insert(key.as_slice(), &alloy_rlp::encode(&leaf))
+                .map_err(|e| session.name(e))?;
         }
         let root = accounts.root_hash().map_err(|e| session.name(e))?;
         drop(accounts);
@@ -279,9 +306,18 @@ impl StateCommitment for Mpt {
             let key = hash_slot(*slot);
             let value = storage_trie.get(key.as_slice()).map_err(|e| session.name(e))?;
             let value = value.map_or(Ok(U256::ZERO), |bytes| decode(&bytes))?;
-            storage.push(StorageProof { key: *slot, value, proof: proof_of(&mut storage_trie, key)? });
+            storage.push(StorageProof {
+                key: *slot,
+                value,
+                proof: proof_of(&mut storage_trie, key)?,
+            });
         }
-        Ok(AccountProof { address, account, proof, storage })
+        Ok(AccountProof {
+            address,
+            account,
+            proof,
+            storage,
+        })
     }
 
     fn for_each_leaf(

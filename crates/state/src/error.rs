@@ -55,7 +55,9 @@ pub enum StateError {
         expected: u64,
     },
     /// A trie node that a root commits to is not stored: the root is unknown here, or the database is damaged.
-    #[error("trie node {0} is not stored: the state it belongs to is unknown to this node, or the database is damaged")]
+    #[error(
+        "trie node {0} is not stored: the state it belongs to is unknown to this node, or the database is damaged"
+    )]
     MissingNode(B256),
     /// The code that an account commits to is not stored.
     #[error("code {0} is not stored: the database is damaged")]
@@ -97,13 +99,17 @@ impl StateError {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                     Self::DiskFull { path }
                 }
-                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
-                    Self::Corrupt { path, reason: source.to_string() }
-                }
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Self::Corrupt {
+                    path,
+                    reason: source.to_string(),
+                },
                 _ => Self::Io { path, source },
             },
             redb::Error::PreviousIo => Self::Poisoned { path },
-            other => Self::Corrupt { path, reason: other.to_string() },
+            other => Self::Corrupt {
+                path,
+                reason: other.to_string(),
+            },
         }
     }
 }

@@ -24,7 +24,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Decodable;
 use alloy_trie::TrieAccount;
 use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
 };
 use std::{
     path::{Path, PathBuf},
@@ -38,7 +39,8 @@ const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinit
 const NODES: ByHash<&'static [u8]> = ByHash::new("nodes");
 const CODES: ByHash<&'static [u8]> = ByHash::new("codes");
 const ACCOUNTS: ByHash<&'static [u8]> = ByHash::new("accounts");
-const STORAGE: TableDefinition<'static, &'static [u8; 64], &'static [u8; 32]> = TableDefinition::new("storage");
+const STORAGE: TableDefinition<'static, &'static [u8; 64], &'static [u8; 32]> =
+    TableDefinition::new("storage");
 const HEADERS: ByHeight<&'static [u8]> = ByHeight::new("headers");
 const BODIES: ByHeight<&'static [u8]> = ByHeight::new("bodies");
 const SENDERS: ByHeight<&'static [u8]> = ByHeight::new("senders");
@@ -79,9 +81,12 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Arc<Self>, StateError> {
         let io = |source: std::io::Error| StateError::from_redb(dir, redb::Error::Io(source));
         std::fs::create_dir_all(dir).map_err(io)?;
-        let db = Database::create(dir.join("state.redb"))
-            .map_err(|e| StateError::from_redb(dir, e.into()))?;
-        let store = Self { db, dir: dir.to_path_buf() };
+        let db =
+            Database::create(dir.join("state.redb")).map_err(|e| StateError::from_redb(dir, e.into()))?;
+        let store = Self {
+            db,
+            dir: dir.to_path_buf(),
+        };
         store.prepare()?;
         Ok(Arc::new(store))
     }
@@ -144,7 +149,10 @@ impl Store {
     }
 
     fn corrupt(&self, reason: impl Into<String>) -> StateError {
-        StateError::Corrupt { path: self.dir.clone(), reason: reason.into() }
+        StateError::Corrupt {
+            path: self.dir.clone(),
+            reason: reason.into(),
+        }
     }
 
     /// A consistent view of everything, as of the last whole block.
@@ -162,12 +170,23 @@ impl Store {
         };
         let (marker, nodes, codes, accounts, storage) = open().map_err(|e| self.name(e))?;
         let marker = marker.map(|bytes| self.decode_marker(&bytes)).transpose()?;
-        Ok(Arc::new(Snapshot { store: self.clone(), tx, marker, nodes, codes, accounts, storage }))
+        Ok(Arc::new(Snapshot {
+            store: self.clone(),
+            tx,
+            marker,
+            nodes,
+            codes,
+            accounts,
+            storage,
+        }))
     }
 
     fn decode_marker(&self, bytes: &[u8]) -> Result<Marker, StateError> {
         if bytes.len() != MARKER_LEN {
-            return Err(self.corrupt(format!("the head's marker has {} bytes, not {MARKER_LEN}", bytes.len())));
+            return Err(self.corrupt(format!(
+                "the head's marker has {} bytes, not {MARKER_LEN}",
+                bytes.len()
+            )));
         }
         let mut height = [0; 8];
         height.copy_from_slice(&bytes[..8]);
@@ -186,12 +205,26 @@ impl Store {
         let mut head = self.snapshot()?.marker;
         for BlockCommit { block, .. } in blocks {
             let (height, parent) = (block.header.number, block.header.parent_hash);
-            if let Some(Marker { height: head_height, hash: head_hash, .. }) = head
+            if let Some(Marker {
+                height: head_height,
+                hash: head_hash,
+                ..
+            }) = head
                 && (head_height.checked_add(1) != Some(height) || head_hash != parent)
             {
-                return Err(StateError::NotNext { height, parent, head_height, head_hash });
+                return Err(StateError::NotNext {
+                    height,
+                    parent,
+                    head_height,
+                    head_hash,
+                });
             }
-            head = Some(Marker { height, hash: block.hash, digest: B256::ZERO, state_root: B256::ZERO });
+            head = Some(Marker {
+                height,
+                hash: block.hash,
+                digest: B256::ZERO,
+                state_root: B256::ZERO,
+            });
         }
         let tx = self.begin_write()?;
         for block in blocks {
@@ -205,18 +238,29 @@ impl Store {
     /// Only a chain whose blocks one node decides alone may do this.
     pub fn rewind(self: &Arc<Self>, to: u64) -> Result<(), StateError> {
         let snapshot = self.snapshot()?;
-        let Some(head) = snapshot.marker else { return Err(StateError::NoSuchBlock { to, head: 0 }) };
-        let missing = || StateError::NoSuchBlock { to, head: head.height };
+        let Some(head) = snapshot.marker else {
+            return Err(StateError::NoSuchBlock { to, head: 0 });
+        };
+        let missing = || StateError::NoSuchBlock {
+            to,
+            head: head.height,
+        };
         if to > head.height {
             return Err(missing());
         }
         let header = snapshot.header(to)?.ok_or_else(missing)?;
         let digest = snapshot.digest(to)?.ok_or_else(missing)?;
-        let marker =
-            Marker { height: to, digest, hash: header.hash_slow(), state_root: header.state_root };
+        let marker = Marker {
+            height: to,
+            digest,
+            hash: header.hash_slow(),
+            state_root: header.state_root,
+        };
         let mut removed = Vec::new();
         for height in to + 1..=head.height {
-            let block = snapshot.block(height)?.ok_or_else(|| self.corrupt(format!("block {height} is gone")))?;
+            let block = snapshot
+                .block(height)?
+                .ok_or_else(|| self.corrupt(format!("block {height} is gone")))?;
             removed.push(block);
         }
         let tx = self.begin_write()?;
@@ -227,21 +271,28 @@ impl Store {
     }
 
     /// Fills the flat tables from the trie at `root`.
-    fn rebuild_flat(
-        &self,
-        tx: &WriteTransaction,
-        nodes: &Snapshot,
-        root: B256,
-    ) -> Result<(), StateError> {
+    fn rebuild_flat(&self, tx: &WriteTransaction, nodes: &Snapshot, root: B256) -> Result<(), StateError> {
         let name = |e: redb::Error| self.name(e);
         tx.delete_table(ACCOUNTS).map_err(|e| name(e.into()))?;
         tx.delete_table(STORAGE).map_err(|e| name(e.into()))?;
         let mut accounts = tx.open_table(ACCOUNTS).map_err(|e| name(e.into()))?;
         let mut storage = tx.open_table(STORAGE).map_err(|e| name(e.into()))?;
         Mpt.for_each_leaf(nodes, root, &mut |address, leaf| {
-            let TrieAccount { nonce, balance, storage_root, code_hash } = crate::commitment::decode(leaf)?;
+            let TrieAccount {
+                nonce,
+                balance,
+                storage_root,
+                code_hash,
+            } = crate::commitment::decode(leaf)?;
             accounts
-                .insert(&address.0, &encode_account(&Account { nonce, balance, code_hash })[..])
+                .insert(
+                    &address.0,
+                    &encode_account(&Account {
+                        nonce,
+                        balance,
+                        code_hash,
+                    })[..],
+                )
                 .map_err(|e| name(e.into()))?;
             Mpt.for_each_leaf(nodes, storage_root, &mut |slot, value| {
                 let value: U256 = crate::commitment::decode(value)?;
@@ -292,7 +343,12 @@ fn write_marker(tx: &WriteTransaction, marker: &Marker) -> Result<(), redb::Erro
 }
 
 fn write_block(tx: &WriteTransaction, commit: &BlockCommit<'_>) -> Result<(), redb::Error> {
-    let BlockCommit { block, receipts, seal, overlay } = *commit;
+    let BlockCommit {
+        block,
+        receipts,
+        seal,
+        overlay,
+    } = *commit;
     let height = block.header.number;
     {
         let mut nodes = tx.open_table(NODES)?;
@@ -313,7 +369,8 @@ fn write_block(tx: &WriteTransaction, commit: &BlockCommit<'_>) -> Result<(), re
             };
             if change.wiped || change.account.is_none() {
                 let range = flat_key(hashed, B256::ZERO)..=flat_key(hashed, B256::repeat_byte(0xff));
-                storage.retain_in::<&[u8; 64], _>(&range.start().clone()..=&range.end().clone(), |_, _| false)?;
+                storage
+                    .retain_in::<&[u8; 64], _>(&range.start().clone()..=&range.end().clone(), |_, _| false)?;
             }
             if change.account.is_some() {
                 for (slot, value) in &change.storage {
@@ -327,8 +384,10 @@ fn write_block(tx: &WriteTransaction, commit: &BlockCommit<'_>) -> Result<(), re
             }
         }
     }
-    tx.open_table(HEADERS)?.insert(height, &alloy_rlp::encode(&block.header)[..])?;
-    tx.open_table(BODIES)?.insert(height, &alloy_rlp::encode(&block.body)[..])?;
+    tx.open_table(HEADERS)?
+        .insert(height, &alloy_rlp::encode(&block.header)[..])?;
+    tx.open_table(BODIES)?
+        .insert(height, &alloy_rlp::encode(&block.body)[..])?;
     let senders: Vec<u8> = block.senders.iter().flat_map(|s| s.0.0).collect();
     tx.open_table(SENDERS)?.insert(height, &senders[..])?;
     let mut encoded = Vec::new();
@@ -336,14 +395,23 @@ fn write_block(tx: &WriteTransaction, commit: &BlockCommit<'_>) -> Result<(), re
     tx.open_table(RECEIPTS)?.insert(height, &encoded[..])?;
     tx.open_table(DIGESTS)?.insert(height, &seal.digest.0)?;
     tx.open_table(ENVELOPES)?.insert(height, &seal.envelope[..])?;
-    tx.open_table(CERTIFICATES)?.insert(height, &seal.certificate[..])?;
+    tx.open_table(CERTIFICATES)?
+        .insert(height, &seal.certificate[..])?;
     tx.open_table(HASHES)?.insert(&block.hash.0, height)?;
     let mut transactions = tx.open_table(TRANSACTIONS)?;
     for (index, transaction) in block.body.transactions.iter().enumerate() {
         transactions.insert(&transaction.trie_hash().0, (height, index as u64))?;
     }
     let (hash, state_root) = (block.hash, block.header.state_root);
-    write_marker(tx, &Marker { height, digest: seal.digest, hash, state_root })
+    write_marker(
+        tx,
+        &Marker {
+            height,
+            digest: seal.digest,
+            hash,
+            state_root,
+        },
+    )
 }
 
 fn remove_blocks(tx: &WriteTransaction, blocks: &[SealedBlock]) -> Result<(), redb::Error> {
@@ -377,7 +445,9 @@ pub struct Snapshot {
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot").field("marker", &self.marker).finish_non_exhaustive()
+        f.debug_struct("Snapshot")
+            .field("marker", &self.marker)
+            .finish_non_exhaustive()
     }
 }
 
@@ -401,10 +471,13 @@ impl Snapshot {
         table: ByHeight<&'static [u8]>,
         height: u64,
     ) -> Result<Option<T>, StateError> {
-        let Some(bytes) = self.by_height(table, height)? else { return Ok(None) };
-        T::decode(&mut &bytes[..])
-            .map(Some)
-            .map_err(|e| self.store.corrupt(format!("{table} {height} does not decode: {e}")))
+        let Some(bytes) = self.by_height(table, height)? else {
+            return Ok(None);
+        };
+        T::decode(&mut &bytes[..]).map(Some).map_err(|e| {
+            self.store
+                .corrupt(format!("{table} {height} does not decode: {e}"))
+        })
     }
 
     /// The header at a height.
@@ -424,7 +497,9 @@ impl Snapshot {
 
     /// The block at a height.
     pub fn block(&self, height: u64) -> Result<Option<SealedBlock>, StateError> {
-        let Some(bytes) = self.by_height(HEADERS, height)? else { return Ok(None) };
+        let Some(bytes) = self.by_height(HEADERS, height)? else {
+            return Ok(None);
+        };
         let gone = || self.store.corrupt(format!("a part of block {height} is gone"));
         let body: Body = self.decoded(BODIES, height)?.ok_or_else(gone)?;
         let senders = self.by_height(SENDERS, height)?.ok_or_else(gone)?;
@@ -471,11 +546,20 @@ impl Snapshot {
 
     /// What consensus says about the block at a height.
     pub fn seal(&self, height: u64) -> Result<Option<Seal>, StateError> {
-        let Some(digest) = self.digest(height)? else { return Ok(None) };
-        let gone = || self.store.corrupt(format!("a part of the seal of block {height} is gone"));
+        let Some(digest) = self.digest(height)? else {
+            return Ok(None);
+        };
+        let gone = || {
+            self.store
+                .corrupt(format!("a part of the seal of block {height} is gone"))
+        };
         let envelope = self.by_height(ENVELOPES, height)?.ok_or_else(gone)?.into();
         let certificate = self.by_height(CERTIFICATES, height)?.ok_or_else(gone)?.into();
-        Ok(Some(Seal { digest, envelope, certificate }))
+        Ok(Some(Seal {
+            digest,
+            envelope,
+            certificate,
+        }))
     }
 
     /// The code with this hash.
@@ -486,10 +570,16 @@ impl Snapshot {
 
     /// The account in the latest state.
     pub(crate) fn flat_account(&self, hashed: B256) -> Result<Option<Account>, StateError> {
-        let found = self.accounts.get(&hashed.0).map_err(|e| self.store.name(e.into()))?;
+        let found = self
+            .accounts
+            .get(&hashed.0)
+            .map_err(|e| self.store.name(e.into()))?;
         found
             .map(|v| {
-                let wrong = || self.store.corrupt("an entry of the table of accounts does not have 72 bytes");
+                let wrong = || {
+                    self.store
+                        .corrupt("an entry of the table of accounts does not have 72 bytes")
+                };
                 decode_account(v.value()).ok_or_else(wrong)
             })
             .transpose()
@@ -497,8 +587,10 @@ impl Snapshot {
 
     /// The slot in the latest state; zero when it is not set.
     pub(crate) fn flat_storage(&self, hashed: B256, slot: B256) -> Result<U256, StateError> {
-        let found =
-            self.storage.get(&flat_key(hashed, slot)).map_err(|e| self.store.name(e.into()))?;
+        let found = self
+            .storage
+            .get(&flat_key(hashed, slot))
+            .map_err(|e| self.store.name(e.into()))?;
         Ok(found.map_or(U256::ZERO, |v| U256::from_be_bytes(*v.value())))
     }
 }

@@ -51,7 +51,13 @@ impl StateView {
     pub fn over(snapshot: Arc<Snapshot>, base_root: B256, overlays: Arc<[Arc<Overlay>]>) -> Self {
         let root = overlays.first().map_or(base_root, |o| o.root);
         let flat = snapshot.marker().is_some_and(|m| m.state_root == base_root);
-        Self { snapshot, overlays, root, base_root, flat }
+        Self {
+            snapshot,
+            overlays,
+            root,
+            base_root,
+            flat,
+        }
     }
 
     /// The state root.
@@ -72,7 +78,11 @@ impl StateView {
             return self.snapshot.flat_account(hashed);
         }
         let leaf = Mpt.account(&*self.snapshot, self.base_root, hashed)?;
-        Ok(leaf.map(|a| Account { nonce: a.nonce, balance: a.balance, code_hash: a.code_hash }))
+        Ok(leaf.map(|a| Account {
+            nonce: a.nonce,
+            balance: a.balance,
+            code_hash: a.code_hash,
+        }))
     }
 
     /// The value of a slot; zero when it is not set.

@@ -172,7 +172,18 @@ pub fn network(layers: usize, width: usize, seed: u64) -> Vec<u8> {
 /// If `file` is not protobuf of that form.
 pub fn initializers(file: &[u8]) -> Result<Vec<(String, Vec<f32>)>, prost::DecodeError> {
     let graph = Model::decode(file)?.graph.unwrap_or_default();
-    let floats = |raw: &[u8]| raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    let tensors = graph.initializer.into_iter().filter(|tensor| tensor.data_type == FLOAT);
-    Ok(tensors.map(|tensor| (tensor.name, floats(&tensor.raw_data))).collect())
+    let floats = |raw: &[u8]| {
+        raw.as_chunks()
+            .0
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()
+    };
+    let tensors = graph
+        .initializer
+        .into_iter()
+        .filter(|tensor| tensor.data_type == FLOAT);
+    Ok(tensors
+        .map(|tensor| (tensor.name, floats(&tensor.raw_data)))
+        .collect())
 }

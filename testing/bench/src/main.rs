@@ -1,0 +1,59 @@
+//! `cargo xtask bench`: what a predict costs, in time and gas, and how the node carries it.
+//!
+//! Everything is measured in one run on one machine, and where it makes sense beside a peer in the same run, since
+//! ratios travel between machines and seconds do not. The report is Markdown for `docs/benchmarks.md`.
+
+mod baseline;
+mod examples;
+mod load;
+mod predict;
+mod publish;
+mod report;
+
+use clap::Parser;
+use eyre::Result;
+use report::Report;
+use std::path::PathBuf;
+use synod_testing::Node;
+
+/// What to measure, and with what.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The `synod` binary, built with the release profile.
+    #[arg(long)]
+    synod: PathBuf,
+    /// The anvil binary to compare with; without it that comparison is left out and the report says so.
+    #[arg(long)]
+    anvil: Option<PathBuf>,
+    /// Root of the project, for its examples and contracts.
+    #[arg(long)]
+    root: PathBuf,
+    /// Where the report goes.
+    #[arg(long)]
+    output: PathBuf,
+    /// Megabytes of weights of the networks that are published.
+    #[arg(long, value_delimiter = ',', default_value = "14,100")]
+    publish: Vec<usize>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let options = Options::parse();
+    let mut report = Report::new(&options.root);
+    let folder = tempfile::tempdir()?;
+
+    eprintln!("==> predict in the EVM, beside the bare engine and plain Solidity");
+    let node = Node::synod(&options.synod, &folder.path().join("predict")).await?;
+    predict::measure(&options, &node, &mut report).await?;
+
+    eprintln!("==> calls a second over RPC");
+    load::measure(&options, &node, folder.path(), &mut report).await?;
+    drop(node);
+
+    eprintln!("==> publishing");
+    publish::measure(&options, folder.path(), &mut report).await?;
+
+    report.write(&options.output)?;
+    eprintln!("==> {}", options.output.display());
+    Ok(())
+}

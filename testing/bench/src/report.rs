@@ -1,0 +1,79 @@
+//! The report: sections of Markdown tables.
+
+use eyre::{Result, WrapErr};
+use std::{fmt::Write, path::Path, process::Command};
+
+/// Markdown, growing.
+pub(crate) struct Report(String);
+
+impl Report {
+    pub(crate) fn new(root: &Path) -> Self {
+        let commit = Command::new("git")
+            .args(["rev-parse", "--short", "HEAD"])
+            .current_dir(root)
+            .output()
+            .ok()
+            .filter(|output| output.status.success())
+            .map_or_else(
+                || "unknown".to_owned(),
+                |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            );
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        Self(format!(
+            "# Benchmarks\n\nMade by `cargo xtask bench` at commit {commit}, on {cores} cores of {}. One run, one machine: \
+             compare the ratios, and measure again before you rely on a figure.\n",
+            processor()
+        ))
+    }
+
+    /// A section with an explanation and a table; every row has as many cells as `columns`.
+    pub(crate) fn table(&mut self, title: &str, text: &str, columns: &[&str], rows: &[Vec<String>]) {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let header: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
+        let rule = vec!["---".to_owned(); columns.len()];
+        let mut section = format!("\n## {title}\n\n{text}\n\n{}{}", line(&header), line(&rule));
+        for row in rows {
+            section.push_str(&line(row));
+        }
+        eprint!("{section}");
+        self.0.push_str(&section);
+    }
+
+    pub(crate) fn note(&mut self, text: &str) {
+        writeln!(self.0, "\n{text}").expect("a string takes everything");
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        std::fs::write(path, &self.0).wrap_err_with(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// The processor's own name, where the system tells it.
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find(|line| line.starts_with("model name"));
+    name.and_then(|line| line.split_once(": "))
+        .map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned())
+}
+
+/// A number with thousands apart.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The middle of `values`, which are sorted on the way.
+///
+/// # Panics
+/// If there are none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
