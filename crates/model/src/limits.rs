@@ -25,8 +25,9 @@ pub const MAX_PROTO_FIELDS: usize = 1 << 20;
 /// cheap next to running.
 pub const MAX_FOLDED_ELEMENTS: usize = 1024;
 
-/// The lowest opset of `ai.onnx` that is imported: opset 7 brought NumPy's broadcasting.
-pub const MIN_OPSET: i64 = 7;
+/// The lowest opset of `ai.onnx`. Operators state from which version on they are known: all from what was in force at
+/// opset 7 (which brought NumPy's broadcasting), those that have not changed since also before.
+pub const MIN_OPSET: i64 = 1;
 
 /// The newest opset of `ai.onnx` whose operators were reviewed.
 pub const MAX_OPSET: i64 = 28;

@@ -1,6 +1,8 @@
-//! What operators that move data share: copying, and walking a tensor by strides.
+//! What operators that move data share. They move bits: the element type matters only by its size.
 
-use super::{Kernel, kernel};
+use super::{Kernel, OpError, kernel};
+use crate::{shape::broadcast_strides, tensor::TensorViewMut};
+use bytemuck::Pod;
 
 /// Copies input 0 to output 0, whatever their shapes: both have the same number of bytes.
 pub(super) fn copy() -> Box<dyn Kernel> {
@@ -11,4 +13,218 @@ pub(super) fn copy() -> Box<dyn Kernel> {
         }
         Ok(())
     })
+}
+
+/// Calls `$body` with `$word` standing for the unsigned integer of `$size` bytes.
+macro_rules! by_size {
+    ($size:expr, $word:ident => $body:expr) => {
+        match $size {
+            1 => {
+                type $word = u8;
+                $body
+            }
+            2 => {
+                type $word = u16;
+                $body
+            }
+            4 => {
+                type $word = u32;
+                $body
+            }
+            _ => {
+                type $word = u64;
+                $body
+            }
+        }
+    };
+}
+pub(super) use by_size;
+
+/// Walks the elements of an output in row-major order, row by row, beside `N` operands that are read with strides of their
+/// own (0 where they repeat, negative where they run backwards). Adjacent axes that every operand walks evenly are merged,
+/// so that rows are as long as they can be.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows<const N: usize> {
+    /// Sizes of the axes around a row, outermost first.
+    outer: Vec<usize>,
+    /// Strides of each operand along them.
+    outer_strides: [Vec<isize>; N],
+    /// Elements of a row.
+    pub(crate) length: usize,
+    /// Stride of each operand within a row.
+    pub(crate) strides: [isize; N],
+}
+
+impl<const N: usize> Rows<N> {
+    /// Rows of an output of `shape`; `strides` has one for each axis and operand.
+    pub(crate) fn new(shape: &[usize], strides: [Vec<isize>; N]) -> Self {
+        let mut axes: Vec<(usize, [isize; N])> = Vec::with_capacity(shape.len());
+        for (axis, &size) in shape.iter().enumerate() {
+            let own = std::array::from_fn(|operand| strides[operand][axis]);
+            if size == 1 {
+                continue;
+            }
+            match axes.last_mut() {
+                Some((outer, outer_strides))
+                    if (0..N).all(|operand| outer_strides[operand] == own[operand] * size as isize) =>
+                {
+                    *outer *= size;
+                    *outer_strides = own;
+                }
+                _ => axes.push((size, own)),
+            }
+        }
+        let (length, row_strides) = axes.pop().unwrap_or((1, [1; N]));
+        Self {
+            outer: axes.iter().map(|(size, _)| *size).collect(),
+            outer_strides: std::array::from_fn(|operand| axes.iter().map(|(_, s)| s[operand]).collect()),
+            length,
+            strides: row_strides,
+        }
+    }
+
+    /// Rows of an output of `shape` that operands of these shapes are broadcast to.
+    pub(crate) fn broadcast(shape: &[usize], operands: [&[usize]; N]) -> Self {
+        let strides = operands.map(|operand| {
+            broadcast_strides(operand, shape)
+                .into_iter()
+                .map(|stride| stride as isize)
+                .collect()
+        });
+        Self::new(shape, strides)
+    }
+
+    /// Calls `visit` for each row, with the position of each operand's first element relative to its start.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut([isize; N])) {
+        if self.length == 0 || self.outer.contains(&0) {
+            return;
+        }
+        let mut coordinates = vec![0; self.outer.len()];
+        let mut at = [0isize; N];
+        loop {
+            visit(at);
+            let mut axis = self.outer.len();
+            loop {
+                if axis == 0 {
+                    return;
+                }
+                axis -= 1;
+                coordinates[axis] += 1;
+                for (operand, at) in at.iter_mut().enumerate() {
+                    *at += self.outer_strides[operand][axis];
+                }
+                if coordinates[axis] < self.outer[axis] {
+                    break;
+                }
+                for (operand, at) in at.iter_mut().enumerate() {
+                    *at -= self.outer_strides[operand][axis] * self.outer[axis] as isize;
+                }
+                coordinates[axis] = 0;
+            }
+        }
+    }
+}
+
+/// Reads an input with strides into a dense output: Transpose, Slice, Expand and others.
+#[derive(Debug, Clone)]
+pub(super) struct Strided {
+    rows: Rows<1>,
+    start: usize,
+}
+
+impl Strided {
+    /// Element (i, j, …) of the output of `shape` is the input's element `start + i·strides[0] + j·strides[1] + …`, which
+    /// must lie inside the input.
+    pub(super) fn new(shape: &[usize], strides: Vec<isize>, start: usize) -> Self {
+        Self {
+            rows: Rows::new(shape, [strides]),
+            start,
+        }
+    }
+
+    fn run<W: Pod>(&self, input: &[W], output: &mut [W]) {
+        let (length, stride) = (self.rows.length, self.rows.strides[0]);
+        let mut rows = output.chunks_exact_mut(length.max(1));
+        self.rows.for_each(|[at]| {
+            let from = self.start.wrapping_add_signed(at);
+            let Some(row) = rows.next() else { return };
+            match stride {
+                1 => row.copy_from_slice(&input[from..from + length]),
+                0 => row.fill(input[from]),
+                _ => {
+                    let mut from = from;
+                    for element in row {
+                        *element = input[from];
+                        from = from.wrapping_add_signed(stride);
+                    }
+                }
+            }
+        });
+    }
+
+    /// The kernel that applies this to input 0 and output 0, of elements of `size` bytes.
+    pub(super) fn into_kernel(self, size: usize) -> Box<dyn Kernel> {
+        kernel(move |io| {
+            let input = io.input(0).bytes();
+            let output = io.output(0).map_or(&mut [][..], TensorViewMut::bytes_mut);
+            by_size!(size, Word => {
+                self.run::<Word>(bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output));
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Row-major strides as signed numbers.
+pub(super) fn signed_strides(shape: &[usize]) -> Vec<isize> {
+    crate::shape::strides(shape)
+        .into_iter()
+        .map(|stride| stride as isize)
+        .collect()
+}
+
+/// Axes from an attribute or a known input: normalised, without repetition.
+pub(super) fn distinct_axes(axes: &[i64], rank: usize) -> Result<Vec<usize>, OpError> {
+    let mut seen = vec![false; rank];
+    axes.iter()
+        .map(|&axis| {
+            let axis = super::normalize_axis(axis, rank)?;
+            if std::mem::replace(&mut seen[axis], true) {
+                return Err(OpError::Shape(format!("axis {axis} is named twice in {axes:?}")));
+            }
+            Ok(axis)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn positions(rows: &Rows<1>) -> Vec<isize> {
+        let mut all = Vec::new();
+        rows.for_each(|[at]| all.extend((0..rows.length as isize).map(|i| at + i * rows.strides[0])));
+        all
+    }
+
+    #[test]
+    fn rows_merge_axes_and_visit_every_element() {
+        let dense = Rows::broadcast(&[2, 3, 4], [&[2, 3, 4]]);
+        assert_eq!(dense.length, 24);
+        assert_eq!(positions(&dense), (0..24).collect::<Vec<_>>());
+        let repeated = Rows::broadcast(&[2, 3], [&[3]]);
+        assert_eq!(positions(&repeated), [0, 1, 2, 0, 1, 2]);
+        let transposed = Rows::new(&[3, 2], [vec![1, 3]]);
+        assert_eq!(positions(&transposed), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(positions(&Rows::broadcast(&[], [&[]])), [0]);
+        assert_eq!(positions(&Rows::broadcast(&[2, 0, 3], [&[1, 1, 3]])), [0isize; 0]);
+    }
+
+    #[test]
+    fn strided_reads_run_backwards_too() {
+        let strided = Strided::new(&[2, 2], vec![-2, 1], 2);
+        let mut output = [0u8; 4];
+        strided.run(&[1, 2, 3, 4], &mut output);
+        assert_eq!(output, [3, 4, 1, 2]);
+    }
 }

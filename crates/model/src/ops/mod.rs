@@ -47,12 +47,24 @@
 //! - `work` states multiply-add equivalents (one lane of a packed f32 fused multiply-add), padded to the tiles of the
 //!   kernels where those matter, and bytes streamed.
 
+mod cast;
+mod concat;
+mod constant_of_shape;
 mod data;
+mod dropout;
 mod elementwise;
+mod expand;
+mod gather;
 mod gemm;
 mod identity;
 mod matmul;
+mod pad;
 mod relu;
+mod reshape;
+mod select;
+mod shape;
+mod slice;
+mod transpose;
 
 use crate::{
     Attributes, DType, Tensor,
@@ -64,10 +76,29 @@ use std::{fmt, ops::RangeInclusive};
 /// Every operator of the profile, sorted by name.
 pub static OPERATORS: &[&Definition] = &[
     &elementwise::ADD,
+    &cast::CAST,
+    &cast::CAST_LIKE,
+    &concat::CONCAT,
+    &constant_of_shape::CONSTANT_OF_SHAPE,
+    &dropout::DROPOUT,
+    &expand::EXPAND,
+    &reshape::FLATTEN,
+    &gather::GATHER,
     &gemm::GEMM,
     &identity::IDENTITY,
     &matmul::MATMUL,
+    &pad::PAD,
     &relu::RELU,
+    &reshape::RESHAPE,
+    &shape::SHAPE,
+    &shape::SIZE,
+    &slice::SLICE,
+    &concat::SPLIT,
+    &reshape::SQUEEZE,
+    &expand::TILE,
+    &transpose::TRANSPOSE,
+    &reshape::UNSQUEEZE,
+    &select::WHERE,
 ];
 
 /// The operator of this name in `ai.onnx`, if the profile has it.
@@ -142,6 +173,21 @@ pub struct NodeSpec<'a> {
     pub inputs: &'a [bool],
     /// For each listed output, whether it is wanted.
     pub outputs: &'a [bool],
+}
+
+impl NodeSpec<'_> {
+    /// For versions that take fewer inputs than [`Definition::inputs`] allows.
+    ///
+    /// # Errors
+    /// If the node lists more than `max` inputs.
+    pub fn limit_inputs(&self, max: usize) -> Result<(), OpError> {
+        let got = self.inputs.len();
+        if got > max {
+            Err(OpError::InputCount { got, min: 1, max })
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// Element type and shape of a value.
