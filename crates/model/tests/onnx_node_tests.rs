@@ -124,7 +124,7 @@ fn wrong(error: impl std::fmt::Display) -> Failure {
 }
 
 fn run_test(folder: &Path) -> Result<(), Failure> {
-    let file = fs::read(folder.join("model.onnx")).unwrap();
+    let file = fs::read(folder.join("model.onnx")).map_err(wrong)?;
     for set in 0.. {
         let set = folder.join(format!("test_data_set_{set}"));
         if !set.is_dir() {
@@ -308,7 +308,7 @@ fn names(model: &[u8], number: u64) -> Vec<String> {
             let name = fields(info)
                 .find(|(number, _)| *number == 1)
                 .map_or(&[][..], |(_, name)| name);
-            String::from_utf8(name.to_vec()).unwrap()
+            String::from_utf8_lossy(name).into_owned()
         })
         .collect()
 }
