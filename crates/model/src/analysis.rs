@@ -5,7 +5,7 @@
 
 use crate::{
     Tensor,
-    limits::MAX_FOLDED_ELEMENTS,
+    limits::{MAX_FOLDED_ARITHMETIC, MAX_FOLDED_ELEMENTS},
     model::{Node, PlanError, ResolvedGraph},
     ops::{Inputs, Io, OpError, Operand, Path, TensorType, Work},
     shape::Shape,
@@ -165,14 +165,15 @@ fn analyse(index: usize, node: &Node, values: &[Value]) -> Result<Outcome, OpErr
     if let Some(value) = node.operator.value_from_types(&inputs) {
         return Ok(Outcome::Known(vec![value]));
     }
+    let work = node.operator.work(&inputs, &outputs);
     let small = |elements: usize| elements <= MAX_FOLDED_ELEMENTS;
     let known = inputs
         .iter()
         .all(|operand| operand.value.is_some() && small(operand.elements()));
-    if known && outputs.iter().all(|output| small(output.elements())) {
+    let cheap = work.arithmetic <= MAX_FOLDED_ARITHMETIC;
+    if known && cheap && outputs.iter().all(|output| small(output.elements())) {
         return fold(node, &inputs, &outputs).map(Outcome::Known);
     }
-    let work = node.operator.work(&inputs, &outputs);
     let multiply_adds = node.operator.multiply_adds(&inputs, &outputs);
     Ok(Outcome::Step(AnalysedStep {
         node: index,

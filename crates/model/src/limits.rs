@@ -25,6 +25,9 @@ pub const MAX_PROTO_FIELDS: usize = 1 << 20;
 /// cheap next to running.
 pub const MAX_FOLDED_ELEMENTS: usize = 1024;
 
+/// Arithmetic of a node that planning computes ahead, at most, in multiply-add equivalents: about 1.5 microseconds.
+pub const MAX_FOLDED_ARITHMETIC: u64 = 1 << 16;
+
 /// The lowest opset of `ai.onnx`. Operators state from which version on they are known: all from what was in force at
 /// opset 7 (which brought NumPy's broadcasting), those that have not changed since also before.
 pub const MIN_OPSET: i64 = 1;

@@ -273,6 +273,9 @@ impl Plan {
     }
 
     fn run_on(&self, path: Path, inputs: &[Tensor], meter: &mut dyn Meter) -> Result<Vec<Tensor>, RunError> {
+        if !synod_numerics::environment::is_default() {
+            return Err(RunError::FloatEnvironment);
+        }
         let inputs = self.check_inputs(inputs)?;
         let mut slots: Vec<Buffer> = self.slots.iter().map(|&bytes| Buffer::zeroed(bytes)).collect();
         let mut scratch = Buffer::zeroed(self.scratch);
@@ -451,6 +454,10 @@ pub enum RunError {
         /// The shape given.
         shape: Shape,
     },
+    /// Something in the process (a C library) has changed rounding or flushes subnormals: results would differ from
+    /// other machines'. An internal fault, never the caller's.
+    #[error("this thread's floating-point environment is not the default: a library has changed it")]
+    FloatEnvironment,
     /// The meter stopped the run.
     #[error("stopped by the meter before {node}")]
     Stopped {

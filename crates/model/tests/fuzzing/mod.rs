@@ -1,0 +1,87 @@
+//! What must hold for any bytes whatever, as a function of the bytes: shared by the seeded test and the fuzz target.
+
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+use synod_model::*;
+
+/// Runs are tried up to this much, so that an input is done in milliseconds.
+const MAX_MEMORY: u64 = 16 << 20;
+const MAX_ARITHMETIC: u64 = 1 << 24;
+
+/// Imports the bytes as an ONNX file. Whatever imports must load, import again to itself, and run alike on both arithmetics.
+pub fn import_any(bytes: &[u8]) {
+    let Ok(canonical) = import_onnx(bytes, &NoExternalData, &ImportOptions::default()) else {
+        return;
+    };
+    let model = Model::load(canonical.graph.clone(), canonical.weights.clone())
+        .unwrap_or_else(|error| panic!("imports but does not load: {error}"));
+    assert_eq!(model.id(), canonical.id());
+    let beside = [(WEIGHTS_FILE.to_owned(), canonical.weights.clone())].into();
+    let beside: std::collections::BTreeMap<_, _> = beside;
+    let again = import_onnx(&canonical.graph, &beside, &ImportOptions::default());
+    assert_eq!(
+        again.as_ref(),
+        Ok(&canonical),
+        "importing the canonical form changes it"
+    );
+    run_any(&model);
+}
+
+/// Loads the bytes as graph and weights.
+pub fn load_any(graph: &[u8], weights: &[u8]) {
+    if let Ok(model) = Model::load(graph.to_vec().into(), weights.to_vec().into()) {
+        run_any(&model);
+    }
+}
+
+fn run_any(model: &Model) {
+    let shapes: Vec<_> = model
+        .signature()
+        .inputs
+        .iter()
+        .map(TensorSignature::max_shape)
+        .collect();
+    let bytes = |(input, shape): (&TensorSignature, &Shape)| {
+        shape.iter().fold(input.dtype.size() as u64, |bytes, &size| {
+            bytes.saturating_mul(size as u64)
+        })
+    };
+    if model
+        .signature()
+        .inputs
+        .iter()
+        .zip(&shapes)
+        .map(bytes)
+        .any(|bytes| bytes > MAX_MEMORY)
+    {
+        return;
+    }
+    let plan = match model.plan(&shapes) {
+        Ok(plan) => plan,
+        // Loading infers at these shapes; only a known value out of its range may show later.
+        Err(PlanError::Node { .. }) => return,
+        Err(error) => panic!("loads but does not plan at its largest shapes: {error}"),
+    };
+    let total = plan.cost().total();
+    if plan.cost().peak_memory > MAX_MEMORY || total.arithmetic > MAX_ARITHMETIC {
+        return;
+    }
+    let inputs: Vec<_> = model
+        .signature()
+        .inputs
+        .iter()
+        .zip(&shapes)
+        .map(|(input, shape)| Tensor::zeros(input.dtype, shape).expect("the plan has accepted the shape"))
+        .collect();
+    let fast = plan.run(&inputs, &mut Unmetered);
+    assert_eq!(
+        fast,
+        plan.run_reference(&inputs, &mut Unmetered),
+        "the two arithmetics differ"
+    );
+    if let Ok(outputs) = fast {
+        for (output, shape) in outputs.iter().zip(&plan.cost().output_shapes) {
+            assert_eq!(output.shape(), shape);
+        }
+    }
+}
