@@ -5,6 +5,7 @@
 
 use crate::{
     Tensor,
+    constant::Constant,
     limits::{MAX_FOLDED_ARITHMETIC, MAX_FOLDED_ELEMENTS},
     model::{Node, PlanError, ResolvedGraph},
     ops::{Inputs, Io, OpError, Operand, Path, TensorType, Work},
@@ -18,29 +19,21 @@ pub(crate) enum Value {
     /// Computed by a step; its type is known.
     Computed(TensorType),
     /// Known entirely.
-    Known(Arc<Tensor>),
+    Known(Arc<Constant>),
 }
 
 impl Value {
     pub(crate) fn shape(&self) -> &[usize] {
         match self {
             Self::Computed(kind) => &kind.shape,
-            Self::Known(tensor) => tensor.shape(),
+            Self::Known(constant) => constant.tensor.shape(),
         }
     }
 
     fn operand(&self) -> Operand<'_> {
         match self {
-            Self::Computed(kind) => Operand {
-                dtype: kind.dtype,
-                shape: &kind.shape,
-                value: None,
-            },
-            Self::Known(tensor) => Operand {
-                dtype: tensor.dtype(),
-                shape: tensor.shape(),
-                value: Some(tensor),
-            },
+            Self::Computed(kind) => Operand::unknown(kind.dtype, &kind.shape),
+            Self::Known(constant) => Operand::known(constant),
         }
     }
 }
@@ -96,7 +89,7 @@ impl Analysis {
                         .iter()
                         .zip(tensors)
                         .filter(|(value, _)| value.is_some());
-                    values.extend(wanted.map(|(_, tensor)| Value::Known(Arc::new(tensor))));
+                    values.extend(wanted.map(|(_, tensor)| Value::Known(Arc::new(Constant::new(tensor)))));
                 }
             }
         }
@@ -169,7 +162,7 @@ fn analyse(index: usize, node: &Node, values: &[Value]) -> Result<Outcome, OpErr
     let small = |elements: usize| elements <= MAX_FOLDED_ELEMENTS;
     let known = inputs
         .iter()
-        .all(|operand| operand.value.is_some() && small(operand.elements()));
+        .all(|operand| operand.value().is_some() && small(operand.elements()));
     let cheap = work.arithmetic <= MAX_FOLDED_ARITHMETIC;
     if known && cheap && outputs.iter().all(|output| small(output.elements())) {
         return fold(node, &inputs, &outputs).map(Outcome::Known);
@@ -189,7 +182,7 @@ fn fold(node: &Node, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Vec<
     let read: Vec<_> = inputs
         .0
         .iter()
-        .map(|operand| operand.and_then(|o| o.value).map(Tensor::view))
+        .map(|operand| operand.and_then(|o| o.value()).map(Tensor::view))
         .collect();
     let mut tensors = Vec::with_capacity(outputs.len());
     for output in outputs {

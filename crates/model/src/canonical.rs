@@ -92,7 +92,7 @@ impl Layout {
         let offsets = source
             .constants
             .iter()
-            .map(|constant| place(&constant.tensor))
+            .map(|constant| place(&constant.value.tensor))
             .collect();
         Self { offsets, length }
     }
@@ -103,7 +103,7 @@ impl Layout {
         for (constant, offset) in source.constants.iter().zip(&self.offsets) {
             if let Some(offset) = offset {
                 blob.resize(*offset, 0);
-                blob.extend_from_slice(constant.tensor.bytes());
+                blob.extend_from_slice(constant.value.tensor.bytes());
             }
         }
         blob.into()
@@ -120,8 +120,8 @@ impl Layout {
             if let Some(padding) = blob[at..offset].iter().position(|&byte| byte != 0) {
                 return Some(at + padding);
             }
-            at = offset + constant.tensor.bytes().len();
-            if blob[offset..at] != *constant.tensor.bytes() {
+            at = offset + constant.value.tensor.bytes().len();
+            if blob[offset..at] != *constant.value.tensor.bytes() {
                 return Some(offset);
             }
         }
@@ -143,7 +143,7 @@ pub(crate) fn encode_graph(source: &Source, layout: &Layout) -> Bytes {
             .constants
             .iter()
             .zip(&layout.offsets)
-            .map(|(constant, offset)| tensor(&constant.tensor, Some(&constant.name), *offset))
+            .map(|(constant, offset)| tensor(&constant.value.tensor, Some(&constant.name), *offset))
             .collect(),
         input: source.inputs.iter().map(value).collect(),
         output: source.outputs.iter().map(value).collect(),

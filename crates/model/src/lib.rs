@@ -36,6 +36,7 @@
 mod analysis;
 mod attributes;
 mod canonical;
+mod constant;
 mod cost;
 mod dtype;
 mod external;

@@ -4,10 +4,11 @@
 //! memory bounded by their lengths and the [limits](crate::limits).
 
 use crate::{
-    CanonicalModel, DType, ModelId, Tensor,
+    CanonicalModel, DType, ModelId,
     analysis::Analysis,
     attributes::Attributes,
     canonical::{Layout, WeightBlob, encode_graph},
+    constant::Constant,
     cost::Cost,
     import::{ImportError, ImportOptions, NodeLabel},
     limits::{MAX_FOLDED_ARITHMETIC, MAX_GRAPH_BYTES},
@@ -49,7 +50,7 @@ struct Shared {
 pub(crate) struct ResolvedGraph {
     pub(crate) opset: i64,
     pub(crate) signature: Signature,
-    pub(crate) constants: Vec<Arc<Tensor>>,
+    pub(crate) constants: Vec<Arc<Constant>>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) values: usize,
     pub(crate) outputs: Vec<ValueId>,
@@ -243,7 +244,7 @@ impl Model {
         let constants = source
             .constants
             .iter()
-            .map(|constant| constant.tensor.clone())
+            .map(|constant| constant.value.clone())
             .collect();
         Ok(ResolvedGraph {
             opset: source.opset,
@@ -285,7 +286,7 @@ impl Model {
             .graph
             .constants
             .iter()
-            .map(|tensor| tensor.elements() as u64)
+            .map(|constant| constant.tensor.elements() as u64)
             .sum()
     }
 
@@ -295,7 +296,7 @@ impl Model {
             .graph
             .constants
             .iter()
-            .map(|tensor| tensor.bytes().len() as u64)
+            .map(|constant| constant.tensor.bytes().len() as u64)
             .sum()
     }
 

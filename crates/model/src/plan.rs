@@ -8,6 +8,7 @@
 use crate::{
     DType, Tensor,
     analysis::{Analysis, Value, operands},
+    constant::Constant,
     cost::{Cost, NodeCost},
     import::NodeLabel,
     model::{Dim, PlanError, ResolvedGraph, TensorSignature},
@@ -37,7 +38,7 @@ struct Step {
 /// A model specialised for concrete input shapes; runs any number of times, on any thread.
 pub struct Plan {
     inputs: Vec<(String, TensorType)>,
-    constants: Vec<Arc<Tensor>>,
+    constants: Vec<Arc<Constant>>,
     steps: Vec<Step>,
     outputs: Vec<(Location, TensorType)>,
     /// Bytes of each slot.
@@ -109,8 +110,8 @@ impl Plan {
         let mut constants = Vec::new();
         let mut locations: Vec<Option<Location>> = vec![None; values.len()];
         let mut locate_known = |value: usize, locations: &mut Vec<Option<Location>>| {
-            if let (Value::Known(tensor), None) = (&values[value], locations[value]) {
-                constants.push(tensor.clone());
+            if let (Value::Known(constant), None) = (&values[value], locations[value]) {
+                constants.push(constant.clone());
                 locations[value] = Some(Location::Constant(constants.len() - 1));
             }
         };
@@ -293,7 +294,7 @@ impl Plan {
         }
         let give = |(location, kind): &(Location, TensorType)| match *location {
             Location::Input(input) => inputs[input].clone().into_owned(),
-            Location::Constant(constant) => Tensor::clone(&self.constants[constant]),
+            Location::Constant(constant) => self.constants[constant].tensor.clone(),
             Location::Slot(slot) => {
                 Tensor::from_buffer(kind.dtype, kind.shape.clone(), std::mem::take(&mut slots[slot]))
             }
@@ -346,7 +347,7 @@ impl Plan {
         let view = |(location, kind): &'_ (Location, TensorType)| -> &[u8] {
             match *location {
                 Location::Input(input) => inputs[input].bytes(),
-                Location::Constant(constant) => self.constants[constant].bytes(),
+                Location::Constant(constant) => self.constants[constant].tensor.bytes(),
                 Location::Slot(slot) => &slots[slot].bytes()[..kind.bytes()],
             }
         };

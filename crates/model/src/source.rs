@@ -6,6 +6,7 @@
 
 use crate::{
     Attribute, DType, Tensor, TensorError,
+    constant::Constant,
     external::ExternalData,
     import::{DimSetting, ImportError, ImportOptions, NodeLabel},
     limits::{MAX_NODES, MAX_OPSET, MAX_RANK, MAX_VALUES, MIN_OPSET},
@@ -44,7 +45,7 @@ pub(crate) struct SourceValue {
 #[derive(Debug, Clone)]
 pub(crate) struct SourceConstant {
     pub(crate) name: String,
-    pub(crate) tensor: Arc<Tensor>,
+    pub(crate) value: Arc<Constant>,
 }
 
 /// A node.
@@ -115,8 +116,8 @@ impl Source {
         let mut constants = Vec::with_capacity(graph.initializer.len());
         for initializer in graph.initializer {
             let name = initializer.name.clone().unwrap_or_default();
-            let tensor = Arc::new(read_tensor(initializer, &name, external)?);
-            constants.push(SourceConstant { name, tensor });
+            let value = Arc::new(Constant::new(read_tensor(initializer, &name, external)?));
+            constants.push(SourceConstant { name, value });
         }
         let mut nodes = Vec::with_capacity(graph.node.len());
         for (index, node) in graph.node.into_iter().enumerate() {
@@ -126,7 +127,7 @@ impl Source {
                     let name = node.outputs.into_iter().next().unwrap_or_default();
                     constants.push(SourceConstant {
                         name,
-                        tensor: Arc::new(tensor),
+                        value: Arc::new(Constant::new(tensor)),
                     });
                 }
                 None => nodes.push(node),

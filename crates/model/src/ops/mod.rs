@@ -68,10 +68,11 @@ mod transpose;
 
 use crate::{
     Attributes, DType, Tensor,
+    constant::Constant,
     shape::{Shape, SizeError, byte_length, element_count},
     tensor::{Element, TensorView, TensorViewMut},
 };
-use std::{fmt, ops::RangeInclusive};
+use std::{any::Any, fmt, ops::RangeInclusive, sync::Arc};
 
 /// Every operator of the profile, sorted by name.
 pub static OPERATORS: &[&Definition] = &[
@@ -227,11 +228,43 @@ pub struct Operand<'a> {
     pub dtype: DType,
     /// Dimensions.
     pub shape: &'a [usize],
-    /// The value, if it is known before the model runs.
-    pub value: Option<&'a Tensor>,
+    pub(crate) constant: Option<&'a Constant>,
 }
 
-impl Operand<'_> {
+impl<'a> Operand<'a> {
+    /// An operand whose value is not known before the model runs.
+    pub fn unknown(dtype: DType, shape: &'a [usize]) -> Self {
+        Self {
+            dtype,
+            shape,
+            constant: None,
+        }
+    }
+
+    pub(crate) fn known(constant: &'a Constant) -> Self {
+        Self {
+            dtype: constant.tensor.dtype(),
+            shape: constant.tensor.shape(),
+            constant: Some(constant),
+        }
+    }
+
+    /// The value, if it is known before the model runs.
+    pub fn value(&self) -> Option<&'a Tensor> {
+        self.constant.map(|constant| &constant.tensor)
+    }
+
+    /// A known value arranged for kernels, as `arrange` does it. It is made once for a model and type `P` and `parameters`
+    /// (everything that the arrangement depends on besides the value, but not the shapes of a call) and shared by all plans.
+    pub fn arranged<P: Any + Send + Sync>(
+        &self,
+        parameters: &[usize],
+        arrange: impl FnOnce(&Tensor) -> P,
+    ) -> Option<Arc<P>> {
+        self.constant
+            .map(|constant| constant.arranged(parameters, || arrange(&constant.tensor)))
+    }
+
     /// Type and shape.
     pub fn tensor_type(&self) -> TensorType {
         TensorType {
@@ -314,7 +347,7 @@ impl<'a> Inputs<'a> {
     /// If it is skipped, or computed from the model's inputs.
     pub fn known(&self, index: usize) -> Result<&'a Tensor, OpError> {
         self.required(index)?
-            .value
+            .value()
             .ok_or(OpError::DataDependent { index })
     }
 
