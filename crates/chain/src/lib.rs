@@ -1,2 +1,52 @@
-//! chain
+//! A chain: its rules, its blocks, their execution, and what stands above the last final one.
+//!
+//! ```text
+//!        engine (simplex, single)                    rpc, cli
+//!             │ build · verify · finalized              │ blocks, receipts, states, events
+//!             ▼                                         ▼
+//!      ChainApplication ───────────────────────────► Chain
+//!             │            keep, finalize              │
+//!        execution ── rules                      Tree (memory: not final)
+//!             │                                        │ one durable write a block
+//!        Factory (EVM with PREDICT)              synod_state::Store (disk: final)
+//! ```
+//!
+//! - [`ChainSpec`] is a genesis file: Ethereum's parameters, and ours in `config.synod`.
+//! - [`seam`] is how consensus and chain meet.
+//! - [`Chain`] answers what is final, and takes it there. What a reader can see is on the disk: the order is commit,
+//!   then the new head, then the event.
+//! - Execution is a pure function of a state view, a header and transactions. Building and verifying share it, so what a
+//!   node proposes is what it would accept.
+//!
+//! What can go wrong is of two kinds, never mixed: [`InvalidBlock`] is about a block and the same on every node;
+//! [`ChainError`] is about this node. A node that cannot read its disk has no opinion on a block.
+
+mod chain;
+mod error;
+mod execution;
+mod import;
+mod node;
 pub mod pool;
+mod rules;
+pub mod seam;
+pub mod spec;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use chain::{BlockData, Chain, ChainEvent, relax};
+pub use error::{BuildError, ChainError, FinalizeError, ImportError, InvalidBlock, Skipped};
+pub use node::{BestTransactions, ChainApplication, NoTransactions, TransactionSource};
+pub use rules::base_fee_after;
+pub use seam::{
+    Application, Cancellation, Context, Digest, Duty, Envelope, Finalization, Pending, Proposal, Timestamp,
+    Verdict,
+};
+pub use spec::{ChainSpec, MAX_EXTRA_DATA, SpecError};
+pub use synod_state::{
+    Account, AccountProof, Receipt, Seal, SealedBlock, StateError, StateView, StorageProof, Transaction,
+    TransactionLocation,
+};
+
+/// Makes the EVMs of this chain.
+pub type Factory = alloy_evm::EthEvmFactory;

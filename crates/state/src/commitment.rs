@@ -57,6 +57,9 @@ pub struct AccountProof {
     pub storage: Vec<StorageProof>,
 }
 
+/// Called with the hashed key and the value of a leaf; an error ends the walk.
+pub type LeafVisitor<'a> = dyn FnMut(B256, &[u8]) -> Result<(), StateError> + 'a;
+
 /// One way to commit to a state.
 pub trait StateCommitment {
     /// The root after `changes` on `root`, and the nodes it adds.
@@ -97,7 +100,7 @@ pub trait StateCommitment {
         &self,
         nodes: &dyn NodeReader,
         root: B256,
-        visit: &mut dyn FnMut(B256, &[u8]) -> Result<(), StateError>,
+        visit: &mut LeafVisitor<'_>,
     ) -> Result<(), StateError>;
 }
 
@@ -253,7 +256,7 @@ impl StateCommitment for Mpt {
                 code_hash,
             };
             accounts
-                .insert(key.as_slice(), &alloy_rlp::encode(&leaf))
+                .insert(key.as_slice(), &alloy_rlp::encode(leaf))
                 .map_err(|e| session.name(e))?;
         }
         let root = accounts.root_hash().map_err(|e| session.name(e))?;
@@ -324,7 +327,7 @@ impl StateCommitment for Mpt {
         &self,
         nodes: &dyn NodeReader,
         root: B256,
-        visit: &mut dyn FnMut(B256, &[u8]) -> Result<(), StateError>,
+        visit: &mut LeafVisitor<'_>,
     ) -> Result<(), StateError> {
         let session = Session::new(nodes);
         let trie = session.trie(root)?;

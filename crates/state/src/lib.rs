@@ -33,7 +33,9 @@ mod view;
 
 pub use block::{Body, Marker, Receipt, Seal, SealedBlock, Transaction, TransactionLocation};
 pub use changes::{Account, AccountChange, StateChanges};
-pub use commitment::{AccountProof, Committed, Mpt, NodeReader, StateCommitment, StorageProof, hash_slot};
+pub use commitment::{
+    AccountProof, Committed, LeafVisitor, Mpt, NodeReader, StateCommitment, StorageProof, hash_slot,
+};
 pub use error::StateError;
 pub use store::{BlockCommit, Snapshot, Store};
 pub use view::{Overlay, StateView};

@@ -148,7 +148,9 @@ impl Store {
         StateError::from_redb(&self.dir, error)
     }
 
-    fn corrupt(&self, reason: impl Into<String>) -> StateError {
+    /// The error for stored bytes that cannot be right.
+    #[must_use]
+    pub fn corrupt(&self, reason: impl Into<String>) -> StateError {
         StateError::Corrupt {
             path: self.dir.clone(),
             reason: reason.into(),

@@ -1,0 +1,63 @@
+//! Importing a chain from a file of RLP blocks, one after another, as Ethereum's clients export them.
+//!
+//! Every block is run and every header field checked, proof of work excepted. Imported blocks have no consensus of ours, so
+//! their envelopes say only where they stand.
+
+use crate::{
+    Chain, ChainError, Digest, Envelope, Finalization, ImportError, Proposal, execution::ExecutionError,
+};
+use alloy_consensus::Block;
+use alloy_primitives::Bytes;
+use alloy_rlp::Decodable;
+use synod_state::Transaction;
+
+impl Chain {
+    /// Imports blocks onto the last final one; returns how many. Blocks that are final already are skipped.
+    pub fn import_rlp(&self, mut blocks: &[u8]) -> Result<usize, ImportError> {
+        let mut imported = 0;
+        let mut index = 0;
+        while !blocks.is_empty() {
+            let block = Block::<Transaction>::decode(&mut blocks)
+                .map_err(|source| ImportError::Decode { index, source })?;
+            index += 1;
+            if self.import_block(block)? {
+                imported += 1;
+            }
+        }
+        Ok(imported)
+    }
+
+    /// Imports one block; `false` when it is final already.
+    pub fn import_block(&self, block: Block<Transaction>) -> Result<bool, ImportError> {
+        let number = block.header.number;
+        let hash = block.header.hash_slow();
+        if self.hash_of(number)? == Some(hash) {
+            return Ok(false);
+        }
+        let (parent_digest, _) = self.head_digest();
+        let parent = self
+            .parent(parent_digest)
+            .ok_or(ImportError::Fault(ChainError::UnknownBlock(parent_digest)))?;
+        let envelope = Envelope {
+            view: number,
+            parent: parent_digest.0,
+            ..Default::default()
+        };
+        let proposal = Proposal { block, envelope };
+        let digest = proposal.digest();
+        let checked = self
+            .check(&parent, parent_digest, &proposal, &|| false)
+            .map_err(|e| match e {
+                ExecutionError::Invalid(source) => ImportError::Invalid { number, hash, source },
+                ExecutionError::Fault(fault) => ImportError::Fault(fault),
+                ExecutionError::Cancelled => ImportError::Fault(ChainError::UnknownBlock(Digest::default())),
+            })?;
+        self.keep(digest, checked);
+        self.finalize(&Finalization {
+            height: number,
+            digest,
+            certificate: Bytes::new(),
+        })?;
+        Ok(true)
+    }
+}
