@@ -4,7 +4,7 @@ use crate::{
     Application, BlockData, BuildError, Chain, ChainError, ChainSpec, Context, Digest, Duty, Envelope,
     Finalization, FinalizeError, InvalidBlock, Pending, Proposal, Skipped, Timestamp, Verdict,
     execution::{Executed, ExecutionError, Given, Next, Script, execute, recover_senders},
-    rules,
+    pool, rules,
     tree::Unfinalised,
 };
 use alloy_consensus::{
@@ -32,6 +32,22 @@ pub trait BestTransactions {
 pub trait TransactionSource: Send + Sync + 'static {
     /// The transactions that wait now, for a block with a base fee.
     fn best(&self, base_fee: u64) -> Box<dyn BestTransactions + '_>;
+}
+
+impl BestTransactions for pool::Best {
+    fn next(&mut self) -> Option<Recovered<Transaction>> {
+        Iterator::next(self).map(|transaction| transaction.transaction().clone())
+    }
+
+    fn skip(&mut self, skipped: &Skipped) {
+        self.skip_sender(skipped.sender);
+    }
+}
+
+impl TransactionSource for pool::Pool {
+    fn best(&self, base_fee: u64) -> Box<dyn BestTransactions + '_> {
+        Box::new(pool::Pool::best(self, base_fee))
+    }
 }
 
 /// A source that is always empty: a node that does not propose, or only empty blocks.
