@@ -94,6 +94,9 @@ pub enum BuildError {
     /// The view ended first.
     #[error("building was cancelled")]
     Cancelled,
+    /// No transaction can go into the block, and the engine wants none without.
+    #[error("no transaction waits that could go into a block")]
+    NothingToDo,
     /// The block built breaks a rule: a bug, or an instruction that cannot be followed (a time before the parent's).
     #[error("cannot build: {0}")]
     Invalid(#[from] InvalidBlock),

@@ -310,6 +310,9 @@ impl ChainApplication {
             ExecutionError::Fault(fault) => BuildError::Fault(fault),
             ExecutionError::Cancelled => BuildError::Cancelled,
         })?;
+        if duty.needs_transactions && filling.taken.is_empty() {
+            return Err(BuildError::NothingToDo);
+        }
         let (transactions, senders): (Vec<_>, Vec<_>) =
             filling.taken.into_iter().map(Recovered::into_parts).unzip();
         header.transactions_root = calculate_transaction_root(&transactions);

@@ -125,6 +125,8 @@ pub struct Duty {
     pub randomness_signature: Bytes,
     /// Who gets the block's fees.
     pub beneficiary: Address,
+    /// Rather no block than one without transactions ([`crate::BuildError::NothingToDo`]).
+    pub needs_transactions: bool,
 }
 
 /// What a digest commits to besides the Ethereum header.

@@ -1,1 +1,9 @@
-//! consensus
+//! What decides the order of blocks.
+//!
+//! A chain knows what a block is, an engine which one comes next. They meet at one seam, [`synod_chain::Application`]:
+//! `build`, `verify`, `finalized`. An engine drives it and brings everything that a pure chain must not know: clocks, keys,
+//! peers, a runtime.
+//!
+//! - [`single`] decides alone, at once: for development and tests.
+
+pub mod single;

@@ -1,0 +1,154 @@
+//! Making one block after another, without a runtime.
+
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use synod_chain::{Application, BuildError, Context, Digest, Duty, Finalization, FinalizeError, Timestamp};
+
+/// Tells the time.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since 1970.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// When to make a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mining {
+    /// As soon as a transaction can run. All that wait go into one block.
+    Instant,
+    /// At an interval, with or without transactions.
+    Interval(Duration),
+    /// When told.
+    Manual,
+}
+
+/// How the engine runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// When to make a block.
+    pub mining: Mining,
+    /// Who gets the fees.
+    pub beneficiary: Address,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mining: Mining::Instant,
+            beneficiary: Address::ZERO,
+        }
+    }
+}
+
+/// A fault that ends the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No block could be built.
+    #[error("cannot build a block: {0}")]
+    Build(#[from] BuildError),
+    /// A block could not be made final.
+    #[error("cannot make a block final: {0}")]
+    Finalize(#[from] FinalizeError),
+}
+
+/// The engine's state between two blocks.
+pub(super) struct Miner {
+    application: Arc<dyn Application>,
+    clock: Arc<dyn Clock>,
+    beneficiary: Address,
+    /// Added to the clock, in milliseconds.
+    offset: u64,
+    /// The next block's time, when somebody asked for one.
+    next: Option<Timestamp>,
+}
+
+impl Miner {
+    pub(super) fn new(
+        application: Arc<dyn Application>,
+        clock: Arc<dyn Clock>,
+        beneficiary: Address,
+    ) -> Self {
+        Self {
+            application,
+            clock,
+            beneficiary,
+            offset: 0,
+            next: None,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.clock.now().0.saturating_add(self.offset))
+    }
+
+    /// Moves the clock forwards; returns how far ahead it is in all, in seconds.
+    pub(super) fn advance_time(&mut self, by: Duration) -> u64 {
+        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.offset = self.offset.saturating_add(millis);
+        self.offset / 1000
+    }
+
+    /// The next block gets this time, and the clock goes on from there. `Err` with the least allowed when that is before
+    /// the last block's.
+    pub(super) fn set_next_timestamp(&mut self, seconds: u64) -> Result<(), u64> {
+        let (_, _, last) = self.application.finalized_head();
+        if seconds < last.seconds() {
+            return Err(last.seconds());
+        }
+        // Within the last block's second, its milliseconds must not be undercut.
+        self.next = Some(Timestamp::from_seconds(seconds).max(last));
+        Ok(())
+    }
+
+    /// Makes a block final. `None` when only one with transactions was wanted and none can run.
+    pub(super) fn mine(&mut self, needs_transactions: bool) -> Result<Option<(u64, Digest)>, EngineError> {
+        let (height, parent, last) = self.application.finalized_head();
+        let timestamp = self.next.unwrap_or_else(|| self.now()).max(last);
+        let height = height.saturating_add(1);
+        let context = Context {
+            epoch: 0,
+            view: height,
+            parent,
+            proposer: Bytes::new(),
+            timestamp,
+            randomness: randomness(parent),
+            cancellation: Default::default(),
+        };
+        let duty = Duty {
+            beneficiary: self.beneficiary,
+            needs_transactions,
+            ..Default::default()
+        };
+        let proposal = match self.application.build(&context, &duty) {
+            Err(BuildError::NothingToDo) => return Ok(None),
+            built => built?,
+        };
+        let digest = proposal.digest();
+        self.application.finalized(&Finalization {
+            height,
+            digest,
+            certificate: Bytes::new(),
+        })?;
+        if self.next.take().is_some() {
+            self.offset = timestamp.0.saturating_sub(self.clock.now().0);
+        }
+        Ok(Some((height, digest)))
+    }
+}
+
+fn randomness(parent: Digest) -> B256 {
+    keccak256([b"synod/single/randomness/1", parent.0.as_slice()].concat())
+}
