@@ -24,6 +24,7 @@
 //! This crate knows slices, not tensors and not chains.
 
 pub mod environment;
+pub mod fast;
 pub mod float;
 pub mod half;
 pub mod integer;

@@ -23,6 +23,16 @@ const R: [f64; 7] = [
     f64::from_bits(0x3fc2_f112_df3e_5244), // 0.14798198605116586
 ];
 
+/// The inputs whose logarithm lies so close to the middle of two `f32` that an `f64` of 1 ulp error falls on the wrong
+/// side, with their logarithms, as bits. The exhaustive comparison found these and no others.
+pub(super) const HARDEST: [(u32, u32); 5] = [
+    (0x3c41_3d3a, 0xc08e_158f), // 0.011794383
+    (0x4117_8feb, 0x400f_e5e7), // 9.472636
+    (0x4c5d_65a5, 0x418f_034b), // 5.8037908e7
+    (0x65d8_90d3, 0x4254_d1f9), // 1.2783784e23
+    (0x6f31_a8ec, 0x4284_5a89), // 5.498306e28
+];
+
 /// k and f = m − 1 of a positive normal number.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64) {

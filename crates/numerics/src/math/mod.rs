@@ -51,11 +51,36 @@ pub fn exp(x: f32) -> f32 {
 }
 
 /// 1 / (1 + e^−x), correctly rounded.
+///
+/// With e = e^−x − 1 this is 1 / (2 + e), and near zero 0.5 − 0.5·e / (2 + e): there the sum often lies a hair beside
+/// the middle of two `f32`, and is rounded to odd so that the hair still counts in the last rounding.
 #[must_use]
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
-    let y = (1.0 / (1.0 + exp::exp_normal(-clamp(x, -110.0, 100.0)))) as f32;
+    let e = exp::expm1_normal(-clamp(x, -110.0, 100.0));
+    let reciprocal = 1.0 / (2.0 + e);
+    let near_zero = sum_to_odd(0.5, -0.5 * (e * reciprocal));
+    let y = (if Float::abs(x) < 0.25 {
+        near_zero
+    } else {
+        reciprocal
+    }) as f32;
     if x.is_nan() { <f32 as Float>::NAN } else { y }
+}
+
+/// high + low, where |high| ≥ |low|, rounded to odd: what is inexact gets an odd last bit. A further rounding to a format with
+/// at least two bits less then gives what rounding the exact sum gives.
+#[inline(always)]
+fn sum_to_odd(high: f64, low: f64) -> f64 {
+    let sum = high + low;
+    let lost = low - (sum - high);
+    let bits = sum.to_bits();
+    let odd = if (lost > 0.0) == (sum > 0.0) {
+        bits.wrapping_add(1)
+    } else {
+        bits.wrapping_sub(1)
+    };
+    f64::from_bits(if lost != 0.0 && bits & 1 == 0 { odd } else { bits })
 }
 
 /// tanh x = (e^2x − 1) / (e^2x + 1), correctly rounded.
@@ -75,6 +100,13 @@ pub fn tanh(x: f32) -> f32 {
 pub fn log(x: f32) -> f32 {
     let positive = x > 0.0 && x < f32::INFINITY;
     let y = log::log_normal(if positive { f64::from(x) } else { 1.0 }) as f32;
+    let y = log::HARDEST.iter().fold(y, |y, &(hard, log)| {
+        if x.to_bits() == hard {
+            f32::from_bits(log)
+        } else {
+            y
+        }
+    });
     let y = if x == f32::INFINITY { x } else { y };
     let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
     if x < 0.0 || x.is_nan() {

@@ -1,0 +1,17 @@
+//! The fast kernels: the bits of [`crate::reference`], sooner.
+//!
+//! Every kernel works on many output elements at a time and on the terms of each in the order of the definition. Two
+//! ways lead there. The products of matrices, which convolutions are too, have packed micro-kernels written with
+//! intrinsics ([`matrix`]). All else is plain code over slices, laid out so that the compiler vectorises it, and
+//! compiled once for AVX2 and once for any machine ([`crate::isa::vectorised`]).
+
+pub mod convolution;
+pub mod matrix;
+mod normalisation;
+mod pooling;
+mod reduction;
+mod tile;
+
+pub use normalisation::{batch_norm, instance_norm, layer_norm, log_softmax, softmax};
+pub use pooling::{average_pool, global_average_pool, global_max_pool, max_pool};
+pub use reduction::{reduce_extreme, reduce_mean, reduce_product, reduce_sum, reduce_sum_of_squares};

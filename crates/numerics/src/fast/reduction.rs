@@ -1,0 +1,123 @@
+//! Reductions: the sixteen lanes of the definition are one or two vectors, and columns are taken side by side.
+
+use crate::float::Float;
+use crate::isa::vectorised;
+use crate::reference::{Extreme, LANES, Order, tree};
+use crate::shape::ReduceShape;
+
+/// Columns that are reduced side by side.
+const COLUMNS: usize = 16;
+
+/// Reduces one row in lanes.
+#[inline(always)]
+pub(super) fn in_lanes<T: Copy, S: Copy>(
+    x: &[T],
+    start: S,
+    take: impl Fn(S, T) -> S,
+    combine: impl Fn(S, S) -> S,
+) -> S {
+    let mut lanes = [start; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for l in 0..LANES {
+            lanes[l] = take(lanes[l], chunk[l]);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = take(*lane, x);
+    }
+    tree(lanes, combine)
+}
+
+/// Reduces the middle axis of x\[outer, length, inner\], then applies `finish`.
+#[inline(always)]
+fn reduce<T: Copy>(
+    shape: &ReduceShape,
+    x: &[T],
+    out: &mut [T],
+    start: T,
+    take: impl Fn(T, T) -> T + Copy,
+    combine: impl Fn(T, T) -> T + Copy,
+    finish: impl Fn(T) -> T + Copy,
+) {
+    assert_eq!(
+        x.len(),
+        shape.outer * shape.length * shape.inner,
+        "input of a reduction"
+    );
+    assert_eq!(out.len(), shape.outer * shape.inner, "output of a reduction");
+    if shape.length == 0 || out.is_empty() {
+        return out.fill(finish(tree([start; LANES], combine)));
+    }
+    vectorised(|| {
+        if shape.inner == 1 {
+            for (x, out) in x.chunks_exact(shape.length).zip(out) {
+                *out = finish(in_lanes(x, start, take, combine));
+            }
+            return;
+        }
+        for (x, out) in x
+            .chunks_exact(shape.length * shape.inner)
+            .zip(out.chunks_exact_mut(shape.inner))
+        {
+            for (block, out) in out.chunks_mut(COLUMNS).enumerate() {
+                let mut lanes = [[start; COLUMNS]; LANES];
+                for (l, row) in x.chunks_exact(shape.inner).enumerate() {
+                    let lane = &mut lanes[l % LANES];
+                    for (lane, &x) in lane.iter_mut().zip(&row[block * COLUMNS..][..out.len()]) {
+                        *lane = take(*lane, x);
+                    }
+                }
+                let sums = tree(lanes, |a, b| std::array::from_fn(|j| combine(a[j], b[j])));
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out = finish(sum);
+                }
+            }
+        }
+    });
+}
+
+/// Sums: the bits of [`crate::reference::reduce_sum`].
+pub fn reduce_sum<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    reduce(shape, x, out, T::ZERO, |a, b| a + b, |a, b| a + b, T::canonical);
+}
+
+/// Sums of squares: the bits of [`crate::reference::reduce_sum_of_squares`].
+pub fn reduce_sum_of_squares<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    reduce(
+        shape,
+        x,
+        out,
+        T::ZERO,
+        |sum, x| x.fma(x, sum),
+        |a, b| a + b,
+        T::canonical,
+    );
+}
+
+/// Means: the bits of [`crate::reference::reduce_mean`].
+pub fn reduce_mean<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    let length = T::from_count(shape.length);
+    reduce(
+        shape,
+        x,
+        out,
+        T::ZERO,
+        |a, b| a + b,
+        |a, b| a + b,
+        |sum| (sum / length).canonical(),
+    );
+}
+
+/// Products: the bits of [`crate::reference::reduce_product`].
+pub fn reduce_product<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    reduce(shape, x, out, T::ONE, |a, b| a * b, |a, b| a * b, T::canonical);
+}
+
+/// Maxima or minima: the values of [`crate::reference::reduce_extreme`].
+pub fn reduce_extreme<T: Order>(extreme: Extreme, shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    match extreme {
+        Extreme::Max => reduce(shape, x, out, T::LOWEST, T::greater, T::greater, |x| x),
+        Extreme::Min => reduce(shape, x, out, T::HIGHEST, T::smaller, T::smaller, |x| x),
+    }
+}

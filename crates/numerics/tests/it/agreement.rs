@@ -1,0 +1,455 @@
+//! Fast kernels give the reference's bits, whatever the shape, the values and the instruction set.
+
+use synod_numerics::fast::{self, convolution as fc, matrix as fm};
+use synod_numerics::isa::Isa;
+use synod_numerics::reference::{self as slow, Extreme};
+use synod_numerics::shape::{Axis, ConvShape, Matrix, PoolShape, ReduceShape};
+
+use crate::{Numbers, assert_same, on_every_isa};
+
+/// A matrix of some layout.
+fn matrix(numbers: &mut Numbers, rows: usize, columns: usize) -> (Vec<f32>, usize, usize) {
+    let gap = numbers.below(3);
+    if numbers.below(2) == 0 {
+        (numbers.slice(rows * (columns + gap)), columns + gap, 1)
+    } else {
+        (numbers.slice(columns * (rows + gap)), 1, rows + gap)
+    }
+}
+
+#[test]
+fn products_of_matrices() {
+    let mut numbers = Numbers::new(1);
+    let sizes = [0, 1, 2, 5, 6, 7, 15, 16, 17, 33, 49, 64, 65, 100];
+    let terms = [0, 1, 2, 3, 7, 64, 511, 512, 513, 1100];
+    for case in 0..150 {
+        let mut pick = |from: &[usize]| from[numbers.below(from.len())];
+        let (m, n, k) = (
+            if case % 3 == 0 { 1 } else { pick(&sizes) },
+            pick(&sizes),
+            pick(&terms),
+        );
+        let (a, a_row, a_column) = matrix(&mut numbers, m, k);
+        let (b, b_row, b_column) = matrix(&mut numbers, k, n);
+        let a = Matrix {
+            data: &a,
+            row_stride: a_row,
+            column_stride: a_column,
+        };
+        let b = Matrix {
+            data: &b,
+            row_stride: b_row,
+            column_stride: b_column,
+        };
+        let mut expected = vec![f32::NAN; m * n];
+        slow::gemm(m, n, k, a, b, &mut expected);
+        on_every_isa(|isa| {
+            let what = format!("{m}x{n}x{k} on {isa:?}");
+            let mut out = vec![7.0; m * n];
+            fm::gemm(m, n, k, a, b, &mut out, &mut vec![3.0; fm::gemm_scratch(m, n, k)]);
+            assert_same(&out, &expected, &what);
+            out.fill(7.0);
+            let packed = fm::PackedColumns::new(k, n, b);
+            fm::gemm_packed(
+                m,
+                a,
+                &packed,
+                &mut out,
+                &mut vec![3.0; fm::gemm_packed_scratch(m, k)],
+            );
+            assert_same(&out, &expected, &format!("{what}, packed"));
+        });
+    }
+}
+
+#[test]
+fn an_output_does_not_depend_on_its_neighbours() {
+    let mut numbers = Numbers::new(2);
+    let (m, n, k) = (13, 21, 700);
+    let (a, b) = (numbers.slice(m * k), numbers.slice(k * n));
+    let mut whole = vec![0.0; m * n];
+    let b = Matrix::row_major(&b, n);
+    fm::gemm(
+        m,
+        n,
+        k,
+        Matrix::row_major(&a, k),
+        b,
+        &mut whole,
+        &mut vec![0.0; fm::gemm_scratch(m, n, k)],
+    );
+    for i in 0..m {
+        let mut row = vec![0.0; n];
+        fm::gemm(
+            1,
+            n,
+            k,
+            Matrix::row_major(&a[i * k..][..k], k),
+            b,
+            &mut row,
+            &mut [],
+        );
+        assert_same(&row, &whole[i * n..][..n], "a row alone");
+    }
+}
+
+/// An axis with some window; the output as ONNX computes it, sometimes with padding that ceil_mode leaves over.
+fn axis(numbers: &mut Numbers, longest: usize) -> Axis {
+    loop {
+        let mut axis = Axis {
+            input: 1 + numbers.below(longest),
+            output: 0,
+            kernel: 1 + numbers.below(4),
+            stride: 1 + numbers.below(3),
+            dilation: 1 + numbers.below(2),
+            pad_begin: numbers.below(4),
+            pad_end: numbers.below(4),
+        };
+        let reach = (axis.kernel - 1) * axis.dilation + 1;
+        let padded = axis.input + axis.pad_begin + axis.pad_end;
+        if padded >= reach {
+            axis.output = (padded - reach) / axis.stride + 1;
+            return axis;
+        }
+    }
+}
+
+fn axes(numbers: &mut Numbers) -> [Axis; 3] {
+    match numbers.below(4) {
+        0 => [Axis::UNIT, Axis::UNIT, axis(numbers, 70)],
+        1 => [axis(numbers, 4), axis(numbers, 5), axis(numbers, 6)],
+        2 => {
+            let input = 1 + numbers.below(20);
+            [
+                Axis::UNIT,
+                Axis {
+                    input,
+                    output: input,
+                    ..Axis::UNIT
+                },
+                Axis {
+                    input: 9,
+                    output: 9,
+                    ..Axis::UNIT
+                },
+            ]
+        }
+        _ => [Axis::UNIT, axis(numbers, 12), axis(numbers, 20)],
+    }
+}
+
+#[test]
+fn convolutions() {
+    let mut numbers = Numbers::new(3);
+    for _ in 0..250 {
+        let shape = ConvShape {
+            batch: 1 + numbers.below(2),
+            groups: 1 + numbers.below(3),
+            in_channels: [1, 2, 3, 40][numbers.below(4)],
+            out_channels: [1, 2, 3, 4, 6, 13][numbers.below(6)],
+            axes: axes(&mut numbers),
+        };
+        let x = numbers.slice(shape.batch * shape.groups * shape.in_channels * shape.input_size());
+        let w = numbers.slice(shape.groups * shape.out_channels * shape.terms());
+        let bias = (numbers.below(2) == 0).then(|| numbers.slice(shape.groups * shape.out_channels));
+        let bias = bias.as_deref();
+        let mut expected =
+            vec![f32::NAN; shape.batch * shape.groups * shape.out_channels * shape.output_size()];
+        slow::conv(&shape, &x, &w, bias, &mut expected);
+        on_every_isa(|isa| {
+            let what = format!("{shape:?} on {isa:?}");
+            let mut out = vec![7.0; expected.len()];
+            fc::conv(
+                &shape,
+                &x,
+                &w,
+                bias,
+                &mut out,
+                &mut vec![3.0; fc::conv_scratch(&shape)],
+            );
+            assert_same(&out, &expected, &what);
+            let packed = fc::ConvWeights::new(&shape, &w);
+            out.fill(7.0);
+            fc::conv_packed(&packed, &x, bias, &mut out, &mut vec![3.0; packed.scratch()]);
+            assert_same(&out, &expected, &format!("{what}, packed"));
+        });
+    }
+}
+
+#[test]
+fn transposed_convolutions() {
+    let mut numbers = Numbers::new(4);
+    for _ in 0..250 {
+        let mut axes = axes(&mut numbers);
+        for axis in &mut axes {
+            // any output extent is possible: output_padding and output_shape choose it
+            let reach = (axis.input - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1;
+            axis.output = (reach + numbers.below(3))
+                .saturating_sub(axis.pad_begin + axis.pad_end)
+                .max(1);
+        }
+        let shape = ConvShape {
+            batch: 1 + numbers.below(2),
+            groups: 1 + numbers.below(2),
+            in_channels: 1 + numbers.below(3),
+            out_channels: 1 + numbers.below(3),
+            axes,
+        };
+        let x = numbers.slice(shape.batch * shape.groups * shape.in_channels * shape.input_size());
+        let w = numbers.slice(shape.groups * shape.out_channels * shape.terms());
+        let bias = (numbers.below(2) == 0).then(|| numbers.slice(shape.groups * shape.out_channels));
+        let mut expected =
+            vec![f32::NAN; shape.batch * shape.groups * shape.out_channels * shape.output_size()];
+        slow::conv_transpose(&shape, &x, &w, bias.as_deref(), &mut expected);
+        on_every_isa(|isa| {
+            let mut out = vec![7.0; expected.len()];
+            fc::conv_transpose(&shape, &x, &w, bias.as_deref(), &mut out);
+            assert_same(&out, &expected, &format!("{shape:?} on {isa:?}"));
+        });
+    }
+}
+
+#[test]
+fn pools() {
+    let mut numbers = Numbers::new(5);
+    for _ in 0..250 {
+        let mut axes = axes(&mut numbers);
+        for axis in &mut axes {
+            // ceil_mode: a last window that begins within the input or its first padding and ends anywhere
+            if axis.output * axis.stride < axis.input + axis.pad_begin {
+                axis.output += numbers.below(2);
+            }
+        }
+        let shape = PoolShape {
+            channels: 1 + numbers.below(4),
+            axes,
+        };
+        let x = numbers.slice(shape.channels * shape.input_size());
+        let mut expected = vec![f32::NAN; shape.channels * shape.output_size()];
+        let mut out = expected.clone();
+        slow::max_pool(&shape, &x, &mut expected, |_, _| {});
+        on_every_isa(|isa| {
+            fast::max_pool(&shape, &x, &mut out);
+            assert_same(&out, &expected, &format!("max {shape:?} on {isa:?}"));
+        });
+        for count_padding in [false, true] {
+            slow::average_pool(&shape, count_padding, &x, &mut expected);
+            on_every_isa(|isa| {
+                fast::average_pool(&shape, count_padding, &x, &mut out);
+                assert_same(&out, &expected, &format!("average {shape:?} on {isa:?}"));
+            });
+        }
+    }
+}
+
+#[test]
+fn the_winner_of_a_pool_holds_its_maximum() {
+    let mut numbers = Numbers::new(6);
+    for _ in 0..100 {
+        let shape = PoolShape {
+            channels: 2,
+            axes: axes(&mut numbers),
+        };
+        let x = numbers.slice(2 * shape.input_size());
+        let mut out = vec![0.0; 2 * shape.output_size()];
+        let mut winners = vec![None; out.len()];
+        slow::max_pool(&shape, &x, &mut out, |at, place| winners[at] = Some(place));
+        let [_, height, width] = shape.axes;
+        for (i, (&max, winner)) in out.iter().zip(&winners).enumerate() {
+            let Some([d, h, w]) = *winner else { continue };
+            let channel = i / shape.output_size();
+            let at = channel * shape.input_size() + (d * height.input + h) * width.input + w;
+            assert!(x[at] == max || max.is_nan() && x[at].is_nan() || max == f32::NEG_INFINITY);
+        }
+    }
+}
+
+fn reduce_shape(numbers: &mut Numbers) -> ReduceShape {
+    ReduceShape {
+        outer: numbers.below(4),
+        length: [0, 1, 2, 15, 16, 17, 31, 100, 333][numbers.below(9)],
+        inner: [0, 1, 1, 1, 2, 15, 16, 17, 40][numbers.below(9)],
+    }
+}
+
+#[test]
+fn reductions() {
+    type Reduction = fn(&ReduceShape, &[f32], &mut [f32]);
+    let pairs: [(&str, Reduction, Reduction); 6] = [
+        ("sum", fast::reduce_sum, slow::reduce_sum),
+        (
+            "squares",
+            fast::reduce_sum_of_squares,
+            slow::reduce_sum_of_squares,
+        ),
+        ("mean", fast::reduce_mean, slow::reduce_mean),
+        ("product", fast::reduce_product, slow::reduce_product),
+        (
+            "max",
+            |s, x, y| fast::reduce_extreme(Extreme::Max, s, x, y),
+            |s, x, y| {
+                slow::reduce_extreme(Extreme::Max, s, x, y);
+            },
+        ),
+        (
+            "min",
+            |s, x, y| fast::reduce_extreme(Extreme::Min, s, x, y),
+            |s, x, y| {
+                slow::reduce_extreme(Extreme::Min, s, x, y);
+            },
+        ),
+    ];
+    let mut numbers = Numbers::new(7);
+    for _ in 0..200 {
+        let shape = reduce_shape(&mut numbers);
+        let x = numbers.slice(shape.outer * shape.length * shape.inner);
+        for (name, fast, slow) in pairs {
+            let mut expected = vec![f32::NAN; shape.outer * shape.inner];
+            slow(&shape, &x, &mut expected);
+            on_every_isa(|isa| {
+                let mut out = vec![7.0; expected.len()];
+                fast(&shape, &x, &mut out);
+                assert_same(&out, &expected, &format!("{name} {shape:?} on {isa:?}"));
+            });
+        }
+    }
+}
+
+#[test]
+fn the_order_of_a_sum_is_that_of_the_definition() {
+    // the definition once more, in the words of the specification
+    let mut numbers = Numbers::new(8);
+    for length in [1, 5, 16, 17, 40, 129] {
+        let x: Vec<f32> = (0..length).map(|_| numbers.finite()).collect();
+        let mut lanes = [0.0_f32; 16];
+        for (i, x) in x.iter().enumerate() {
+            lanes[i % 16] += x;
+        }
+        let eight: Vec<f32> = (0..8).map(|l| lanes[l] + lanes[l + 8]).collect();
+        let four: Vec<f32> = (0..4).map(|l| eight[l] + eight[l + 4]).collect();
+        let sum = (four[0] + four[2]) + (four[1] + four[3]);
+        let mut out = [0.0];
+        fast::reduce_sum(
+            &ReduceShape {
+                outer: 1,
+                length,
+                inner: 1,
+            },
+            &x,
+            &mut out,
+        );
+        assert_same(&out, &[sum], "sum");
+    }
+}
+
+#[test]
+fn softmaxes() {
+    let mut numbers = Numbers::new(9);
+    for _ in 0..200 {
+        let shape = reduce_shape(&mut numbers);
+        let x = numbers.slice(shape.outer * shape.length * shape.inner);
+        let (mut expected, mut expected_log) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
+        slow::softmax(&shape, &x, &mut expected);
+        slow::log_softmax(&shape, &x, &mut expected_log);
+        on_every_isa(|isa| {
+            let mut out = vec![7.0; x.len()];
+            fast::softmax(&shape, &x, &mut out);
+            assert_same(&out, &expected, &format!("softmax {shape:?} on {isa:?}"));
+            fast::log_softmax(&shape, &x, &mut out);
+            assert_same(&out, &expected_log, &format!("log softmax {shape:?} on {isa:?}"));
+        });
+    }
+}
+
+#[test]
+fn normalisations() {
+    let mut numbers = Numbers::new(10);
+    for _ in 0..200 {
+        let (rows, size) = (1 + numbers.below(4), 1 + numbers.below(70));
+        let (x, scale, bias) = (
+            numbers.slice(rows * size),
+            numbers.slice(size),
+            numbers.slice(size),
+        );
+        let some_bias = (numbers.below(2) == 0).then_some(&bias[..]);
+        let mut expected = vec![f32::NAN; x.len()];
+        let mut expected_moments = Vec::new();
+        slow::layer_norm(&x, &scale, some_bias, 1e-5, &mut expected, |m| {
+            expected_moments.push(m)
+        });
+        let channels = scale.len();
+        let images = numbers.slice(2 * channels * rows);
+        let (mean, variance) = (numbers.slice(channels), numbers.slice(channels));
+        let (mut instance, mut batch) = (vec![f32::NAN; images.len()], vec![f32::NAN; images.len()]);
+        slow::instance_norm(&images, rows, &scale, &bias, 1e-5, &mut instance);
+        slow::batch_norm(&images, rows, &scale, &bias, &mean, &variance, 1e-5, &mut batch);
+        on_every_isa(|isa| {
+            let mut out = vec![7.0; x.len()];
+            let mut moments = Vec::new();
+            fast::layer_norm(&x, &scale, some_bias, 1e-5, &mut out, |m| moments.push(m));
+            assert_same(&out, &expected, &format!("layer norm on {isa:?}"));
+            let flat = |m: &[slow::Moments<f32>]| -> Vec<f32> {
+                m.iter().flat_map(|m| [m.mean, m.inverse_deviation]).collect()
+            };
+            assert_same(&flat(&moments), &flat(&expected_moments), "moments");
+            let mut out = vec![7.0; images.len()];
+            fast::instance_norm(&images, rows, &scale, &bias, 1e-5, &mut out);
+            assert_same(&out, &instance, &format!("instance norm on {isa:?}"));
+            fast::batch_norm(&images, rows, &scale, &bias, &mean, &variance, 1e-5, &mut out);
+            assert_same(&out, &batch, &format!("batch norm on {isa:?}"));
+        });
+    }
+}
+
+#[test]
+fn global_pools() {
+    let mut numbers = Numbers::new(11);
+    for _ in 0..100 {
+        let (channels, size) = (numbers.below(5), 1 + numbers.below(80));
+        let x = numbers.slice(channels * size);
+        let (mut average, mut max) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
+        slow::global_average_pool(&x, size, &mut average);
+        slow::global_max_pool(&x, size, &mut max);
+        on_every_isa(|isa| {
+            let mut out = vec![7.0; channels];
+            fast::global_average_pool(&x, size, &mut out);
+            assert_same(&out, &average, &format!("global average on {isa:?}"));
+            fast::global_max_pool(&x, size, &mut out);
+            assert_same(&out, &max, &format!("global max on {isa:?}"));
+        });
+    }
+}
+
+#[test]
+fn nans_leave_in_one_form_only() {
+    let nan = f32::from_bits(0xffc1_2345);
+    let mut out = [0.0; 4];
+    on_every_isa(|isa: Isa| {
+        let b = Matrix::row_major(&[1.0, 2.0], 2);
+        fm::gemm(
+            2,
+            2,
+            1,
+            Matrix::row_major(&[nan, 1.0], 1),
+            b,
+            &mut out,
+            &mut vec![0.0; fm::gemm_scratch(2, 2, 1)],
+        );
+        assert_eq!(
+            out.map(f32::to_bits),
+            [0x7fc0_0000, 0x7fc0_0000, 0x3f80_0000, 0x4000_0000],
+            "{isa:?}"
+        );
+        let infinite = [f32::INFINITY, f32::NEG_INFINITY, 0.0, 0.0];
+        fast::reduce_sum(
+            &ReduceShape {
+                outer: 1,
+                length: 4,
+                inner: 1,
+            },
+            &infinite,
+            &mut out[..1],
+        );
+        assert_eq!(out[0].to_bits(), 0x7fc0_0000, "{isa:?}");
+    });
+}
