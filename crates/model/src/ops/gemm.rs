@@ -1,13 +1,20 @@
 //! Gemm: `y = alpha * A' * B' + beta * C`, where A' and B' may be transposed. ONNX `Gemm`, versions 7, 9, 11 and 13.
 //!
 //! The product is one chain of fused multiply-adds in ascending k from +0.0; then each of `alpha *`, `beta *` and `+` is
-//! one rounding (a factor of 1 changes nothing).
+//! one rounding (a factor of 1 changes nothing). Integers wrap, and take integral factors only.
 
-use super::{Definition, FLOATS, Inputs, Kernel, OpError, Operator, TensorType, Work, kernel, streamed};
+use super::{
+    AttributeError, DType, Definition, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
+    floats::{Compute, FloatKernel, FloatOperation, on_floats, required},
+    kernel,
+    matmul::{PRODUCT_TYPES, integer_product, product_arithmetic},
+    streamed,
+};
 use crate::{
     shape::{broadcast, broadcast_strides},
-    tensor::TensorViewMut,
+    tensor::Element,
 };
+use synod_numerics::{integer::Integer, isa::vectorised, reference, shape::Matrix};
 
 /// `Gemm`
 pub(super) const GEMM: Definition = Definition {
@@ -33,9 +40,21 @@ struct Gemm {
     transpose_b: bool,
 }
 
+/// A Gemm of concrete shapes.
+#[derive(Clone)]
+struct Sized {
+    alpha: f32,
+    beta: f32,
+    transpose_a: bool,
+    transpose_b: bool,
+    /// m, n, k.
+    dims: [usize; 3],
+    /// Row and column strides of C, 0 where it is repeated.
+    c_strides: Option<[usize; 2]>,
+}
+
 impl Gemm {
-    /// m, k, n.
-    fn dimensions(&self, inputs: &Inputs<'_>) -> Result<(usize, usize, usize), OpError> {
+    fn sized(&self, inputs: &Inputs<'_>) -> Result<Sized, OpError> {
         let (a, b) = (inputs.required(0)?, inputs.required(1)?);
         let refuse = || {
             OpError::Shape(format!(
@@ -48,69 +67,199 @@ impl Gemm {
         };
         let (m, k) = if self.transpose_a { (a1, a0) } else { (a0, a1) };
         let (b_k, n) = if self.transpose_b { (b1, b0) } else { (b0, b1) };
-        if k == b_k { Ok((m, k, n)) } else { Err(refuse()) }
-    }
-}
-
-impl Operator for Gemm {
-    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
-        let a = inputs.of_types(0, &FLOATS[..1])?;
-        inputs.like(1, a.dtype)?;
-        let (m, _, n) = self.dimensions(inputs)?;
-        if inputs.optional(2).is_some() {
-            let c = inputs.like(2, a.dtype)?;
-            if broadcast(&[c.shape, &[m, n]]).as_deref() != Some(&[m, n]) {
+        if k != b_k {
+            return Err(refuse());
+        }
+        let c_strides = match inputs.optional(2) {
+            None => None,
+            Some(c) if broadcast(&[c.shape, &[m, n]]).as_deref() == Some(&[m, n]) => {
+                let strides = broadcast_strides(c.shape, &[m, n]);
+                Some([strides[0], strides[1]])
+            }
+            Some(c) => {
                 return Err(OpError::Shape(format!(
                     "C of shape {:?} does not broadcast to {:?}",
                     c.shape,
                     [m, n]
                 )));
             }
+        };
+        Ok(Sized {
+            alpha: self.alpha,
+            beta: self.beta,
+            transpose_a: self.transpose_a,
+            transpose_b: self.transpose_b,
+            dims: [m, n, k],
+            c_strides,
+        })
+    }
+}
+
+impl Operator for Gemm {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let a = inputs.of_types(0, PRODUCT_TYPES)?;
+        inputs.like(1, a.dtype)?;
+        if inputs.optional(2).is_some() {
+            inputs.like(2, a.dtype)?;
         }
+        if a.dtype.is_integer() {
+            integral("alpha", self.alpha)?;
+            integral("beta", self.beta)?;
+        }
+        let [m, n, _] = self.sized(inputs)?.dims;
         Ok(vec![TensorType::new(a.dtype, vec![m, n])?])
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        let arithmetic = self.sized(inputs).map_or(0, |Sized { dims: [m, n, k], .. }| {
+            // the additions of C are a few instructions for each vector of the output
+            product_arithmetic(outputs[0].dtype, m, n, k).saturating_add((m * n) as u64 * 2)
+        });
         Work {
-            arithmetic: self.multiply_adds(inputs, outputs),
+            arithmetic,
             bytes: streamed(inputs, outputs),
         }
     }
 
     fn multiply_adds(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> u64 {
-        let k = self.dimensions(inputs).map_or(0, |(_, k, _)| k);
+        let k = self.sized(inputs).map_or(0, |sized| sized.dims[2]);
         (outputs[0].elements() as u64).saturating_mul(k as u64)
     }
 
-    fn specialize(&self, inputs: &Inputs<'_>, _outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
-        let (m, k, n) = self.dimensions(inputs)?;
-        let (alpha, beta) = (self.alpha, self.beta);
-        let [a_row, a_k] = if self.transpose_a { [1, m] } else { [k, 1] };
-        let [b_k, b_column] = if self.transpose_b { [1, k] } else { [n, 1] };
-        let c_strides = inputs.optional(2).map(|c| broadcast_strides(c.shape, &[m, n]));
-        Ok(kernel(move |io| {
-            let (a, b) = (io.input(0).as_slice::<f32>(), io.input(1).as_slice::<f32>());
-            let c = io.optional_input(2).map(|c| c.as_slice::<f32>());
-            let out = io
-                .output(0)
-                .map_or(&mut [][..], TensorViewMut::as_mut_slice::<f32>);
-            for row in 0..m {
-                for column in 0..n {
-                    let product = (0..k).fold(0.0f32, |sum, i| {
-                        a[row * a_row + i * a_k].mul_add(b[i * b_k + column * b_column], sum)
-                    });
-                    let mut y = alpha * product;
-                    if let (Some(c), Some(strides)) = (c, &c_strides) {
-                        y += beta * c[row * strides[0] + column * strides[1]];
-                    }
-                    out[row * n + column] = if y.is_nan() {
-                        f32::from_bits(0x7fc0_0000)
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        let sized = self.sized(inputs)?;
+        Ok(match outputs[0].dtype {
+            DType::I32 => integer_kernel::<i32>(sized),
+            DType::I64 => integer_kernel::<i64>(sized),
+            DType::U32 => integer_kernel::<u32>(sized),
+            DType::U64 => integer_kernel::<u64>(sized),
+            _ => on_floats(&sized, inputs, outputs),
+        })
+    }
+}
+
+/// A factor as an integer.
+fn integral(name: &'static str, factor: f32) -> Result<i64, OpError> {
+    let integer = factor as i64;
+    if integer as f32 == factor {
+        Ok(integer)
+    } else {
+        Err(AttributeError::Value {
+            name,
+            value: factor.to_string(),
+            expected: "whole numbers, for integers",
+        }
+        .into())
+    }
+}
+
+impl Sized {
+    fn a<'a, T: Copy>(&self, a: &'a [T]) -> Matrix<'a, T> {
+        let [m, _, k] = self.dims;
+        if self.transpose_a {
+            Matrix::transposed(a, m)
+        } else {
+            Matrix::row_major(a, k)
+        }
+    }
+
+    fn b<'a, T: Copy>(&self, b: &'a [T]) -> Matrix<'a, T> {
+        let [_, n, k] = self.dims;
+        if self.transpose_b {
+            Matrix::transposed(b, k)
+        } else {
+            Matrix::row_major(b, n)
+        }
+    }
+}
+
+fn integer_kernel<T: Integer + Element>(sized: Sized) -> Box<dyn Kernel> {
+    let (alpha, beta) = (
+        T::wrap((sized.alpha as i64).into()),
+        T::wrap((sized.beta as i64).into()),
+    );
+    kernel(move |io: &mut Io<'_, '_>| {
+        let b = io.input(1).as_slice::<T>();
+        let c = io.optional_input(2).map(|c| c.as_slice::<T>());
+        let (a, out) = io.unary::<T, T>(0, 0);
+        integer_product(sized.dims, sized.a(a), sized.b(b), out);
+        let n = sized.dims[1];
+        for (index, y) in out.iter_mut().enumerate() {
+            *y = y.mul(alpha);
+            if let (Some(c), Some([row, column])) = (c, sized.c_strides) {
+                *y = y.add(beta.mul(c[index / n * row + index % n * column]));
+            }
+        }
+        Ok(())
+    })
+}
+
+impl FloatOperation for Sized {
+    fn build<T: Compute>(&self, known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+        let [m, n, k] = self.dims;
+        // a single row streams its matrix once: packing only helps if the columns do not lie side by side
+        let pack = m > 1 || self.transpose_b;
+        let packed = pack
+            .then(|| known(1))
+            .flatten()
+            .map(|b| T::pack(k, n, self.b(&b)));
+        Box::new(Product {
+            sized: self.clone(),
+            packed,
+        })
+    }
+}
+
+struct Product<T: Compute> {
+    sized: Sized,
+    /// B, if it is known in advance.
+    packed: Option<T::Packed>,
+}
+
+impl<T: Compute> FloatKernel<T> for Product<T> {
+    fn scratch(&self) -> usize {
+        let [m, n, k] = self.sized.dims;
+        if self.packed.is_some() {
+            T::gemm_packed_scratch(m, k)
+        } else {
+            T::gemm_scratch(m, n, k)
+        }
+    }
+
+    fn reads(&self, path: Path, input: usize) -> bool {
+        input != 1 || self.packed.is_none() || path == Path::Reference
+    }
+
+    fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]) {
+        let sized = &self.sized;
+        let [m, n, k] = sized.dims;
+        let (a, out) = (sized.a(required(inputs, 0)), &mut *outputs[0]);
+        match (path, &self.packed) {
+            (Path::Fast, Some(b)) => T::gemm_packed(sized.dims, a, b, out, scratch),
+            (Path::Fast, None) => T::gemm(sized.dims, a, sized.b(required(inputs, 1)), out, scratch),
+            (Path::Reference, _) => reference::gemm(m, n, k, a, sized.b(required(inputs, 1)), out),
+        }
+        let (alpha, beta) = (T::from_f32(sized.alpha), T::from_f32(sized.beta));
+        let c = inputs.get(2).copied().flatten();
+        let finish = |out: &mut [T]| match (c, sized.c_strides) {
+            (Some(c), Some([row, column])) if n > 0 => {
+                for (i, out) in out.chunks_exact_mut(n).enumerate() {
+                    if column == 0 {
+                        let c = beta * c[i * row];
+                        out.iter_mut().for_each(|y| *y = (alpha * *y + c).canonical());
                     } else {
-                        y
-                    };
+                        let c = &c[i * row..][..n];
+                        out.iter_mut()
+                            .zip(c)
+                            .for_each(|(y, &c)| *y = (alpha * *y + beta * c).canonical());
+                    }
                 }
             }
-            Ok(())
-        }))
+            _ => out.iter_mut().for_each(|y| *y = (alpha * *y).canonical()),
+        };
+        match path {
+            Path::Fast => vectorised(|| finish(out)),
+            Path::Reference => finish(out),
+        }
     }
 }

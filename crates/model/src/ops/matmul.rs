@@ -1,13 +1,18 @@
 //! MatMul: NumPy's `matmul`. ONNX `MatMul`, versions 1, 9 and 13.
 //!
-//! Each output element is one chain of fused multiply-adds in ascending k from +0.0.
+//! Each output element is one chain of fused multiply-adds in ascending k from +0.0; of integers, a sum that wraps.
 
-use super::{Definition, FLOATS, Inputs, Kernel, OpError, Operator, TensorType, Work, kernel, streamed};
+use super::{
+    DType, Definition, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
+    floats::{Compute, FloatKernel, FloatOperation, on_floats, required},
+    kernel, streamed,
+};
 use crate::{
     Shape,
     shape::{broadcast, broadcast_strides, element_count, strides},
-    tensor::TensorViewMut,
+    tensor::Element,
 };
+use synod_numerics::{integer::Integer, reference, shape::Matrix};
 
 /// `MatMul`
 pub(super) const MATMUL: Definition = Definition {
@@ -18,10 +23,37 @@ pub(super) const MATMUL: Definition = Definition {
     parse: |_| Ok(Box::new(MatMul)),
 };
 
+/// Element types of matrix products.
+pub(super) const PRODUCT_TYPES: &[DType] = &[
+    DType::F32,
+    DType::F64,
+    DType::F16,
+    DType::BF16,
+    DType::I32,
+    DType::I64,
+    DType::U32,
+    DType::U64,
+];
+
+/// Multiply-add equivalents of an m × n × k product: padded to the tiles of six rows and sixteen columns. A single row is
+/// computed without tiles, sixteen columns at a time.
+pub(super) fn product_arithmetic(dtype: DType, m: usize, n: usize, k: usize) -> u64 {
+    let rows = if m == 1 { 1 } else { m.next_multiple_of(6) };
+    let padded = [rows, n.next_multiple_of(16), k]
+        .iter()
+        .fold(1u64, |work, &d| work.saturating_mul(d as u64));
+    padded.saturating_mul(if matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
+        1
+    } else {
+        8
+    })
+}
+
 #[derive(Debug)]
 struct MatMul;
 
 /// The operands as stacks of matrices: `batch` of m×k by k×n.
+#[derive(Clone)]
 struct Stack {
     batch: Shape,
     a_batch: Shape,
@@ -50,27 +82,65 @@ fn stack(a: &[usize], b: &[usize]) -> Result<Stack, OpError> {
     let batch = broadcast(&[a_batch, b_batch]).ok_or_else(refuse)?;
     let output = batch.iter().copied().chain(m).chain(n).collect();
     let (a_batch, b_batch) = (a_batch.to_vec(), b_batch.to_vec());
+    let (m, n) = (m.unwrap_or(1), n.unwrap_or(1));
     Ok(Stack {
         batch,
         a_batch,
         b_batch,
-        m: m.unwrap_or(1),
+        m,
         k,
-        n: n.unwrap_or(1),
+        n,
         output,
     })
 }
 
+impl Stack {
+    /// A stack times one matrix is one product of taller matrices: the same chains, fewer and fuller tiles.
+    fn merged(mut self) -> Self {
+        if self.b_batch.iter().all(|&dim| dim == 1)
+            && element_count(&self.a_batch) == element_count(&self.batch)
+        {
+            self.m *= element_count(&self.batch);
+            self.batch.clear();
+            self.a_batch.clear();
+            self.b_batch.clear();
+        }
+        self
+    }
+
+    /// For each product, which matrix of each operand it takes.
+    fn pairs(&self) -> Vec<(usize, usize)> {
+        let a_strides = broadcast_strides(&self.a_batch, &self.batch);
+        let b_strides = broadcast_strides(&self.b_batch, &self.batch);
+        let batch_strides = strides(&self.batch);
+        let at = |index: usize, strides: &[usize]| -> usize {
+            let axes = 0..self.batch.len();
+            axes.map(|axis| index / batch_strides[axis] % self.batch[axis] * strides[axis])
+                .sum()
+        };
+        (0..element_count(&self.batch))
+            .map(|index| (at(index, &a_strides), at(index, &b_strides)))
+            .collect()
+    }
+}
+
 impl Operator for MatMul {
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
-        let a = inputs.of_types(0, &FLOATS[..1])?;
+        let a = inputs.of_types(0, PRODUCT_TYPES)?;
         let b = inputs.like(1, a.dtype)?;
         Ok(vec![TensorType::new(a.dtype, stack(a.shape, b.shape)?.output)?])
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        let (Some(a), Some(b)) = (inputs.optional(0), inputs.optional(1)) else {
+            return Work::default();
+        };
+        let arithmetic = stack(a.shape, b.shape).map_or(0, |stack| {
+            let Stack { batch, m, n, k, .. } = stack.merged();
+            product_arithmetic(a.dtype, m, n, k).saturating_mul(element_count(&batch) as u64)
+        });
         Work {
-            arithmetic: self.multiply_adds(inputs, outputs),
+            arithmetic,
             bytes: streamed(inputs, outputs),
         }
     }
@@ -83,47 +153,105 @@ impl Operator for MatMul {
         (outputs[0].elements() as u64).saturating_mul(k as u64)
     }
 
-    fn specialize(&self, inputs: &Inputs<'_>, _outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
-        let Stack {
-            batch,
-            a_batch,
-            b_batch,
-            m,
-            k,
-            n,
-            ..
-        } = stack(inputs.required(0)?.shape, inputs.required(1)?.shape)?;
-        let (a_strides, b_strides) = (
-            broadcast_strides(&a_batch, &batch),
-            broadcast_strides(&b_batch, &batch),
-        );
-        let batch_strides = strides(&batch);
-        Ok(kernel(move |io| {
-            let (a, b) = (io.input(0).as_slice::<f32>(), io.input(1).as_slice::<f32>());
-            let out = io
-                .output(0)
-                .map_or(&mut [][..], TensorViewMut::as_mut_slice::<f32>);
-            for index in 0..element_count(&batch) {
-                let offset = |strides: &[usize]| -> usize {
-                    (0..batch.len())
-                        .map(|axis| index / batch_strides[axis] % batch[axis] * strides[axis])
-                        .sum()
-                };
-                let a = &a[offset(&a_strides) * m * k..][..m * k];
-                let b = &b[offset(&b_strides) * k * n..][..k * n];
-                for row in 0..m {
-                    for column in 0..n {
-                        let sum =
-                            (0..k).fold(0.0f32, |sum, i| a[row * k + i].mul_add(b[i * n + column], sum));
-                        out[(index * m + row) * n + column] = if sum.is_nan() {
-                            f32::from_bits(0x7fc0_0000)
-                        } else {
-                            sum
-                        };
-                    }
-                }
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        let (a, b) = (inputs.required(0)?, inputs.required(1)?);
+        let stack = stack(a.shape, b.shape)?.merged();
+        Ok(match a.dtype {
+            DType::I32 => integer_kernel::<i32>(stack),
+            DType::I64 => integer_kernel::<i64>(stack),
+            DType::U32 => integer_kernel::<u32>(stack),
+            DType::U64 => integer_kernel::<u64>(stack),
+            _ => on_floats(&stack, inputs, outputs),
+        })
+    }
+}
+
+fn integer_kernel<T: Integer + Element>(stack: Stack) -> Box<dyn Kernel> {
+    let pairs = stack.pairs();
+    kernel(move |io: &mut Io<'_, '_>| {
+        let (m, n, k) = (stack.m, stack.n, stack.k);
+        let b = io.input(1).as_slice::<T>();
+        let (a, out) = io.unary::<T, T>(0, 0);
+        for (index, &(at_a, at_b)) in pairs.iter().enumerate() {
+            let (a, b) = (&a[at_a * m * k..][..m * k], &b[at_b * k * n..][..k * n]);
+            integer_product(
+                [m, n, k],
+                Matrix::row_major(a, k),
+                Matrix::row_major(b, n),
+                &mut out[index * m * n..][..m * n],
+            );
+        }
+        Ok(())
+    })
+}
+
+/// A product of integers, wrapping.
+pub(super) fn integer_product<T: Integer>(
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    out: &mut [T],
+) {
+    for i in 0..m {
+        for j in 0..n {
+            out[i * n + j] = (0..k).fold(T::default(), |sum, t| sum.add(a.at(i, t).mul(b.at(t, j))));
+        }
+    }
+}
+
+impl FloatOperation for Stack {
+    fn build<T: Compute>(&self, known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+        // a single row streams its matrix once whatever its layout: nothing to gain from packing
+        let packed = (self.batch.is_empty() && self.m > 1)
+            .then(|| known(1))
+            .flatten()
+            .map(|b| T::pack(self.k, self.n, Matrix::row_major(&b, self.n)));
+        Box::new(Products {
+            pairs: self.pairs(),
+            dims: [self.m, self.n, self.k],
+            packed,
+        })
+    }
+}
+
+struct Products<T: Compute> {
+    pairs: Vec<(usize, usize)>,
+    dims: [usize; 3],
+    /// The only right operand, if it is known in advance.
+    packed: Option<T::Packed>,
+}
+
+impl<T: Compute> FloatKernel<T> for Products<T> {
+    fn scratch(&self) -> usize {
+        let [m, n, k] = self.dims;
+        if self.packed.is_some() {
+            T::gemm_packed_scratch(m, k)
+        } else {
+            T::gemm_scratch(m, n, k)
+        }
+    }
+
+    fn reads(&self, path: Path, input: usize) -> bool {
+        input == 0 || self.packed.is_none() || path == Path::Reference
+    }
+
+    fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]) {
+        let [m, n, k] = self.dims;
+        let (a, out) = (required(inputs, 0), &mut *outputs[0]);
+        if out.is_empty() {
+            return;
+        }
+        for (out, &(at_a, at_b)) in out.chunks_exact_mut(m * n).zip(&self.pairs) {
+            let a = Matrix::row_major(&a[at_a * m * k..][..m * k], k);
+            if let (Path::Fast, Some(b)) = (path, &self.packed) {
+                T::gemm_packed(self.dims, a, b, out, scratch);
+                continue;
             }
-            Ok(())
-        }))
+            let b = Matrix::row_major(&required(inputs, 1)[at_b * k * n..][..k * n], n);
+            match path {
+                Path::Fast => T::gemm(self.dims, a, b, out, scratch),
+                Path::Reference => reference::gemm(m, n, k, a, b, out),
+            }
+        }
     }
 }

@@ -50,21 +50,25 @@
 mod cast;
 mod concat;
 mod constant_of_shape;
+mod conv;
 mod data;
 mod dropout;
 mod elementwise;
 mod expand;
+mod floats;
 mod gather;
 mod gemm;
 mod identity;
 mod matmul;
 mod pad;
+mod pool;
 mod relu;
 mod reshape;
 mod select;
 mod shape;
 mod slice;
 mod transpose;
+mod window;
 
 use crate::{
     Attributes, DType, Tensor,
@@ -77,17 +81,23 @@ use std::{any::Any, fmt, ops::RangeInclusive, sync::Arc};
 /// Every operator of the profile, sorted by name.
 pub static OPERATORS: &[&Definition] = &[
     &elementwise::ADD,
+    &pool::AVERAGE_POOL,
     &cast::CAST,
     &cast::CAST_LIKE,
     &concat::CONCAT,
     &constant_of_shape::CONSTANT_OF_SHAPE,
+    &conv::CONV,
+    &conv::CONV_TRANSPOSE,
     &dropout::DROPOUT,
     &expand::EXPAND,
     &reshape::FLATTEN,
     &gather::GATHER,
     &gemm::GEMM,
+    &pool::GLOBAL_AVERAGE_POOL,
+    &pool::GLOBAL_MAX_POOL,
     &identity::IDENTITY,
     &matmul::MATMUL,
+    &pool::MAX_POOL,
     &pad::PAD,
     &relu::RELU,
     &reshape::RESHAPE,

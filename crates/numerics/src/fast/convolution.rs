@@ -16,7 +16,7 @@ use crate::reference;
 use crate::shape::{Axis, ConvShape, Matrix, Source};
 
 /// From as many output channels in a group on, a convolution is a product of matrices.
-const CHANNELS_OF_A_PRODUCT: usize = 4;
+pub const CHANNELS_OF_A_PRODUCT: usize = 4;
 /// Columns that are gathered together.
 const COLUMNS: usize = 16;
 
@@ -265,7 +265,7 @@ fn extent(axis: &Axis) -> usize {
 
 /// Elements of one channel of the input, padded.
 fn padded_size(shape: &ConvShape) -> usize {
-    shape.axes.iter().map(extent).product()
+    shape.axes.iter().map(extent).fold(1, usize::saturating_mul)
 }
 
 /// A convolution that adds each term to whole rows of outputs. The chains lie in `out`.

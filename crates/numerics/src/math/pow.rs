@@ -11,11 +11,11 @@
 use super::{exp, log};
 use crate::float::Float;
 
-/// x^y.
+/// x^y; an exponent of any type is first converted to `f64` (only integers beyond 2^53 are rounded by that).
 #[must_use]
 #[inline(always)]
-pub fn pow<T: Float>(x: T, y: T) -> T {
-    let (x, y) = (x.to_f64(), y.to_f64());
+pub fn pow<T: Float>(x: T, y: f64) -> T {
+    let x = x.to_f64();
     if y == 2.0 {
         // the common case, and what the general path gives
         return T::from_f64(x * x).canonical();

@@ -12,7 +12,7 @@ mod softmax;
 
 pub use conv::{conv, conv_transpose};
 pub use gemm::gemm;
-pub use norm::{Moments, batch_norm, instance_norm, layer_norm};
+pub use norm::{Moments, batch_moments, batch_norm, instance_norm, layer_norm};
 pub use pool::{average_pool, global_average_pool, global_max_pool, max_pool};
 pub use reduce::{
     Extreme, LANES, Order, arg_extreme, reduce_extreme, reduce_mean, reduce_product, reduce_sum,

@@ -113,3 +113,28 @@ pub fn batch_norm<T: Float>(
         }
     }
 }
+
+/// Mean and (population) variance of each channel of x\[batch, channels, size\], over images and space in ascending order, in
+/// lanes: what BatchNormalization normalises with while it trains.
+pub fn batch_moments<T: Float>(x: &[T], channels: usize, size: usize, mean: &mut [T], variance: &mut [T]) {
+    assert!(
+        mean.len() == channels && variance.len() == channels,
+        "one mean and variance for each channel"
+    );
+    if channels == 0 {
+        return;
+    }
+    for c in 0..channels {
+        let of_channel = || x.chunks(size.max(1)).skip(c).step_by(channels).flatten();
+        let count = T::from_count(of_channel().count());
+        let average = in_lanes(of_channel(), T::ZERO, |sum, &x| sum + x, |a, b| a + b) / count;
+        let squares = in_lanes(
+            of_channel(),
+            T::ZERO,
+            |sum, &x| (x - average).fma(x - average, sum),
+            |a, b| a + b,
+        );
+        mean[c] = average.canonical();
+        variance[c] = (squares / count).canonical();
+    }
+}

@@ -1,0 +1,341 @@
+//! Running float operators on any of the four float types.
+//!
+//! `f32` and `f64` operands are used where they lie. Operators on 16-bit floats compute in `f32` and round once at their
+//! end: [`on_floats`] widens their inputs and narrows their outputs, in scratch memory. Operands of different types
+//! (BatchNormalization allows them) compute in the widest.
+
+use super::{Inputs, Io, Kernel, OpError, Path, TensorType};
+use crate::{
+    DType,
+    tensor::{Element, TensorView, TensorViewMut},
+};
+use synod_numerics::{
+    fast::{convolution, matrix},
+    float::Float,
+    half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
+    isa,
+    reference::{self, Order},
+    shape::{ConvShape, Matrix},
+};
+
+/// A type that operators compute in, with the kernels that differ between the two.
+pub(super) trait Compute: Float + Element + Order {
+    /// Its element type.
+    const DTYPE: DType;
+    /// The right operand of a matrix product, arranged for the fast kernels.
+    type Packed: Send + Sync;
+    /// The weights of a convolution, arranged for the fast kernels.
+    type Arranged: Send + Sync;
+
+    /// Arranges a k × n matrix.
+    fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed;
+    /// Scratch elements of [`Compute::gemm`].
+    fn gemm_scratch(m: usize, n: usize, k: usize) -> usize;
+    /// Scratch elements of [`Compute::gemm_packed`].
+    fn gemm_packed_scratch(m: usize, k: usize) -> usize;
+    /// out\[m, n\] = a\[m, k\] · b\[k, n\].
+    fn gemm(
+        dims: [usize; 3],
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        out: &mut [Self],
+        scratch: &mut [Self],
+    );
+    /// [`Compute::gemm`] with `b` arranged before.
+    fn gemm_packed(
+        dims: [usize; 3],
+        a: Matrix<'_, Self>,
+        b: &Self::Packed,
+        out: &mut [Self],
+        scratch: &mut [Self],
+    );
+    /// Arranges the weights of a convolution.
+    fn arrange(shape: &ConvShape, w: &[Self]) -> Self::Arranged;
+    /// Scratch elements of [`Compute::conv`].
+    fn conv_scratch(shape: &ConvShape) -> usize;
+    /// A convolution with its weights arranged before.
+    fn conv(
+        shape: &ConvShape,
+        x: &[Self],
+        w: &Self::Arranged,
+        bias: Option<&[Self]>,
+        out: &mut [Self],
+        scratch: &mut [Self],
+    );
+}
+
+impl Compute for f32 {
+    const DTYPE: DType = DType::F32;
+    type Packed = matrix::PackedColumns;
+    type Arranged = convolution::ConvWeights;
+
+    fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed {
+        matrix::PackedColumns::new(k, n, b)
+    }
+    fn gemm_scratch(m: usize, n: usize, k: usize) -> usize {
+        matrix::gemm_scratch(m, n, k)
+    }
+    fn gemm_packed_scratch(m: usize, k: usize) -> usize {
+        matrix::gemm_packed_scratch(m, k)
+    }
+    fn gemm(
+        [m, n, k]: [usize; 3],
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        out: &mut [Self],
+        scratch: &mut [Self],
+    ) {
+        matrix::gemm(m, n, k, a, b, out, scratch);
+    }
+    fn gemm_packed(
+        [m, _, _]: [usize; 3],
+        a: Matrix<'_, Self>,
+        b: &Self::Packed,
+        out: &mut [Self],
+        scratch: &mut [Self],
+    ) {
+        matrix::gemm_packed(m, a, b, out, scratch);
+    }
+    fn arrange(shape: &ConvShape, w: &[Self]) -> Self::Arranged {
+        convolution::ConvWeights::new(shape, w)
+    }
+    fn conv_scratch(shape: &ConvShape) -> usize {
+        convolution::conv_scratch(shape)
+    }
+    fn conv(
+        _shape: &ConvShape,
+        x: &[Self],
+        w: &Self::Arranged,
+        bias: Option<&[Self]>,
+        out: &mut [Self],
+        scratch: &mut [Self],
+    ) {
+        convolution::conv_packed(w, x, bias, out, scratch);
+    }
+}
+
+impl Compute for f64 {
+    const DTYPE: DType = DType::F64;
+    /// In rows.
+    type Packed = Vec<f64>;
+    type Arranged = Vec<f64>;
+
+    fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed {
+        (0..k * n).map(|i| b.at(i / n, i % n)).collect()
+    }
+    fn gemm_scratch(_m: usize, _n: usize, _k: usize) -> usize {
+        0
+    }
+    fn gemm_packed_scratch(_m: usize, _k: usize) -> usize {
+        0
+    }
+    fn gemm(
+        [m, n, k]: [usize; 3],
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        out: &mut [Self],
+        _: &mut [Self],
+    ) {
+        matrix::gemm_generic(m, n, k, a, b, out);
+    }
+    fn gemm_packed(
+        [m, n, k]: [usize; 3],
+        a: Matrix<'_, Self>,
+        b: &Self::Packed,
+        out: &mut [Self],
+        _: &mut [Self],
+    ) {
+        matrix::gemm_generic(m, n, k, a, Matrix::row_major(b, n), out);
+    }
+    fn arrange(_shape: &ConvShape, w: &[Self]) -> Self::Arranged {
+        w.to_vec()
+    }
+    fn conv_scratch(_shape: &ConvShape) -> usize {
+        0
+    }
+    fn conv(
+        shape: &ConvShape,
+        x: &[Self],
+        w: &Self::Arranged,
+        bias: Option<&[Self]>,
+        out: &mut [Self],
+        _: &mut [Self],
+    ) {
+        isa::vectorised(|| reference::conv(shape, x, w, bias, out));
+    }
+}
+
+/// A float operation specialised for concrete shapes, on elements of the type it computes in.
+pub(super) trait FloatKernel<T: Compute>: Send + Sync {
+    /// Scratch elements.
+    fn scratch(&self) -> usize;
+
+    /// Whether a run reads this input (one arranged in advance it does not).
+    fn reads(&self, path: Path, input: usize) -> bool;
+
+    /// Computes the outputs; one that is not wanted is empty.
+    fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]);
+}
+
+/// An operation that can be specialised for either type of computing.
+pub(super) trait FloatOperation {
+    /// Specialises; `known` gives an input's value if it is known in advance.
+    fn build<T: Compute>(&self, known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>>;
+}
+
+/// The required input of a [`FloatKernel`].
+pub(super) fn required<'a, T>(inputs: &[Option<&'a [T]>], index: usize) -> &'a [T] {
+    inputs[index].expect("inference checked that the input is given, and the kernel says that it reads it")
+}
+
+/// A kernel for float operands and results of any type.
+pub(super) fn on_floats(
+    operation: &impl FloatOperation,
+    inputs: &Inputs<'_>,
+    outputs: &[TensorType],
+) -> Box<dyn Kernel> {
+    if inputs.iter().any(|operand| operand.dtype == DType::F64) {
+        adapt::<f64>(operation, inputs, outputs)
+    } else {
+        adapt::<f32>(operation, inputs, outputs)
+    }
+}
+
+fn adapt<T: Compute>(
+    operation: &impl FloatOperation,
+    inputs: &Inputs<'_>,
+    outputs: &[TensorType],
+) -> Box<dyn Kernel> {
+    let known = |index| {
+        let value = inputs.optional(index)?.value?;
+        let mut elements = vec![T::ZERO; value.elements()];
+        widen_into(&value.view(), &mut elements);
+        Some(elements)
+    };
+    let inputs: Vec<_> = (0..inputs.len())
+        .map(|index| {
+            inputs
+                .optional(index)
+                .map(|operand| (operand.dtype, operand.elements()))
+        })
+        .collect();
+    Box::new(Adapted {
+        kernel: operation.build::<T>(&known),
+        inputs,
+        outputs: outputs
+            .iter()
+            .map(|output| (output.dtype, output.elements()))
+            .collect(),
+    })
+}
+
+/// A float kernel among operands of other float types.
+struct Adapted<T: Compute> {
+    kernel: Box<dyn FloatKernel<T>>,
+    inputs: Vec<Option<(DType, usize)>>,
+    outputs: Vec<(DType, usize)>,
+}
+
+/// Elements that an operand of another type takes in scratch memory.
+fn converted_elements<T: Compute>((dtype, elements): (DType, usize)) -> usize {
+    if dtype == T::DTYPE { 0 } else { elements }
+}
+
+impl<T: Compute> Kernel for Adapted<T> {
+    fn scratch_bytes(&self) -> usize {
+        let operands = self
+            .inputs
+            .iter()
+            .copied()
+            .flatten()
+            .chain(self.outputs.iter().copied());
+        let converted = operands
+            .map(converted_elements::<T>)
+            .fold(0, usize::saturating_add);
+        converted
+            .saturating_add(self.kernel.scratch())
+            .saturating_mul(size_of::<T>())
+    }
+
+    fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
+        let path = io.path;
+        let (views, outputs, scratch) = io.split();
+        let mut scratch: &mut [T] = bytemuck::cast_slice_mut(scratch);
+        let mut take = |length: usize| -> &mut [T] {
+            let (taken, rest) = std::mem::take(&mut scratch).split_at_mut(length);
+            scratch = rest;
+            taken
+        };
+        let mut inputs: Vec<Option<&[T]>> = Vec::with_capacity(self.inputs.len());
+        for (index, view) in views.iter().enumerate() {
+            inputs.push(match view {
+                Some(view) if self.kernel.reads(path, index) => Some(if view.dtype() == T::DTYPE {
+                    view.as_slice()
+                } else {
+                    let converted = take(self.inputs[index].map_or(0, |(_, elements)| elements));
+                    widen_into(view, converted);
+                    converted
+                }),
+                _ => None,
+            });
+        }
+        let mut narrowed: Vec<Option<&mut TensorViewMut<'_>>> = Vec::with_capacity(self.outputs.len());
+        let mut results: Vec<&mut [T]> = Vec::with_capacity(self.outputs.len());
+        for (output, &(dtype, elements)) in outputs.iter_mut().zip(&self.outputs) {
+            match output {
+                None => {
+                    narrowed.push(None);
+                    results.push(&mut []);
+                }
+                Some(output) => {
+                    if dtype == T::DTYPE {
+                        narrowed.push(None);
+                        results.push(output.as_mut_slice());
+                    } else {
+                        narrowed.push(Some(output));
+                        results.push(take(elements));
+                    }
+                }
+            }
+        }
+        self.kernel.run(path, &inputs, &mut results, scratch);
+        for (result, output) in results.iter().zip(narrowed) {
+            if let Some(output) = output {
+                narrow_into(result, output);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn widen_into<T: Compute>(from: &TensorView<'_>, to: &mut [T]) {
+    match from.dtype() {
+        DType::F16 => fill(to, from.as_slice::<u16>(), |x| T::from_f32(f16_to_f32(x))),
+        DType::BF16 => fill(to, from.as_slice::<u16>(), |x| T::from_f32(bf16_to_f32(x))),
+        DType::F32 => fill(to, from.as_slice::<f32>(), T::from_f32),
+        _ => fill(to, from.as_slice::<f64>(), T::from_f64),
+    }
+}
+
+fn narrow_into<T: Compute>(from: &[T], to: &mut TensorViewMut<'_>) {
+    // a result computed in f64 of 16-bit operands among wider ones still rounds once
+    let single = |x: T| Float::to_f64(x);
+    match (to.dtype(), T::DTYPE) {
+        (DType::F16, DType::F32) => fill(to.as_mut_slice::<u16>(), from, |x| f32_to_f16(single(x) as f32)),
+        (DType::BF16, DType::F32) => fill(to.as_mut_slice::<u16>(), from, |x| f32_to_bf16(single(x) as f32)),
+        (DType::F16, _) => fill(to.as_mut_slice::<u16>(), from, |x| {
+            synod_numerics::half::f64_to_f16(single(x))
+        }),
+        (DType::BF16, _) => fill(to.as_mut_slice::<u16>(), from, |x| {
+            synod_numerics::half::f64_to_bf16(single(x))
+        }),
+        (DType::F32, _) => fill(to.as_mut_slice::<f32>(), from, |x| (single(x) as f32).canonical()),
+        _ => fill(to.as_mut_slice::<f64>(), from, single),
+    }
+}
+
+fn fill<A: Copy, B>(to: &mut [B], from: &[A], convert: impl Fn(A) -> B) {
+    to.iter_mut()
+        .zip(from)
+        .for_each(|(to, &from)| *to = convert(from));
+}

@@ -1,0 +1,369 @@
+//! Pools: MaxPool (versions 1 to 22), AveragePool (1 to 22), GlobalAveragePool and GlobalMaxPool (1, 22).
+//!
+//! Taps over padding are skipped. A maximum is NaN if a tap is NaN, and -0 is below +0. An average is the sum of the taps
+//! in ascending order from +0.0, divided by their number, or with `count_include_pad` by the number of taps over the
+//! input and its padding. A global average is a mean in lanes like ReduceMean's.
+
+use super::{
+    DType, Definition, FLOATS, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
+    floats::{Compute, FloatKernel, FloatOperation, on_floats, required},
+    kernel, streamed,
+    window::{Window, image, in_three},
+};
+use crate::tensor::{Element, TensorViewMut};
+use synod_numerics::{
+    fast,
+    reference::{self, Order},
+    shape::PoolShape,
+};
+
+/// `MaxPool`
+pub(super) const MAX_POOL: Definition = Definition {
+    name: "MaxPool",
+    since: &[1, 8, 10, 11, 12, 22],
+    inputs: 1..=1,
+    outputs: 1..=2,
+    parse: |node| {
+        Ok(Box::new(MaxPool {
+            window: Window::parse(node, node.version >= 10)?,
+            ceil_mode: node.version >= 10 && node.attributes.flag("ceil_mode", false)?,
+            column_major: node.version >= 8 && node.attributes.flag("storage_order", false)?,
+            indices: node.outputs.len() > 1 && node.outputs[1],
+        }))
+    },
+};
+
+/// `AveragePool`
+pub(super) const AVERAGE_POOL: Definition = Definition {
+    name: "AveragePool",
+    since: &[1, 7, 10, 11, 19, 22],
+    inputs: 1..=1,
+    outputs: 1..=1,
+    parse: |node| {
+        Ok(Box::new(AveragePool {
+            window: Window::parse(node, node.version >= 19)?,
+            ceil_mode: node.version >= 10 && node.attributes.flag("ceil_mode", false)?,
+            count_padding: node.version >= 7 && node.attributes.flag("count_include_pad", false)?,
+        }))
+    },
+};
+
+/// `GlobalAveragePool`
+pub(super) const GLOBAL_AVERAGE_POOL: Definition = Definition {
+    name: "GlobalAveragePool",
+    since: &[1, 22],
+    inputs: 1..=1,
+    outputs: 1..=1,
+    parse: |_| Ok(Box::new(Global::Average)),
+};
+
+/// `GlobalMaxPool`
+pub(super) const GLOBAL_MAX_POOL: Definition = Definition {
+    name: "GlobalMaxPool",
+    since: &[1, 22],
+    inputs: 1..=1,
+    outputs: 1..=1,
+    parse: |_| Ok(Box::new(Global::Max)),
+};
+
+/// Multiply-add equivalents of one tap: a load, an operation and the loop around them.
+const PER_TAP: u64 = 64;
+
+/// Geometry of a pool, and the shape of its output.
+fn geometry(
+    window: &Window,
+    ceil_mode: bool,
+    inputs: &Inputs<'_>,
+) -> Result<(PoolShape, Vec<usize>), OpError> {
+    let x = inputs.required(0)?;
+    let (batch, channels, space) = image(x.shape)?;
+    let kernel = window.kernel(None, space.len())?;
+    let axes = window.axes(space, &kernel, ceil_mode)?;
+    let mut dims = vec![batch, channels];
+    dims.extend(axes.iter().map(|axis| axis.output));
+    Ok((
+        PoolShape {
+            channels: batch * channels,
+            axes: in_three(&axes),
+        },
+        dims,
+    ))
+}
+
+fn work(pool: Result<(PoolShape, Vec<usize>), OpError>, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+    let taps = pool.map_or(0, |(shape, _)| {
+        shape
+            .axes
+            .iter()
+            .fold(1u64, |n, axis| n.saturating_mul(axis.kernel as u64))
+    });
+    let arithmetic = (outputs[0].elements() as u64)
+        .saturating_mul(taps.saturating_add(2))
+        .saturating_mul(PER_TAP);
+    Work {
+        arithmetic,
+        bytes: streamed(inputs, outputs),
+    }
+}
+
+#[derive(Debug)]
+struct MaxPool {
+    window: Window,
+    ceil_mode: bool,
+    column_major: bool,
+    indices: bool,
+}
+
+const MAX_TYPES: &[DType] = &[
+    DType::F32,
+    DType::F64,
+    DType::F16,
+    DType::BF16,
+    DType::I8,
+    DType::U8,
+];
+
+impl Operator for MaxPool {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let x = inputs.of_types(0, MAX_TYPES)?;
+        let (_, dims) = geometry(&self.window, self.ceil_mode, inputs)?;
+        let values = TensorType::new(x.dtype, dims.clone())?;
+        let indices = TensorType::new(DType::I64, dims)?;
+        Ok(vec![values, indices])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        // with indices the scalar reference runs
+        let mut work = work(geometry(&self.window, self.ceil_mode, inputs), inputs, outputs);
+        work.arithmetic = work.arithmetic.saturating_mul(if self.indices { 12 } else { 1 });
+        work
+    }
+
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        let (shape, _) = geometry(&self.window, self.ceil_mode, inputs)?;
+        let pool = MaxKernel {
+            shape,
+            column_major: self.column_major,
+            indices: self.indices,
+        };
+        Ok(match outputs[0].dtype {
+            DType::I8 => pool.of::<i8>(),
+            DType::U8 => pool.of::<u8>(),
+            DType::F32 => pool.of::<f32>(),
+            DType::F64 => pool.of::<f64>(),
+            _ if pool.indices => {
+                return Err(OpError::Value(
+                    "indices of a pool of 16-bit floats are not supported".into(),
+                ));
+            }
+            _ => on_floats(&pool, inputs, &outputs[..1]),
+        })
+    }
+}
+
+#[derive(Clone)]
+struct MaxKernel {
+    shape: PoolShape,
+    column_major: bool,
+    indices: bool,
+}
+
+impl MaxKernel {
+    fn of<T: Element + Order>(self) -> Box<dyn Kernel> {
+        kernel(move |io: &mut Io<'_, '_>| {
+            let (path, x) = (io.path, io.input(0).as_slice::<T>());
+            if self.indices {
+                self.with_indices(x, io);
+                return Ok(());
+            }
+            let (_, out) = io.unary::<T, T>(0, 0);
+            match path {
+                Path::Fast => fast::max_pool(&self.shape, x, out),
+                Path::Reference => reference::max_pool(&self.shape, x, out, |_, _| {}),
+            }
+            Ok(())
+        })
+    }
+
+    fn with_indices<T: Element + Order>(&self, x: &[T], io: &mut Io<'_, '_>) {
+        let (_, outputs, _) = io.split();
+        let [values, indices, ..] = outputs else { return };
+        let indices = indices
+            .as_mut()
+            .map_or(&mut [][..], TensorViewMut::as_mut_slice::<i64>);
+        let mut unwanted = Vec::new();
+        let values = match values {
+            Some(values) => values.as_mut_slice::<T>(),
+            None => {
+                unwanted.resize(indices.len(), T::LOWEST);
+                &mut unwanted
+            }
+        };
+        let [depth, height, width] = self.shape.axes;
+        let (size, per_channel) = (self.shape.input_size(), self.shape.output_size());
+        reference::max_pool(&self.shape, x, values, |at, [d, h, w]| {
+            let within = if self.column_major {
+                d + depth.input * (h + height.input * w)
+            } else {
+                (d * height.input + h) * width.input + w
+            };
+            indices[at] = (at / per_channel * size + within) as i64;
+        });
+    }
+}
+
+impl FloatOperation for MaxKernel {
+    fn build<T: Compute>(&self, _known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+        Box::new(FloatPool {
+            shape: self.shape,
+            kind: Kind::Max,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct AveragePool {
+    window: Window,
+    ceil_mode: bool,
+    count_padding: bool,
+}
+
+impl Operator for AveragePool {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let x = inputs.of_types(0, FLOATS)?;
+        Ok(vec![TensorType::new(
+            x.dtype,
+            geometry(&self.window, self.ceil_mode, inputs)?.1,
+        )?])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        work(geometry(&self.window, self.ceil_mode, inputs), inputs, outputs)
+    }
+
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        let (shape, _) = geometry(&self.window, self.ceil_mode, inputs)?;
+        let kind = Kind::Average {
+            count_padding: self.count_padding,
+        };
+        Ok(on_floats(&FloatPool { shape, kind }, inputs, outputs))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Max,
+    Average { count_padding: bool },
+}
+
+#[derive(Clone)]
+struct FloatPool {
+    shape: PoolShape,
+    kind: Kind,
+}
+
+impl FloatOperation for FloatPool {
+    fn build<T: Compute>(&self, _known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+        Box::new(self.clone())
+    }
+}
+
+impl<T: Compute> FloatKernel<T> for FloatPool {
+    fn scratch(&self) -> usize {
+        0
+    }
+
+    fn reads(&self, _path: Path, _input: usize) -> bool {
+        true
+    }
+
+    fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], _scratch: &mut [T]) {
+        let (shape, x, out) = (&self.shape, required(inputs, 0), &mut *outputs[0]);
+        match (path, self.kind) {
+            (Path::Fast, Kind::Max) => fast::max_pool(shape, x, out),
+            (Path::Reference, Kind::Max) => reference::max_pool(shape, x, out, |_, _| {}),
+            (Path::Fast, Kind::Average { count_padding }) => fast::average_pool(shape, count_padding, x, out),
+            (Path::Reference, Kind::Average { count_padding }) => {
+                reference::average_pool(shape, count_padding, x, out);
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Global {
+    Average,
+    Max,
+}
+
+impl Operator for Global {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let x = inputs.of_types(0, FLOATS)?;
+        let (batch, channels, space) = image(x.shape)?;
+        if space.contains(&0) {
+            return Err(OpError::Shape(format!(
+                "input of shape {:?} has no elements to pool",
+                x.shape
+            )));
+        }
+        let mut dims = vec![batch, channels];
+        dims.resize(x.shape.len(), 1);
+        Ok(vec![TensorType::new(x.dtype, dims)?])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        let elements = inputs.optional(0).map_or(0, |x| x.elements()) as u64;
+        let channels = outputs[0].elements() as u64;
+        // a pass over the input, and the lanes' tree and rest of each channel
+        Work {
+            arithmetic: elements
+                .saturating_mul(6)
+                .saturating_add(channels.saturating_mul(1_000)),
+            bytes: streamed(inputs, outputs),
+        }
+    }
+
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        let (_, _, space) = image(inputs.required(0)?.shape)?;
+        Ok(on_floats(
+            &GlobalKernel {
+                kind: *self,
+                size: space.iter().product(),
+            },
+            inputs,
+            outputs,
+        ))
+    }
+}
+
+#[derive(Clone)]
+struct GlobalKernel {
+    kind: Global,
+    size: usize,
+}
+
+impl FloatOperation for GlobalKernel {
+    fn build<T: Compute>(&self, _known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+        Box::new(self.clone())
+    }
+}
+
+impl<T: Compute> FloatKernel<T> for GlobalKernel {
+    fn scratch(&self) -> usize {
+        0
+    }
+
+    fn reads(&self, _path: Path, _input: usize) -> bool {
+        true
+    }
+
+    fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], _scratch: &mut [T]) {
+        let (x, out) = (required(inputs, 0), &mut *outputs[0]);
+        match (path, self.kind) {
+            (Path::Fast, Global::Average) => fast::global_average_pool(x, self.size, out),
+            (Path::Reference, Global::Average) => reference::global_average_pool(x, self.size, out),
+            (Path::Fast, Global::Max) => fast::global_max_pool(x, self.size, out),
+            (Path::Reference, Global::Max) => reference::global_max_pool(x, self.size, out),
+        }
+    }
+}
