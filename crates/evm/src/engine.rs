@@ -1,0 +1,277 @@
+//! Compiled models and plans, shared by every EVM of a node.
+//!
+//! The engine answers "give me this model" from memory or, on a miss, from the chain's state. Callers have charged for
+//! the miss before they ask, and have seen the model's record in this very state: whether the answer was in memory changes
+//! time, and nothing else. What is kept here is keyed by content (the model id, the shapes), so it is right in every state,
+//! at every height and on every fork, and needs no invalidation.
+
+use crate::{
+    addresses::CHUNK_FACTORY,
+    cache::ByteLru,
+    chunks::{self, fatal},
+    failure::Failure,
+    gas::{self, GasMeter},
+    interface::IPredict as errors,
+    manifest::{self, INIT_CODE_PREFIX, Manifest, SALT},
+    ports::{Dimension, Port, Shapes},
+    registry::Record,
+};
+use alloy_evm::EvmInternals;
+use alloy_primitives::{Address, B256, Bytes, Keccak256};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use synod_model::{Dim, Model, Plan, PlanError, TensorSignature};
+
+/// How much memory the engine keeps for later calls. It bounds time lost to recompiling, never results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Bytes of compiled models.
+    pub model_bytes: usize,
+    /// Bytes of plans (models specialised for shapes).
+    pub plan_bytes: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            model_bytes: 2 << 30,
+            plan_bytes: 256 << 20,
+        }
+    }
+}
+
+/// How full the engine's memory is, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineUsage {
+    /// Compiled models kept.
+    pub models: usize,
+    /// Their bytes.
+    pub model_bytes: usize,
+    /// Plans kept.
+    pub plans: usize,
+    /// Their bytes.
+    pub plan_bytes: usize,
+}
+
+/// Estimates of what a model takes beside its weights, and of what a plan takes. They only steer eviction.
+const MODEL_NODE_BYTES: usize = 1024;
+const PLAN_BYTES: usize = 1024;
+const PLAN_NODE_BYTES: usize = 1024;
+
+/// Compiled models and plans; see the module's head.
+#[derive(Debug)]
+pub struct Engine {
+    models: Mutex<ByteLru<B256, Arc<Compiled>>>,
+    plans: Mutex<ByteLru<(B256, Shapes), Arc<Plan>>>,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new(EngineConfig::default())
+    }
+}
+
+/// A model that is ready to be planned.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) id: B256,
+    pub(crate) model: Model,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+}
+
+/// What `validate` found.
+#[derive(Debug)]
+pub(crate) struct Validated {
+    pub(crate) compiled: Arc<Compiled>,
+    pub(crate) manifest: Manifest,
+}
+
+impl Engine {
+    /// An engine with this much memory.
+    pub fn new(config: EngineConfig) -> Self {
+        Self {
+            models: Mutex::new(ByteLru::new(config.model_bytes)),
+            plans: Mutex::new(ByteLru::new(config.plan_bytes)),
+        }
+    }
+
+    /// How full the memory is.
+    pub fn usage(&self) -> EngineUsage {
+        let (models, model_bytes) = self.models.lock().usage();
+        let (plans, plan_bytes) = self.plans.lock().usage();
+        EngineUsage {
+            models,
+            model_bytes,
+            plans,
+            plan_bytes,
+        }
+    }
+
+    /// The model of a record that was read in this state.
+    pub(crate) fn model(
+        &self,
+        state: &mut EvmInternals<'_>,
+        record: &Record,
+    ) -> Result<Arc<Compiled>, Failure> {
+        if let Some(compiled) = self.models.lock().get(&record.id) {
+            return Ok(compiled);
+        }
+        let assembled = assemble(state, record.manifest)?;
+        // A record is written only after `validate`, and what it names cannot change: any difference is a broken database.
+        let broken = || {
+            fatal(format!(
+                "the bytes of the validated model {} are gone or damaged",
+                record.id
+            ))
+        };
+        let compiled = assembled
+            .and_then(|(graph, weights)| compile(graph, weights))
+            .ok_or_else(broken)?;
+        if compiled.id != record.id {
+            return Err(broken().into());
+        }
+        Ok(self.keep(compiled))
+    }
+
+    /// The plan of a model for these input shapes.
+    pub(crate) fn plan(&self, compiled: &Compiled, shapes: &Shapes) -> Result<Arc<Plan>, PlanError> {
+        let key = (compiled.id, shapes.clone());
+        if let Some(plan) = self.plans.lock().get(&key) {
+            return Ok(plan);
+        }
+        let plan = Arc::new(compiled.model.plan(shapes)?);
+        let size = PLAN_BYTES + PLAN_NODE_BYTES * plan.cost().nodes.len();
+        self.plans.lock().insert(key, Arc::clone(&plan), size);
+        Ok(plan)
+    }
+
+    /// Checks everything about the model that a manifest names, charging before each step.
+    pub(crate) fn validate(
+        &self,
+        state: &mut EvmInternals<'_>,
+        meter: &mut GasMeter,
+        address: Address,
+    ) -> Result<Validated, Failure> {
+        let refuse = || Failure::from(errors::InvalidManifest { manifest: address });
+        meter.charge(gas::CHUNK_ACCOUNT)?;
+        let code = chunks::code(state, address)?;
+        meter.charge(gas::validate(code.len() as u64))?;
+        if !stands_at(&code, address) {
+            return Err(refuse());
+        }
+        let manifest = Manifest::decode(&code).map_err(|_| refuse())?;
+        meter.charge(gas::load(
+            manifest.graph_bytes,
+            manifest.weight_bytes,
+            manifest.chunks() as u64,
+        ))?;
+        let graph = gather(state, meter, &manifest.graph, manifest.graph_bytes)?;
+        let weights = gather(state, meter, &manifest.weights, manifest.weight_bytes)?;
+        let compiled = compile(graph, weights).ok_or(errors::InvalidModel {})?;
+        Ok(Validated {
+            compiled: self.keep(compiled),
+            manifest,
+        })
+    }
+
+    fn keep(&self, compiled: Compiled) -> Arc<Compiled> {
+        let weights = usize::try_from(compiled.model.constant_bytes()).unwrap_or(usize::MAX);
+        let nodes = compiled.model.operators().len();
+        let (id, size) = (compiled.id, weights.saturating_add(MODEL_NODE_BYTES * nodes));
+        let compiled = Arc::new(compiled);
+        self.models.lock().insert(id, Arc::clone(&compiled), size);
+        compiled
+    }
+}
+
+/// Graph and weights of a manifest whose content was validated before, `None` if something is missing.
+fn assemble(state: &mut EvmInternals<'_>, address: Address) -> Result<Option<(Bytes, Bytes)>, Failure> {
+    let Ok(manifest) = Manifest::decode(&chunks::code(state, address)?) else {
+        return Ok(None);
+    };
+    let mut join = |addresses: &[Address], length: u64| -> Result<Option<Bytes>, Failure> {
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        for &chunk in addresses {
+            let code = chunks::code(state, chunk)?;
+            let Some(data) = manifest::chunk_data(&code) else {
+                return Ok(None);
+            };
+            bytes.extend_from_slice(data);
+        }
+        Ok((bytes.len() as u64 == length).then(|| bytes.into()))
+    };
+    let Some(graph) = join(&manifest.graph, manifest.graph_bytes)? else {
+        return Ok(None);
+    };
+    let Some(weights) = join(&manifest.weights, manifest.weight_bytes)? else {
+        return Ok(None);
+    };
+    Ok(Some((graph, weights)))
+}
+
+/// The bytes of chunks of which nothing is known yet. Memory grows with what was read and paid for, not with what the
+/// manifest announces.
+fn gather(
+    state: &mut EvmInternals<'_>,
+    meter: &mut GasMeter,
+    addresses: &[Address],
+    length: u64,
+) -> Result<Bytes, Failure> {
+    let mut bytes = Vec::new();
+    for &chunk in addresses {
+        let code = chunks::code(state, chunk)?;
+        meter.charge(gas::validate(code.len() as u64))?;
+        let data = manifest::chunk_data(&code)
+            .filter(|_| stands_at(&code, chunk))
+            .ok_or(errors::InvalidChunk { chunk })?;
+        bytes.extend_from_slice(data);
+        if bytes.len() as u64 > length {
+            break;
+        }
+    }
+    if bytes.len() as u64 != length {
+        return Err(errors::WrongModelLength {
+            expected: length,
+            got: bytes.len() as u64,
+        }
+        .into());
+    }
+    Ok(bytes.into())
+}
+
+/// Whether `code` is what the factory deploys at `address`; as [`manifest::address_of`], without a copy.
+fn stands_at(code: &[u8], address: Address) -> bool {
+    let mut hash = Keccak256::new();
+    hash.update(INIT_CODE_PREFIX);
+    hash.update(code);
+    !code.is_empty() && CHUNK_FACTORY.create2(SALT, hash.finalize()) == address
+}
+
+fn compile(graph: Bytes, weights: Bytes) -> Option<Compiled> {
+    let model = Model::load(graph.into(), weights.into()).ok()?;
+    let port = |port: &TensorSignature| Port {
+        name: port.name.clone(),
+        dtype: port.dtype,
+        shape: port
+            .dims
+            .iter()
+            .map(|dim| match dim {
+                Dim::Fixed(size) => Dimension::Fixed(*size as u64),
+                Dim::Symbol { name, max } => Dimension::Free {
+                    symbol: name.clone(),
+                    maximum: *max as u64,
+                },
+            })
+            .collect(),
+    };
+    let signature = model.signature();
+    let inputs = signature.inputs.iter().map(port).collect();
+    let outputs = signature.outputs.iter().map(port).collect();
+    Some(Compiled {
+        id: B256::from(model.id().0),
+        inputs,
+        outputs,
+        model,
+    })
+}

@@ -1,0 +1,89 @@
+//! The chain's EVM: Ethereum's, with PREDICT.
+//!
+//! One factory is the whole difference. Everything that builds on `alloy_evm` (block execution, RPC calls, traces) gets
+//! PREDICT by being handed this factory instead of Ethereum's; without a call to `0x…AE01` or an `AE` byte nothing differs.
+
+use crate::{addresses, engine::Engine, opcode, precompile};
+use alloy_evm::{
+    Database, EvmEnv, EvmFactory,
+    eth::{EthEvm, EthEvmContext},
+    precompiles::PrecompilesMap,
+    revm::{
+        Inspector, MainBuilder, MainContext,
+        context::{
+            BlockEnv, Context, DBErrorMarker, TxEnv,
+            result::{EVMError, HaltReason},
+        },
+        inspector::NoOpInspector,
+        interpreter::Instruction,
+        precompile::{PrecompileSpecId, Precompiles},
+        primitives::hardfork::SpecId,
+    },
+};
+use std::sync::Arc;
+
+/// Builds EVMs that know PREDICT and share one [`Engine`].
+#[derive(Debug, Clone, Default)]
+pub struct SynodEvmFactory {
+    engine: Arc<Engine>,
+}
+
+impl SynodEvmFactory {
+    /// A factory over this engine. Clones share it.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    fn build<DB: Database, I: Inspector<EthEvmContext<DB>>>(
+        &self,
+        db: DB,
+        env: EvmEnv,
+        inspector: I,
+        inspect: bool,
+    ) -> EthEvm<DB, I, PrecompilesMap> {
+        let ethereum = Precompiles::new(PrecompileSpecId::from_spec_id(env.cfg_env.spec));
+        let mut precompiles = PrecompilesMap::from_static(ethereum);
+        precompiles.apply_precompile(&addresses::PREDICT, |_| {
+            Some(precompile::predict(Arc::clone(&self.engine)))
+        });
+        let mut evm = Context::mainnet()
+            .with_block(env.block_env)
+            .with_cfg(env.cfg_env)
+            .with_db(db)
+            .build_mainnet_with_inspector(inspector)
+            .with_precompiles(precompiles);
+        let extension = Instruction::new(opcode::extension);
+        evm.instruction
+            .insert_instruction(opcode::EXTENSION, extension, opcode::STATIC_GAS);
+        EthEvm::new(evm, inspect)
+    }
+}
+
+impl EvmFactory for SynodEvmFactory {
+    type Evm<DB: Database, I: Inspector<EthEvmContext<DB>>> = EthEvm<DB, I, PrecompilesMap>;
+    type Context<DB: Database> = EthEvmContext<DB>;
+    type Tx = TxEnv;
+    type Error<DBError: DBErrorMarker> = EVMError<DBError>;
+    type HaltReason = HaltReason;
+    type Spec = SpecId;
+    type BlockEnv = BlockEnv;
+    type Precompiles = PrecompilesMap;
+
+    fn create_evm<DB: Database>(&self, db: DB, env: EvmEnv) -> Self::Evm<DB, NoOpInspector> {
+        self.build(db, env, NoOpInspector {}, false)
+    }
+
+    fn create_evm_with_inspector<DB: Database, I: Inspector<Self::Context<DB>>>(
+        &self,
+        db: DB,
+        env: EvmEnv,
+        inspector: I,
+    ) -> Self::Evm<DB, I> {
+        self.build(db, env, inspector, true)
+    }
+}

@@ -1,0 +1,253 @@
+//! The gas schedule: one place, one rate.
+//!
+//! **The rate.** One gas is 10 ns on the reference machine, 100 Mgas/s, for every operator, shape and size. A price that
+//! undercuts its time lets one transaction stall every validator, so each constant is the measured worst case of what
+//! it pays for, rounded towards the caller paying more. `cargo xtask calibrate` measures them again and writes
+//! `docs/gas-calibration.md`.
+//!
+//! **The rules.** A charge comes before the work it pays for. A charge follows from consensus data alone: call data,
+//! sizes in a record, shapes, the graph. It never depends on a cache, on EIP-2929 warmth or on time. Sums saturate, and a
+//! saturated sum is out of gas under any limit.
+
+use synod_model::Work;
+
+/// Entering the precompile: dispatch, the engine's locks, the answer's allocation.
+pub const BASE: u64 = 500;
+
+/// Each word of call data, which is read at least once (as the identity precompile asks).
+pub const CALL_DATA_WORD: u64 = 3;
+
+/// Each word of an answer.
+pub const ANSWER_WORD: u64 = 3;
+
+/// The registry's account, as a cold one (EIP-2929), whether it is or not.
+pub const REGISTRY_ACCOUNT: u64 = 2_600;
+
+/// A slot of the registry, as a cold one (EIP-2929), whether it is or not.
+pub const REGISTRY_SLOT: u64 = 2_100;
+
+/// Reading and hashing a name.
+pub const NAME: u64 = 100;
+
+/// Fetching an account with a manifest or a chunk from the database.
+pub const CHUNK_ACCOUNT: u64 = 2_600;
+
+/// Bytes of weights that are fetched, copied and brought into the kernels' order for one gas.
+pub const LOAD_WEIGHT_BYTES_PER_GAS: u64 = 5;
+
+/// Parsing, checking and compiling a byte of graph.
+pub const LOAD_GRAPH_BYTE: u64 = 10;
+
+/// Bytes of a chunk that `validate` hashes twice (address, Merkle leaf) for one gas, beside loading them.
+pub const VALIDATE_BYTES_PER_GAS: u64 = 2;
+
+/// Specialising a model for given shapes, before any node is looked at.
+pub const PLAN_BASE: u64 = 500;
+
+/// Starting a node: dispatch and its buffers.
+pub const NODE: u64 = 30;
+
+/// Multiply-add equivalents for one gas. One equivalent is one lane of a packed f32 fused multiply-add.
+pub const MACS_PER_GAS: u64 = 150;
+
+/// Bytes that operators stream from and to memory for one gas.
+pub const BYTES_PER_GAS: u64 = 40;
+
+/// Bytes of tensors alive at once for one gas: they are mapped, zeroed and touched.
+pub const MEMORY_BYTES_PER_GAS: u64 = 40;
+
+/// Bytes of tensors that may be alive at once. Eight validators' blocks in flight fit a small server.
+pub const MAX_PEAK_MEMORY: u64 = 1 << 30;
+
+/// Bytes of packed elements that are checked for NaN, infinity and false booleans and byte-swapped for one gas.
+pub const ELEMENT_BYTES_PER_GAS: u64 = 10;
+
+/// A fixed-point value on its way in or out: a division or multiplication of 512 bits.
+pub const FIXED_VALUE: u64 = 40;
+
+/// What is left of a budget, and what was used.
+///
+/// Two limits may stop a call: the gas that was passed, whose end halts the frame, and the caller's own `maxGas`, whose end
+/// is a revert that costs what was used.
+#[derive(Debug, Clone)]
+pub struct GasMeter {
+    used: u64,
+    limit: u64,
+    max_gas: Option<u64>,
+}
+
+/// A charge that a budget does not cover. Nothing was charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exhausted {
+    /// The gas that was passed is not enough: the frame halts and burns it.
+    OutOfGas,
+    /// The caller's own limit is not enough: a typed revert.
+    MaxGas {
+        /// The limit.
+        max_gas: u64,
+        /// What was charged before.
+        used: u64,
+    },
+}
+
+impl GasMeter {
+    /// A meter for a call that was given `limit` gas.
+    pub fn new(limit: u64) -> Self {
+        Self {
+            used: 0,
+            limit,
+            max_gas: None,
+        }
+    }
+
+    /// Sets the caller's own limit on everything this meter charges.
+    pub fn set_max_gas(&mut self, max_gas: u64) {
+        self.max_gas = Some(max_gas);
+    }
+
+    /// Gas charged so far.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Charges `gas`, or nothing if it is not there.
+    ///
+    /// # Errors
+    /// If a budget does not cover it. Of two exhausted budgets the smaller one counts; of equal ones the caller's.
+    pub fn charge(&mut self, gas: u64) -> Result<(), Exhausted> {
+        let total = self.used.saturating_add(gas);
+        match self.max_gas {
+            Some(max_gas) if max_gas <= self.limit => {
+                if total > max_gas {
+                    return Err(Exhausted::MaxGas {
+                        max_gas,
+                        used: self.used,
+                    });
+                }
+            }
+            _ => {
+                if total > self.limit || total == u64::MAX {
+                    return Err(Exhausted::OutOfGas);
+                }
+            }
+        }
+        self.used = total;
+        Ok(())
+    }
+}
+
+/// Entering the precompile with this much call data (selector included).
+pub fn call(call_data: usize) -> u64 {
+    BASE + CALL_DATA_WORD * words(call_data)
+}
+
+/// Answering with this many bytes.
+pub fn answer(bytes: usize) -> u64 {
+    ANSWER_WORD * words(bytes)
+}
+
+/// Reading `slots` slots of the registry.
+pub fn registry(slots: u64) -> u64 {
+    REGISTRY_ACCOUNT + REGISTRY_SLOT * slots
+}
+
+/// Loading a model of these sizes.
+pub fn load(graph_bytes: u64, weight_bytes: u64, chunks: u64) -> u64 {
+    CHUNK_ACCOUNT
+        .saturating_add(chunks.saturating_mul(CHUNK_ACCOUNT))
+        .saturating_add(graph_bytes.saturating_mul(LOAD_GRAPH_BYTE))
+        .saturating_add(weight_bytes.div_ceil(LOAD_WEIGHT_BYTES_PER_GAS))
+}
+
+/// Checking that bytes are where their address says and what their leaf hashes say.
+pub fn validate(bytes: u64) -> u64 {
+    bytes.div_ceil(VALIDATE_BYTES_PER_GAS)
+}
+
+/// Planning a model, whose planning work is known from its graph.
+pub fn planning(work: &Work) -> u64 {
+    PLAN_BASE.saturating_add(roofline(work))
+}
+
+/// The tensors of a plan.
+pub fn memory(peak_bytes: u64) -> u64 {
+    peak_bytes.div_ceil(MEMORY_BYTES_PER_GAS)
+}
+
+/// One node.
+pub fn node(work: &Work) -> u64 {
+    NODE.saturating_add(roofline(work))
+}
+
+/// Arithmetic and memory traffic overlap, so the larger one is the time.
+fn roofline(work: &Work) -> u64 {
+    work.arithmetic
+        .div_ceil(MACS_PER_GAS)
+        .max(work.bytes.div_ceil(BYTES_PER_GAS))
+}
+
+/// Packed elements in or out.
+pub fn elements(bytes: u64) -> u64 {
+    bytes.div_ceil(ELEMENT_BYTES_PER_GAS)
+}
+
+/// Fixed-point values in or out.
+pub fn fixed_values(count: u64) -> u64 {
+    count.saturating_mul(FIXED_VALUE)
+}
+
+fn words(bytes: usize) -> u64 {
+    bytes.div_ceil(32) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_charge_charges_nothing() {
+        let mut meter = GasMeter::new(100);
+        assert_eq!(meter.charge(60), Ok(()));
+        assert_eq!(meter.charge(41), Err(Exhausted::OutOfGas));
+        assert_eq!(meter.used(), 60);
+        assert_eq!(meter.charge(40), Ok(()));
+        assert_eq!(meter.charge(u64::MAX), Err(Exhausted::OutOfGas));
+    }
+
+    #[test]
+    fn the_smaller_limit_counts() {
+        for (limit, max_gas, refused) in [
+            (
+                100,
+                50,
+                Exhausted::MaxGas {
+                    max_gas: 50,
+                    used: 30,
+                },
+            ),
+            (
+                50,
+                50,
+                Exhausted::MaxGas {
+                    max_gas: 50,
+                    used: 30,
+                },
+            ),
+            (50, 100, Exhausted::OutOfGas),
+        ] {
+            let mut meter = GasMeter::new(limit);
+            meter.set_max_gas(max_gas);
+            meter.charge(30).unwrap();
+            assert_eq!(meter.charge(21), Err(refused));
+            assert_eq!(meter.charge(20), Ok(()));
+        }
+    }
+
+    #[test]
+    fn no_sum_wraps() {
+        assert_eq!(load(u64::MAX, u64::MAX, u64::MAX), u64::MAX);
+        assert_eq!(fixed_values(u64::MAX), u64::MAX);
+        let mut meter = GasMeter::new(u64::MAX);
+        assert_eq!(meter.charge(u64::MAX), Err(Exhausted::OutOfGas));
+    }
+}

@@ -1,0 +1,612 @@
+//! PREDICT, the precompile: call data in, answer or typed revert out. docs/spec/predict.md is its specification.
+//!
+//! A call goes through fixed steps, each charged before it is taken, so that the gas used and the error returned are the
+//! same on every node:
+//!
+//! ```text
+//! decode → name → id → record → load (once a transaction) → shapes → plan → memory, elements, answer → nodes → encode
+//! ```
+//!
+//! Nothing is written but one thing: that this transaction paid for loading a model. The marker lives in the transient storage
+//! of the precompile's own account, which no contract can reach (the account's code never runs), and is set by the engine
+//! itself, so it works in static calls too. As part of the journal it is undone when a frame around it reverts.
+
+use crate::{
+    abi::{Array, Tuple, WORD},
+    addresses::PREDICT,
+    engine::{Compiled, Engine},
+    failure::Failure,
+    gas::{self, Exhausted, GasMeter},
+    interface::IPredict::{self as interface, Quote},
+    name::ModelName,
+    ports::{self, Shapes, Unit},
+    registry::{self, RECORD_SLOTS, Record},
+    wire::{
+        GivenTensor, SELECTOR, best_score, decimals, execution_failed, pack_outputs, port_answer,
+        read_shapes, read_tensors, result_error, scale, type_code, type_of_code, unknown_function,
+        unsupported_shape, value_out_of_range,
+    },
+};
+use alloy_evm::{
+    EvmInternals,
+    precompiles::{DynPrecompile, PrecompileInput},
+    revm::precompile::{PrecompileHalt, PrecompileId, PrecompileOutput, PrecompileResult},
+};
+use alloy_primitives::{B256, I256, U256};
+use alloy_sol_types::SolCall;
+use std::sync::Arc;
+use synod_model::{Plan, Tensor, Work};
+
+/// Bytes around the data in the encoding of one `bytes`: its offset and its length.
+const BYTES_ENVELOPE: usize = 2 * WORD;
+
+/// The precompile over an engine.
+pub(crate) fn predict(engine: Arc<Engine>) -> DynPrecompile {
+    // Stateful: nobody may remember answers by call data, since they depend on the registry.
+    DynPrecompile::new_stateful(PrecompileId::custom("PREDICT"), move |input| run(&engine, input))
+}
+
+fn run(engine: &Engine, mut input: PrecompileInput<'_>) -> PrecompileResult {
+    let mut call = Call {
+        engine,
+        state: &mut input.internals,
+        meter: GasMeter::new(input.gas),
+    };
+    // A DELEGATECALL or CALLCODE reports its caller's value, which does not come here.
+    let paid = input.target_address == input.bytecode_address && !input.value.is_zero();
+    let answer = if paid {
+        Err(interface::NonPayable {}.into())
+    } else {
+        call.answer(input.data)
+    };
+    let used = call.meter.used();
+    match answer {
+        Ok(answer) => Ok(PrecompileOutput::new(used, answer.into(), input.reservoir)),
+        Err(Failure::Refused(refusal)) => Ok(PrecompileOutput::revert(
+            used,
+            Failure::revert_data(&refusal),
+            input.reservoir,
+        )),
+        Err(Failure::OutOfGas) => Ok(PrecompileOutput::halt(PrecompileHalt::OutOfGas, input.reservoir)),
+        Err(Failure::Fatal(error)) => Err(error),
+    }
+}
+
+/// One call of the precompile.
+struct Call<'a, 'b> {
+    engine: &'a Engine,
+    state: &'a mut EvmInternals<'b>,
+    meter: GasMeter,
+}
+
+/// A model as a caller names it.
+#[derive(Debug, Clone, Copy)]
+enum Reference<'a> {
+    Name(&'a [u8]),
+    Id(B256),
+}
+
+impl<'a> Reference<'a> {
+    fn name(arguments: &Tuple<'a>) -> Result<Self, Failure> {
+        Ok(Self::Name(arguments.bytes(0)?))
+    }
+
+    fn id(arguments: &Tuple<'a>) -> Result<Self, Failure> {
+        Ok(Self::Id(arguments.word(0)?))
+    }
+
+    /// Length of the call data of `run` or `runId` with this model and `input` bytes, as Solidity encodes it.
+    fn run_call_data(&self, input: u64) -> u64 {
+        let padded = |length: u64| length.div_ceil(WORD as u64).saturating_mul(WORD as u64);
+        let name = match self {
+            Self::Name(name) => WORD as u64 + padded(name.len() as u64),
+            Self::Id(_) => 0,
+        };
+        // Selector, two heads, length of the input.
+        (SELECTOR as u64 + 3 * WORD as u64 + name).saturating_add(padded(input))
+    }
+}
+
+/// A model specialised for shapes.
+struct Prepared {
+    plan: Arc<Plan>,
+    shapes: Shapes,
+    input_bytes: u64,
+    output_bytes: u64,
+}
+
+impl Call<'_, '_> {
+    /// The answer to call data.
+    fn answer(&mut self, data: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.meter.charge(gas::call(data.len()))?;
+        let Some((selector, arguments)) = data.split_first_chunk::<SELECTOR>() else {
+            return Err(unknown_function(data));
+        };
+        if *selector != interface::withMaxGasCall::SELECTOR {
+            return self.dispatch(*selector, Tuple::arguments(arguments));
+        }
+        let arguments = Tuple::arguments(arguments);
+        self.meter.set_max_gas(arguments.u64(0)?);
+        self.meter.charge(0)?;
+        let inner = arguments.bytes(1)?;
+        let (selector, arguments) = inner
+            .split_first_chunk::<SELECTOR>()
+            .ok_or_else(|| unknown_function(inner))?;
+        let answer = self.dispatch(*selector, Tuple::arguments(arguments))?;
+        self.meter.charge(gas::answer(BYTES_ENVELOPE + answer.len()))?;
+        Ok(interface::withMaxGasCall::abi_encode_returns(&answer.into()))
+    }
+
+    fn dispatch(&mut self, selector: [u8; SELECTOR], arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
+        let name = || Reference::name(&arguments);
+        let id = || Reference::id(&arguments);
+        match selector {
+            interface::runCall::SELECTOR => self.run(name()?, arguments.bytes(1)?),
+            interface::runIdCall::SELECTOR => self.run(id()?, arguments.bytes(1)?),
+            interface::runTensorsCall::SELECTOR => self.run_tensors(name()?, arguments.array(1)?),
+            interface::runTensorsIdCall::SELECTOR => self.run_tensors(id()?, arguments.array(1)?),
+            interface::runFixedCall::SELECTOR => self.run_fixed(name()?, arguments),
+            interface::runFixedIdCall::SELECTOR => self.run_fixed(id()?, arguments),
+            interface::classifyCall::SELECTOR => self.classify(name()?, arguments.bytes(1)?),
+            interface::classifyIdCall::SELECTOR => self.classify(id()?, arguments.bytes(1)?),
+            interface::classifyFixedCall::SELECTOR => self.classify_fixed(name()?, arguments),
+            interface::runBatchCall::SELECTOR => self.run_batch(name()?, arguments.array(1)?),
+            interface::runBatchIdCall::SELECTOR => self.run_batch(id()?, arguments.array(1)?),
+            interface::resolveCall::SELECTOR => self.resolve(name()?),
+            interface::signatureCall::SELECTOR => self.signature(name()?),
+            interface::signatureIdCall::SELECTOR => self.signature(id()?),
+            interface::quoteCall::SELECTOR => self.quote(name()?, None),
+            interface::quoteIdCall::SELECTOR => self.quote(id()?, None),
+            interface::quoteShapesCall::SELECTOR => self.quote(name()?, Some(arguments.array(1)?)),
+            interface::quoteShapesIdCall::SELECTOR => self.quote(id()?, Some(arguments.array(1)?)),
+            interface::validateCall::SELECTOR => self.validate(arguments),
+            interface::packCall::SELECTOR => self.pack(arguments),
+            interface::unpackCall::SELECTOR => self.unpack(arguments),
+            _ => Err(interface::UnknownFunction {
+                selector: selector.into(),
+            }
+            .into()),
+        }
+    }
+
+    // ---------------------------------------------------------------- models
+
+    /// The validated-model record that a reference stands for now.
+    fn record(&mut self, reference: Reference<'_>) -> Result<Record, Failure> {
+        self.meter.charge(resolution_gas(reference)?)?;
+        match reference {
+            Reference::Id(id) => {
+                registry::record(self.state, id)?.ok_or_else(|| interface::UnknownModelId { id }.into())
+            }
+            Reference::Name(text) => {
+                let name = ModelName::parse(text)?;
+                let record = match registry::resolve(self.state, &name)? {
+                    Some(id) => registry::record(self.state, id)?,
+                    None => None,
+                };
+                record.ok_or_else(|| {
+                    interface::UnknownModel {
+                        name: name.to_string(),
+                    }
+                    .into()
+                })
+            }
+        }
+    }
+
+    /// The compiled model of a record, loaded at most once a transaction as far as gas is concerned.
+    fn model(&mut self, record: &Record) -> Result<Arc<Compiled>, Failure> {
+        let marker = U256::from_be_bytes(record.id.0);
+        if self.state.tload(PREDICT, marker).is_zero() {
+            self.meter.charge(load_gas(record))?;
+            self.state.tstore(PREDICT, marker, U256::ONE);
+        }
+        self.engine.model(self.state, record)
+    }
+
+    /// Plans a model for shapes, and checks its memory.
+    fn prepare(&mut self, compiled: &Compiled, shapes: Shapes) -> Result<Prepared, Failure> {
+        self.meter
+            .charge(gas::planning(&compiled.model.planning_work()))?;
+        let plan = self.engine.plan(compiled, &shapes).map_err(unsupported_shape)?;
+        let needed = plan.cost().peak_memory;
+        if needed > gas::MAX_PEAK_MEMORY {
+            return Err(interface::MemoryLimitExceeded {
+                limit: gas::MAX_PEAK_MEMORY,
+                needed,
+            }
+            .into());
+        }
+        let input_bytes = ports::packed_bytes(&compiled.inputs, &shapes);
+        let output_bytes = ports::packed_bytes(&compiled.outputs, &plan.cost().output_shapes);
+        Ok(Prepared {
+            plan,
+            shapes,
+            input_bytes,
+            output_bytes,
+        })
+    }
+
+    /// Charges for inputs, outputs, memory and every node, and runs. Decoding the inputs comes after the charge for it.
+    fn execute(
+        &mut self,
+        prepared: &Prepared,
+        inputs: impl FnOnce() -> Result<Vec<Tensor>, Failure>,
+    ) -> Result<Vec<Tensor>, Failure> {
+        self.meter.charge(gas::elements(prepared.input_bytes))?;
+        self.meter.charge(gas::elements(prepared.output_bytes))?;
+        self.meter.charge(gas::memory(prepared.plan.cost().peak_memory))?;
+        let inputs = inputs()?;
+        let mut meter = NodeMeter {
+            meter: &mut self.meter,
+            exhausted: None,
+        };
+        let outcome = prepared.plan.run(&inputs, &mut meter);
+        match (outcome, meter.exhausted) {
+            (Ok(outputs), _) => Ok(outputs),
+            (Err(_), Some(exhausted)) => Err(exhausted.into()),
+            (Err(error), None) => Err(execution_failed(error)),
+        }
+    }
+
+    /// Runs a prepared plan on packed input.
+    fn execute_packed(
+        &mut self,
+        compiled: &Compiled,
+        prepared: &Prepared,
+        input: &[u8],
+    ) -> Result<Vec<Tensor>, Failure> {
+        self.execute(prepared, || {
+            ports::unpack_inputs(&compiled.inputs, &prepared.shapes, input)
+        })
+    }
+
+    // ---------------------------------------------------------------- predictions
+
+    fn run(&mut self, reference: Reference<'_>, input: &[u8]) -> Result<Vec<u8>, Failure> {
+        let record = self.record(reference)?;
+        let compiled = self.model(&record)?;
+        let shapes = ports::shapes_of_length(&compiled.inputs, Unit::Bytes, input.len() as u64)?;
+        let prepared = self.prepare(&compiled, shapes)?;
+        self.meter
+            .charge(answer_gas(BYTES_ENVELOPE as u64, prepared.output_bytes))?;
+        let outputs = self.execute_packed(&compiled, &prepared, input)?;
+        Ok(interface::runCall::abi_encode_returns(&pack_outputs(&outputs)))
+    }
+
+    fn run_batch(&mut self, reference: Reference<'_>, inputs: Array<'_>) -> Result<Vec<u8>, Failure> {
+        let record = self.record(reference)?;
+        let compiled = self.model(&record)?;
+        self.meter.charge(gas::answer(BYTES_ENVELOPE))?;
+        let mut prepared: Option<(usize, Prepared)> = None;
+        let mut outputs = Vec::new();
+        for index in 0..inputs.length {
+            let input = inputs.heads().bytes(index)?;
+            // Equal lengths are equal shapes.
+            let prepared = match &mut prepared {
+                Some((length, prepared)) if *length == input.len() => prepared,
+                stale => {
+                    let shapes = ports::shapes_of_length(&compiled.inputs, Unit::Bytes, input.len() as u64)?;
+                    &mut stale.insert((input.len(), self.prepare(&compiled, shapes)?)).1
+                }
+            };
+            self.meter
+                .charge(answer_gas(BYTES_ENVELOPE as u64, prepared.output_bytes))?;
+            outputs.push(pack_outputs(&self.execute_packed(&compiled, prepared, input)?));
+        }
+        Ok(interface::runBatchCall::abi_encode_returns(&outputs))
+    }
+
+    fn run_tensors(&mut self, reference: Reference<'_>, tensors: Array<'_>) -> Result<Vec<u8>, Failure> {
+        let record = self.record(reference)?;
+        let compiled = self.model(&record)?;
+        let given = read_tensors(&compiled.inputs, tensors)?;
+        let stated: Vec<Vec<u64>> = given.iter().map(|tensor| tensor.shape.clone()).collect();
+        let shapes = ports::check_shapes(&compiled.inputs, &stated)?;
+        for (input, ((port, shape), GivenTensor { data, .. })) in
+            compiled.inputs.iter().zip(&shapes).zip(&given).enumerate()
+        {
+            let expected = ports::element_count(shape).saturating_mul(port.dtype.size() as u64);
+            if data.len() as u64 != expected {
+                let (input, expected, got) =
+                    (U256::from(input), U256::from(expected), U256::from(data.len()));
+                return Err(interface::WrongTensorLength { input, expected, got }.into());
+            }
+        }
+        let prepared = self.prepare(&compiled, shapes)?;
+        let envelope = prepared
+            .plan
+            .cost()
+            .output_shapes
+            .iter()
+            .fold(BYTES_ENVELOPE, |sum, shape| {
+                // Offset of the tensor; its three heads; length and sizes of the shape; length of the data.
+                sum + WORD * (1 + 3 + 1 + shape.len() + 1)
+            });
+        self.meter
+            .charge(answer_gas(envelope as u64, prepared.output_bytes))?;
+        let outputs = self.execute(&prepared, || {
+            let inputs = compiled
+                .inputs
+                .iter()
+                .zip(&prepared.shapes)
+                .zip(&given)
+                .enumerate();
+            inputs
+                .map(|(input, ((port, shape), GivenTensor { data, .. }))| {
+                    ports::unpack_tensor(input, port.dtype, shape, data)
+                })
+                .collect()
+        })?;
+        let outputs: Vec<interface::Tensor> = outputs
+            .iter()
+            .map(|tensor| interface::Tensor {
+                dtype: type_code(tensor.dtype()),
+                shape: tensor.shape().iter().map(|&size| size as u64).collect(),
+                data: tensor.to_be_bytes().into(),
+            })
+            .collect();
+        Ok(interface::runTensorsCall::abi_encode_returns(&outputs))
+    }
+
+    fn run_fixed(&mut self, reference: Reference<'_>, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
+        let values = arguments.array(1)?;
+        let (in_decimals, out_decimals) = (decimals(arguments.u8(2)?)?, decimals(arguments.u8(3)?)?);
+        let (compiled, prepared) = self.prepare_fixed(reference, values)?;
+        let outputs = &prepared.plan.cost().output_shapes;
+        let results = outputs
+            .iter()
+            .fold(0u64, |sum, shape| sum.saturating_add(ports::element_count(shape)));
+        self.meter.charge(answer_gas(
+            BYTES_ENVELOPE as u64,
+            results.saturating_mul(WORD as u64),
+        ))?;
+        self.meter.charge(gas::fixed_values(results))?;
+        let outputs = self.execute_fixed(&compiled, &prepared, values, in_decimals)?;
+        let mut results = Vec::new();
+        for (output, tensor) in outputs.iter().enumerate() {
+            let first = results.len();
+            let scale = scale(tensor.dtype(), out_decimals)?;
+            for (element, bytes) in tensor
+                .to_be_bytes()
+                .chunks_exact(tensor.dtype().size())
+                .enumerate()
+            {
+                results.push(
+                    scale
+                        .decode(bytes)
+                        .map_err(|error| result_error(error, output, element, first))?,
+                );
+            }
+        }
+        Ok(interface::runFixedCall::abi_encode_returns(&results))
+    }
+
+    fn classify(&mut self, reference: Reference<'_>, input: &[u8]) -> Result<Vec<u8>, Failure> {
+        let record = self.record(reference)?;
+        let compiled = self.model(&record)?;
+        let shapes = ports::shapes_of_length(&compiled.inputs, Unit::Bytes, input.len() as u64)?;
+        let prepared = self.prepare(&compiled, shapes)?;
+        let output = self.score_output(&compiled, &prepared)?;
+        let outputs = self.execute_packed(&compiled, &prepared, input)?;
+        best_score(&outputs, output)
+    }
+
+    fn classify_fixed(&mut self, reference: Reference<'_>, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
+        let values = arguments.array(1)?;
+        let in_decimals = decimals(arguments.u8(2)?)?;
+        let (compiled, prepared) = self.prepare_fixed(reference, values)?;
+        let output = self.score_output(&compiled, &prepared)?;
+        let outputs = self.execute_fixed(&compiled, &prepared, values, in_decimals)?;
+        best_score(&outputs, output)
+    }
+
+    /// The output with the scores, charged for and known to be those of one sample.
+    fn score_output(&mut self, compiled: &Compiled, prepared: &Prepared) -> Result<usize, Failure> {
+        let output = ports::score_port(&compiled.outputs)
+            .filter(|&output| ports::is_one_sample(&prepared.plan.cost().output_shapes[output]))
+            .ok_or(interface::NotAClassifier {})?;
+        self.meter.charge(gas::answer(2 * WORD) + gas::fixed_values(1))?;
+        Ok(output)
+    }
+
+    fn prepare_fixed(
+        &mut self,
+        reference: Reference<'_>,
+        values: Array<'_>,
+    ) -> Result<(Arc<Compiled>, Prepared), Failure> {
+        let record = self.record(reference)?;
+        let compiled = self.model(&record)?;
+        let shapes = ports::shapes_of_length(&compiled.inputs, Unit::Values, values.length as u64)?;
+        let prepared = self.prepare(&compiled, shapes)?;
+        self.meter.charge(gas::fixed_values(values.length as u64))?;
+        Ok((compiled, prepared))
+    }
+
+    fn execute_fixed(
+        &mut self,
+        compiled: &Compiled,
+        prepared: &Prepared,
+        values: Array<'_>,
+        decimals: u8,
+    ) -> Result<Vec<Tensor>, Failure> {
+        self.execute(prepared, || {
+            let mut words = values.words().enumerate();
+            let mut packed = Vec::new();
+            for (port, shape) in compiled.inputs.iter().zip(&prepared.shapes) {
+                let scale = scale(port.dtype, decimals)?;
+                let count = usize::try_from(ports::element_count(shape)).unwrap_or(usize::MAX);
+                for (element, word) in words.by_ref().take(count) {
+                    scale
+                        .encode(I256::from_be_bytes(*word), &mut packed)
+                        .map_err(|_| value_out_of_range(element))?;
+                }
+            }
+            ports::unpack_inputs(&compiled.inputs, &prepared.shapes, &packed)
+        })
+    }
+
+    // ---------------------------------------------------------------- questions
+
+    fn resolve(&mut self, reference: Reference<'_>) -> Result<Vec<u8>, Failure> {
+        let record = self.record(reference)?;
+        self.meter.charge(gas::answer(WORD))?;
+        Ok(interface::resolveCall::abi_encode_returns(&record.id))
+    }
+
+    fn signature(&mut self, reference: Reference<'_>) -> Result<Vec<u8>, Failure> {
+        let record = self.record(reference)?;
+        let compiled = self.model(&record)?;
+        let returns = interface::signatureReturn {
+            inputs: compiled.inputs.iter().map(port_answer).collect(),
+            outputs: compiled.outputs.iter().map(port_answer).collect(),
+        };
+        // The graph, which bounds this answer, was paid for with the load.
+        let answer = interface::signatureCall::abi_encode_returns(&returns);
+        self.meter.charge(gas::answer(answer.len()))?;
+        Ok(answer)
+    }
+
+    fn quote(&mut self, reference: Reference<'_>, stated: Option<Array<'_>>) -> Result<Vec<u8>, Failure> {
+        let record = self.record(reference)?;
+        let compiled = self.model(&record)?;
+        let shapes = match stated {
+            None => ports::largest_shapes(&compiled.inputs),
+            Some(stated) => ports::check_shapes(&compiled.inputs, &read_shapes(&compiled.inputs, stated)?)?,
+        };
+        let prepared = self.prepare(&compiled, shapes)?;
+        self.meter.charge(gas::answer(7 * WORD))?;
+        let quote = quote(reference, &record, &compiled, &prepared)?;
+        Ok(interface::quoteCall::abi_encode_returns(&quote))
+    }
+
+    fn validate(&mut self, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
+        let address = arguments.address(0)?;
+        self.meter.charge(gas::answer(5 * WORD))?;
+        let found = self.engine.validate(self.state, &mut self.meter, address)?;
+        Ok(interface::validateCall::abi_encode_returns(
+            &interface::Validated {
+                id: found.compiled.id,
+                profile: synod_model::limits::PROFILE_VERSION,
+                graphBytes: found.manifest.graph_bytes,
+                weightBytes: found.manifest.weight_bytes,
+                chunks: found.manifest.chunks() as u32,
+            },
+        ))
+    }
+
+    // ---------------------------------------------------------------- numbers
+
+    fn pack(&mut self, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
+        let dtype = type_of_code(arguments.u8(0)?)?;
+        let values = arguments.array(1)?;
+        let scale = scale(dtype, decimals(arguments.u8(2)?)?)?;
+        let bytes = values.length as u64 * dtype.size() as u64;
+        self.meter.charge(gas::fixed_values(values.length as u64))?;
+        self.meter.charge(answer_gas(BYTES_ENVELOPE as u64, bytes))?;
+        let mut packed = Vec::new();
+        for (element, word) in values.words().enumerate() {
+            scale
+                .encode(I256::from_be_bytes(*word), &mut packed)
+                .map_err(|_| value_out_of_range(element))?;
+        }
+        Ok(interface::packCall::abi_encode_returns(&packed.into()))
+    }
+
+    fn unpack(&mut self, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
+        let dtype = type_of_code(arguments.u8(0)?)?;
+        let data = arguments.bytes(1)?;
+        let scale = scale(dtype, decimals(arguments.u8(2)?)?)?;
+        let (elements, rest) = (data.len() / dtype.size(), data.len() % dtype.size());
+        if rest != 0 {
+            let (expected, got) = (U256::from(data.len() - rest), U256::from(data.len()));
+            return Err(interface::WrongInputLength { expected, got }.into());
+        }
+        self.meter.charge(gas::fixed_values(elements as u64))?;
+        self.meter
+            .charge(answer_gas(BYTES_ENVELOPE as u64, elements as u64 * WORD as u64))?;
+        let values: Vec<I256> = data
+            .chunks_exact(dtype.size())
+            .enumerate()
+            .map(|(element, bytes)| {
+                scale
+                    .decode(bytes)
+                    .map_err(|error| result_error(error, 0, element, 0))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(interface::unpackCall::abi_encode_returns(&values))
+    }
+}
+
+/// Charges nodes on the way and remembers what stopped them.
+struct NodeMeter<'a> {
+    meter: &'a mut GasMeter,
+    exhausted: Option<Exhausted>,
+}
+
+impl synod_model::Meter for NodeMeter<'_> {
+    fn charge(&mut self, _node: usize, work: &Work) -> Result<(), synod_model::Stop> {
+        self.meter.charge(gas::node(work)).map_err(|exhausted| {
+            self.exhausted = Some(exhausted);
+            synod_model::Stop
+        })
+    }
+}
+
+// -------------------------------------------------------------------- gas of parts
+
+fn resolution_gas(reference: Reference<'_>) -> Result<u64, Failure> {
+    Ok(match reference {
+        Reference::Id(_) => gas::registry(RECORD_SLOTS),
+        Reference::Name(text) => {
+            gas::NAME + gas::registry(registry::name_slots(&ModelName::parse(text)?) + RECORD_SLOTS)
+        }
+    })
+}
+
+fn load_gas(record: &Record) -> u64 {
+    gas::load(record.graph_bytes, record.weight_bytes, u64::from(record.chunks))
+}
+
+fn answer_gas(envelope: u64, data: u64) -> u64 {
+    gas::answer(usize::try_from(envelope.saturating_add(data)).unwrap_or(usize::MAX))
+}
+
+/// What `run` charges as the first call of a transaction: the same functions, added up.
+fn quote(
+    reference: Reference<'_>,
+    record: &Record,
+    compiled: &Compiled,
+    prepared: &Prepared,
+) -> Result<Quote, Failure> {
+    let call_data = usize::try_from(reference.run_call_data(prepared.input_bytes)).unwrap_or(usize::MAX);
+    let cost = prepared.plan.cost();
+    let transfer = [
+        gas::call(call_data),
+        resolution_gas(reference)?,
+        gas::elements(prepared.input_bytes),
+        gas::elements(prepared.output_bytes),
+        answer_gas(BYTES_ENVELOPE as u64, prepared.output_bytes),
+    ]
+    .into_iter()
+    .fold(0, u64::saturating_add);
+    let load = load_gas(record);
+    let planning = gas::planning(&compiled.model.planning_work());
+    let nodes = cost
+        .nodes
+        .iter()
+        .map(|node| gas::node(&node.work))
+        .fold(0, u64::saturating_add);
+    let execution = nodes.saturating_add(gas::memory(cost.peak_memory));
+    Ok(Quote {
+        total: [transfer, load, planning, execution]
+            .into_iter()
+            .fold(0, u64::saturating_add),
+        transfer,
+        load,
+        planning,
+        execution,
+        peakMemory: cost.peak_memory,
+        multiplyAdds: cost.multiply_adds,
+    })
+}
