@@ -31,8 +31,8 @@ impl Random {
 }
 
 fn load(file: OnnxFile, options: &ImportOptions) -> Model {
-    let canonical = import_onnx(&file.encode(), &NoExternalData, options).unwrap();
-    Model::load(canonical.graph, canonical.weights).unwrap()
+    let canonical = import_onnx(&file.encode(), &NoExternalData, options).expect("the model is valid");
+    Model::load(canonical.graph, canonical.weights).expect("what imports loads")
 }
 
 /// Random graphs of values that live long and short, large and small: memory that is handed on must be free, and every
