@@ -207,7 +207,7 @@ fn adapt<T: Compute>(
     outputs: &[TensorType],
 ) -> Box<dyn Kernel> {
     let known = |index| {
-        let value = inputs.optional(index)?.value?;
+        let value = inputs.optional(index)?.value()?;
         let mut elements = vec![T::ZERO; value.elements()];
         widen_into(&value.view(), &mut elements);
         Some(elements)
