@@ -1,2 +1,60 @@
 //! The `synod` command.
-fn main() {}
+//!
+//! Contract with scripts: the result of a command goes to stdout and nothing else does; `--json` changes its form, not
+//! its content; notes, progress and errors go to stderr; an error is one line that begins with `error:` and says what to
+//! do; the exit code is 0 only if the command did its job (2: it was not understood, 1: it failed).
+
+mod client;
+mod commands;
+mod demo;
+mod model_file;
+mod outputs;
+mod show;
+mod tensors;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = commands::Cli::parse();
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            show::note(format_args!("error: {}", one_line(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+fn one_line(error: &eyre::Report) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        // Some errors already repeat their cause.
+        if line.ends_with(&text) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&text);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eyre::{WrapErr as _, eyre};
+
+    #[test]
+    fn errors_are_one_line_and_do_not_repeat_themselves() {
+        let error = Err::<(), _>(eyre!("no such\n  file"))
+            .wrap_err("cannot read x")
+            .unwrap_err();
+        assert_eq!(one_line(&error), "cannot read x: no such file");
+        let repeated = Err::<(), _>(eyre!("inner")).wrap_err("outer: inner").unwrap_err();
+        assert_eq!(one_line(&repeated), "outer: inner");
+    }
+}

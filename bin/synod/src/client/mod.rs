@@ -1,0 +1,275 @@
+//! A small client of a node: typed calls, signed transactions, and errors that a person can act on.
+//!
+//! Transactions are numbered here and sent in order, so that several can wait for their blocks at the same time.
+
+mod publish;
+mod pull;
+mod reverts;
+mod wallet;
+
+pub(crate) use publish::{Progress, Published, Upload, chunk_count, code_size_limit, publish, upload_gas};
+pub(crate) use pull::{locate, pull};
+pub(crate) use reverts::explain;
+pub(crate) use wallet::WalletArgs;
+
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::{BlockId, Encodable2718 as _};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_provider::{DynProvider, Provider as _, ProviderBuilder};
+use alloy_rpc_types_eth::{TransactionReceipt, TransactionRequest};
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::SolCall;
+use clap::Args;
+use eyre::{Context as _, Result, bail, ensure};
+use std::time::{Duration, Instant};
+use synod_evm::addresses::MODEL_REGISTRY;
+
+/// Where the chain is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RpcArgs {
+    /// The node to talk to
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ETH_RPC_URL",
+        default_value = "http://127.0.0.1:8545"
+    )]
+    rpc_url: String,
+}
+
+impl RpcArgs {
+    pub(crate) async fn connect(&self) -> Result<Client> {
+        Client::connect(&self.rpc_url).await
+    }
+}
+
+/// A connection to a node of a Synod chain.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    provider: DynProvider,
+    chain_id: u64,
+}
+
+impl Client {
+    /// Connects, and makes sure that there is a chain that runs networks at the other end.
+    pub(crate) async fn connect(url: &str) -> Result<Self> {
+        ensure!(
+            url.starts_with("http://") || url.starts_with("https://"),
+            "{url:?} is not an http or https address"
+        );
+        let address = url
+            .parse()
+            .wrap_err_with(|| format!("{url:?} is not an address"))?;
+        let provider = ProviderBuilder::new()
+            .disable_recommended_fillers()
+            .connect_http(address)
+            .erased();
+        let chain_id = provider.get_chain_id().await.map_err(|error| {
+            eyre::eyre!(
+                "no node answers at {url} (start one with `synod dev`): {}",
+                explain(&error)
+            )
+        })?;
+        let client = Self { provider, chain_id };
+        ensure!(
+            client.exists(MODEL_REGISTRY).await?,
+            "the chain at {url} (id {chain_id}) has no model registry: it is not a Synod chain"
+        );
+        Ok(client)
+    }
+
+    pub(crate) fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// Whether a contract lives at an address. Asks for the nonce, which every contract has, since code may be large.
+    pub(crate) async fn exists(&self, address: Address) -> Result<bool> {
+        Ok(self
+            .provider
+            .get_transaction_count(address)
+            .await
+            .map_err(|error| explain(&error))?
+            > 0)
+    }
+
+    pub(crate) async fn code(&self, address: Address) -> Result<Bytes> {
+        self.provider
+            .get_code_at(address)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    pub(crate) async fn balance(&self, address: Address) -> Result<U256> {
+        self.provider
+            .get_balance(address)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    /// Calls a `view` function.
+    pub(crate) async fn call<C: SolCall>(&self, to: Address, call: &C, block: BlockId) -> Result<C::Return> {
+        let request = TransactionRequest::default()
+            .to(to)
+            .input(call.abi_encode().into());
+        let answer = self
+            .provider
+            .call(request)
+            .block(block)
+            .await
+            .map_err(|error| explain(&error))?;
+        C::abi_decode_returns(&answer)
+            .wrap_err_with(|| format!("{} gave an answer of another form", C::SIGNATURE))
+    }
+
+    pub(crate) async fn gas_price(&self) -> Result<u128> {
+        self.provider
+            .get_gas_price()
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    pub(crate) async fn block_number(&self) -> Result<u64> {
+        self.provider
+            .get_block_number()
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    /// What a transaction would use.
+    pub(crate) async fn estimate(
+        &self,
+        from: Option<Address>,
+        to: TxKind,
+        value: U256,
+        input: Bytes,
+    ) -> Result<u64> {
+        let request = TransactionRequest {
+            from,
+            to: Some(to),
+            value: Some(value),
+            ..Default::default()
+        }
+        .input(input.into());
+        self.provider
+            .estimate_gas(request)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    pub(crate) async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>> {
+        self.provider
+            .get_transaction_receipt(hash)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    /// The receipt of a transaction, however long its block takes.
+    pub(crate) async fn wait(&self, hash: B256) -> Result<TransactionReceipt> {
+        const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+        const PATIENCE: Duration = Duration::from_secs(300);
+        let (started, mut pause) = (Instant::now(), Duration::from_millis(2));
+        loop {
+            if let Some(receipt) = self.receipt(hash).await? {
+                return Ok(receipt);
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "transaction {hash} is in no block after {} s; it may still come",
+                PATIENCE.as_secs()
+            );
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// An account that sends transactions one after the other.
+#[derive(Debug)]
+pub(crate) struct Account {
+    client: Client,
+    signer: PrivateKeySigner,
+    nonce: u64,
+    max_fee: u128,
+    priority_fee: u128,
+}
+
+impl Account {
+    pub(crate) async fn open(client: &Client, signer: PrivateKeySigner) -> Result<Self> {
+        let nonce = client
+            .provider
+            .get_transaction_count(signer.address())
+            .pending()
+            .await
+            .map_err(|e| explain(&e))?;
+        let fees = client
+            .provider
+            .estimate_eip1559_fees()
+            .await
+            .map_err(|error| explain(&error))?;
+        Ok(Self {
+            client: client.clone(),
+            signer,
+            nonce,
+            // Head room for a base fee that rises over a long upload; only the base fee of the block is paid.
+            max_fee: fees.max_fee_per_gas.saturating_mul(4),
+            priority_fee: fees.max_priority_fee_per_gas,
+        })
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.signer.address()
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Signs and sends; returns as soon as the node has taken the transaction.
+    pub(crate) async fn send(&mut self, to: TxKind, value: U256, input: Bytes, gas: u64) -> Result<B256> {
+        let transaction = TxEip1559 {
+            chain_id: self.client.chain_id,
+            nonce: self.nonce,
+            gas_limit: gas,
+            max_fee_per_gas: self.max_fee,
+            max_priority_fee_per_gas: self.priority_fee,
+            to,
+            value,
+            access_list: Default::default(),
+            input,
+        };
+        let signature = self.signer.sign_hash_sync(&transaction.signature_hash())?;
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        let sent = self
+            .client
+            .provider
+            .send_raw_transaction(&envelope.encoded_2718())
+            .await;
+        let pending = sent.map_err(|error| explain(&error))?;
+        self.nonce += 1;
+        Ok(*pending.tx_hash())
+    }
+
+    /// Estimates, sends and waits; a reverted transaction is an error.
+    pub(crate) async fn execute(
+        &mut self,
+        to: TxKind,
+        value: U256,
+        input: Bytes,
+    ) -> Result<TransactionReceipt> {
+        let estimate = self
+            .client
+            .estimate(Some(self.address()), to, value, input.clone())
+            .await?;
+        // The state may move between the estimate and the block.
+        let hash = self.send(to, value, input, estimate + estimate / 20).await?;
+        let receipt = self.client.wait(hash).await?;
+        if !receipt.status() {
+            bail!(
+                "transaction {hash} was reverted in block {}",
+                receipt.block_number.unwrap_or_default()
+            );
+        }
+        Ok(receipt)
+    }
+}

@@ -1,0 +1,322 @@
+//! Publishing: the model's bytes as chunks, the manifest that names them, the registry's entry.
+//!
+//! Every piece becomes the code of an account whose address follows from the piece, so what is already there is not
+//! sent again: an interrupted upload goes on where it stopped, and two models share the pieces they have in common.
+
+use super::{Account, Client};
+use alloy_eips::BlockId;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_rpc_types_eth::TransactionReceipt;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{SolCall as _, SolEvent as _};
+use eyre::{ContextCompat as _, Result, ensure};
+use std::collections::{BTreeMap, VecDeque};
+use synod_evm::{
+    addresses::{CHUNK_FACTORY, MODEL_REGISTRY},
+    interface::ModelRegistry,
+    manifest::{self, Manifest},
+};
+use synod_model::CanonicalModel;
+
+/// Transactions on their way at the same time. More do not help: a block holds only so many of this size.
+const IN_FLIGHT: usize = 16;
+
+/// Questions asked at the same time.
+const QUESTIONS: usize = 16;
+
+/// What is told while a model is published.
+pub(crate) trait Progress {
+    /// How many bytes are to be sent, out of how many.
+    fn begin(&mut self, missing: u64, total: u64);
+    /// So many more bytes are on the chain.
+    fn advance(&mut self, bytes: u64);
+    /// All bytes are there; the registry validates the model now.
+    fn validating(&mut self);
+}
+
+/// The pieces of a model.
+pub(crate) struct Upload {
+    id: B256,
+    chunks: Vec<Bytes>,
+    manifest: Bytes,
+}
+
+/// A piece that has to be sent.
+struct Missing {
+    address: Address,
+    code: Bytes,
+}
+
+/// What publishing did.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) id: B256,
+    pub(crate) version: u64,
+    pub(crate) manifest: Address,
+    /// Different pieces, the manifest among them.
+    pub(crate) chunks: usize,
+    /// Pieces that were not on the chain yet.
+    pub(crate) sent: usize,
+    pub(crate) bytes: u64,
+    pub(crate) gas_used: u64,
+    pub(crate) fee: U256,
+    /// Where it got its name; `None` if the name already stood for this very model.
+    pub(crate) named: Option<(u64, B256)>,
+}
+
+/// Totals over receipts.
+#[derive(Default)]
+struct Bill {
+    gas: u64,
+    fee: U256,
+}
+
+impl Bill {
+    fn add(&mut self, receipt: &TransactionReceipt) {
+        self.gas += receipt.gas_used;
+        self.fee += U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price);
+    }
+}
+
+impl Upload {
+    /// Cuts a model into pieces for a chain that allows contracts of `code_size_limit` bytes.
+    pub(crate) fn new(model: &CanonicalModel, code_size_limit: usize) -> Self {
+        let size = manifest::chunk_size(code_size_limit);
+        let (manifest, chunks) = Manifest::cut(&model.graph, &model.weights, size);
+        Self {
+            id: B256::from(model.id().0),
+            chunks,
+            manifest: manifest.encode(),
+        }
+    }
+
+    /// The address of the manifest, which stands for the whole model.
+    pub(crate) fn manifest_address(&self) -> Address {
+        manifest::address_of(&self.manifest)
+    }
+
+    /// Number of pieces, the manifest among them.
+    pub(crate) fn pieces(&self) -> usize {
+        self.chunks.len() + 1
+    }
+
+    /// The manifest comes last, so that where it is, everything is.
+    fn pieces_in_order(&self) -> impl Iterator<Item = &Bytes> {
+        self.chunks.iter().chain([&self.manifest])
+    }
+
+    /// Bytes of code that the model becomes.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        self.pieces_in_order().map(|code| code.len() as u64).sum()
+    }
+
+    /// The pieces that are not on the chain.
+    async fn missing(&self, client: &Client) -> Result<Vec<Missing>> {
+        let pieces: Vec<(Address, &Bytes)> = self
+            .pieces_in_order()
+            .map(|code| (manifest::address_of(code), code))
+            .collect();
+        let mut missing = Vec::new();
+        for group in pieces.chunks(QUESTIONS) {
+            let mut questions = tokio::task::JoinSet::new();
+            for (index, &(address, _)) in group.iter().enumerate() {
+                let client = client.clone();
+                questions.spawn(async move { client.exists(address).await.map(|exists| (index, exists)) });
+            }
+            let mut exists = vec![false; group.len()];
+            for answer in questions.join_all().await {
+                let (index, there) = answer?;
+                exists[index] = there;
+            }
+            for (&(address, code), _) in group.iter().zip(exists).filter(|(_, there)| !there) {
+                missing.push(Missing {
+                    address,
+                    code: code.clone(),
+                });
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// Publishes a model under a name, sending what the chain does not have yet.
+pub(crate) async fn publish(
+    account: &mut Account,
+    upload: &Upload,
+    name: &str,
+    progress: &mut dyn Progress,
+) -> Result<Published> {
+    let missing = upload.missing(account.client()).await?;
+    progress.begin(
+        missing.iter().map(|piece| piece.code.len() as u64).sum(),
+        upload.total_bytes(),
+    );
+    let mut bill = Bill::default();
+    let sent = missing.len();
+    send_all(account, missing, &mut bill, progress).await?;
+
+    let result = |id, version, bill: &Bill, named| Published {
+        id,
+        version,
+        manifest: upload.manifest_address(),
+        chunks: upload.pieces(),
+        sent,
+        bytes: upload.total_bytes(),
+        gas_used: bill.gas,
+        fee: bill.fee,
+        named,
+    };
+    // An upload that was interrupted at the very end may have got its name without anybody hearing of it.
+    if let Some(version) = already_named(account.client(), name, upload.id).await? {
+        return Ok(result(upload.id, version, &bill, None));
+    }
+    progress.validating();
+    let call = ModelRegistry::publishCall {
+        name: name.to_owned(),
+        manifest: upload.manifest_address(),
+    };
+    let receipt = account
+        .execute(TxKind::Call(MODEL_REGISTRY), U256::ZERO, call.abi_encode().into())
+        .await?;
+    bill.add(&receipt);
+    let event = receipt
+        .logs()
+        .iter()
+        .filter(|log| log.address() == MODEL_REGISTRY)
+        .find_map(|log| ModelRegistry::ModelPublished::decode_log(&log.inner).ok())
+        .wrap_err("the registry's receipt has no ModelPublished event")?;
+    let named = (receipt.block_number.unwrap_or_default(), receipt.transaction_hash);
+    Ok(result(event.id, event.version, &bill, Some(named)))
+}
+
+/// The newest version of a name, if it is this model.
+async fn already_named(client: &Client, name: &str, id: B256) -> Result<Option<u64>> {
+    let latest = BlockId::latest();
+    let version = client
+        .call(
+            MODEL_REGISTRY,
+            &ModelRegistry::versionOfCall {
+                name: name.to_owned(),
+            },
+            latest,
+        )
+        .await?;
+    let call = ModelRegistry::versionAtCall {
+        name: name.to_owned(),
+        version,
+    };
+    let newest = client.call(MODEL_REGISTRY, &call, latest).await?;
+    Ok((newest.id == id).then(|| version.saturating_to()))
+}
+
+/// Sends pieces through the factory, several at a time.
+async fn send_all(
+    account: &mut Account,
+    missing: Vec<Missing>,
+    bill: &mut Bill,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let mut limits = GasLimits::default();
+    let mut waiting: VecDeque<(B256, Address, u64)> = VecDeque::new();
+    for piece in missing {
+        if waiting.len() == IN_FLIGHT {
+            settle(account.client(), &mut waiting, bill, progress).await?;
+        }
+        let gas = limits.of(account.client(), piece.code.len()).await?;
+        let input = manifest::deployment(&piece.code);
+        let hash = account
+            .send(TxKind::Call(CHUNK_FACTORY), U256::ZERO, input, gas)
+            .await?;
+        waiting.push_back((hash, piece.address, piece.code.len() as u64));
+    }
+    while !waiting.is_empty() {
+        settle(account.client(), &mut waiting, bill, progress).await?;
+    }
+    Ok(())
+}
+
+/// Waits for the oldest transaction on its way.
+async fn settle(
+    client: &Client,
+    waiting: &mut VecDeque<(B256, Address, u64)>,
+    bill: &mut Bill,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let Some((hash, address, bytes)) = waiting.pop_front() else {
+        return Ok(());
+    };
+    let receipt = client.wait(hash).await?;
+    bill.add(&receipt);
+    // The factory reverts where the piece already is: an upload that was interrupted may have sent it before.
+    ensure!(
+        receipt.status() || client.exists(address).await?,
+        "transaction {hash} did not store its piece of the model: publish again to go on from here"
+    );
+    progress.advance(bytes);
+    Ok(())
+}
+
+/// Number of chunks of a model on a chain with the shipped limits.
+pub(crate) fn chunk_count(model: &CanonicalModel) -> usize {
+    let size = manifest::chunk_size(SYNOD_CODE_LIMIT);
+    model.graph.len().div_ceil(size) + model.weights.len().div_ceil(size)
+}
+
+/// Gas that storing all pieces needs at most.
+pub(crate) async fn upload_gas(client: &Client, upload: &Upload) -> Result<u64> {
+    let mut limits = GasLimits::default();
+    let mut total = 0u64;
+    for piece in upload.pieces_in_order() {
+        total = total.saturating_add(limits.of(client, piece.len()).await?);
+    }
+    Ok(total)
+}
+
+/// The largest contract on a chain with the shipped genesis.
+const SYNOD_CODE_LIMIT: usize = 128 << 10;
+
+/// The largest contract that the chain allows, found by asking: Ethereum's limit, or that of the shipped genesis.
+pub(crate) async fn code_size_limit(client: &Client) -> Result<usize> {
+    const ETHEREUM: usize = 24_576; // EIP-170
+    let piece = manifest::chunk_size(SYNOD_CODE_LIMIT) + 1;
+    Ok(if piece_gas(client, piece).await.is_ok() {
+        SYNOD_CODE_LIMIT
+    } else {
+        ETHEREUM
+    })
+}
+
+/// Gas that storing a piece of this length needs at most.
+async fn piece_gas(client: &Client, length: usize) -> Result<u64> {
+    client
+        .estimate(None, TxKind::Call(CHUNK_FACTORY), U256::ZERO, worst_piece(length))
+        .await
+}
+
+/// A deployment of `length` bytes of code that nobody has stored and that costs as much as any: zero bytes are cheaper.
+fn worst_piece(length: usize) -> Bytes {
+    let mut code = vec![0xff; length];
+    let unusual = PrivateKeySigner::random().address();
+    for (byte, salt) in code.iter_mut().rev().zip(unusual) {
+        *byte = salt | 1;
+    }
+    if let Some(first) = code.first_mut() {
+        *first = 0; // as every piece begins; code may not begin with EF
+    }
+    manifest::deployment(&code)
+}
+
+/// What a piece of some length needs at most, asked once for each length.
+#[derive(Default)]
+struct GasLimits(BTreeMap<usize, u64>);
+
+impl GasLimits {
+    async fn of(&mut self, client: &Client, length: usize) -> Result<u64> {
+        if let Some(&gas) = self.0.get(&length) {
+            return Ok(gas);
+        }
+        let gas = piece_gas(client, length).await?;
+        self.0.insert(length, gas);
+        Ok(gas)
+    }
+}

@@ -1,0 +1,145 @@
+//! What a node refuses, in words: the typed errors of the engine and of the registry, and what to do about them.
+
+use alloy_provider::transport::{RpcError, TransportErrorKind};
+use alloy_sol_types::SolInterface as _;
+use eyre::{Report, eyre};
+use synod_evm::interface::{IPredict::IPredictErrors, ModelRegistry::ModelRegistryErrors};
+
+/// One line about a failed request.
+pub(crate) fn explain(error: &RpcError<TransportErrorKind>) -> Report {
+    match error {
+        RpcError::ErrorResp(payload) => match payload.as_revert_data() {
+            Some(data) if !data.is_empty() => revert(&data),
+            _ => eyre!("the node refuses: {} (code {})", payload.message, payload.code),
+        },
+        RpcError::Transport(TransportErrorKind::HttpError(http)) => {
+            eyre!("the node answers with HTTP status {}", http.status)
+        }
+        RpcError::Transport(kind) => eyre!("the connection failed: {}", root_cause(kind)),
+        other => eyre!("the node's answer makes no sense: {other}"),
+    }
+}
+
+/// The innermost cause, which is the one that says something ("connection refused").
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// One line about revert data.
+pub(crate) fn revert(data: &[u8]) -> Report {
+    if let Ok(error) = IPredictErrors::abi_decode(data) {
+        return eyre!("{}", engine(&error));
+    }
+    if let Ok(error) = ModelRegistryErrors::abi_decode(data) {
+        return eyre!("{}", registry(&error));
+    }
+    match alloy_sol_types::decode_revert_reason(data) {
+        Some(reason) => eyre!("the call is reverted: {reason}"),
+        None => eyre!(
+            "the call is reverted with {}",
+            alloy_primitives::hex::encode_prefixed(data)
+        ),
+    }
+}
+
+fn engine(error: &IPredictErrors) -> String {
+    use IPredictErrors as E;
+    match error {
+        E::UnknownModel(e) => {
+            format!(
+                "no model is called {:?} on this chain: `synod model list` shows the names",
+                e.name
+            )
+        }
+        E::UnknownModelId(e) => format!("no model on this chain has the id {}", e.id),
+        E::InvalidName(e) => {
+            format!(
+                "{:?} is not a model's name: ORG/MODEL or ORG/MODEL@N in lower case is expected",
+                e.name
+            )
+        }
+        E::WrongInputCount(e) => format!("the model takes {} inputs, {} were given", e.expected, e.got),
+        E::WrongInputType(e) => {
+            format!(
+                "input {} has element type {} (ONNX code), the model takes {}",
+                e.input, e.got, e.expected
+            )
+        }
+        E::WrongInputRank(e) => {
+            format!(
+                "input {} has {} dimensions, the model takes {}",
+                e.input, e.got, e.expected
+            )
+        }
+        E::WrongDimension(e) => {
+            format!(
+                "dimension {} of input {} is {}, the model takes {}",
+                e.axis, e.input, e.got, e.expected
+            )
+        }
+        E::DimensionOutOfRange(e) => {
+            format!(
+                "dimension {} of input {} is {}, the model takes 1 to {}",
+                e.axis, e.input, e.got, e.maximum
+            )
+        }
+        E::WrongInputLength(e) => format!("the input has {} bytes, the model takes {}", e.got, e.expected),
+        E::NotFinite(e) => format!(
+            "element {} of input {} is NaN or infinite, which the chain does not take: clean the data",
+            e.element, e.input
+        ),
+        E::InvalidBool(e) => format!(
+            "element {} of input {} is a bool that is neither 0 nor 1",
+            e.element, e.input
+        ),
+        E::MemoryLimitExceeded(e) => {
+            format!(
+                "the prediction needs {} bytes of memory, the chain allows {}",
+                e.needed, e.limit
+            )
+        }
+        E::UnsupportedShape(e) => format!("operator {} of the model cannot take these shapes", e.node),
+        E::ExecutionFailed(e) => format!("operator {} of the model refuses the data", e.node),
+        E::InvalidManifest(e) => format!("there is no model's manifest at {}", e.manifest),
+        E::InvalidChunk(e) => format!(
+            "chunk {} of the model is missing: publish again to upload it",
+            e.chunk
+        ),
+        E::InvalidModel(_) => {
+            "the chain does not accept the model: `synod model inspect FILE` says why".into()
+        }
+        other => format!("the engine refuses: {other:?}"),
+    }
+}
+
+fn registry(error: &ModelRegistryErrors) -> String {
+    use ModelRegistryErrors as E;
+    match error {
+        E::InvalidName(e) => {
+            format!(
+                "{:?} is not a model's name: ORG/MODEL in lower case is expected",
+                e.name
+            )
+        }
+        E::NamespaceTaken(e) => format!("the namespace {:?} belongs to {}", e.org, e.owner),
+        E::NotNamespaceOwner(e) => format!(
+            "the namespace {:?} belongs to {}: sign with that account, or publish under another name",
+            e.org, e.owner
+        ),
+        E::NotModelOwner(e) => format!(
+            "the model {:?} belongs to {}: sign with that account, or publish under another name",
+            e.name, e.owner
+        ),
+        E::SameAsLatest(e) => format!(
+            "{}@{} already is this very model: nothing to publish",
+            e.name, e.version
+        ),
+        E::UnknownModel(e) => format!("no model is called {:?} on this chain", e.name),
+        E::UnknownModelId(e) => format!("no model on this chain has the id {}", e.id),
+        other => format!("the registry refuses: {other:?}"),
+    }
+}

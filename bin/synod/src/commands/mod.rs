@@ -1,0 +1,74 @@
+//! The commands, one file each.
+
+mod completions;
+mod demo;
+mod model;
+mod predict;
+
+pub(crate) use model::execute;
+pub(crate) use predict::predict;
+
+use crate::show::Form;
+use clap::{Parser, Subcommand};
+use eyre::Result;
+
+/// An EVM blockchain whose contracts run neural networks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "synod",
+    version,
+    about,
+    max_term_width = 100,
+    propagate_version = true
+)]
+pub(crate) struct Cli {
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Two trained networks, two contracts that act on their answers, on a chain of their own
+    Demo(demo::DemoArgs),
+    /// Look at, publish, run and fetch networks
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Ask a network on the chain
+    Predict(predict::PredictArgs),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Does what the command line asks for.
+pub(crate) fn run(cli: Cli) -> Result<()> {
+    let form = if cli.json { Form::Json } else { Form::Text };
+    match cli.command {
+        Command::Demo(args) => block_on(demo::run(args, form)),
+        Command::Model(command) => model::run(command, form),
+        Command::Predict(args) => block_on(predict::run(args, form)),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Runs a command that talks to others.
+fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

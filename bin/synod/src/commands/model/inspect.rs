@@ -1,0 +1,233 @@
+//! `synod model inspect FILE`
+
+use crate::{
+    client::{self, Client, Upload},
+    model_file::{LoadedModel, ModelArgs},
+    show::{Form, bytes, ether, table, thousands},
+    tensors::describe,
+};
+use alloy_primitives::U256;
+use clap::Args;
+use eyre::{Context as _, Result};
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt};
+use synod_evm::gas;
+use synod_model::{Model, TensorSignature};
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// Ask this node what publishing costs on its chain
+    #[arg(long, value_name = "URL", env = "ETH_RPC_URL")]
+    rpc_url: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    id: String,
+    file_bytes: u64,
+    graph_bytes: u64,
+    weight_bytes: u64,
+    opset: i64,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    operators: Vec<OperatorUse>,
+    parameters: u64,
+    /// At the largest shapes that the signature allows, as all that follows.
+    multiply_adds: u64,
+    peak_memory: u64,
+    gas: Gas,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publishing: Option<Price>,
+}
+
+#[derive(Serialize)]
+struct Port {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// What all nodes of one operator take together.
+#[derive(Default, Serialize)]
+struct OperatorUse {
+    operator: String,
+    nodes: u64,
+    gas: u64,
+}
+
+/// What a prediction costs as the first one of its model in a transaction, without the bytes of the call.
+#[derive(Serialize)]
+struct Gas {
+    load: u64,
+    planning: u64,
+    execution: u64,
+    total: u64,
+}
+
+/// What publishing costs on a chain where none of it is yet.
+#[derive(Serialize)]
+struct Price {
+    chunks: usize,
+    gas: u64,
+    fee_wei: String,
+    #[serde(skip)]
+    fee: U256,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "id            {}", self.id)?;
+        for (kind, ports) in [("input", &self.inputs), ("output", &self.outputs)] {
+            for port in ports {
+                writeln!(f, "{kind:<12}  {} {}", port.name, port.kind)?;
+            }
+        }
+        writeln!(
+            f,
+            "size          {} as a file; graph {} and weights {} on the chain",
+            bytes(self.file_bytes),
+            bytes(self.graph_bytes),
+            bytes(self.weight_bytes)
+        )?;
+        writeln!(f, "opset         {}", self.opset)?;
+        writeln!(f, "parameters    {}", thousands(self.parameters))?;
+        writeln!(f, "multiply-adds {}", thousands(self.multiply_adds))?;
+        writeln!(f, "peak memory   {}", bytes(self.peak_memory))?;
+        let Gas {
+            load,
+            planning,
+            execution,
+            total,
+        } = &self.gas;
+        writeln!(
+            f,
+            "gas           {} = load {} + planning {} + execution {}",
+            thousands(*total),
+            thousands(*load),
+            thousands(*planning),
+            thousands(*execution)
+        )?;
+        match &self.publishing {
+            Some(price) => writeln!(
+                f,
+                "publishing    {} chunks, gas {}, about {}",
+                price.chunks,
+                thousands(price.gas),
+                ether(price.fee)
+            )?,
+            None => writeln!(f, "publishing    give --rpc-url to ask a chain for its price")?,
+        }
+        let rows: Vec<Vec<String>> = self
+            .operators
+            .iter()
+            .map(|usage| {
+                vec![
+                    usage.operator.clone(),
+                    usage.nodes.to_string(),
+                    thousands(usage.gas),
+                ]
+            })
+            .collect();
+        write!(f, "\n{}", table(&["operator", "nodes", "gas"], &rows))
+    }
+}
+
+pub(crate) async fn run(args: InspectArgs, form: Form) -> Result<()> {
+    let loaded = args.model.load()?;
+    let mut report = inspect(&loaded)?;
+    if let Some(url) = &args.rpc_url {
+        let client = Client::connect(url).await?;
+        report.publishing = Some(price(&client, &loaded, &report).await?);
+    }
+    form.print(&report)
+}
+
+fn inspect(loaded: &LoadedModel) -> Result<Report> {
+    let model = &loaded.model;
+    let signature = model.signature();
+    let largest: Vec<Vec<usize>> = signature.inputs.iter().map(TensorSignature::max_shape).collect();
+    let cost = model
+        .cost(&largest)
+        .wrap_err("the model does not take its own largest shapes")?;
+    let port = |value: &TensorSignature| Port {
+        name: value.name.clone(),
+        kind: describe(value),
+    };
+    let (graph_bytes, weight_bytes) = (
+        loaded.canonical.graph.len() as u64,
+        loaded.canonical.weights.len() as u64,
+    );
+    let nodes_gas: u64 = cost.nodes.iter().map(|node| gas::node(&node.work)).sum();
+    let chunks = client::chunk_count(&loaded.canonical) as u64;
+    let (load, planning) = (
+        gas::load(graph_bytes, weight_bytes, chunks),
+        gas::planning(&model.planning_work()),
+    );
+    let execution = gas::memory(cost.peak_memory).saturating_add(nodes_gas);
+    Ok(Report {
+        id: loaded.id().to_string(),
+        file_bytes: loaded.file_bytes,
+        graph_bytes,
+        weight_bytes,
+        opset: model.opset(),
+        inputs: signature.inputs.iter().map(port).collect(),
+        outputs: signature.outputs.iter().map(port).collect(),
+        operators: operators(model, &cost),
+        parameters: model.parameters(),
+        multiply_adds: cost.multiply_adds,
+        peak_memory: cost.peak_memory,
+        gas: Gas {
+            load,
+            planning,
+            execution,
+            total: load.saturating_add(planning).saturating_add(execution),
+        },
+        publishing: None,
+    })
+}
+
+/// Nodes and gas of each operator, the dearest first.
+fn operators(model: &Model, cost: &synod_model::Cost) -> Vec<OperatorUse> {
+    let names: Vec<&str> = model.operators().collect();
+    let mut uses: BTreeMap<&str, OperatorUse> = BTreeMap::new();
+    for name in &names {
+        uses.entry(name).or_default().nodes += 1;
+    }
+    for node in &cost.nodes {
+        uses.entry(names[node.node]).or_default().gas += gas::node(&node.work);
+    }
+    let mut uses: Vec<OperatorUse> = uses
+        .into_iter()
+        .map(|(name, usage)| OperatorUse {
+            operator: name.to_owned(),
+            ..usage
+        })
+        .collect();
+    uses.sort_by(|a, b| b.gas.cmp(&a.gas).then_with(|| a.operator.cmp(&b.operator)));
+    uses
+}
+
+/// What publishing would cost: the pieces as the chain estimates them, and the registry's validation.
+async fn price(client: &Client, loaded: &LoadedModel, report: &Report) -> Result<Price> {
+    /// A transaction, its call data, the registry's slots, the event.
+    const REGISTRY: u64 = 250_000;
+    let upload = Upload::new(&loaded.canonical, client::code_size_limit(client).await?);
+    let validation = report
+        .gas
+        .load
+        .saturating_add(gas::validate(report.graph_bytes + report.weight_bytes));
+    let gas = client::upload_gas(client, &upload)
+        .await?
+        .saturating_add(validation)
+        .saturating_add(REGISTRY);
+    let fee = U256::from(gas) * U256::from(client.gas_price().await?);
+    Ok(Price {
+        chunks: upload.pieces(),
+        gas,
+        fee_wei: fee.to_string(),
+        fee,
+    })
+}

@@ -1,0 +1,38 @@
+//! `synod model …`
+
+mod inspect;
+mod list;
+mod publish;
+mod pull;
+mod run;
+
+pub(crate) use run::execute;
+
+use super::block_on;
+use crate::show::Form;
+use clap::Subcommand;
+use eyre::Result;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Show what a model file is, needs and costs
+    Inspect(inspect::InspectArgs),
+    /// Put a model on the chain under a name
+    Publish(publish::PublishArgs),
+    /// Run a model file here, with the chain's arithmetic: the same bits
+    Run(run::RunArgs),
+    /// Fetch a model from the chain and check that it is the one its id names
+    Pull(pull::PullArgs),
+    /// List the names on the chain
+    List(list::ListArgs),
+}
+
+pub(crate) fn run(command: ModelCommand, form: Form) -> Result<()> {
+    match command {
+        ModelCommand::Inspect(args) => block_on(inspect::run(args, form)),
+        ModelCommand::Publish(args) => block_on(publish::run(args, form)),
+        ModelCommand::Run(args) => run::run(&args, form),
+        ModelCommand::Pull(args) => block_on(pull::run(args, form)),
+        ModelCommand::List(args) => block_on(list::run(args, form)),
+    }
+}
