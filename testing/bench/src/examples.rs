@@ -65,7 +65,7 @@ pub(crate) fn load(root: &Path) -> Result<Vec<Example>> {
 impl Example {
     /// The sample as the engine takes it.
     pub(crate) fn tensor(&self) -> Result<Tensor> {
-        Ok(Tensor::from_slice(&self.shape, &self.sample)?)
+        Ok(Tensor::from_slice(DType::F32, &self.shape, &self.sample)?)
     }
 
     /// The sample as the precompile takes it.
