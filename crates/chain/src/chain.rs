@@ -71,15 +71,20 @@ pub struct Chain {
 impl Chain {
     /// Opens the chain in a data folder, or starts it there from its genesis.
     pub fn open(dir: &Path, spec: ChainSpec) -> Result<Arc<Self>, ChainError> {
-        Self::with_store(Store::open(dir)?, spec)
+        Self::with_store(Store::open(dir)?, spec, Factory::default())
+    }
+
+    /// The same with a factory of the caller's choice: its engine's memory and threads are the node's to decide.
+    pub fn open_with(dir: &Path, spec: ChainSpec, factory: Factory) -> Result<Arc<Self>, ChainError> {
+        Self::with_store(Store::open(dir)?, spec, factory)
     }
 
     /// A chain that lives in memory and is forgotten when dropped.
     pub fn in_memory(spec: ChainSpec) -> Result<Arc<Self>, ChainError> {
-        Self::with_store(Store::in_memory()?, spec)
+        Self::with_store(Store::in_memory()?, spec, Factory::default())
     }
 
-    fn with_store(store: Arc<Store>, spec: ChainSpec) -> Result<Arc<Self>, ChainError> {
+    fn with_store(store: Arc<Store>, spec: ChainSpec, factory: Factory) -> Result<Arc<Self>, ChainError> {
         let snapshot = store.snapshot()?;
         let genesis = genesis_block(&spec, &snapshot)?;
         let height = genesis.data.number();
@@ -96,7 +101,7 @@ impl Chain {
         let (events, _) = broadcast::channel(EVENTS);
         Ok(Arc::new(Self {
             spec: Arc::new(spec),
-            factory: Factory::default(),
+            factory,
             store,
             tree: RwLock::new(Tree::new(head)),
             writer: Mutex::new(()),

@@ -49,4 +49,4 @@ pub use synod_state::{
 };
 
 /// Makes the EVMs of this chain.
-pub type Factory = alloy_evm::EthEvmFactory;
+pub type Factory = synod_evm::SynodEvmFactory;

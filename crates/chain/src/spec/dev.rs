@@ -4,6 +4,7 @@ use crate::spec::SynodParams;
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
 use alloy_genesis::{ChainConfig, Genesis, GenesisAccount};
 use alloy_primitives::{Address, Bytes, U256, address};
+use synod_evm::genesis::Predeploy;
 
 /// Chain id of the development chain; the one that Ethereum's tools expect of a local node.
 pub const DEV_CHAIN_ID: u64 = 1337;
@@ -71,11 +72,29 @@ pub fn dev_genesis() -> Genesis {
         )
     }));
     genesis.alloc.extend(system_contracts());
+    genesis.alloc.extend(predict_contracts());
     genesis
 }
 
+/// What PREDICT needs: the precompile's stand-in, the model registry, the chunk factory.
+pub fn predict_contracts() -> impl Iterator<Item = (Address, GenesisAccount)> {
+    synod_evm::genesis::predeploys()
+        .into_iter()
+        .map(|Predeploy { address, code, nonce }| {
+            (
+                address,
+                GenesisAccount {
+                    nonce: Some(nonce),
+                    code: Some(code),
+                    ..Default::default()
+                },
+            )
+        })
+}
+
 /// The contracts that Ethereum's blocks call: beacon roots, block hashes, withdrawal and consolidation requests.
-pub(super) fn system_contracts() -> [(Address, GenesisAccount); 4] {
+#[must_use]
+pub fn system_contracts() -> [(Address, GenesisAccount); 4] {
     let contract = |code: &Bytes| GenesisAccount {
         nonce: Some(1),
         code: Some(code.clone()),

@@ -8,7 +8,7 @@
 mod dev;
 mod params;
 
-pub use dev::{DEV_CHAIN_ID, DEV_MNEMONIC, dev_accounts, dev_genesis};
+pub use dev::{DEV_CHAIN_ID, DEV_MNEMONIC, dev_accounts, dev_genesis, predict_contracts, system_contracts};
 pub use params::{GasPrices, Limits, SynodParams};
 
 use alloy_consensus::{
