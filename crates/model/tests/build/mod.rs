@@ -9,6 +9,8 @@
     reason = "each test binary uses its part"
 )]
 
+pub mod random;
+
 pub const FLOAT: i32 = 1;
 pub const INT64: i32 = 7;
 
@@ -58,6 +60,17 @@ pub fn attr_ints(name: &str, values: &[i64]) -> Vec<u8> {
     bytes
 }
 
+/// An attribute.
+pub fn attr_float(name: &str, value: f32) -> Vec<u8> {
+    let value = [varint(2 << 3 | 5), value.to_le_bytes().to_vec()].concat();
+    [field(1, name.as_bytes()), value, int(20, 1)].concat()
+}
+
+/// An attribute.
+pub fn attr_string(name: &str, value: &str) -> Vec<u8> {
+    [field(1, name.as_bytes()), field(4, value.as_bytes()), int(20, 3)].concat()
+}
+
 /// An attribute that holds a subgraph.
 pub fn attr_graph(name: &str) -> Vec<u8> {
     [field(1, name.as_bytes()), field(6, &[]), int(20, 5)].concat()
@@ -70,6 +83,20 @@ pub fn tensor(name: &str, code: i32, dims: &[i64], raw: &[u8]) -> Vec<u8> {
     bytes.extend(field(8, name.as_bytes()));
     bytes.extend(field(9, raw));
     bytes
+}
+
+/// A `ValueInfoProto`; dimensions are sizes, names, or empty.
+pub fn value_info(name: &str, code: i32, dims: Option<&[&str]>) -> Vec<u8> {
+    let mut tensor_type = int(1, code.into());
+    if let Some(dims) = dims {
+        let dim = |dim: &&str| match dim.parse::<i64>() {
+            Ok(size) => field(1, &int(1, size)),
+            Err(_) if dim.is_empty() => field(1, &[]),
+            Err(_) => field(1, &field(2, dim.as_bytes())),
+        };
+        tensor_type.extend(field(2, &dims.iter().flat_map(dim).collect::<Vec<_>>()));
+    }
+    [field(1, name.as_bytes()), field(2, &field(1, &tensor_type))].concat()
 }
 
 impl OnnxFile {
@@ -87,17 +114,7 @@ impl OnnxFile {
     }
 
     fn value(self, number: u32, name: &str, code: i32, dims: Option<&[&str]>) -> Self {
-        let mut tensor_type = int(1, code.into());
-        if let Some(dims) = dims {
-            let dim = |dim: &&str| match dim.parse::<i64>() {
-                Ok(size) => field(1, &int(1, size)),
-                Err(_) if dim.is_empty() => field(1, &[]),
-                Err(_) => field(1, &field(2, dim.as_bytes())),
-            };
-            tensor_type.extend(field(2, &dims.iter().flat_map(dim).collect::<Vec<_>>()));
-        }
-        let info = [field(1, name.as_bytes()), field(2, &field(1, &tensor_type))].concat();
-        self.raw(&field(number, &info))
+        self.raw(&field(number, &value_info(name, code, dims)))
     }
 
     /// An input; dimensions are sizes, names, or empty.

@@ -1,6 +1,6 @@
 //! What must hold for any bytes whatever, as a function of the bytes: shared by the seeded test and the fuzz target.
 
-#![allow(unreachable_pub, reason = "a test binary has no outside")]
+#![allow(dead_code, unreachable_pub, reason = "each binary uses its part")]
 
 use synod_model::*;
 
@@ -35,6 +35,16 @@ pub fn load_any(graph: &[u8], weights: &[u8]) {
 }
 
 fn run_any(model: &Model) {
+    run_on(model, |input, shape| {
+        Tensor::zeros(input.dtype, shape).expect("the plan has accepted the shape")
+    });
+}
+
+/// Runs a model at its largest shapes on both arithmetics, unless that is much work; gives the outputs, if all went well.
+pub fn run_on(
+    model: &Model,
+    mut make: impl FnMut(&TensorSignature, &[usize]) -> Tensor,
+) -> Option<Vec<Tensor>> {
     let shapes: Vec<_> = model
         .signature()
         .inputs
@@ -54,34 +64,34 @@ fn run_any(model: &Model) {
         .map(bytes)
         .any(|bytes| bytes > MAX_MEMORY)
     {
-        return;
+        return None;
     }
     let plan = match model.plan(&shapes) {
         Ok(plan) => plan,
         // Loading infers at these shapes; only a known value out of its range may show later.
-        Err(PlanError::Node { .. }) => return,
+        Err(PlanError::Node { .. }) => return None,
         Err(error) => panic!("loads but does not plan at its largest shapes: {error}"),
     };
     let total = plan.cost().total();
     if plan.cost().peak_memory > MAX_MEMORY || total.arithmetic > MAX_ARITHMETIC {
-        return;
+        return None;
     }
     let inputs: Vec<_> = model
         .signature()
         .inputs
         .iter()
         .zip(&shapes)
-        .map(|(input, shape)| Tensor::zeros(input.dtype, shape).expect("the plan has accepted the shape"))
+        .map(|(input, shape)| make(input, shape))
         .collect();
     let fast = plan.run(&inputs, &mut Unmetered);
     assert_eq!(
         fast,
         plan.run_reference(&inputs, &mut Unmetered),
-        "the two arithmetics differ"
+        "the two arithmetics differ on {inputs:?}"
     );
-    if let Ok(outputs) = fast {
-        for (output, shape) in outputs.iter().zip(&plan.cost().output_shapes) {
-            assert_eq!(output.shape(), shape);
-        }
+    let outputs = fast.ok()?;
+    for (output, shape) in outputs.iter().zip(&plan.cost().output_shapes) {
+        assert_eq!(output.shape(), shape);
     }
+    Some(outputs)
 }

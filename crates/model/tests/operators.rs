@@ -1,0 +1,300 @@
+//! Any node of any operator, drawn at random: with attributes that fit and that do not, inputs of all types, shapes and
+//! sizes (none at all included), constants and variables, special values. Most are refused; none may panic, and what runs
+//! must give the same bits on both arithmetics, and no NaN but the canonical one.
+
+mod build;
+mod fuzzing;
+
+use build::{random::Random, *};
+use std::collections::BTreeMap;
+use synod_model::{
+    ops::{AttributeError, OpError},
+    *,
+};
+
+/// Names of attributes that operators of the profile have.
+const INT_LISTS: &[&str] = &[
+    "axes",
+    "perm",
+    "kernel_shape",
+    "pads",
+    "strides",
+    "dilations",
+    "output_padding",
+    "output_shape",
+    "split",
+    "starts",
+    "ends",
+];
+const INTS: &[&str] = &[
+    "axis",
+    "transA",
+    "transB",
+    "group",
+    "ceil_mode",
+    "count_include_pad",
+    "storage_order",
+    "keepdims",
+    "noop_with_empty_axes",
+    "select_last_index",
+    "to",
+    "start",
+    "end",
+    "num_outputs",
+    "allowzero",
+    "training_mode",
+    "stash_type",
+    "saturate",
+    "seed",
+];
+const FLOATS: &[&str] = &[
+    "alpha", "beta", "gamma", "epsilon", "momentum", "min", "max", "value", "ratio",
+];
+const STRINGS: &[(&str, &[&str])] = &[
+    (
+        "auto_pad",
+        &["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", "none"],
+    ),
+    ("mode", &["constant", "reflect", "edge", "wrap", "linear"]),
+    ("approximate", &["none", "tanh"]),
+];
+const SMALL: &[i64] = &[0, 1, 2, 3, -1, -2, 1, 2, 1, 4, 5];
+const ANY: &[i64] = &[i64::MAX, i64::MIN, 1 << 31, -(1 << 31), 1 << 40, 100, -100];
+const SPECIAL: &[f32] = &[
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    f32::NAN,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::MIN_POSITIVE,
+    1e-42,
+    f32::MAX,
+    0.5,
+];
+
+fn number(random: &mut Random) -> i64 {
+    if random.below(20) == 0 {
+        random.pick(ANY)
+    } else {
+        random.pick(SMALL)
+    }
+}
+
+/// A list, of a length that may fit a tensor of this rank: an entry for each axis or spatial axis, or two.
+fn numbers(rank: usize, random: &mut Random) -> Vec<i64> {
+    let spatial = rank.saturating_sub(2);
+    let any = random.below(5);
+    let length = random.pick(&[rank, 2 * rank, spatial, spatial, 2 * spatial, 1, any]);
+    // Half of the lists are positive throughout, as sizes and strides are.
+    let positive = random.below(2) == 0;
+    (0..length)
+        .map(|_| {
+            if positive {
+                1 + random.below(3) as i64
+            } else {
+                number(random)
+            }
+        })
+        .collect()
+}
+
+/// Random attributes, and most of the time those that the operator is known to require.
+fn attributes(required: &[&'static str], rank: usize, random: &mut Random) -> Vec<Vec<u8>> {
+    let mut attributes: Vec<_> = Vec::new();
+    for name in required
+        .iter()
+        .filter(|_| random.below(10) > 0)
+        .collect::<Vec<_>>()
+    {
+        let is_list = INT_LISTS.contains(name);
+        attributes.push(if is_list {
+            attr_ints(name, &numbers(rank, random))
+        } else {
+            attr_int(name, number(random))
+        });
+    }
+    let count = random.pick(&[0, 0, 0, 1, 1, 2]);
+    attributes.extend((0..count).map(|_| match random.below(5) {
+        0 | 1 => attr_ints(random.pick(INT_LISTS), &numbers(rank, random)),
+        2 => attr_int(random.pick(INTS), number(random)),
+        3 => attr_float(random.pick(FLOATS), random.pick(SPECIAL)),
+        _ => {
+            let (name, values) = random.pick(STRINGS);
+            attr_string(name, random.pick(values))
+        }
+    }));
+    attributes
+}
+
+/// Elements with special values among them.
+fn elements(dtype: DType, count: usize, random: &mut Random) -> Vec<u8> {
+    let one = |random: &mut Random| -> Vec<u8> {
+        match dtype {
+            DType::F32 if random.below(3) == 0 => random.pick(SPECIAL).to_le_bytes().to_vec(),
+            DType::F32 => random.float().to_le_bytes().to_vec(),
+            DType::F64 => f64::from(random.pick(SPECIAL) * random.float())
+                .to_le_bytes()
+                .to_vec(),
+            DType::Bool => vec![random.below(2) as u8],
+            DType::I64 => number(random).to_le_bytes().to_vec(),
+            DType::I32 => (number(random) as i32).to_le_bytes().to_vec(),
+            _ => random.next().to_le_bytes()[..dtype.size()].to_vec(),
+        }
+    };
+    (0..count).flat_map(|_| one(random)).collect()
+}
+
+/// Nodes drawn of each operator.
+const NODES_EACH: u64 = 3000;
+
+/// The attributes that operators have been found to require.
+type Required = BTreeMap<&'static str, Vec<&'static str>>;
+
+fn any_node(
+    definition: &'static ops::Definition,
+    required: &Required,
+    random: &mut Random,
+) -> (&'static str, OnnxFile) {
+    let opset = if random.below(2) == 0 {
+        limits::MAX_OPSET
+    } else {
+        7 + random.below(21) as i64
+    };
+    let dtype = if random.below(2) == 0 {
+        DType::F32
+    } else {
+        random.pick(&DType::ALL)
+    };
+    let rank = random.pick(&[0, 1, 2, 3, 4, 3, 4]);
+    let shape: Vec<usize> = (0..rank)
+        .map(|_| random.pick(&[1, 2, 3, 4, 5, 6, 4, 3, 2, 0]))
+        .collect();
+    let mut file = OnnxFile::new(opset);
+    let most = (*definition.inputs.end()).min(5);
+    let count = definition.inputs.start() + random.below(most + 1 - definition.inputs.start());
+    let mut names = Vec::new();
+    for index in 0..count {
+        let name = format!("i{index}");
+        // Later inputs are like the first, or a slice of it, or integers that say what to do.
+        let (dtype, shape) = match random.below(6) {
+            0 if index > 0 => {
+                let length = random.pick(&[shape.len(), 2 * shape.len(), 1, 0]);
+                (DType::I64, vec![length])
+            }
+            1 if index > 0 => (random.pick(&[DType::I64, DType::Bool, DType::F32]), vec![]),
+            2 if index > 0 => (dtype, shape.iter().skip(random.below(3)).copied().collect()),
+            3 => (dtype, (0..random.below(4)).map(|_| random.below(4)).collect()),
+            _ => (dtype, shape.clone()),
+        };
+        let code = dtype.onnx_code();
+        if random.below(20) == 0 {
+            names.push(String::new());
+            continue;
+        }
+        if random.below(3) == 0 || (dtype == DType::I64 && shape.len() <= 1) {
+            let bytes = elements(dtype, shape.iter().product(), random);
+            let dims: Vec<i64> = shape.iter().map(|&dim| dim as i64).collect();
+            file = file.initializer(&name, code, &dims, &bytes);
+        } else {
+            let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
+            file = file.input(&name, code, &dims.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        names.push(name);
+    }
+    let outputs: Vec<String> = (0..(*definition.outputs.end()).min(1 + random.below(3)))
+        .map(|o| format!("o{o}"))
+        .collect();
+    file = file.node_with(
+        definition.name,
+        &names.iter().map(String::as_str).collect::<Vec<_>>(),
+        &outputs.iter().map(String::as_str).collect::<Vec<_>>(),
+        &attributes(
+            required.get(definition.name).map_or(&[], Vec::as_slice),
+            shape.len(),
+            random,
+        ),
+    );
+    // The declared types are guesses: the importer says when they are wrong, and then the next is tried.
+    for output in &outputs {
+        file = file.output(output, dtype.onnx_code());
+    }
+    (definition.name, file)
+}
+
+#[test]
+fn no_node_of_any_operator_panics_and_both_arithmetics_agree() {
+    let mut required = Required::new();
+    let mut ran: BTreeMap<&str, usize> = ops::OPERATORS.iter().map(|op| (op.name, 0)).collect();
+    for seed in 0..ops::OPERATORS.len() as u64 * NODES_EACH {
+        let mut random = Random(seed);
+        let (name, file) = any_node(
+            ops::OPERATORS[(seed / NODES_EACH) as usize],
+            &required,
+            &mut random,
+        );
+        let model = match import_with_right_types(&file) {
+            Ok(model) => model,
+            Err(ImportError::Node {
+                error: OpError::Attribute(AttributeError::Missing { name: attribute }),
+                ..
+            }) => {
+                let known = required.entry(name).or_default();
+                if !known.contains(&attribute) {
+                    known.push(attribute);
+                }
+                continue;
+            }
+            Err(_) => continue,
+        };
+        let outputs = fuzzing::run_on(&model, |input, shape| {
+            let bytes = elements(input.dtype, shape.iter().product(), &mut random);
+            Tensor::from_le_bytes(input.dtype, shape, &bytes).expect("the length is right")
+        });
+        if let Some(outputs) = outputs {
+            *ran.entry(name).or_default() += 1;
+            for output in outputs {
+                let bytes = output.to_le_bytes();
+                let again = Tensor::from_le_bytes(output.dtype(), output.shape(), &bytes)
+                    .expect("a tensor's bytes are one");
+                assert_eq!(
+                    again.to_le_bytes(),
+                    bytes,
+                    "seed {seed}: {name} gives another NaN than the canonical one"
+                );
+            }
+        }
+    }
+    let never: Vec<_> = ran.iter().filter(|(_, count)| **count == 0).collect();
+    assert!(
+        never.is_empty(),
+        "no random node of these was valid, so nothing was tried: {never:?}"
+    );
+}
+
+/// Imports and loads; where an output's declared type is wrong, changes it to the computed one.
+fn import_with_right_types(file: &OnnxFile) -> Result<Model, ImportError> {
+    let mut bytes = file.clone().encode();
+    loop {
+        match import_onnx(&bytes, &NoExternalData, &ImportOptions::default()) {
+            Ok(canonical) => {
+                return Ok(Model::load(canonical.graph, canonical.weights).expect("what imports loads"));
+            }
+            Err(ImportError::Plan(PlanError::OutputType {
+                name,
+                declared,
+                computed,
+            })) => {
+                let info = |dtype: DType| value_info(&name, dtype.onnx_code(), None);
+                let (old, new) = (info(declared), info(computed));
+                let at = bytes
+                    .windows(old.len())
+                    .position(|window| window == old)
+                    .expect("it is declared so");
+                bytes[at..at + old.len()].copy_from_slice(&new);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
