@@ -34,8 +34,8 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
-            model_bytes: 2 << 30,
-            plan_bytes: 256 << 20,
+            model_bytes: 1 << 30,
+            plan_bytes: 1 << 30,
         }
     }
 }
@@ -53,9 +53,8 @@ pub struct EngineUsage {
     pub plan_bytes: usize,
 }
 
-/// Estimates of what a model takes beside its weights, and of what a plan takes. They only steer eviction.
+/// Estimates of what a node takes beside weights. Like all sizes here they only steer eviction.
 const MODEL_NODE_BYTES: usize = 1024;
-const PLAN_BYTES: usize = 1024;
 const PLAN_NODE_BYTES: usize = 1024;
 
 /// Compiled models and plans; see the module's head.
@@ -141,7 +140,9 @@ impl Engine {
             return Ok(plan);
         }
         let plan = Arc::new(compiled.model.plan(shapes)?);
-        let size = PLAN_BYTES + PLAN_NODE_BYTES * plan.cost().nodes.len();
+        // A plan may hold its own copy of the weights, in the order in which its kernels read them.
+        let size =
+            weight_bytes(&compiled.model).saturating_add(PLAN_NODE_BYTES * (1 + plan.cost().nodes.len()));
         self.plans.lock().insert(key, Arc::clone(&plan), size);
         Ok(plan)
     }
@@ -176,13 +177,19 @@ impl Engine {
     }
 
     fn keep(&self, compiled: Compiled) -> Arc<Compiled> {
-        let weights = usize::try_from(compiled.model.constant_bytes()).unwrap_or(usize::MAX);
         let nodes = compiled.model.operators().len();
-        let (id, size) = (compiled.id, weights.saturating_add(MODEL_NODE_BYTES * nodes));
+        let (id, size) = (
+            compiled.id,
+            weight_bytes(&compiled.model).saturating_add(MODEL_NODE_BYTES * (1 + nodes)),
+        );
         let compiled = Arc::new(compiled);
         self.models.lock().insert(id, Arc::clone(&compiled), size);
         compiled
     }
+}
+
+fn weight_bytes(model: &Model) -> usize {
+    usize::try_from(model.constant_bytes()).unwrap_or(usize::MAX)
 }
 
 /// Graph and weights of a manifest whose content was validated before, `None` if something is missing.

@@ -165,8 +165,12 @@ pub fn validate(bytes: u64) -> u64 {
 }
 
 /// Planning a model, whose planning work is known from its graph.
+///
+/// Rules of shapes are arithmetic, weights brought into the kernels' order are bytes: one comes after the other.
 pub fn planning(work: &Work) -> u64 {
-    PLAN_BASE.saturating_add(roofline(work))
+    PLAN_BASE
+        .saturating_add(work.arithmetic.div_ceil(MACS_PER_GAS))
+        .saturating_add(work.bytes.div_ceil(BYTES_PER_GAS))
 }
 
 /// The tensors of a plan.

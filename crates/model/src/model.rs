@@ -307,7 +307,8 @@ impl Model {
         const PER_NODE: u64 = 90_000 + MAX_FOLDED_ARITHMETIC;
         Work {
             arithmetic: (self.shared.graph.nodes.len() as u64).saturating_mul(PER_NODE),
-            bytes: 0,
+            // A plan may hold its own copy of each constant, in the order in which a kernel reads it.
+            bytes: self.constant_bytes().saturating_mul(2),
         }
     }
 

@@ -1,0 +1,14 @@
+//! PREDICT through the whole EVM: real registry, real factory, real models, every transaction by the factory's EVM.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cache;
+mod doors;
+mod fuzz;
+mod gas;
+mod onnx;
+mod predict;
+mod property;
+mod publish;
+mod refusals;
+mod world;
