@@ -6,11 +6,12 @@
 
 use super::{
     Definition, FLOATS, Inputs, Kernel, NodeSpec, OpError, Operator, Path, TensorType, Work,
-    floats::{Compute, FloatKernel, FloatOperation, on_floats, required},
+    floats::{Compute, FloatKernel, FloatOperation, Known, Purpose, on_floats, required},
     matmul::product_arithmetic,
     streamed,
     window::{AutoPad, Window, image, in_three, within},
 };
+use std::sync::Arc;
 use synod_numerics::{fast::convolution, reference, shape::ConvShape};
 
 /// `Conv`
@@ -164,10 +165,13 @@ impl Operator for Conv {
 struct Direct(ConvShape);
 
 impl FloatOperation for Direct {
-    fn build<T: Compute>(&self, known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+    fn build<T: Compute>(&self, known: &Known<'_>) -> Box<dyn FloatKernel<T>> {
+        let shape = self.0;
+        let parameters = [shape.groups, shape.out_channels, shape.terms()];
+        let arrange = |w: &[T]| T::arrange(&shape, w);
         Box::new(DirectKernel {
-            shape: self.0,
-            arranged: known(1).map(|w| T::arrange(&self.0, &w)),
+            shape,
+            arranged: known.arranged(1, Purpose::Convolution, parameters, arrange),
         })
     }
 }
@@ -175,7 +179,7 @@ impl FloatOperation for Direct {
 struct DirectKernel<T: Compute> {
     shape: ConvShape,
     /// The weights, if they are known in advance.
-    arranged: Option<T::Arranged>,
+    arranged: Option<Arc<T::Arranged>>,
 }
 
 impl<T: Compute> FloatKernel<T> for DirectKernel<T> {
@@ -315,7 +319,7 @@ impl Operator for ConvTranspose {
 struct Transposed(ConvShape);
 
 impl FloatOperation for Transposed {
-    fn build<T: Compute>(&self, _known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+    fn build<T: Compute>(&self, _known: &Known<'_>) -> Box<dyn FloatKernel<T>> {
         Box::new(self.clone())
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     DType,
     tensor::{Element, TensorView, TensorViewMut},
 };
+use std::sync::Arc;
 use synod_numerics::{
     fast::{convolution, matrix},
     float::Float,
@@ -23,9 +24,9 @@ pub(super) trait Compute: Float + Element + Order {
     /// Its element type.
     const DTYPE: DType;
     /// The right operand of a matrix product, arranged for the fast kernels.
-    type Packed: Send + Sync;
+    type Packed: Send + Sync + 'static;
     /// The weights of a convolution, arranged for the fast kernels.
-    type Arranged: Send + Sync;
+    type Arranged: Send + Sync + 'static;
 
     /// Arranges a k × n matrix.
     fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed;
@@ -97,20 +98,20 @@ impl Compute for f32 {
         matrix::gemm_packed(m, a, b, out, scratch);
     }
     fn arrange(shape: &ConvShape, w: &[Self]) -> Self::Arranged {
-        convolution::ConvWeights::new(shape, w)
+        convolution::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), w)
     }
     fn conv_scratch(shape: &ConvShape) -> usize {
         convolution::conv_scratch(shape)
     }
     fn conv(
-        _shape: &ConvShape,
+        shape: &ConvShape,
         x: &[Self],
         w: &Self::Arranged,
         bias: Option<&[Self]>,
         out: &mut [Self],
         scratch: &mut [Self],
     ) {
-        convolution::conv_packed(w, x, bias, out, scratch);
+        convolution::conv_packed(shape, w, x, bias, out, scratch);
     }
 }
 
@@ -179,8 +180,40 @@ pub(super) trait FloatKernel<T: Compute>: Send + Sync {
 
 /// An operation that can be specialised for either type of computing.
 pub(super) trait FloatOperation {
-    /// Specialises; `known` gives an input's value if it is known in advance.
-    fn build<T: Compute>(&self, known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>>;
+    /// Specialises; `known` has the inputs whose value is known in advance.
+    fn build<T: Compute>(&self, known: &Known<'_>) -> Box<dyn FloatKernel<T>>;
+}
+
+/// Inputs whose value is known before the model runs.
+pub(super) struct Known<'a>(&'a Inputs<'a>);
+
+/// What a known value is arranged for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    /// The right operand of a matrix product.
+    Product,
+    /// The weights of a convolution.
+    Convolution,
+}
+
+impl Known<'_> {
+    /// A known value as `arrange` arranges it, made once for these parameters (all that the arrangement depends on).
+    pub(super) fn arranged<T: Compute, P: Send + Sync + 'static>(
+        &self,
+        index: usize,
+        purpose: Purpose,
+        parameters: [usize; 3],
+        arrange: impl FnOnce(&[T]) -> P,
+    ) -> Option<Arc<P>> {
+        let [a, b, c] = parameters;
+        self.0
+            .optional(index)?
+            .arranged(&[purpose as usize, a, b, c], |value| {
+                let mut elements = vec![T::ZERO; value.elements()];
+                widen_into(&value.view(), &mut elements);
+                arrange(&elements)
+            })
+    }
 }
 
 /// The required input of a [`FloatKernel`].
@@ -206,12 +239,7 @@ fn adapt<T: Compute>(
     inputs: &Inputs<'_>,
     outputs: &[TensorType],
 ) -> Box<dyn Kernel> {
-    let known = |index| {
-        let value = inputs.optional(index)?.value()?;
-        let mut elements = vec![T::ZERO; value.elements()];
-        widen_into(&value.view(), &mut elements);
-        Some(elements)
-    };
+    let kernel = operation.build::<T>(&Known(inputs));
     let inputs: Vec<_> = (0..inputs.len())
         .map(|index| {
             inputs
@@ -220,7 +248,7 @@ fn adapt<T: Compute>(
         })
         .collect();
     Box::new(Adapted {
-        kernel: operation.build::<T>(&known),
+        kernel,
         inputs,
         outputs: outputs
             .iter()

@@ -5,7 +5,7 @@
 
 use super::{
     AttributeError, DType, Definition, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
-    floats::{Compute, FloatKernel, FloatOperation, on_floats, required},
+    floats::{Compute, FloatKernel, FloatOperation, Known, Purpose, on_floats, required},
     kernel,
     matmul::{PRODUCT_TYPES, integer_product, product_arithmetic},
     streamed,
@@ -14,6 +14,7 @@ use crate::{
     shape::{broadcast, broadcast_strides},
     tensor::Element,
 };
+use std::sync::Arc;
 use synod_numerics::{integer::Integer, isa::vectorised, reference, shape::Matrix};
 
 /// `Gemm`
@@ -195,14 +196,18 @@ fn integer_kernel<T: Integer + Element>(sized: Sized) -> Box<dyn Kernel> {
 }
 
 impl FloatOperation for Sized {
-    fn build<T: Compute>(&self, known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+    fn build<T: Compute>(&self, known: &Known<'_>) -> Box<dyn FloatKernel<T>> {
         let [m, n, k] = self.dims;
         // a single row streams its matrix once: packing only helps if the columns do not lie side by side
         let pack = m > 1 || self.transpose_b;
         let packed = pack
-            .then(|| known(1))
-            .flatten()
-            .map(|b| T::pack(k, n, self.b(&b)));
+            .then(|| {
+                let parameters = [k, n, self.transpose_b.into()];
+                known.arranged(1, Purpose::Product, parameters, |b: &[T]| {
+                    T::pack(k, n, self.b(b))
+                })
+            })
+            .flatten();
         Box::new(Product {
             sized: self.clone(),
             packed,
@@ -213,7 +218,7 @@ impl FloatOperation for Sized {
 struct Product<T: Compute> {
     sized: Sized,
     /// B, if it is known in advance.
-    packed: Option<T::Packed>,
+    packed: Option<Arc<T::Packed>>,
 }
 
 impl<T: Compute> FloatKernel<T> for Product<T> {

@@ -4,7 +4,7 @@
 
 use super::{
     DType, Definition, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
-    floats::{Compute, FloatKernel, FloatOperation, on_floats, required},
+    floats::{Compute, FloatKernel, FloatOperation, Known, Purpose, on_floats, required},
     kernel, streamed,
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     shape::{broadcast, broadcast_strides, element_count, strides},
     tensor::Element,
 };
+use std::sync::Arc;
 use synod_numerics::{integer::Integer, reference, shape::Matrix};
 
 /// `MatMul`
@@ -200,12 +201,14 @@ pub(super) fn integer_product<T: Integer>(
 }
 
 impl FloatOperation for Stack {
-    fn build<T: Compute>(&self, known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+    fn build<T: Compute>(&self, known: &Known<'_>) -> Box<dyn FloatKernel<T>> {
         // a single row streams its matrix once whatever its layout: nothing to gain from packing
         let packed = (self.batch.is_empty() && self.m > 1)
-            .then(|| known(1))
-            .flatten()
-            .map(|b| T::pack(self.k, self.n, Matrix::row_major(&b, self.n)));
+            .then(|| {
+                let pack = |b: &[T]| T::pack(self.k, self.n, Matrix::row_major(b, self.n));
+                known.arranged(1, Purpose::Product, [self.k, self.n, 0], pack)
+            })
+            .flatten();
         Box::new(Products {
             pairs: self.pairs(),
             dims: [self.m, self.n, self.k],
@@ -218,7 +221,7 @@ struct Products<T: Compute> {
     pairs: Vec<(usize, usize)>,
     dims: [usize; 3],
     /// The only right operand, if it is known in advance.
-    packed: Option<T::Packed>,
+    packed: Option<Arc<T::Packed>>,
 }
 
 impl<T: Compute> FloatKernel<T> for Products<T> {

@@ -47,7 +47,10 @@
 //! - `work` states multiply-add equivalents (one lane of a packed f32 fused multiply-add), padded to the tiles of the
 //!   kernels where those matter, and bytes streamed.
 
+mod activation;
+mod binary;
 mod cast;
+mod compare;
 mod concat;
 mod constant_of_shape;
 mod conv;
@@ -62,12 +65,12 @@ mod identity;
 mod matmul;
 mod pad;
 mod pool;
-mod relu;
 mod reshape;
 mod select;
 mod shape;
 mod slice;
 mod transpose;
+mod unary;
 mod window;
 
 use crate::{
@@ -80,32 +83,65 @@ use std::{any::Any, fmt, ops::RangeInclusive, sync::Arc};
 
 /// Every operator of the profile, sorted by name.
 pub static OPERATORS: &[&Definition] = &[
-    &elementwise::ADD,
+    &unary::ABS,
+    &binary::ADD,
+    &compare::AND,
     &pool::AVERAGE_POOL,
     &cast::CAST,
     &cast::CAST_LIKE,
+    &unary::CEIL,
+    &binary::CLIP,
     &concat::CONCAT,
     &constant_of_shape::CONSTANT_OF_SHAPE,
     &conv::CONV,
     &conv::CONV_TRANSPOSE,
+    &binary::DIV,
     &dropout::DROPOUT,
+    &activation::ELU,
+    &compare::EQUAL,
+    &unary::ERF,
+    &unary::EXP,
     &expand::EXPAND,
     &reshape::FLATTEN,
+    &unary::FLOOR,
     &gather::GATHER,
+    &activation::GELU,
     &gemm::GEMM,
     &pool::GLOBAL_AVERAGE_POOL,
     &pool::GLOBAL_MAX_POOL,
+    &compare::GREATER,
+    &activation::HARD_SIGMOID,
+    &activation::HARD_SWISH,
     &identity::IDENTITY,
+    &activation::LEAKY_RELU,
+    &compare::LESS,
+    &unary::LOG,
     &matmul::MATMUL,
+    &binary::MAX,
     &pool::MAX_POOL,
+    &binary::MIN,
+    &binary::MUL,
+    &unary::NEG,
+    &compare::NOT,
+    &compare::OR,
+    &activation::PRELU,
     &pad::PAD,
-    &relu::RELU,
+    &binary::POW,
+    &unary::RECIPROCAL,
+    &activation::RELU,
     &reshape::RESHAPE,
+    &activation::SELU,
     &shape::SHAPE,
+    &activation::SIGMOID,
+    &unary::SIGN,
     &shape::SIZE,
     &slice::SLICE,
+    &activation::SOFTPLUS,
     &concat::SPLIT,
+    &unary::SQRT,
     &reshape::SQUEEZE,
+    &binary::SUB,
+    &activation::TANH,
     &expand::TILE,
     &transpose::TRANSPOSE,
     &reshape::UNSQUEEZE,

@@ -6,7 +6,7 @@
 
 use super::{
     DType, Definition, FLOATS, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
-    floats::{Compute, FloatKernel, FloatOperation, on_floats, required},
+    floats::{Compute, FloatKernel, FloatOperation, Known, on_floats, required},
     kernel, streamed,
     window::{Window, image, in_three},
 };
@@ -213,7 +213,7 @@ impl MaxKernel {
 }
 
 impl FloatOperation for MaxKernel {
-    fn build<T: Compute>(&self, _known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+    fn build<T: Compute>(&self, _known: &Known<'_>) -> Box<dyn FloatKernel<T>> {
         Box::new(FloatPool {
             shape: self.shape,
             kind: Kind::Max,
@@ -263,7 +263,7 @@ struct FloatPool {
 }
 
 impl FloatOperation for FloatPool {
-    fn build<T: Compute>(&self, _known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+    fn build<T: Compute>(&self, _known: &Known<'_>) -> Box<dyn FloatKernel<T>> {
         Box::new(self.clone())
     }
 }
@@ -343,7 +343,7 @@ struct GlobalKernel {
 }
 
 impl FloatOperation for GlobalKernel {
-    fn build<T: Compute>(&self, _known: &dyn Fn(usize) -> Option<Vec<T>>) -> Box<dyn FloatKernel<T>> {
+    fn build<T: Compute>(&self, _known: &Known<'_>) -> Box<dyn FloatKernel<T>> {
         Box::new(self.clone())
     }
 }

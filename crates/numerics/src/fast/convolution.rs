@@ -20,10 +20,12 @@ pub const CHANNELS_OF_A_PRODUCT: usize = 4;
 /// Columns that are gathered together.
 const COLUMNS: usize = 16;
 
-/// Weights of a convolution, arranged for the kernel that will use them.
+/// Weights of a convolution, arranged for the kernel that will use them. They serve any extent of space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConvWeights {
-    shape: ConvShape,
+    groups: usize,
+    out_channels: usize,
+    terms: usize,
     layout: Layout,
 }
 
@@ -36,53 +38,37 @@ enum Layout {
 }
 
 impl ConvWeights {
-    /// Arranges the weights w\[out channels, in channels of the group, taps\].
+    /// Arranges the weights w\[groups·out channels, terms\], terms being the input channels of a group times the taps.
     ///
     /// # Panics
-    /// If there are not as many weights as the shape says.
+    /// If there are not as many weights as that.
     #[must_use]
-    pub fn new(shape: &ConvShape, w: &[f32]) -> Self {
-        let size = shape.out_channels * shape.terms();
-        assert_eq!(w.len(), shape.groups * size, "weights of a convolution");
-        let layout = if shape.out_channels < CHANNELS_OF_A_PRODUCT || size == 0 {
+    pub fn new(groups: usize, out_channels: usize, terms: usize, w: &[f32]) -> Self {
+        let size = out_channels * terms;
+        assert_eq!(w.len(), groups * size, "weights of a convolution");
+        let layout = if out_channels < CHANNELS_OF_A_PRODUCT || size == 0 {
             Layout::Plain(w.to_vec())
         } else {
-            let pack = |w| {
-                PackedRows::new(
-                    shape.out_channels,
-                    shape.terms(),
-                    Matrix::row_major(w, shape.terms()),
-                )
-            };
+            let pack = |w| PackedRows::new(out_channels, terms, Matrix::row_major(w, terms));
             Layout::Products(w.chunks_exact(size).map(pack).collect())
         };
         ConvWeights {
-            shape: *shape,
+            groups,
+            out_channels,
+            terms,
             layout,
-        }
-    }
-
-    /// The shape they were arranged for.
-    #[must_use]
-    pub fn shape(&self) -> &ConvShape {
-        &self.shape
-    }
-
-    /// Scratch elements that [`conv_packed`] wants.
-    #[must_use]
-    pub fn scratch(&self) -> usize {
-        let shape = &self.shape;
-        match &self.layout {
-            Layout::Products(_) => rows_scratch(shape.output_size(), shape.terms()),
-            Layout::Plain(_) => padded_size(shape),
         }
     }
 }
 
-/// Scratch elements that [`conv`] wants: room to arrange the weights is its own.
+/// Scratch elements that [`conv`] and [`conv_packed`] want (room to arrange the weights is [`conv`]'s own).
 #[must_use]
 pub fn conv_scratch(shape: &ConvShape) -> usize {
-    rows_scratch(shape.output_size(), shape.terms()).max(padded_size(shape))
+    if shape.out_channels < CHANNELS_OF_A_PRODUCT {
+        padded_size(shape)
+    } else {
+        rows_scratch(shape.output_size(), shape.terms())
+    }
 }
 
 /// y = conv(x, w) + bias; the bits of [`reference::conv`].
@@ -101,15 +87,28 @@ pub fn conv(
     if Isa::current() == Isa::Scalar {
         return reference::conv(shape, x, w, bias, out);
     }
-    conv_packed(&ConvWeights::new(shape, w), x, bias, out, scratch);
+    let w = ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), w);
+    conv_packed(shape, &w, x, bias, out, scratch);
 }
 
 /// y = conv(x, w) + bias with the weights arranged before; the bits of [`reference::conv`].
 ///
 /// # Panics
-/// If a slice does not fit the shape or the scratch memory is shorter than [`ConvWeights::scratch`].
-pub fn conv_packed(w: &ConvWeights, x: &[f32], bias: Option<&[f32]>, out: &mut [f32], scratch: &mut [f32]) {
-    let shape = w.shape.simplified();
+/// If a slice or the weights do not fit the shape or the scratch memory is shorter than [`conv_scratch`].
+pub fn conv_packed(
+    shape: &ConvShape,
+    w: &ConvWeights,
+    x: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    scratch: &mut [f32],
+) {
+    assert_eq!(
+        (w.groups, w.out_channels, w.terms),
+        (shape.groups, shape.out_channels, shape.terms()),
+        "weights arranged for this convolution"
+    );
+    let shape = shape.simplified();
     let (input, output) = (shape.input_size(), shape.output_size());
     let channels = shape.groups * shape.out_channels;
     assert_eq!(

@@ -168,9 +168,16 @@ fn convolutions() {
                 &mut vec![3.0; fc::conv_scratch(&shape)],
             );
             assert_same(&out, &expected, &what);
-            let packed = fc::ConvWeights::new(&shape, &w);
+            let packed = fc::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), &w);
             out.fill(7.0);
-            fc::conv_packed(&packed, &x, bias, &mut out, &mut vec![3.0; packed.scratch()]);
+            fc::conv_packed(
+                &shape,
+                &packed,
+                &x,
+                bias,
+                &mut out,
+                &mut vec![3.0; fc::conv_scratch(&shape)],
+            );
             assert_same(&out, &expected, &format!("{what}, packed"));
         });
     }

@@ -1,0 +1,328 @@
+//! Functions of two elements (Add, Sub, Mul, Div, Pow) and of any number (Min, Max), with NumPy's broadcasting; Clip.
+//!
+//! Sums, differences, products and quotients of floats are IEEE 754's; of integers they wrap, and a division by zero gives 0.
+//! Min and Max give NaN if an operand is NaN, and order -0 below +0. Clip is min(max(x, low), high), so `high` wins if the
+//! bounds cross.
+
+use super::{
+    DType, Definition, FLOATS, Inputs, Io, Kernel, NUMBERS, OpError, Operator, TensorType, Work,
+    elementwise::{
+        BinaryFloat, BinaryInteger, FloatFormat, Shapes, broadcast_of, elementwise_work, fold_number, pair,
+        with_float_format,
+    },
+    kernel,
+};
+use crate::tensor::{Element, TensorViewMut};
+use synod_numerics::{
+    float::Float,
+    half::{bf16_to_f32, f16_to_f32},
+    integer::Integer,
+    isa, math,
+    reference::Order,
+};
+
+/// Defines an operator of numbers.
+macro_rules! numbers {
+    (
+        $constant:ident, $name:ident, $since:expr, $inputs:expr, $work:expr,
+        |$a:ident, $b:ident| $float:expr, |$i:ident, $j:ident| $integer:expr
+    ) => {
+        #[doc = concat!("`", stringify!($name), "`")]
+        pub(super) const $constant: Definition = Definition {
+            name: stringify!($name),
+            since: &$since,
+            inputs: $inputs,
+            outputs: 1..=1,
+            parse: |_| Ok(Box::new($name)),
+        };
+
+        #[derive(Debug, Clone, Copy)]
+        struct $name;
+
+        impl BinaryFloat for $name {
+            #[inline(always)]
+            fn float<T: Float>(self, $a: T, $b: T) -> T {
+                $float
+            }
+        }
+
+        impl BinaryInteger for $name {
+            #[inline(always)]
+            fn integer<T: Integer>(self, $i: T, $j: T) -> T {
+                $integer
+            }
+        }
+
+        impl Operator for $name {
+            fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+                fold_type(inputs)
+            }
+
+            fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+                let folds = inputs.len().saturating_sub(1).max(1) as u64;
+                elementwise_work(inputs, outputs, folds.saturating_mul($work))
+            }
+
+            fn specialize(
+                &self,
+                inputs: &Inputs<'_>,
+                outputs: &[TensorType],
+            ) -> Result<Box<dyn Kernel>, OpError> {
+                fold_number(inputs, &outputs[0], *self)
+            }
+        }
+    };
+}
+
+/// Any number of operands of one type.
+fn fold_type(inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+    let first = inputs.of_types(0, NUMBERS)?;
+    let operands: Result<Vec<_>, _> = (0..inputs.len())
+        .map(|index| inputs.like(index, first.dtype))
+        .collect();
+    let shapes: Vec<_> = operands?.iter().map(|operand| operand.shape).collect();
+    Ok(vec![TensorType::new(first.dtype, broadcast_of(&shapes)?)?])
+}
+
+numbers!(
+    ADD,
+    Add,
+    [7, 13, 14],
+    2..=2,
+    6,
+    |a, b| (a + b).canonical(),
+    |i, j| i.add(j)
+);
+numbers!(
+    SUB,
+    Sub,
+    [7, 13, 14],
+    2..=2,
+    6,
+    |a, b| (a - b).canonical(),
+    |i, j| i.sub(j)
+);
+numbers!(
+    MUL,
+    Mul,
+    [7, 13, 14],
+    2..=2,
+    6,
+    |a, b| (a * b).canonical(),
+    |i, j| i.mul(j)
+);
+numbers!(
+    DIV,
+    Div,
+    [7, 13, 14],
+    2..=2,
+    60,
+    |a, b| (a / b).canonical(),
+    |i, j| i.div(j)
+);
+numbers!(
+    MIN,
+    Min,
+    [6, 8, 12, 13],
+    1..=usize::MAX,
+    10,
+    |a, b| a.minimum(b),
+    |i, j| Ord::min(i, j)
+);
+numbers!(
+    MAX,
+    Max,
+    [6, 8, 12, 13],
+    1..=usize::MAX,
+    10,
+    |a, b| a.maximum(b),
+    |i, j| Ord::max(i, j)
+);
+
+/// `Pow`
+pub(super) const POW: Definition = Definition {
+    name: "Pow",
+    since: &[7, 12, 13, 15],
+    inputs: 2..=2,
+    outputs: 1..=1,
+    parse: |_| Ok(Box::new(Pow)),
+};
+
+/// The algorithm of `synod_numerics::math::pow` for float bases, the exponent taken as an `f64`. Integer bases with integer
+/// exponents wrap (`Integer::pow`); with float exponents the power is computed in `f64`, truncated and held within range.
+#[derive(Debug)]
+struct Pow;
+
+const POW_TYPES: &[DType] = &[
+    DType::F32,
+    DType::F64,
+    DType::F16,
+    DType::BF16,
+    DType::I32,
+    DType::I64,
+];
+
+impl Operator for Pow {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let (base, exponent) = (inputs.of_types(0, POW_TYPES)?, inputs.of_types(1, NUMBERS)?);
+        Ok(vec![TensorType::new(
+            base.dtype,
+            broadcast_of(&[base.shape, exponent.shape])?,
+        )?])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        let squares = inputs
+            .optional(1)
+            .and_then(|exponent| exponent.value())
+            .is_some_and(|exponent| {
+                exponent.dtype() == DType::F32 && exponent.as_slice::<f32>().iter().all(|&y| y == 2.0)
+            });
+        elementwise_work(inputs, outputs, if squares { 20 } else { 3_000 })
+    }
+
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        fn of_float<F: FloatFormat, S>(shapes: Shapes, exponent: DType, _: S) -> Box<dyn Kernel> {
+            with_exponent::<F::Stored>(
+                shapes,
+                exponent,
+                |x, y| F::store(math::pow(F::load(x), y)),
+                |x, y| F::store(math::pow(F::load(x), y as f64)),
+            )
+        }
+        fn of_integer<T: Integer + Element>(shapes: Shapes, exponent: DType) -> Box<dyn Kernel> {
+            with_exponent::<T>(
+                shapes,
+                exponent,
+                |x, y| T::from_float(math::pow(x.to_i128() as f64, y)),
+                |x, y| x.pow(y),
+            )
+        }
+        let shapes = Shapes::new(inputs, &outputs[0].shape)?;
+        let exponent = inputs.required(1)?.dtype;
+        Ok(match outputs[0].dtype {
+            DType::I32 => of_integer::<i32>(shapes, exponent),
+            DType::I64 => of_integer::<i64>(shapes, exponent),
+            dtype => with_float_format!(dtype, of_float(shapes, exponent, ())),
+        })
+    }
+}
+
+/// A power whose exponent is converted to `f64` or, from integers, to `i64` (an unsigned one beyond that to its greatest).
+fn with_exponent<T: Element>(
+    shapes: Shapes,
+    exponent: DType,
+    by_float: impl Fn(T, f64) -> T + Copy + Send + Sync + 'static,
+    by_integer: impl Fn(T, i64) -> T + Copy + Send + Sync + 'static,
+) -> Box<dyn Kernel> {
+    match exponent {
+        DType::F32 => pair::<T, f32, T>(shapes, move |x, y| by_float(x, f64::from(y))),
+        DType::F64 => pair::<T, f64, T>(shapes, by_float),
+        DType::F16 => pair::<T, u16, T>(shapes, move |x, y| by_float(x, f64::from(f16_to_f32(y)))),
+        DType::BF16 => pair::<T, u16, T>(shapes, move |x, y| by_float(x, f64::from(bf16_to_f32(y)))),
+        DType::I8 => pair::<T, i8, T>(shapes, move |x, y| by_integer(x, y.into())),
+        DType::I16 => pair::<T, i16, T>(shapes, move |x, y| by_integer(x, y.into())),
+        DType::I32 => pair::<T, i32, T>(shapes, move |x, y| by_integer(x, y.into())),
+        DType::U8 | DType::Bool => pair::<T, u8, T>(shapes, move |x, y| by_integer(x, y.into())),
+        DType::U16 => pair::<T, u16, T>(shapes, move |x, y| by_integer(x, y.into())),
+        DType::U32 => pair::<T, u32, T>(shapes, move |x, y| by_integer(x, y.into())),
+        DType::U64 => pair::<T, u64, T>(shapes, move |x, y| {
+            by_integer(x, i64::try_from(y).unwrap_or(i64::MAX))
+        }),
+        DType::I64 => pair::<T, i64, T>(shapes, by_integer),
+    }
+}
+
+/// `Clip`
+pub(super) const CLIP: Definition = Definition {
+    name: "Clip",
+    since: &[6, 11, 12, 13],
+    inputs: 1..=3,
+    outputs: 1..=1,
+    parse: |node| {
+        if node.version >= 11 {
+            return Ok(Box::new(Clip { bounds: None }));
+        }
+        // the defaults are the greatest finite numbers: an infinity is clipped to them
+        let low = node.attributes.float("min")?.unwrap_or(f32::MIN);
+        let high = node.attributes.float("max")?.unwrap_or(f32::MAX);
+        Ok(Box::new(Clip {
+            bounds: Some([low, high]),
+        }))
+    },
+};
+
+#[derive(Debug)]
+struct Clip {
+    /// The bounds of versions that have them as attributes; later ones have them as inputs.
+    bounds: Option<[f32; 2]>,
+}
+
+impl Operator for Clip {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let x = inputs.of_types(0, if self.bounds.is_some() { FLOATS } else { NUMBERS })?;
+        for index in 1..inputs.len() {
+            if self.bounds.is_some() {
+                return Err(OpError::InputCount {
+                    got: inputs.len(),
+                    min: 1,
+                    max: 1,
+                });
+            }
+            if inputs.optional(index).is_some() && inputs.like(index, x.dtype)?.elements() != 1 {
+                return Err(OpError::Shape("the bounds of Clip are single numbers".into()));
+            }
+        }
+        Ok(vec![x.tensor_type()])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        elementwise_work(inputs, outputs, 16)
+    }
+
+    fn specialize(&self, _: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        fn of_float<F: FloatFormat, S>(bounds: Option<[f32; 2]>, _: S) -> Box<dyn Kernel> {
+            let bounds = bounds.map(|bounds| bounds.map(|bound| F::store(F::Value::from_f32(bound))));
+            clip::<F::Stored>(bounds, |x, low, high| {
+                let x = F::load(x);
+                let x = low.map_or(x, |low| x.maximum(F::load(low)));
+                F::store(high.map_or(x, |high| x.minimum(F::load(high))))
+            })
+        }
+        fn of_order<T: Element + Order>() -> Box<dyn Kernel> {
+            clip::<T>(None, |x, low, high| {
+                let x = low.map_or(x, |low| x.greater(low));
+                high.map_or(x, |high| x.smaller(high))
+            })
+        }
+        Ok(match outputs[0].dtype {
+            DType::I8 => of_order::<i8>(),
+            DType::I16 => of_order::<i16>(),
+            DType::I32 => of_order::<i32>(),
+            DType::I64 => of_order::<i64>(),
+            DType::U8 => of_order::<u8>(),
+            DType::U16 => of_order::<u16>(),
+            DType::U32 => of_order::<u32>(),
+            DType::U64 => of_order::<u64>(),
+            dtype => with_float_format!(dtype, of_float(self.bounds, ())),
+        })
+    }
+}
+
+/// A kernel that clips; the bounds are inputs 1 and 2 unless they are given here.
+fn clip<T: Element>(
+    bounds: Option<[T; 2]>,
+    f: impl Fn(T, Option<T>, Option<T>) -> T + Copy + Send + Sync + 'static,
+) -> Box<dyn Kernel> {
+    kernel(move |io: &mut Io<'_, '_>| {
+        let bound = |index: usize| io.optional_input(index).map(|bound| bound.as_slice::<T>()[0]);
+        let (low, high) = match bounds {
+            Some([low, high]) => (Some(low), Some(high)),
+            None => (bound(1), bound(2)),
+        };
+        let x = io.input(0).as_slice::<T>();
+        let out = io.output(0).map_or(&mut [][..], TensorViewMut::as_mut_slice::<T>);
+        isa::map(x, out, |x| f(x, low, high));
+        Ok(())
+    })
+}
