@@ -20,6 +20,7 @@ use crate::{
     model::{Model, PlanError},
     ops::OpError,
     proto::{WireError, decode_model},
+    shape::Shape,
     source::{Source, SourceDim},
 };
 use bytes::Bytes;
@@ -122,7 +123,7 @@ fn declare_outputs(source: &mut Source) -> Result<(), ImportError> {
         .map_err(ImportError::Plan)?;
     // Which output dimensions move when a free one does? Shrink each in turn and look. A size at which the model does
     // not plan tells nothing, so a few are tried.
-    let mut moves: Vec<Vec<bool>> = largest.iter().map(|shape| vec![false; shape.len()]).collect();
+    let mut probes = vec![(source.bounds.clone(), largest.clone())];
     for (name, &bound) in &source.bounds {
         for size in [bound / 2, 1, bound.saturating_sub(1)]
             .into_iter()
@@ -130,33 +131,32 @@ fn declare_outputs(source: &mut Source) -> Result<(), ImportError> {
         {
             let mut bounds = source.bounds.clone();
             bounds.insert(name.clone(), size);
-            let Ok(shapes) = model.output_shapes(&max_shapes(&bounds)) else {
-                continue;
-            };
-            for ((moves, shape), large) in moves.iter_mut().zip(&shapes).zip(&largest) {
-                if shape.len() == large.len() {
-                    moves
-                        .iter_mut()
-                        .zip(shape)
-                        .zip(large)
-                        .for_each(|((moves, a), b)| *moves |= a != b);
-                }
+            if let Ok(shapes) = model.output_shapes(&max_shapes(&bounds)) {
+                probes.push((bounds, shapes));
             }
         }
     }
-    for ((output, shape), moves) in source.outputs.iter_mut().zip(largest).zip(moves) {
+    for (number, (output, shape)) in source.outputs.iter_mut().zip(&largest).enumerate() {
         let declared = output.dims.take().filter(|dims| dims.len() == shape.len());
-        let dims = shape
-            .into_iter()
-            .zip(moves)
-            .enumerate()
-            .map(
-                |(axis, (size, moves))| match declared.as_ref().map(|dims| &dims[axis]) {
-                    _ if !moves => SourceDim::Fixed(size),
-                    Some(SourceDim::Symbol(name)) if !name.is_empty() => SourceDim::Symbol(name.clone()),
-                    _ => SourceDim::Symbol(format!("{}.{axis}", output.name)),
-                },
-            );
+        let dims = shape.iter().enumerate().map(|(axis, &size)| {
+            let seen = |shapes: &[Shape]| shapes[number].get(axis).copied();
+            if probes.iter().all(|(_, shapes)| seen(shapes) == Some(size)) {
+                return SourceDim::Fixed(size);
+            }
+            if let Some(SourceDim::Symbol(name)) = declared.as_ref().map(|dims| &dims[axis])
+                && !name.is_empty()
+            {
+                return SourceDim::Symbol(name.clone());
+            }
+            // A dimension that goes with one of the inputs' has its name.
+            let goes_with = |name: &&String| {
+                probes
+                    .iter()
+                    .all(|(sizes, shapes)| seen(shapes) == Some(sizes[*name]))
+            };
+            let same = source.bounds.keys().find(goes_with).cloned();
+            SourceDim::Symbol(same.unwrap_or_else(|| format!("{}.{axis}", output.name)))
+        });
         output.dims = Some(dims.collect());
     }
     Ok(())

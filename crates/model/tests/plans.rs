@@ -134,7 +134,7 @@ fn shapes_are_computed_while_planning() {
     assert_eq!(
         signature.outputs[0].dims[0],
         Dim::Symbol {
-            name: "y.0".into(),
+            name: "n".into(),
             max: 8
         }
     );
