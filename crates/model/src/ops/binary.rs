@@ -7,10 +7,10 @@
 use super::{
     DType, Definition, FLOATS, Inputs, Io, Kernel, NUMBERS, OpError, Operator, TensorType, Work,
     elementwise::{
-        BinaryFloat, BinaryInteger, FloatFormat, Shapes, broadcast_of, elementwise_work, fold_number, pair,
+        BinaryFloat, BinaryInteger, FloatFormat, Pair, Shapes, broadcast_of, elementwise_work, fold_number,
         with_float_format,
     },
-    kernel,
+    kernel, kernel_with_scratch,
 };
 use crate::tensor::{Element, TensorViewMut};
 use synod_numerics::{
@@ -183,20 +183,16 @@ impl Operator for Pow {
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         fn of_float<F: FloatFormat, S>(shapes: Shapes, exponent: DType, _: S) -> Box<dyn Kernel> {
-            with_exponent::<F::Stored>(
-                shapes,
-                exponent,
-                |x, y| F::store(math::pow(F::load(x), y)),
-                |x, y| F::store(math::pow(F::load(x), y as f64)),
-            )
+            converting::<F::Stored, f64>(shapes, exponent, |x, y| F::store(math::pow(F::load(x), y)))
         }
         fn of_integer<T: Integer + Element>(shapes: Shapes, exponent: DType) -> Box<dyn Kernel> {
-            with_exponent::<T>(
-                shapes,
-                exponent,
-                |x, y| T::from_float(math::pow(x.to_i128() as f64, y)),
-                |x, y| x.pow(y),
-            )
+            if exponent.is_float() {
+                converting::<T, f64>(shapes, exponent, |x, y| {
+                    T::from_float(math::pow(x.to_i128() as f64, y))
+                })
+            } else {
+                converting::<T, i64>(shapes, exponent, T::pow)
+            }
         }
         let shapes = Shapes::new(inputs, &outputs[0].shape)?;
         let exponent = inputs.required(1)?.dtype;
@@ -208,29 +204,78 @@ impl Operator for Pow {
     }
 }
 
-/// A power whose exponent is converted to `f64` or, from integers, to `i64` (an unsigned one beyond that to its greatest).
-fn with_exponent<T: Element>(
+/// What exponents of all types are converted to before the powers are computed: one power function then serves them all.
+trait Exponent: Element {
+    fn of_float(value: f64) -> Self;
+    /// An integer; an unsigned one beyond `i64` becomes its greatest.
+    fn of_integer(value: i128) -> Self;
+}
+
+impl Exponent for f64 {
+    fn of_float(value: f64) -> Self {
+        value
+    }
+    fn of_integer(value: i128) -> Self {
+        value as f64
+    }
+}
+
+impl Exponent for i64 {
+    fn of_float(value: f64) -> Self {
+        value as i64
+    }
+    fn of_integer(value: i128) -> Self {
+        i64::try_from(value).unwrap_or(i64::MAX)
+    }
+}
+
+/// A kernel of two operands that converts the second one, in scratch memory.
+fn converting<T: Element, E: Exponent>(
     shapes: Shapes,
     exponent: DType,
-    by_float: impl Fn(T, f64) -> T + Copy + Send + Sync + 'static,
-    by_integer: impl Fn(T, i64) -> T + Copy + Send + Sync + 'static,
+    f: impl Fn(T, E) -> T + Copy + Send + Sync + 'static,
 ) -> Box<dyn Kernel> {
-    match exponent {
-        DType::F32 => pair::<T, f32, T>(shapes, move |x, y| by_float(x, f64::from(y))),
-        DType::F64 => pair::<T, f64, T>(shapes, by_float),
-        DType::F16 => pair::<T, u16, T>(shapes, move |x, y| by_float(x, f64::from(f16_to_f32(y)))),
-        DType::BF16 => pair::<T, u16, T>(shapes, move |x, y| by_float(x, f64::from(bf16_to_f32(y)))),
-        DType::I8 => pair::<T, i8, T>(shapes, move |x, y| by_integer(x, y.into())),
-        DType::I16 => pair::<T, i16, T>(shapes, move |x, y| by_integer(x, y.into())),
-        DType::I32 => pair::<T, i32, T>(shapes, move |x, y| by_integer(x, y.into())),
-        DType::U8 | DType::Bool => pair::<T, u8, T>(shapes, move |x, y| by_integer(x, y.into())),
-        DType::U16 => pair::<T, u16, T>(shapes, move |x, y| by_integer(x, y.into())),
-        DType::U32 => pair::<T, u32, T>(shapes, move |x, y| by_integer(x, y.into())),
-        DType::U64 => pair::<T, u64, T>(shapes, move |x, y| {
-            by_integer(x, i64::try_from(y).unwrap_or(i64::MAX))
-        }),
-        DType::I64 => pair::<T, i64, T>(shapes, by_integer),
-    }
+    let pair = Pair::new(shapes);
+    let scratch = pair.elements(1).saturating_mul(size_of::<E>());
+    kernel_with_scratch(scratch, move |io: &mut Io<'_, '_>| {
+        let path = io.path;
+        let (x, y) = (io.input(0).as_slice::<T>(), io.input(1));
+        let (_, outputs, scratch) = io.split();
+        let exponents: &mut [E] = bytemuck::cast_slice_mut(scratch);
+        match exponent {
+            DType::F32 => fill(exponents, y.as_slice::<f32>(), |y| E::of_float(y.into())),
+            DType::F64 => fill(exponents, y.as_slice::<f64>(), E::of_float),
+            DType::F16 => fill(exponents, y.as_slice::<u16>(), |y| {
+                E::of_float(f16_to_f32(y).into())
+            }),
+            DType::BF16 => fill(exponents, y.as_slice::<u16>(), |y| {
+                E::of_float(bf16_to_f32(y).into())
+            }),
+            DType::I8 => fill(exponents, y.as_slice::<i8>(), |y| E::of_integer(y.into())),
+            DType::I16 => fill(exponents, y.as_slice::<i16>(), |y| E::of_integer(y.into())),
+            DType::I32 => fill(exponents, y.as_slice::<i32>(), |y| E::of_integer(y.into())),
+            DType::I64 => fill(exponents, y.as_slice::<i64>(), |y| E::of_integer(y.into())),
+            DType::U8 | DType::Bool => fill(exponents, y.as_slice::<u8>(), |y| E::of_integer(y.into())),
+            DType::U16 => fill(exponents, y.as_slice::<u16>(), |y| E::of_integer(y.into())),
+            DType::U32 => fill(exponents, y.as_slice::<u32>(), |y| E::of_integer(y.into())),
+            DType::U64 => fill(exponents, y.as_slice::<u64>(), |y| E::of_integer(y.into())),
+        }
+        let out = outputs.first_mut().and_then(Option::as_mut);
+        pair.run(
+            path,
+            x,
+            exponents,
+            out.map_or(&mut [][..], TensorViewMut::as_mut_slice::<T>),
+            f,
+        );
+        Ok(())
+    })
+}
+
+fn fill<A: Copy, B>(to: &mut [B], from: &[A], convert: impl Fn(A) -> B) {
+    to.iter_mut()
+        .zip(from)
+        .for_each(|(to, &from)| *to = convert(from));
 }
 
 /// `Clip`

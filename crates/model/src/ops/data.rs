@@ -142,7 +142,8 @@ impl Strided {
         }
     }
 
-    fn run<W: Pod>(&self, input: &[W], output: &mut [W]) {
+    /// Reads `input` into `output`, which has an element for each of the shape.
+    pub(super) fn run<W: Pod>(&self, input: &[W], output: &mut [W]) {
         let (length, stride) = (self.rows.length, self.rows.strides[0]);
         let mut rows = output.chunks_exact_mut(length.max(1));
         self.rows.for_each(|[at]| {

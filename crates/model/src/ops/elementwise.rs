@@ -312,31 +312,57 @@ fn fold<T: Element>(shapes: Shapes, f: impl Fn(T, T) -> T + Copy + Send + Sync +
     })
 }
 
+/// Two operands of concrete shapes.
+pub(super) struct Pair {
+    shapes: Shapes,
+    rows: Rows<2>,
+}
+
+impl Pair {
+    pub(super) fn new(shapes: Shapes) -> Self {
+        let rows = Rows::broadcast(&shapes.output, [&shapes.inputs[0], &shapes.inputs[1]]);
+        Self { shapes, rows }
+    }
+
+    /// Elements of an operand.
+    pub(super) fn elements(&self, operand: usize) -> usize {
+        element_count(&self.shapes.inputs[operand])
+    }
+
+    /// out = f(a, b).
+    pub(super) fn run<A: Copy, B: Copy, U: Copy>(
+        &self,
+        path: Path,
+        a: &[A],
+        b: &[B],
+        out: &mut [U],
+        f: impl Fn(A, B) -> U + Copy,
+    ) {
+        match path {
+            Path::Fast => combine(&self.rows, a, b, out, f),
+            Path::Reference => {
+                let Shapes { inputs, output } = &self.shapes;
+                for (index, out) in out.iter_mut().enumerate() {
+                    *out = f(
+                        a[element(index, &inputs[0], output)],
+                        b[element(index, &inputs[1], output)],
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// A kernel from two operands of possibly different types to a third.
 pub(super) fn pair<A: Element, B: Element, U: Element>(
     shapes: Shapes,
     f: impl Fn(A, B) -> U + Copy + Send + Sync + 'static,
 ) -> Box<dyn Kernel> {
-    let Shapes {
-        inputs: shapes,
-        output,
-    } = shapes;
-    let rows = Rows::broadcast(&output, [&shapes[0], &shapes[1]]);
+    let pair = Pair::new(shapes);
     kernel(move |io: &mut Io<'_, '_>| {
-        let path = io.path;
-        let (a, b) = (io.input(0).as_slice::<A>(), io.input(1).as_slice::<B>());
+        let (path, a, b) = (io.path, io.input(0).as_slice::<A>(), io.input(1).as_slice::<B>());
         let out = io.output(0).map_or(&mut [][..], TensorViewMut::as_mut_slice::<U>);
-        match path {
-            Path::Fast => combine(&rows, a, b, out, f),
-            Path::Reference => {
-                for (index, out) in out.iter_mut().enumerate() {
-                    *out = f(
-                        a[element(index, &shapes[0], &output)],
-                        b[element(index, &shapes[1], &output)],
-                    );
-                }
-            }
-        }
+        pair.run(path, a, b, out, f);
         Ok(())
     })
 }

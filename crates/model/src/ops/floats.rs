@@ -309,20 +309,21 @@ impl<T: Compute> Kernel for Adapted<T> {
         }
         let mut narrowed: Vec<Option<&mut TensorViewMut<'_>>> = Vec::with_capacity(self.outputs.len());
         let mut results: Vec<&mut [T]> = Vec::with_capacity(self.outputs.len());
-        for (output, &(dtype, elements)) in outputs.iter_mut().zip(&self.outputs) {
-            match output {
+        // a node may list fewer outputs than there are: the others are not wanted either
+        let mut listed = outputs.iter_mut();
+        for &(dtype, elements) in &self.outputs {
+            match listed.next().and_then(Option::as_mut) {
                 None => {
                     narrowed.push(None);
                     results.push(&mut []);
                 }
+                Some(output) if dtype == T::DTYPE => {
+                    narrowed.push(None);
+                    results.push(output.as_mut_slice());
+                }
                 Some(output) => {
-                    if dtype == T::DTYPE {
-                        narrowed.push(None);
-                        results.push(output.as_mut_slice());
-                    } else {
-                        narrowed.push(Some(output));
-                        results.push(take(elements));
-                    }
+                    narrowed.push(Some(output));
+                    results.push(take(elements));
                 }
             }
         }

@@ -63,12 +63,15 @@ mod gather;
 mod gemm;
 mod identity;
 mod matmul;
+mod normalization;
 mod pad;
 mod pool;
+mod reduce;
 mod reshape;
 mod select;
 mod shape;
 mod slice;
+mod softmax;
 mod transpose;
 mod unary;
 mod window;
@@ -86,7 +89,10 @@ pub static OPERATORS: &[&Definition] = &[
     &unary::ABS,
     &binary::ADD,
     &compare::AND,
+    &reduce::ARG_MAX,
+    &reduce::ARG_MIN,
     &pool::AVERAGE_POOL,
+    &normalization::BATCH_NORMALIZATION,
     &cast::CAST,
     &cast::CAST_LIKE,
     &unary::CEIL,
@@ -113,9 +119,12 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::HARD_SIGMOID,
     &activation::HARD_SWISH,
     &identity::IDENTITY,
+    &normalization::INSTANCE_NORMALIZATION,
+    &normalization::LAYER_NORMALIZATION,
     &activation::LEAKY_RELU,
     &compare::LESS,
     &unary::LOG,
+    &softmax::LOG_SOFTMAX,
     &matmul::MATMUL,
     &binary::MAX,
     &pool::MAX_POOL,
@@ -128,6 +137,11 @@ pub static OPERATORS: &[&Definition] = &[
     &pad::PAD,
     &binary::POW,
     &unary::RECIPROCAL,
+    &reduce::REDUCE_MAX,
+    &reduce::REDUCE_MEAN,
+    &reduce::REDUCE_MIN,
+    &reduce::REDUCE_PROD,
+    &reduce::REDUCE_SUM,
     &activation::RELU,
     &reshape::RESHAPE,
     &activation::SELU,
@@ -136,6 +150,7 @@ pub static OPERATORS: &[&Definition] = &[
     &unary::SIGN,
     &shape::SIZE,
     &slice::SLICE,
+    &softmax::SOFTMAX,
     &activation::SOFTPLUS,
     &concat::SPLIT,
     &unary::SQRT,

@@ -1,0 +1,154 @@
+//! Softmax and LogSoftmax. ONNX versions 1, 11 and 13 of both.
+//!
+//! With m the maximum: e^(x - m) / Σ e^(x - m), or (x - m) - log Σ e^(x - m). Every step is rounded, the sum is made in
+//! sixteen lanes. Until version 11 all dimensions from `axis` on are one; from 13 only `axis` itself is normalised.
+
+use super::{
+    Definition, FLOATS, Inputs, Kernel, NodeSpec, OpError, Operator, Path, TensorType, Work,
+    floats::{Compute, FloatKernel, FloatOperation, Known, on_floats, required},
+    normalize_axis, streamed,
+};
+use synod_numerics::{fast, reference, shape::ReduceShape};
+
+/// `Softmax`
+pub(super) const SOFTMAX: Definition = Definition {
+    name: "Softmax",
+    since: &[1, 11, 13],
+    inputs: 1..=1,
+    outputs: 1..=1,
+    parse: |node| Softmax::parse(node, false),
+};
+
+/// `LogSoftmax`
+pub(super) const LOG_SOFTMAX: Definition = Definition {
+    name: "LogSoftmax",
+    since: &[1, 11, 13],
+    inputs: 1..=1,
+    outputs: 1..=1,
+    parse: |node| Softmax::parse(node, true),
+};
+
+#[derive(Debug)]
+struct Softmax {
+    axis: i64,
+    /// All dimensions from the axis on are one.
+    flattens: bool,
+    logarithm: bool,
+}
+
+impl Softmax {
+    fn parse(node: &mut NodeSpec<'_>, logarithm: bool) -> Result<Box<dyn Operator>, OpError> {
+        let flattens = node.version < 13;
+        let axis = node
+            .attributes
+            .int("axis")?
+            .unwrap_or(if flattens { 1 } else { -1 });
+        Ok(Box::new(Softmax {
+            axis,
+            flattens,
+            logarithm,
+        }))
+    }
+
+    fn shape(&self, shape: &[usize]) -> Result<ReduceShape, OpError> {
+        // a flattening softmax may have its axis behind the last dimension
+        let axis = if self.flattens && self.axis == shape.len() as i64 {
+            shape.len()
+        } else if shape.is_empty() && matches!(self.axis, -1 | 0) {
+            return Ok(ReduceShape {
+                outer: 1,
+                length: 1,
+                inner: 1,
+            });
+        } else {
+            normalize_axis(self.axis, shape.len())?
+        };
+        let product = |dims: &[usize]| dims.iter().product();
+        Ok(if self.flattens {
+            ReduceShape {
+                outer: product(&shape[..axis]),
+                length: product(&shape[axis..]),
+                inner: 1,
+            }
+        } else {
+            ReduceShape {
+                outer: product(&shape[..axis]),
+                length: shape[axis],
+                inner: product(&shape[axis + 1..]),
+            }
+        })
+    }
+}
+
+impl Operator for Softmax {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let x = inputs.of_types(0, FLOATS)?;
+        self.shape(x.shape)?;
+        Ok(vec![x.tensor_type()])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        let (elements, columns) = self.shape(&outputs[0].shape).map_or((0, 0), |shape| {
+            (
+                (shape.outer * shape.length * shape.inner) as u64,
+                (shape.outer * shape.inner) as u64,
+            )
+        });
+        // one exponential each, maximum, sum and quotient; along other axes than the last, columns are gathered
+        let per_element = if self.shape(&outputs[0].shape).is_ok_and(|shape| shape.inner == 1) {
+            220
+        } else {
+            700
+        };
+        Work {
+            arithmetic: elements
+                .saturating_mul(per_element)
+                .saturating_add(columns.saturating_mul(3_000)),
+            bytes: streamed(inputs, outputs).saturating_mul(2),
+        }
+    }
+
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        let shape = self.shape(&outputs[0].shape)?;
+        Ok(on_floats(
+            &Concrete {
+                shape,
+                logarithm: self.logarithm,
+            },
+            inputs,
+            outputs,
+        ))
+    }
+}
+
+#[derive(Clone)]
+struct Concrete {
+    shape: ReduceShape,
+    logarithm: bool,
+}
+
+impl FloatOperation for Concrete {
+    fn build<T: Compute>(&self, _known: &Known<'_>) -> Box<dyn FloatKernel<T>> {
+        Box::new(self.clone())
+    }
+}
+
+impl<T: Compute> FloatKernel<T> for Concrete {
+    fn scratch(&self) -> usize {
+        0
+    }
+
+    fn reads(&self, _path: Path, _input: usize) -> bool {
+        true
+    }
+
+    fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], _scratch: &mut [T]) {
+        let (x, out) = (required(inputs, 0), &mut *outputs[0]);
+        match (path, self.logarithm) {
+            (Path::Fast, false) => fast::softmax(&self.shape, x, out),
+            (Path::Fast, true) => fast::log_softmax(&self.shape, x, out),
+            (Path::Reference, false) => reference::softmax(&self.shape, x, out),
+            (Path::Reference, true) => reference::log_softmax(&self.shape, x, out),
+        }
+    }
+}
