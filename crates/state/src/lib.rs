@@ -29,6 +29,8 @@ mod changes;
 mod commitment;
 mod error;
 mod store;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use block::{Body, Marker, Receipt, Seal, SealedBlock, Transaction, TransactionLocation};

@@ -93,9 +93,14 @@ impl Store {
 
     /// A store without a disk, for tests and throw-away chains. It is forgotten when dropped.
     pub fn in_memory() -> Result<Arc<Self>, StateError> {
+        Self::on(redb::backends::InMemoryBackend::new())
+    }
+
+    /// A store on a backend of the caller's choice: memory, or a disk that fails when told.
+    pub(crate) fn on(backend: impl redb::StorageBackend) -> Result<Arc<Self>, StateError> {
         let dir = PathBuf::from("<memory>");
         let db = Database::builder()
-            .create_with_backend(redb::backends::InMemoryBackend::new())
+            .create_with_backend(backend)
             .map_err(|e| StateError::from_redb(&dir, e.into()))?;
         let store = Self { db, dir };
         store.prepare()?;
