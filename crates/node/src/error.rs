@@ -1,0 +1,54 @@
+//! Why a node does not run.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use synod_chain::{ChainError, pool::PoolError};
+use synod_consensus::single::EngineError;
+
+/// Why a node did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// Somebody else listens there.
+    #[error("port {} on {} is in use: stop the other program or choose another port", .0.port(), .0.ip())]
+    PortInUse(SocketAddr),
+    /// The address cannot be listened on for another reason.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The data folder cannot be made.
+    #[error("cannot make the data folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The chain cannot be opened: the folder is in use by another node, holds another chain, or is damaged.
+    #[error("cannot open the chain in {}: {source}", path.display())]
+    Open {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: ChainError,
+    },
+    /// The words of the node's accounts are no mnemonic.
+    #[error("the mnemonic of the node's accounts is not valid: {0}")]
+    Mnemonic(String),
+    /// The pool could not read the head's state.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The chain could not be read.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The engine ended with a fault; no more blocks are made.
+    #[error("the node can make no more blocks: {0}")]
+    Engine(#[from] EngineError),
+    /// A part of the node panicked: a bug.
+    #[error("the node's {0} ended unexpectedly; this is a bug")]
+    Panicked(&'static str),
+}

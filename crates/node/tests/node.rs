@@ -1,0 +1,270 @@
+//! A node in this process: started, asked, stopped, started again.
+
+use std::time::Duration;
+
+use jsonrpsee::{
+    core::client::{ClientT, Error, Subscription, SubscriptionClientT},
+    http_client::{HttpClient, HttpClientBuilder},
+    rpc_params,
+    ws_client::WsClientBuilder,
+};
+use serde_json::{Value, json};
+use synod_node::{Mining, Node, NodeConfig, NodeError};
+use tempfile::TempDir;
+
+struct World {
+    node: Node,
+    client: HttpClient,
+    folder: TempDir,
+}
+
+impl World {
+    async fn start(configure: impl FnOnce(&mut NodeConfig)) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut config = NodeConfig::dev(folder.path());
+        configure(&mut config);
+        let node = Node::start(config).await.unwrap();
+        let client = HttpClientBuilder::default()
+            .build(format!("http://{}", node.http_addr()))
+            .unwrap();
+        Self { node, client, folder }
+    }
+
+    async fn ask(&self, method: &str, params: Value) -> Result<Value, Error> {
+        let Value::Array(params) = params else {
+            panic!("parameters are an array")
+        };
+        self.client.request(method, params).await
+    }
+
+    async fn send(&self, transaction: Value) -> String {
+        let hash = self
+            .ask("eth_sendTransaction", json!([transaction]))
+            .await
+            .unwrap();
+        hash.as_str().unwrap().to_owned()
+    }
+
+    /// Waits for a receipt; the test's own timeout is the only clock.
+    async fn receipt(&self, hash: &str) -> Value {
+        loop {
+            let receipt = self
+                .ask("eth_getTransactionReceipt", json!([hash]))
+                .await
+                .unwrap();
+            if !receipt.is_null() {
+                return receipt;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn accounts(&self) -> Vec<Value> {
+        let accounts = self.ask("eth_accounts", json!([])).await.unwrap();
+        accounts.as_array().unwrap().clone()
+    }
+}
+
+fn code(error: &Error) -> i32 {
+    match error {
+        Error::Call(object) => object.code(),
+        other => panic!("not an answer of the node: {other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_mined_is_there_after_a_restart() {
+    let world = World::start(|_| ()).await;
+    let accounts = world.accounts().await;
+    let hash = world
+        .send(json!({"from": accounts[0], "to": accounts[1], "value": "0x7"}))
+        .await;
+    let receipt = world.receipt(&hash).await;
+    assert_eq!(receipt["status"], "0x1");
+    let World { node, folder, .. } = world;
+    node.stop().await.unwrap();
+
+    let node = Node::start(NodeConfig::dev(folder.path())).await.unwrap();
+    let client = HttpClientBuilder::default()
+        .build(format!("http://{}", node.http_addr()))
+        .unwrap();
+    let again: Value = client
+        .request("eth_getTransactionReceipt", rpc_params![hash])
+        .await
+        .unwrap();
+    assert_eq!(again, receipt);
+    let head: Value = client.request("eth_blockNumber", rpc_params![]).await.unwrap();
+    assert_eq!(head, receipt["blockNumber"]);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_on_the_folder_or_the_port_says_so_and_harms_nothing() {
+    let world = World::start(|_| ()).await;
+    let same_folder = Node::start(NodeConfig::dev(world.folder.path()))
+        .await
+        .unwrap_err();
+    assert!(matches!(same_folder, NodeError::Open { .. }), "{same_folder}");
+    assert!(
+        same_folder.to_string().contains("another node uses this folder"),
+        "{same_folder}"
+    );
+
+    let other = TempDir::new().unwrap();
+    let mut config = NodeConfig::dev(other.path().join("data"));
+    config.port = world.node.http_addr().port();
+    let same_port = Node::start(config).await.unwrap_err();
+    assert!(matches!(same_port, NodeError::PortInUse(_)), "{same_port}");
+    assert!(
+        !other.path().join("data").exists(),
+        "the port is tried before the folder is made"
+    );
+
+    assert_eq!(world.ask("eth_blockNumber", json!([])).await.unwrap(), "0x0");
+    world.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_have_their_standard_codes() {
+    let world = World::start(|_| ()).await;
+    let cases = [
+        ("eth_noSuchMethod", json!([]), -32601),
+        ("eth_getBalance", json!(["0x12", "latest"]), -32602),
+        ("eth_getBalance", json!([]), -32602),
+        (
+            "eth_getBalance",
+            json!([format!("0x{}", "00".repeat(20)), "0xffffff"]),
+            -32000,
+        ),
+        ("eth_sendRawTransaction", json!(["0x02c0"]), -32000),
+        ("eth_sendRawTransaction", json!(["0x"]), -32000),
+        ("eth_feeHistory", json!(["0x1", "latest", [50, 20]]), -32602),
+        ("eth_getFilterChanges", json!(["0x1234"]), -32000),
+        (
+            "eth_sendTransaction",
+            json!([{"from": format!("0x{}", "11".repeat(20))}]),
+            -32000,
+        ),
+        // A contract whose constructor is REVERT(0, 0).
+        ("eth_call", json!([{"data": "0x5f5ffd"}]), 3),
+        // INVALID.
+        ("eth_call", json!([{"data": "0xfe"}]), -32000),
+    ];
+    for (method, params, expected) in cases {
+        let error = world.ask(method, params.clone()).await.expect_err(method);
+        assert_eq!(code(&error), expected, "{method} {params}: {error}");
+    }
+    world.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_with_endless_calls_does_not_keep_another_waiting() {
+    let world = World::start(|config| config.rpc.workers = 1).await;
+    // JUMPDEST PUSH1 0 JUMP: burns whatever gas it gets, in the only place for long work.
+    let burn = json!([{"data": "0x5b5f56", "gas": "0x4000000"}]);
+    let busy = WsClientBuilder::default()
+        .build(format!("ws://{}", world.node.http_addr()))
+        .await
+        .unwrap();
+    let busy = std::sync::Arc::new(busy);
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let (busy, burn) = (busy.clone(), burn.clone());
+            tokio::spawn(async move {
+                let Value::Array(params) = burn else {
+                    unreachable!()
+                };
+                busy.request::<Value, _>("eth_call", params).await
+            })
+        })
+        .collect();
+    // Reads and transactions go through while the place is taken and a line stands before it.
+    let accounts = world.accounts().await;
+    let raw = world
+        .ask("eth_getBalance", json!([accounts[0], "latest"]))
+        .await
+        .unwrap();
+    assert_ne!(raw, "0x0");
+    assert_eq!(world.ask("eth_blockNumber", json!([])).await.unwrap(), "0x0");
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert_eq!(code(&error), -32000, "{error}");
+    }
+    world.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interval_mining_makes_blocks_by_the_clock_and_manual_mining_when_told() {
+    let world = World::start(|config| config.mining = Mining::Interval(Duration::from_millis(20))).await;
+    let socket = WsClientBuilder::default()
+        .build(format!("ws://{}", world.node.http_addr()))
+        .await
+        .unwrap();
+    let mut heads: Subscription<Value> = socket
+        .subscribe("eth_subscribe", rpc_params!["newHeads"], "eth_unsubscribe")
+        .await
+        .unwrap();
+    let first = heads.next().await.unwrap().unwrap();
+    let second = heads.next().await.unwrap().unwrap();
+    assert_eq!(second["parentHash"], first["hash"]);
+    world.node.stop().await.unwrap();
+
+    let world = World::start(|config| config.mining = Mining::Manual).await;
+    let accounts = world.accounts().await;
+    let hash = world
+        .send(json!({"from": accounts[0], "to": accounts[1], "value": "0x7"}))
+        .await;
+    let pending = world
+        .ask("eth_getTransactionByHash", json!([hash]))
+        .await
+        .unwrap();
+    assert_eq!(pending["blockNumber"], Value::Null);
+    assert_eq!(
+        world
+            .ask("eth_getTransactionCount", json!([accounts[0], "latest"]))
+            .await
+            .unwrap(),
+        "0x0"
+    );
+    assert_eq!(
+        world
+            .ask("eth_getTransactionCount", json!([accounts[0], "pending"]))
+            .await
+            .unwrap(),
+        "0x1"
+    );
+    assert_eq!(
+        world.ask("txpool_status", json!([])).await.unwrap(),
+        json!({"pending": "0x1", "queued": "0x0"})
+    );
+    world.ask("evm_mine", json!([])).await.unwrap();
+    assert_eq!(world.receipt(&hash).await["blockNumber"], "0x1");
+    assert_eq!(
+        world.ask("txpool_status", json!([])).await.unwrap(),
+        json!({"pending": "0x0", "queued": "0x0"})
+    );
+    world.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_traced_transaction_shows_its_steps() {
+    let world = World::start(|_| ()).await;
+    let accounts = world.accounts().await;
+    // Deploys code that is empty: PUSH0 PUSH0 RETURN.
+    let hash = world.send(json!({"from": accounts[0], "data": "0x5f5ff3"})).await;
+    assert_eq!(world.receipt(&hash).await["status"], "0x1");
+    let trace = world.ask("debug_traceTransaction", json!([hash])).await.unwrap();
+    let steps: Vec<_> = trace["structLogs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["op"].clone())
+        .collect();
+    assert_eq!(steps, ["PUSH0", "PUSH0", "RETURN"]);
+    let calls = world
+        .ask("debug_traceTransaction", json!([hash, {"tracer": "callTracer"}]))
+        .await
+        .unwrap();
+    assert_eq!(calls["type"], "CREATE");
+    world.node.stop().await.unwrap();
+}

@@ -1,0 +1,197 @@
+//! What the methods read from and act on.
+//!
+//! Every method that reads takes one [`Snapshot`] and answers from it alone, so an answer never mixes two blocks. The
+//! node's `latest`, `safe` and `finalized` are one block: what consensus has decided does not change. A development
+//! node may rewind; that is a new snapshot like any other.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use alloy_consensus::Header;
+use alloy_eips::{BlockId, BlockNumberOrTag, RpcBlockHash, eip7840::BlobParams};
+use alloy_evm::EvmEnv;
+use alloy_primitives::{Address, B256};
+use synod_chain::{BlockData, Chain, StateView, Timestamp, pool::Pool};
+use synod_state::Snapshot;
+use tokio::sync::broadcast;
+
+use crate::{
+    error::{RpcError, RpcResult},
+    wallet::Wallet,
+};
+
+/// What the methods ask of the node beside reading.
+pub trait Control: Send + Sync + 'static {
+    /// Puts a signed transaction (EIP-2718 bytes) into the pool, tells subscribers and wakes the engine.
+    fn submit(&self, raw: &[u8]) -> Result<B256, synod_chain::pool::PoolError>;
+
+    /// The development controls, on a node whose engine has them.
+    fn dev(&self) -> Option<&dyn DevControl>;
+}
+
+/// The clock, the miner and the way back of a development node.
+///
+/// Each error is a sentence for the client.
+pub trait DevControl: Send + Sync {
+    /// Makes one block now, empty if nothing waits. `timestamp` is its second, if given.
+    fn mine(&self, timestamp: Option<u64>) -> Result<(), String>;
+    /// Remembers the head; the number names it in [`DevControl::revert`].
+    fn snapshot(&self) -> Result<u64, String>;
+    /// Goes back to a remembered head and forgets it and all later ones; `false` if the number names none.
+    fn revert(&self, id: u64) -> Result<bool, String>;
+    /// Moves the clock of later blocks forward; returns by how much it is ahead now, in seconds.
+    fn increase_time(&self, seconds: u64) -> Result<u64, String>;
+    /// The second of the next block, once.
+    fn set_next_block_timestamp(&self, timestamp: u64) -> Result<(), String>;
+}
+
+/// Everything that the methods need.
+#[derive(Clone)]
+pub struct Backend {
+    /// The chain.
+    pub chain: Arc<Chain>,
+    /// The transaction pool.
+    pub pool: Arc<Pool>,
+    /// The rest of the node.
+    pub control: Arc<dyn Control>,
+    /// Hashes of transactions as they become ready to be mined, for those who subscribed.
+    pub ready: broadcast::Sender<B256>,
+    /// Accounts that the node signs for: those of a development node, or none.
+    pub wallet: Arc<Wallet>,
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backend")
+            .field("wallet", &self.wallet)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backend {
+    /// The finalised chain as it is now.
+    pub(crate) fn view(&self) -> RpcResult<View> {
+        let snapshot = self.chain.snapshot().map_err(RpcError::internal)?;
+        Ok(View {
+            chain: self.chain.clone(),
+            snapshot,
+        })
+    }
+
+    pub(crate) fn dev(&self, method: &'static str) -> RpcResult<&dyn DevControl> {
+        self.control.dev().ok_or(RpcError::DevOnly(method))
+    }
+
+    /// The nonce that the next transaction of `address` needs, waiting ones counted.
+    pub(crate) fn next_nonce(&self, address: Address) -> RpcResult<u64> {
+        if let Some(nonce) = self.pool.next_nonce(address) {
+            return Ok(nonce);
+        }
+        let view = self.view()?;
+        let head = view.head()?;
+        Ok(view.state(&head).account(address)?.unwrap_or_default().nonce)
+    }
+}
+
+/// The finalised chain as one request sees it.
+#[derive(Clone)]
+pub(crate) struct View {
+    chain: Arc<Chain>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl View {
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The height of the last block.
+    pub(crate) fn height(&self) -> u64 {
+        self.snapshot.marker().map_or(0, |marker| marker.height)
+    }
+
+    /// The header of the last block.
+    pub(crate) fn head(&self) -> RpcResult<Header> {
+        self.header_at(self.height())?
+            .ok_or_else(|| RpcError::internal("the chain has no head"))
+    }
+
+    pub(crate) fn header_at(&self, number: u64) -> RpcResult<Option<Header>> {
+        Ok(self.snapshot.header(number)?)
+    }
+
+    /// The height that a block number or tag names now. It may be above the head.
+    pub(crate) fn number(&self, tag: BlockNumberOrTag) -> u64 {
+        match tag {
+            BlockNumberOrTag::Number(number) => number,
+            BlockNumberOrTag::Earliest => 0,
+            BlockNumberOrTag::Latest
+            | BlockNumberOrTag::Safe
+            | BlockNumberOrTag::Finalized
+            | BlockNumberOrTag::Pending => self.height(),
+        }
+    }
+
+    /// The height of an existing block.
+    pub(crate) fn resolve(&self, id: BlockId) -> RpcResult<Option<u64>> {
+        match id {
+            BlockId::Number(tag) => Ok(Some(self.number(tag)).filter(|number| *number <= self.height())),
+            // EIP-1898. There is one canonical chain and nothing else is kept, so `requireCanonical` changes nothing.
+            BlockId::Hash(RpcBlockHash { block_hash, .. }) => Ok(self.snapshot.height(&block_hash)?),
+        }
+    }
+
+    /// A block with its receipts.
+    pub(crate) fn block(&self, id: BlockId) -> RpcResult<Option<Arc<BlockData>>> {
+        let Some(number) = self.resolve(id)? else {
+            return Ok(None);
+        };
+        // Most questions are about the last block, which the chain holds in memory.
+        let head = self.chain.head();
+        if head.number() == number && self.snapshot.block_hash(number)? == Some(head.hash()) {
+            return Ok(Some(head));
+        }
+        let (block, receipts) = (self.snapshot.block(number)?, self.snapshot.receipts(number)?);
+        Ok(block
+            .zip(receipts)
+            .map(|(block, receipts)| Arc::new(BlockData { block, receipts })))
+    }
+
+    /// The header of a block that must exist.
+    pub(crate) fn header(&self, id: BlockId) -> RpcResult<Header> {
+        let number = self.resolve(id)?.ok_or(RpcError::BlockNotFound(id))?;
+        self.header_at(number)?.ok_or(RpcError::BlockNotFound(id))
+    }
+
+    /// The state after a block.
+    pub(crate) fn state(&self, header: &Header) -> StateView {
+        StateView::at(self.snapshot.clone(), header.state_root)
+    }
+
+    /// The state after a block that must exist; the last one if none is named.
+    pub(crate) fn state_at(&self, id: Option<BlockId>) -> RpcResult<StateView> {
+        Ok(self.state(&self.header(id.unwrap_or_default())?))
+    }
+
+    /// The environment in which a call at this block runs: the block's own, or, for `pending`, the next one's.
+    pub(crate) fn env(&self, id: BlockId, header: &Header) -> EvmEnv {
+        if id.is_pending() {
+            self.chain.pending_env(now())
+        } else {
+            self.chain.evm_env(header)
+        }
+    }
+
+    /// Blob parameters at a block, for chains imported from Ethereum.
+    pub(crate) fn blob_params(&self, header: &Header) -> Option<BlobParams> {
+        self.chain.spec().blob_params(header.timestamp)
+    }
+}
+
+/// This node's clock. Only simulated calls read it here; blocks get their time from the engine.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,679 @@
+//! The `eth_` methods.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use alloy_consensus::TypedTransaction;
+use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Encodable2718};
+use alloy_network::NetworkTransactionBuilder;
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use alloy_rpc_types_eth::{
+    AccessListResult, Block, BlockOverrides, EIP1186AccountProofResponse, EIP1186StorageProof, FeeHistory,
+    Filter, FilterChanges, Header, Index, Log, StorageValuesRequest, SyncStatus, Transaction,
+    TransactionReceipt, TransactionRequest,
+    state::{EvmOverrides, StateOverride},
+};
+use jsonrpsee::{core::async_trait, proc_macros::rpc};
+
+use crate::{
+    Limits,
+    backend::{Backend, View},
+    convert,
+    error::{RpcError, RpcResult},
+    fees::{self, Tips},
+    filters::Filters,
+    logs::{self, SearchLimits},
+    params::Slot,
+    simulate::Simulation,
+    workers::Workers,
+};
+
+/// Slots in one request: each may be a walk through the trie.
+const MAX_SLOTS: usize = 1024;
+
+#[rpc(server, namespace = "eth")]
+pub(crate) trait EthApi {
+    #[method(name = "chainId")]
+    fn chain_id(&self) -> RpcResult<U64>;
+
+    #[method(name = "syncing")]
+    fn syncing(&self) -> RpcResult<SyncStatus>;
+
+    #[method(name = "accounts")]
+    fn accounts(&self) -> RpcResult<Vec<Address>>;
+
+    #[method(name = "coinbase", blocking)]
+    fn coinbase(&self) -> RpcResult<Address>;
+
+    #[method(name = "blockNumber", blocking)]
+    fn block_number(&self) -> RpcResult<U64>;
+
+    #[method(name = "getBalance", blocking)]
+    fn balance(&self, address: Address, block: Option<BlockId>) -> RpcResult<U256>;
+
+    #[method(name = "getTransactionCount", blocking)]
+    fn transaction_count(&self, address: Address, block: Option<BlockId>) -> RpcResult<U64>;
+
+    #[method(name = "getCode", blocking)]
+    fn code(&self, address: Address, block: Option<BlockId>) -> RpcResult<Bytes>;
+
+    #[method(name = "getStorageAt", blocking)]
+    fn storage_at(&self, address: Address, slot: Slot, block: Option<BlockId>) -> RpcResult<B256>;
+
+    #[method(name = "getStorageValues", blocking)]
+    fn storage_values(
+        &self,
+        slots: StorageValuesRequest,
+        block: Option<BlockId>,
+    ) -> RpcResult<BTreeMap<Address, Vec<B256>>>;
+
+    #[method(name = "getProof", blocking)]
+    fn proof(
+        &self,
+        address: Address,
+        slots: Vec<Slot>,
+        block: Option<BlockId>,
+    ) -> RpcResult<EIP1186AccountProofResponse>;
+
+    #[method(name = "getBlockByNumber", blocking)]
+    fn block_by_number(&self, number: BlockNumberOrTag, full: Option<bool>) -> RpcResult<Option<Block>>;
+
+    #[method(name = "getBlockByHash", blocking)]
+    fn block_by_hash(&self, hash: B256, full: Option<bool>) -> RpcResult<Option<Block>>;
+
+    #[method(name = "getHeaderByNumber", blocking)]
+    fn header_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<Header>>;
+
+    #[method(name = "getHeaderByHash", blocking)]
+    fn header_by_hash(&self, hash: B256) -> RpcResult<Option<Header>>;
+
+    #[method(name = "getBlockReceipts", blocking)]
+    fn block_receipts(&self, block: BlockId) -> RpcResult<Option<Vec<TransactionReceipt>>>;
+
+    #[method(name = "getBlockTransactionCountByNumber", blocking)]
+    fn block_transaction_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>>;
+
+    #[method(name = "getBlockTransactionCountByHash", blocking)]
+    fn block_transaction_count_by_hash(&self, hash: B256) -> RpcResult<Option<U64>>;
+
+    #[method(name = "getUncleCountByBlockNumber", blocking)]
+    fn uncle_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>>;
+
+    #[method(name = "getUncleCountByBlockHash", blocking)]
+    fn uncle_count_by_hash(&self, hash: B256) -> RpcResult<Option<U64>>;
+
+    #[method(name = "getTransactionByHash", blocking)]
+    fn transaction_by_hash(&self, hash: B256) -> RpcResult<Option<Transaction>>;
+
+    #[method(name = "getRawTransactionByHash", blocking)]
+    fn raw_transaction_by_hash(&self, hash: B256) -> RpcResult<Option<Bytes>>;
+
+    #[method(name = "getTransactionByBlockNumberAndIndex", blocking)]
+    fn transaction_by_number_and_index(
+        &self,
+        number: BlockNumberOrTag,
+        index: Index,
+    ) -> RpcResult<Option<Transaction>>;
+
+    #[method(name = "getTransactionByBlockHashAndIndex", blocking)]
+    fn transaction_by_hash_and_index(&self, hash: B256, index: Index) -> RpcResult<Option<Transaction>>;
+
+    #[method(name = "getTransactionReceipt", blocking)]
+    fn transaction_receipt(&self, hash: B256) -> RpcResult<Option<TransactionReceipt>>;
+
+    #[method(name = "getLogs")]
+    async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>>;
+
+    #[method(name = "newFilter", blocking)]
+    fn new_filter(&self, filter: Filter) -> RpcResult<U64>;
+
+    #[method(name = "newBlockFilter", blocking)]
+    fn new_block_filter(&self) -> RpcResult<U64>;
+
+    #[method(name = "newPendingTransactionFilter", blocking)]
+    fn new_pending_transaction_filter(&self) -> RpcResult<U64>;
+
+    #[method(name = "getFilterChanges")]
+    async fn filter_changes(&self, id: U64) -> RpcResult<FilterChanges>;
+
+    #[method(name = "getFilterLogs")]
+    async fn filter_logs(&self, id: U64) -> RpcResult<Vec<Log>>;
+
+    #[method(name = "uninstallFilter", blocking)]
+    fn uninstall_filter(&self, id: U64) -> RpcResult<bool>;
+
+    #[method(name = "call")]
+    async fn call(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+        state: Option<StateOverride>,
+        overrides: Option<Box<BlockOverrides>>,
+    ) -> RpcResult<Bytes>;
+
+    #[method(name = "estimateGas")]
+    async fn estimate_gas(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+        state: Option<StateOverride>,
+        overrides: Option<Box<BlockOverrides>>,
+    ) -> RpcResult<U64>;
+
+    #[method(name = "createAccessList")]
+    async fn create_access_list(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+    ) -> RpcResult<AccessListResult>;
+
+    #[method(name = "gasPrice", blocking)]
+    fn gas_price(&self) -> RpcResult<U256>;
+
+    #[method(name = "maxPriorityFeePerGas", blocking)]
+    fn max_priority_fee_per_gas(&self) -> RpcResult<U256>;
+
+    #[method(name = "baseFee", blocking)]
+    fn base_fee(&self) -> RpcResult<U256>;
+
+    #[method(name = "blobBaseFee", blocking)]
+    fn blob_base_fee(&self) -> RpcResult<U256>;
+
+    #[method(name = "feeHistory")]
+    async fn fee_history(
+        &self,
+        count: U64,
+        newest: BlockNumberOrTag,
+        percentiles: Option<Vec<f64>>,
+    ) -> RpcResult<FeeHistory>;
+
+    #[method(name = "sendRawTransaction", blocking)]
+    fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256>;
+
+    #[method(name = "sendTransaction")]
+    async fn send_transaction(&self, request: TransactionRequest) -> RpcResult<B256>;
+
+    #[method(name = "signTransaction")]
+    async fn sign_transaction(&self, request: TransactionRequest) -> RpcResult<Bytes>;
+
+    #[method(name = "sign", blocking)]
+    fn sign(&self, address: Address, message: Bytes) -> RpcResult<Bytes>;
+}
+
+/// The methods' implementation.
+#[derive(Debug, Clone)]
+pub(crate) struct Eth {
+    backend: Backend,
+    workers: Workers,
+    filters: Arc<Filters>,
+    tips: Arc<Tips>,
+    limits: Arc<Limits>,
+}
+
+impl Eth {
+    pub(crate) fn new(backend: Backend, workers: Workers, limits: Arc<Limits>) -> Self {
+        Self {
+            backend,
+            workers,
+            filters: Arc::default(),
+            tips: Arc::default(),
+            limits,
+        }
+    }
+
+    fn search_limits(&self) -> SearchLimits {
+        SearchLimits {
+            blocks: self.limits.log_blocks,
+            logs: self.limits.logs,
+        }
+    }
+
+    fn simulation(
+        &self,
+        block: Option<BlockId>,
+        state: Option<StateOverride>,
+        overrides: Option<Box<BlockOverrides>>,
+    ) -> RpcResult<Simulation<'_>> {
+        let view = self.backend.view()?;
+        let overrides = EvmOverrides {
+            state,
+            block: overrides,
+        };
+        Simulation::new(
+            &view,
+            &self.backend.chain,
+            block.unwrap_or_default(),
+            overrides,
+            self.limits.call_gas,
+        )
+    }
+
+    /// A transaction's block and position.
+    fn locate(&self, view: &View, hash: &B256) -> RpcResult<Option<(u64, usize)>> {
+        let location = view.snapshot().transaction(hash)?;
+        // A position beyond usize would be beyond memory too.
+        Ok(location.map(|at| (at.block_number, usize::try_from(at.index).unwrap_or(usize::MAX))))
+    }
+
+    fn transaction_at(&self, id: BlockId, index: usize) -> RpcResult<Option<Transaction>> {
+        let block = self.backend.view()?.block(id)?;
+        Ok(block.and_then(|data| convert::transaction(&data.block, index)))
+    }
+
+    fn count(
+        &self,
+        id: BlockId,
+        count: impl Fn(&synod_chain::SealedBlock) -> usize,
+    ) -> RpcResult<Option<U64>> {
+        Ok(self
+            .backend
+            .view()?
+            .block(id)?
+            .map(|data| U64::from(count(&data.block))))
+    }
+
+    fn suggested_tip(&self, view: &View) -> RpcResult<u128> {
+        self.tips.suggestion(view, self.backend.pool.limits().minimum_tip)
+    }
+
+    fn next_base_fee(&self, view: &View) -> RpcResult<u64> {
+        Ok(self
+            .backend
+            .chain
+            .spec()
+            .next_base_fee(&view.head()?)
+            .unwrap_or_default())
+    }
+
+    /// Completes and signs a transaction of one of the node's accounts.
+    fn fill_and_sign(&self, mut request: TransactionRequest) -> RpcResult<alloy_consensus::TxEnvelope> {
+        let from = request
+            .from
+            .ok_or_else(|| RpcError::InvalidParams("from is missing".into()))?;
+        if !self.backend.wallet.addresses().contains(&from) {
+            return Err(RpcError::UnknownAccount(from));
+        }
+        let view = self.backend.view()?;
+        if request.to.is_none() {
+            request.to = Some(alloy_primitives::TxKind::Create);
+        }
+        if request.nonce.is_none() {
+            request.nonce = Some(self.backend.next_nonce(from)?);
+        }
+        request
+            .chain_id
+            .get_or_insert(self.backend.chain.spec().chain_id());
+        if request.gas_price.is_none() {
+            let tip = match request.max_priority_fee_per_gas {
+                Some(tip) => tip,
+                None => self.suggested_tip(&view)?,
+            };
+            request.max_priority_fee_per_gas = Some(tip);
+            if request.max_fee_per_gas.is_none() {
+                // Room for the base fee to double while the transaction waits.
+                let base_fee = u128::from(self.next_base_fee(&view)?);
+                request.max_fee_per_gas = Some(base_fee.saturating_mul(2).saturating_add(tip));
+            }
+        }
+        if request.gas.is_none() {
+            let simulation = self.simulation(None, None, None)?;
+            request.gas = Some(simulation.estimate(request.clone())?);
+        }
+        let transaction: TypedTransaction = request
+            .build_unsigned()
+            .map_err(|e| RpcError::InvalidParams(e.to_string()))?;
+        self.backend.wallet.sign_transaction(from, transaction)
+    }
+}
+
+#[async_trait]
+impl EthApiServer for Eth {
+    fn chain_id(&self) -> RpcResult<U64> {
+        Ok(U64::from(self.backend.chain.spec().chain_id()))
+    }
+
+    fn syncing(&self) -> RpcResult<SyncStatus> {
+        Ok(SyncStatus::None)
+    }
+
+    fn accounts(&self) -> RpcResult<Vec<Address>> {
+        Ok(self.backend.wallet.addresses().to_vec())
+    }
+
+    fn coinbase(&self) -> RpcResult<Address> {
+        Ok(self.backend.view()?.head()?.beneficiary)
+    }
+
+    fn block_number(&self) -> RpcResult<U64> {
+        Ok(U64::from(self.backend.view()?.height()))
+    }
+
+    fn balance(&self, address: Address, block: Option<BlockId>) -> RpcResult<U256> {
+        let state = self.backend.view()?.state_at(block)?;
+        Ok(state.account(address)?.unwrap_or_default().balance)
+    }
+
+    fn transaction_count(&self, address: Address, block: Option<BlockId>) -> RpcResult<U64> {
+        if block.is_some_and(|id| id.is_pending()) {
+            return Ok(U64::from(self.backend.next_nonce(address)?));
+        }
+        let state = self.backend.view()?.state_at(block)?;
+        Ok(U64::from(state.account(address)?.unwrap_or_default().nonce))
+    }
+
+    fn code(&self, address: Address, block: Option<BlockId>) -> RpcResult<Bytes> {
+        Ok(self.backend.view()?.state_at(block)?.code_at(address)?)
+    }
+
+    fn storage_at(&self, address: Address, slot: Slot, block: Option<BlockId>) -> RpcResult<B256> {
+        let state = self.backend.view()?.state_at(block)?;
+        Ok(state.storage(address, slot.number())?.into())
+    }
+
+    fn storage_values(
+        &self,
+        slots: StorageValuesRequest,
+        block: Option<BlockId>,
+    ) -> RpcResult<BTreeMap<Address, Vec<B256>>> {
+        let count: usize = slots.0.values().map(Vec::len).sum();
+        if count == 0 {
+            return Err(RpcError::InvalidParams("empty request".into()));
+        }
+        if count > MAX_SLOTS {
+            return Err(RpcError::TooMuch(format!(
+                "too many slots: {count}, at most {MAX_SLOTS}"
+            )));
+        }
+        let state = self.backend.view()?.state_at(block)?;
+        let values = |(address, keys): (Address, Vec<B256>)| {
+            let values = keys
+                .into_iter()
+                .map(|key| Ok(state.storage(address, key.into())?.into()));
+            Ok((address, values.collect::<RpcResult<_>>()?))
+        };
+        slots.0.into_iter().map(values).collect()
+    }
+
+    fn proof(
+        &self,
+        address: Address,
+        slots: Vec<Slot>,
+        block: Option<BlockId>,
+    ) -> RpcResult<EIP1186AccountProofResponse> {
+        if slots.len() > MAX_SLOTS {
+            return Err(RpcError::TooMuch(format!(
+                "at most {MAX_SLOTS} slots in one request"
+            )));
+        }
+        let state = self.backend.view()?.state_at(block)?;
+        let keys: Vec<U256> = slots.iter().map(Slot::number).collect();
+        let proof = state.prove(address, &keys)?;
+        let storage_proof = slots
+            .into_iter()
+            .zip(proof.storage)
+            .map(|(Slot(key), slot)| EIP1186StorageProof {
+                key,
+                value: slot.value,
+                proof: slot.proof,
+            })
+            .collect();
+        // An account that does not exist is proved absent; its fields are those of an empty one.
+        let account = proof.account.unwrap_or_default();
+        Ok(EIP1186AccountProofResponse {
+            address,
+            balance: account.balance,
+            code_hash: account.code_hash,
+            nonce: account.nonce,
+            storage_hash: account.storage_root,
+            account_proof: proof.proof,
+            storage_proof,
+        })
+    }
+
+    fn block_by_number(&self, number: BlockNumberOrTag, full: Option<bool>) -> RpcResult<Option<Block>> {
+        let block = self.backend.view()?.block(number.into())?;
+        Ok(block.map(|data| convert::block(&data.block, full.unwrap_or_default())))
+    }
+
+    fn block_by_hash(&self, hash: B256, full: Option<bool>) -> RpcResult<Option<Block>> {
+        let block = self.backend.view()?.block(hash.into())?;
+        Ok(block.map(|data| convert::block(&data.block, full.unwrap_or_default())))
+    }
+
+    fn header_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<Header>> {
+        Ok(self
+            .backend
+            .view()?
+            .block(number.into())?
+            .map(|data| convert::header(&data.block)))
+    }
+
+    fn header_by_hash(&self, hash: B256) -> RpcResult<Option<Header>> {
+        Ok(self
+            .backend
+            .view()?
+            .block(hash.into())?
+            .map(|data| convert::header(&data.block)))
+    }
+
+    fn block_receipts(&self, block: BlockId) -> RpcResult<Option<Vec<TransactionReceipt>>> {
+        let view = self.backend.view()?;
+        let found = view.block(block)?;
+        Ok(found.map(|data| convert::receipts(&data, view.blob_params(data.header()))))
+    }
+
+    fn block_transaction_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>> {
+        self.count(number.into(), |block| block.body.transactions.len())
+    }
+
+    fn block_transaction_count_by_hash(&self, hash: B256) -> RpcResult<Option<U64>> {
+        self.count(hash.into(), |block| block.body.transactions.len())
+    }
+
+    fn uncle_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>> {
+        self.count(number.into(), |block| block.body.ommers.len())
+    }
+
+    fn uncle_count_by_hash(&self, hash: B256) -> RpcResult<Option<U64>> {
+        self.count(hash.into(), |block| block.body.ommers.len())
+    }
+
+    fn transaction_by_hash(&self, hash: B256) -> RpcResult<Option<Transaction>> {
+        // The pool first: a transaction that is mined between the two looks is then seen in the chain.
+        let waiting = self.backend.pool.get(&hash);
+        let view = self.backend.view()?;
+        match self.locate(&view, &hash)? {
+            Some((number, index)) => {
+                let block = view.block(number.into())?;
+                Ok(block.and_then(|data| convert::transaction(&data.block, index)))
+            }
+            None => Ok(waiting.map(|transaction| convert::pending(&transaction))),
+        }
+    }
+
+    fn raw_transaction_by_hash(&self, hash: B256) -> RpcResult<Option<Bytes>> {
+        let transaction = self.transaction_by_hash(hash)?;
+        Ok(transaction.map(|transaction| transaction.inner.encoded_2718().into()))
+    }
+
+    fn transaction_by_number_and_index(
+        &self,
+        number: BlockNumberOrTag,
+        index: Index,
+    ) -> RpcResult<Option<Transaction>> {
+        self.transaction_at(number.into(), index.0)
+    }
+
+    fn transaction_by_hash_and_index(&self, hash: B256, index: Index) -> RpcResult<Option<Transaction>> {
+        self.transaction_at(hash.into(), index.0)
+    }
+
+    fn transaction_receipt(&self, hash: B256) -> RpcResult<Option<TransactionReceipt>> {
+        let view = self.backend.view()?;
+        let Some((number, index)) = self.locate(&view, &hash)? else {
+            return Ok(None);
+        };
+        let data = view.block(number.into())?;
+        Ok(data.and_then(|data| convert::receipt(&data, index, view.blob_params(data.header()))))
+    }
+
+    async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>> {
+        let this = self.clone();
+        self.workers
+            .run(move || logs::search(&this.backend.view()?, &filter, this.search_limits()))
+            .await
+    }
+
+    fn new_filter(&self, filter: Filter) -> RpcResult<U64> {
+        self.filters
+            .new_logs(&self.backend.view()?, filter)
+            .map(U64::from)
+    }
+
+    fn new_block_filter(&self) -> RpcResult<U64> {
+        self.filters.new_blocks(&self.backend.view()?).map(U64::from)
+    }
+
+    fn new_pending_transaction_filter(&self) -> RpcResult<U64> {
+        self.filters.new_pending(&self.backend).map(U64::from)
+    }
+
+    async fn filter_changes(&self, id: U64) -> RpcResult<FilterChanges> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                this.filters
+                    .changes(&this.backend.view()?, id.to(), this.search_limits())
+            })
+            .await
+    }
+
+    async fn filter_logs(&self, id: U64) -> RpcResult<Vec<Log>> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                this.filters
+                    .all_logs(&this.backend.view()?, id.to(), this.search_limits())
+            })
+            .await
+    }
+
+    fn uninstall_filter(&self, id: U64) -> RpcResult<bool> {
+        Ok(self.filters.uninstall(id.to()))
+    }
+
+    async fn call(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+        state: Option<StateOverride>,
+        overrides: Option<Box<BlockOverrides>>,
+    ) -> RpcResult<Bytes> {
+        let this = self.clone();
+        self.workers
+            .run(move || this.simulation(block, state, overrides)?.call(request))
+            .await
+    }
+
+    async fn estimate_gas(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+        state: Option<StateOverride>,
+        overrides: Option<Box<BlockOverrides>>,
+    ) -> RpcResult<U64> {
+        let this = self.clone();
+        // What is sent next goes into the next block, so that is where it is tried.
+        let block = block.unwrap_or(BlockId::pending());
+        self.workers
+            .run(move || {
+                this.simulation(Some(block), state, overrides)?
+                    .estimate(request)
+                    .map(U64::from)
+            })
+            .await
+    }
+
+    async fn create_access_list(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+    ) -> RpcResult<AccessListResult> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let (access_list, gas_used, error) =
+                    this.simulation(block, None, None)?.access_list(request)?;
+                Ok(AccessListResult {
+                    access_list,
+                    gas_used: U256::from(gas_used),
+                    error,
+                })
+            })
+            .await
+    }
+
+    fn gas_price(&self) -> RpcResult<U256> {
+        let view = self.backend.view()?;
+        let base_fee = view.head()?.base_fee_per_gas.unwrap_or_default();
+        Ok(U256::from(base_fee) + U256::from(self.suggested_tip(&view)?))
+    }
+
+    fn max_priority_fee_per_gas(&self) -> RpcResult<U256> {
+        Ok(U256::from(self.suggested_tip(&self.backend.view()?)?))
+    }
+
+    fn base_fee(&self) -> RpcResult<U256> {
+        Ok(U256::from(self.next_base_fee(&self.backend.view()?)?))
+    }
+
+    fn blob_base_fee(&self) -> RpcResult<U256> {
+        let view = self.backend.view()?;
+        let head = view.head()?;
+        let fee = view
+            .blob_params(&head)
+            .and_then(|blobs| head.next_block_blob_fee(blobs));
+        Ok(U256::from(fee.unwrap_or_default()))
+    }
+
+    async fn fee_history(
+        &self,
+        count: U64,
+        newest: BlockNumberOrTag,
+        percentiles: Option<Vec<f64>>,
+    ) -> RpcResult<FeeHistory> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let view = this.backend.view()?;
+                let next = |header: &_| this.backend.chain.spec().next_base_fee(header);
+                fees::history(&view, count.to(), newest, percentiles.as_deref(), next)
+            })
+            .await
+    }
+
+    fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256> {
+        Ok(self.backend.control.submit(&raw)?)
+    }
+
+    async fn send_transaction(&self, request: TransactionRequest) -> RpcResult<B256> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let transaction = this.fill_and_sign(request)?;
+                Ok(this.backend.control.submit(&transaction.encoded_2718())?)
+            })
+            .await
+    }
+
+    async fn sign_transaction(&self, request: TransactionRequest) -> RpcResult<Bytes> {
+        let this = self.clone();
+        self.workers
+            .run(move || Ok(this.fill_and_sign(request)?.encoded_2718().into()))
+            .await
+    }
+
+    fn sign(&self, address: Address, message: Bytes) -> RpcResult<Bytes> {
+        let signature = self.backend.wallet.sign_message(address, &message)?;
+        Ok(signature.as_bytes().into())
+    }
+}

@@ -1,0 +1,274 @@
+//! `synod_`: models, for tools that have no ABI at hand.
+//!
+//! Nothing here is known otherwise: every answer is read from the registry contract and the precompile by calls at the
+//! block asked for, which anybody may make with `eth_call`.
+
+use alloy_eips::BlockId;
+use alloy_primitives::{Address, B256, U64};
+use alloy_rpc_types_eth::{TransactionRequest, state::EvmOverrides};
+use alloy_sol_types::{SolCall, SolError};
+use jsonrpsee::{core::async_trait, proc_macros::rpc};
+use serde::Serialize;
+use synod_evm::{
+    addresses::{MODEL_REGISTRY, PREDICT},
+    interface::{IPredict, ModelRegistry},
+};
+
+use crate::{
+    backend::{Backend, View},
+    error::{RpcError, RpcResult},
+    simulate::Simulation,
+    workers::Workers,
+};
+
+/// Models in one answer.
+const MAX_MODELS: u64 = 1_000;
+
+#[rpc(server, namespace = "synod")]
+pub(crate) trait SynodApi {
+    /// Names in order of creation, each with its newest version.
+    #[method(name = "listModels")]
+    async fn list_models(
+        &self,
+        offset: Option<U64>,
+        limit: Option<U64>,
+        block: Option<BlockId>,
+    ) -> RpcResult<Vec<Listed>>;
+
+    /// All that the chain says about `org/model` or `org/model@N`.
+    #[method(name = "getModel")]
+    async fn model(&self, name: String, block: Option<BlockId>) -> RpcResult<Model>;
+
+    /// What a prediction costs, for one shape for each input if given.
+    #[method(name = "quote")]
+    async fn quote(
+        &self,
+        name: String,
+        shapes: Option<Vec<Vec<u64>>>,
+        block: Option<BlockId>,
+    ) -> RpcResult<Quote>;
+}
+
+/// A line of a listing.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Listed {
+    name: String,
+    version: U64,
+    id: B256,
+    owner: Address,
+}
+
+/// A published version of a model.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Model {
+    name: String,
+    id: B256,
+    owner: Address,
+    latest: U64,
+    manifest: Address,
+    profile: U64,
+    graph_bytes: U64,
+    weight_bytes: U64,
+    chunks: U64,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+}
+
+/// An input or output.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Port {
+    name: String,
+    /// ONNX `TensorProto.DataType`.
+    dtype: u8,
+    shape: Vec<Dimension>,
+}
+
+/// A fixed size, or a free dimension with its bound.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Dimension {
+    Fixed(u64),
+    Free { symbol: String, maximum: u64 },
+}
+
+/// What a prediction costs, in gas, as the first call of the model in a transaction.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Quote {
+    total: U64,
+    transfer: U64,
+    load: U64,
+    planning: U64,
+    execution: U64,
+    peak_memory: U64,
+    multiply_adds: U64,
+}
+
+/// The methods' implementation.
+#[derive(Debug, Clone)]
+pub(crate) struct Synod {
+    backend: Backend,
+    workers: Workers,
+    call_gas: u64,
+}
+
+impl Synod {
+    pub(crate) fn new(backend: Backend, workers: Workers, call_gas: u64) -> Self {
+        Self {
+            backend,
+            workers,
+            call_gas,
+        }
+    }
+
+    /// Calls a contract of the chain and decodes its answer.
+    fn ask<C: SolCall>(&self, view: &View, block: BlockId, to: Address, call: &C) -> RpcResult<C::Return> {
+        let overrides = EvmOverrides::default();
+        let simulation = Simulation::new(view, &self.backend.chain, block, overrides, self.call_gas)?;
+        let request = TransactionRequest::default()
+            .to(to)
+            .input(call.abi_encode().into());
+        let output = simulation.call(request).map_err(named)?;
+        C::abi_decode_returns(&output)
+            .map_err(|_| RpcError::Refused("this chain has no models: its genesis lacks the registry".into()))
+    }
+}
+
+/// A revert of the registry or the precompile that is the client's typing error, in words.
+fn named(error: RpcError) -> RpcError {
+    let RpcError::Reverted(data) = &error else {
+        return error;
+    };
+    if let Ok(IPredict::UnknownModel { name }) = IPredict::UnknownModel::abi_decode(data) {
+        RpcError::Refused(format!("unknown model {name:?}"))
+    } else if let Ok(IPredict::InvalidName { name }) = IPredict::InvalidName::abi_decode(data) {
+        RpcError::InvalidParams(format!(
+            "{name:?} is no name of a model: org/model or org/model@version"
+        ))
+    } else {
+        error
+    }
+}
+
+#[async_trait]
+impl SynodApiServer for Synod {
+    async fn list_models(
+        &self,
+        offset: Option<U64>,
+        limit: Option<U64>,
+        block: Option<BlockId>,
+    ) -> RpcResult<Vec<Listed>> {
+        let limit = limit.map_or(MAX_MODELS, |limit| limit.to::<u64>());
+        if limit > MAX_MODELS {
+            return Err(RpcError::TooMuch(format!(
+                "at most {MAX_MODELS} models in one answer"
+            )));
+        }
+        let call = ModelRegistry::modelsCall {
+            offset: offset.unwrap_or_default().to(),
+            limit: U64::from(limit).to(),
+        };
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let view = this.backend.view()?;
+                let page = this.ask(&view, block.unwrap_or_default(), MODEL_REGISTRY, &call)?;
+                let listed = page.into_iter().map(|line| Listed {
+                    name: line.name,
+                    version: U64::from(line.latest),
+                    id: line.id,
+                    owner: line.owner,
+                });
+                Ok(listed.collect())
+            })
+            .await
+    }
+
+    async fn model(&self, name: String, block: Option<BlockId>) -> RpcResult<Model> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let (view, block) = (this.backend.view()?, block.unwrap_or_default());
+                let id = this.ask(
+                    &view,
+                    block,
+                    PREDICT,
+                    &IPredict::resolveCall { model: name.clone() },
+                )?;
+                let signature = this.ask(&view, block, PREDICT, &IPredict::signatureIdCall { id })?;
+                let record = this.ask(&view, block, MODEL_REGISTRY, &ModelRegistry::modelOfCall { id })?;
+                let bare = name.split('@').next().unwrap_or_default().to_owned();
+                let owner_call = ModelRegistry::modelOwnerCall { name: bare.clone() };
+                let owner = this.ask(&view, block, MODEL_REGISTRY, &owner_call)?;
+                let latest_call = ModelRegistry::versionOfCall { name: bare };
+                let latest = this.ask(&view, block, MODEL_REGISTRY, &latest_call)?;
+                Ok(Model {
+                    name,
+                    id,
+                    owner,
+                    latest: latest.saturating_to(),
+                    manifest: record.manifest,
+                    profile: U64::from(record.profile),
+                    graph_bytes: U64::from(record.graphBytes),
+                    weight_bytes: U64::from(record.weightBytes),
+                    chunks: U64::from(record.chunks),
+                    inputs: signature.inputs.into_iter().map(Port::from).collect(),
+                    outputs: signature.outputs.into_iter().map(Port::from).collect(),
+                })
+            })
+            .await
+    }
+
+    async fn quote(
+        &self,
+        name: String,
+        shapes: Option<Vec<Vec<u64>>>,
+        block: Option<BlockId>,
+    ) -> RpcResult<Quote> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let (view, block) = (this.backend.view()?, block.unwrap_or_default());
+                let quote = match shapes {
+                    Some(shapes) => this.ask(
+                        &view,
+                        block,
+                        PREDICT,
+                        &IPredict::quoteShapesCall { model: name, shapes },
+                    )?,
+                    None => this.ask(&view, block, PREDICT, &IPredict::quoteCall { model: name })?,
+                };
+                Ok(Quote {
+                    total: U64::from(quote.total),
+                    transfer: U64::from(quote.transfer),
+                    load: U64::from(quote.load),
+                    planning: U64::from(quote.planning),
+                    execution: U64::from(quote.execution),
+                    peak_memory: U64::from(quote.peakMemory),
+                    multiply_adds: U64::from(quote.multiplyAdds),
+                })
+            })
+            .await
+    }
+}
+
+impl From<IPredict::Port> for Port {
+    fn from(port: IPredict::Port) -> Self {
+        let shape = port.shape.into_iter().map(|dimension| {
+            if dimension.symbol.is_empty() {
+                Dimension::Fixed(dimension.size)
+            } else {
+                Dimension::Free {
+                    symbol: dimension.symbol,
+                    maximum: dimension.size,
+                }
+            }
+        });
+        Self {
+            name: port.name,
+            dtype: port.dtype,
+            shape: shape.collect(),
+        }
+    }
+}

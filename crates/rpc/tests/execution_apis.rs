@@ -1,0 +1,218 @@
+//! Ethereum's own RPC cases, answered from Ethereum's own test chain.
+//!
+//! `testing/conformance/data/execution-apis` holds a chain of 54 blocks, from Frontier to BPO2, and recorded requests and
+//! answers (`METHOD/case.io`: `//` comment, `>>` request, `<<` answer). The chain is imported by the real executor, PREDICT
+//! and all, and each request is put to the real methods. Answers are compared as JSON; of errors only the code of a
+//! revert and its data are, as the suite's own runner does. Cases marked `speconly` say that an answer must have the
+//! right form, not the same values.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use alloy_primitives::B256;
+use serde_json::Value;
+use synod_chain::{
+    Chain, ChainSpec,
+    pool::{Head, Limits as PoolLimits, Pool, PoolError},
+};
+use synod_rpc::{Backend, Control, DevControl, Limits, Wallet};
+use tokio::sync::broadcast;
+
+/// Methods that this node does not have, and why.
+const NOT_OFFERED: &[(&str, &str)] = &[
+    (
+        "eth_config",
+        "EIP-7910 describes a client's Ethereum forks; this chain's parameters have no place in it",
+    ),
+    ("eth_simulateV1", "not written yet"),
+    (
+        "testing_buildBlockV1",
+        "for consensus clients under test; this chain has another seam",
+    ),
+];
+
+/// Cases that this node answers otherwise, and why.
+const DEVIATIONS: &[(&str, &str)] = &[
+    (
+        "debug_getRawReceipts/get-block-n.io",
+        "before Byzantium a receipt holds the state root after its transaction; the executor keeps the status only",
+    ),
+    ("eth_getBlockReceipts/get-block-receipts-n.io", "as above"),
+    (
+        "eth_sendRawTransaction/send-blob-tx.io",
+        "this chain keeps no blobs",
+    ),
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testing/conformance/data/execution-apis")
+}
+
+fn read(name: &str) -> Vec<u8> {
+    let path = folder().join(name);
+    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// A node that only reads, and puts what it is sent into its pool.
+struct PoolOnly(Arc<Pool>);
+
+impl Control for PoolOnly {
+    fn submit(&self, raw: &[u8]) -> Result<B256, PoolError> {
+        self.0.add_raw(raw).map(|added| added.hash)
+    }
+
+    fn dev(&self) -> Option<&dyn DevControl> {
+        None
+    }
+}
+
+fn backend() -> Backend {
+    let genesis = String::from_utf8(read("genesis.json")).unwrap();
+    let chain = Chain::in_memory(ChainSpec::from_json(&genesis).unwrap()).unwrap();
+    assert_eq!(chain.import_rlp(&read("chain.rlp")).unwrap(), 54);
+    let env = chain.pending_env(chain.head_digest().1);
+    let head = Head {
+        env,
+        accounts: Arc::new(chain.state().unwrap()),
+    };
+    let pool = Arc::new(Pool::new(PoolLimits::default(), head));
+    Backend {
+        chain,
+        control: Arc::new(PoolOnly(pool.clone())),
+        pool,
+        ready: broadcast::Sender::new(16),
+        wallet: Arc::new(Wallet::empty()),
+    }
+}
+
+/// A recorded exchange of one or more requests.
+struct Case {
+    name: String,
+    spec_only: bool,
+    exchanges: Vec<(String, Value)>,
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for method in fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()) {
+        let offered = !NOT_OFFERED.iter().any(|(name, _)| method.ends_with(name));
+        if !method.is_dir() || !offered {
+            continue;
+        }
+        for file in fs::read_dir(&method).unwrap().map(|entry| entry.unwrap().path()) {
+            let text = fs::read_to_string(&file).unwrap();
+            let name = file.strip_prefix(folder()).unwrap().display().to_string();
+            let mut case = Case {
+                name,
+                spec_only: false,
+                exchanges: Vec::new(),
+            };
+            let mut request = None;
+            for line in text.lines() {
+                if let Some(comment) = line.strip_prefix("//") {
+                    case.spec_only |= comment.trim_start().starts_with("speconly");
+                } else if let Some(sent) = line.strip_prefix(">>") {
+                    request = Some(sent.trim().to_owned());
+                } else if let Some(answer) = line.strip_prefix("<<") {
+                    let sent = request.take().expect("an answer follows a request");
+                    case.exchanges.push((sent, serde_json::from_str(answer).unwrap()));
+                }
+            }
+            cases.push(case);
+        }
+    }
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    cases
+}
+
+/// Why an answer is not the recorded one; `None` if it is.
+fn difference(case: &Case, expected: &Value, answer: &Value) -> Option<String> {
+    match (expected.get("error"), answer.get("error")) {
+        (Some(expected), Some(got)) => {
+            // A revert is recognised by its code and read from its data; for all else the codes differ between nodes.
+            let revert =
+                |error: &Value| (error["code"] == 3).then(|| (error["code"].clone(), error["data"].clone()));
+            (revert(expected) != revert(got)).then(|| format!("error {expected}\n      not {got}"))
+        }
+        (None, Some(error)) => Some(format!("an error: {error}")),
+        (Some(error), None) => Some(format!("no error, but expected {error}; got {answer}")),
+        (None, None) if case.spec_only => same_form("result", &expected["result"], &answer["result"]),
+        (None, None) => first_difference("result", &expected["result"], &answer["result"]),
+    }
+}
+
+fn first_difference(path: &str, expected: &Value, got: &Value) -> Option<String> {
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => {
+            let keys: BTreeMap<&String, ()> =
+                expected.keys().chain(got.keys()).map(|key| (key, ())).collect();
+            keys.into_keys().find_map(|key| {
+                let (expected, got) = (expected.get(key), got.get(key));
+                match (expected, got) {
+                    (Some(expected), Some(got)) => first_difference(&format!("{path}.{key}"), expected, got),
+                    (Some(expected), None) => Some(format!("{path}.{key} is missing, expected {expected}")),
+                    (None, got) => Some(format!("{path}.{key} is not expected: {got:?}")),
+                }
+            })
+        }
+        (Value::Array(expected), Value::Array(got)) if expected.len() == got.len() => expected
+            .iter()
+            .zip(got)
+            .enumerate()
+            .find_map(|(i, (expected, got))| first_difference(&format!("{path}[{i}]"), expected, got)),
+        _ => (expected != got).then(|| format!("{path}: expected {expected}, got {got}")),
+    }
+}
+
+/// Whether two values have the same kind and, for objects, the fields that are expected.
+fn same_form(path: &str, expected: &Value, got: &Value) -> Option<String> {
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => {
+            expected.iter().find_map(|(key, value)| match got.get(key) {
+                Some(got) => same_form(&format!("{path}.{key}"), value, got),
+                None => Some(format!("{path}.{key} is missing")),
+            })
+        }
+        (Value::Array(_), Value::Array(_)) | (Value::String(_), Value::String(_)) => None,
+        (Value::Bool(_), Value::Bool(_))
+        | (Value::Number(_), Value::Number(_))
+        | (Value::Null, Value::Null) => None,
+        _ => Some(format!("{path}: expected something like {expected}, got {got}")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recorded_cases_are_answered_as_recorded() {
+    let methods = synod_rpc::methods(backend(), Limits::default());
+    let mut wrong = Vec::new();
+    let cases = cases();
+    assert!(cases.len() > 80, "only {} cases found", cases.len());
+    for case in &cases {
+        let excused = DEVIATIONS.iter().any(|(name, _)| *name == case.name);
+        let mut differences = Vec::new();
+        for (request, expected) in &case.exchanges {
+            let (answer, _) = methods.raw_json_request(request, 1).await.unwrap();
+            let answer: Value = serde_json::from_str(answer.get()).unwrap();
+            differences.extend(difference(case, expected, &answer));
+        }
+        match (differences.is_empty(), excused) {
+            (false, false) => wrong.push(format!("{}\n      {}", case.name, differences.join("\n      "))),
+            (true, true) => wrong.push(format!(
+                "{} passes: take it off the list of deviations",
+                case.name
+            )),
+            _ => {}
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} cases:\n\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+}
