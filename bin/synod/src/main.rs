@@ -7,6 +7,7 @@
 mod client;
 mod commands;
 mod demo;
+mod logging;
 mod model_file;
 mod outputs;
 mod show;

@@ -2,6 +2,7 @@
 
 mod completions;
 mod demo;
+mod dev;
 mod model;
 mod predict;
 
@@ -34,6 +35,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Two trained networks, two contracts that act on their answers, on a chain of their own
     Demo(demo::DemoArgs),
+    /// Run a single node for development
+    Dev(dev::DevArgs),
     /// Look at, publish, run and fetch networks
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -48,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     let form = if cli.json { Form::Json } else { Form::Text };
     match cli.command {
         Command::Demo(args) => block_on(demo::run(args, form)),
+        Command::Dev(args) => block_on(dev::run(args, form)),
         Command::Model(command) => model::run(command, form),
         Command::Predict(args) => block_on(predict::run(args, form)),
         Command::Completions(args) => completions::run(&args),

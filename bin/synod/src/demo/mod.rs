@@ -24,6 +24,7 @@ use examples::Example;
 use eyre::{Result, ensure};
 use serde::Serialize;
 use std::{fmt, time::Instant};
+use synod_chain::spec::DEV_MNEMONIC;
 
 /// A claim of the demo that does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +88,6 @@ pub(crate) enum DemoError {
         event: &'static str,
     },
 }
-
-/// The accounts that every development chain funds.
-const MNEMONIC: &str = "test test test test test test test test test test test junk";
 
 /// What the demo found, for `--json`.
 #[derive(Debug, Serialize)]
@@ -166,7 +164,7 @@ pub(crate) async fn play(client: &Client, rpc_url: &str, story: &Story) -> Resul
 /// One of the funded accounts.
 fn account(index: u32) -> Result<PrivateKeySigner> {
     Ok(MnemonicBuilder::<English>::default()
-        .phrase(MNEMONIC)
+        .phrase(DEV_MNEMONIC)
         .index(index)?
         .build()?)
 }
