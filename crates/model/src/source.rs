@@ -437,6 +437,8 @@ fn read_value(value: ValueInfoProto) -> Result<SourceValue, ImportError> {
             .dim
             .into_iter()
             .map(|dim| match dim.value {
+                // Some exporters write an unknown size as -1 or "?", where ONNX has nothing.
+                Some(DimensionValue::Value(-1)) => Ok(SourceDim::Symbol(String::new())),
                 Some(DimensionValue::Value(size)) => {
                     usize::try_from(size)
                         .map(SourceDim::Fixed)
@@ -445,6 +447,7 @@ fn read_value(value: ValueInfoProto) -> Result<SourceValue, ImportError> {
                             dim: size,
                         })
                 }
+                Some(DimensionValue::Param(symbol)) if symbol == "?" => Ok(SourceDim::Symbol(String::new())),
                 Some(DimensionValue::Param(symbol)) => Ok(SourceDim::Symbol(symbol)),
                 None => Ok(SourceDim::Symbol(String::new())),
             })

@@ -246,7 +246,7 @@ fn huge_and_negative_dimensions_are_refused() {
             .node("Relu", &["x"], &["y"])
             .output("y", FLOAT)
     };
-    assert_eq!(refusal(relu(&["-1", "2"])), "`x` has the negative dimension -1");
+    assert_eq!(refusal(relu(&["-2", "2"])), "`x` has the negative dimension -2");
     assert_eq!(
         refusal(relu(&["9223372036854775807", "9223372036854775807"])),
         "input `x`: a f32 tensor of shape [9223372036854775807, 9223372036854775807] is above the limit of \
@@ -254,6 +254,14 @@ fn huge_and_negative_dimensions_are_refused() {
     );
     assert!(refusal(relu(&["0", "9223372036854775807"])).contains("is above the limit"));
     assert_eq!(refusal(relu(&["1"; 9])), "`x` has 9 dimensions; the limit is 8");
+    // What some exporters mean by -1 and "?": free, each by itself.
+    for unknown in ["-1", "?"] {
+        let error = refusal(relu(&[unknown, unknown]));
+        assert!(
+            error.starts_with("dimension 0 of input `x` is free: pin it with --dim 'x.0=SIZE'"),
+            "{error}"
+        );
+    }
     let weights = |dims: &[i64]| {
         OnnxFile::new(13)
             .input("x", FLOAT, &["1"])
