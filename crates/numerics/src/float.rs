@@ -88,11 +88,11 @@ pub trait Float:
     }
 
     /// The same value, but every NaN is the canonical one.
+    ///
+    /// This is done on the bits, as integers. To the compiler the sign of a NaN that an operation returns is not determined,
+    /// so it is free to drop `if x.is_nan() { NAN } else { x }`, and does after a square root.
     #[must_use]
-    #[inline(always)]
-    fn canonical(self) -> Self {
-        if self.is_nan() { Self::NAN } else { self }
-    }
+    fn canonical(self) -> Self;
 
     /// Whether this is not a number.
     #[inline(always)]
@@ -184,6 +184,11 @@ impl Float for f32 {
         f32::from_bits(self.to_bits() | other.to_bits())
     }
     #[inline(always)]
+    fn canonical(self) -> Self {
+        let bits = self.to_bits();
+        f32::from_bits(if bits & 0x7fff_ffff > 0x7f80_0000 { 0x7fc0_0000 } else { bits })
+    }
+    #[inline(always)]
     fn exp(self) -> Self {
         math::exp(self)
     }
@@ -257,6 +262,11 @@ impl Float for f64 {
         f64::from_bits(self.to_bits() | other.to_bits())
     }
     #[inline(always)]
+    fn canonical(self) -> Self {
+        let bits = self.to_bits();
+        f64::from_bits(if bits & (u64::MAX >> 1) > 0x7ff0 << 48 { 0x7ff8 << 48 } else { bits })
+    }
+    #[inline(always)]
     fn exp(self) -> Self {
         math::double::exp(self)
     }
@@ -281,4 +291,36 @@ impl Float for f64 {
 /// Replaces every NaN by the canonical one.
 pub fn canonicalise<T: Float>(x: &mut [T]) {
     crate::isa::update(x, T::canonical);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hint::black_box;
+
+    /// The results of operations that make a NaN, canonicalised in a loop that the compiler vectorises and in its remainder.
+    fn made<T: Float>(operation: impl Fn(T) -> T, x: T) -> Vec<T> {
+        let x = black_box(vec![x; 37]);
+        let mut scalar = vec![T::ZERO; x.len()];
+        scalar.iter_mut().zip(&x).for_each(|(y, &x)| *y = operation(x).canonical());
+        let mut fast = vec![T::ZERO; x.len()];
+        crate::isa::map(&x, &mut fast, |x| operation(x).canonical());
+        scalar.extend(fast);
+        scalar
+    }
+
+    #[test]
+    fn no_optimisation_brings_back_another_nan() {
+        let all = |made: Vec<f32>| made.iter().all(|y| y.to_bits() == 0x7fc0_0000);
+        assert!(all(made(f32::sqrt, -1.0)), "square root of a negative number");
+        assert!(all(made(|x| x / x, 0.0)), "0 / 0");
+        assert!(all(made(|x| x - x, f32::INFINITY)), "infinity - infinity");
+        assert!(all(made(|x| x * 0.0, f32::NEG_INFINITY)), "infinity * 0");
+        assert!(all(made(|x| x.fma(0.0, 1.0), f32::INFINITY)), "fma(infinity, 0, 1)");
+        assert!(all(made(|x| -x, f32::from_bits(0x7fc0_1234))), "a payload, negated");
+        let all = |made: Vec<f64>| made.iter().all(|y| y.to_bits() == 0x7ff8 << 48);
+        assert!(all(made(f64::sqrt, -1.0)), "square root of a negative number");
+        assert!(all(made(|x| x / x, 0.0)), "0 / 0");
+        assert!(all(made(|x| x - x, f64::INFINITY)), "infinity - infinity");
+    }
 }

@@ -46,7 +46,7 @@ impl ConvWeights {
     pub fn new(groups: usize, out_channels: usize, terms: usize, w: &[f32]) -> Self {
         let size = out_channels * terms;
         assert_eq!(w.len(), groups * size, "weights of a convolution");
-        let layout = if out_channels < CHANNELS_OF_A_PRODUCT || size == 0 {
+        let layout = if goes_by_rows(out_channels, terms) {
             Layout::Plain(w.to_vec())
         } else {
             let pack = |w| PackedRows::new(out_channels, terms, Matrix::row_major(w, terms));
@@ -61,10 +61,15 @@ impl ConvWeights {
     }
 }
 
+/// Whether a convolution adds each term to whole rows, rather than being a product of packed matrices.
+fn goes_by_rows(out_channels: usize, terms: usize) -> bool {
+    out_channels < CHANNELS_OF_A_PRODUCT || terms == 0
+}
+
 /// Scratch elements that [`conv`] and [`conv_packed`] want (room to arrange the weights is [`conv`]'s own).
 #[must_use]
 pub fn conv_scratch(shape: &ConvShape) -> usize {
-    if shape.out_channels < CHANNELS_OF_A_PRODUCT {
+    if goes_by_rows(shape.out_channels, shape.terms()) {
         padded_size(shape)
     } else {
         rows_scratch(shape.output_size(), shape.terms())
