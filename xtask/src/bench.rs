@@ -7,7 +7,7 @@ use crate::{
 use eyre::Result;
 
 /// Where npm puts anvil's binary on this kind of machine.
-const ANVIL: &str = "testing/clients/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil";
+const ANVIL: &str = "testing/bench/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil";
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When a step fails.
 pub(crate) fn bench(options: &Options) -> Result<()> {
-    clients::npm(&root().join("testing/clients"))?;
+    clients::npm(&root().join("testing/bench"))?;
     run(
         "build with the release profile",
         cargo().args(["build", "--release", "--package", "synod", "--package", "synod-bench"]),

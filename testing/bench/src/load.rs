@@ -99,7 +99,7 @@ pub(crate) async fn measure(
     );
     if anvil.is_none() {
         report
-            .note("anvil was not there (`cargo xtask clients` installs it), so that comparison is missing.");
+            .note("anvil was not there , so that comparison is missing.");
     }
     Ok(())
 }
