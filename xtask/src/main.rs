@@ -6,6 +6,7 @@
 //! for the whole machine.
 
 mod bench;
+mod calibrate;
 mod clients;
 mod command;
 mod contracts;
@@ -35,6 +36,8 @@ enum Chore {
     Contracts(contracts::Options),
     /// Measure predict, RPC beside anvil, publishing and start-up, into `docs/benchmarks.md`.
     Bench(bench::Options),
+    /// Measure gas against time for every operator, into `docs/gas-calibration.md`.
+    Calibrate,
     /// Kill a busy node a thousand times and ask whether anything seen was lost.
     Kill(kill::Options),
     /// Install the client programs that end-to-end tests drive (viem, web3.py, cast).
@@ -49,6 +52,7 @@ fn main() {
         Chore::Lint => lint::check(),
         Chore::Contracts(options) => contracts::build(&options),
         Chore::Bench(options) => bench::bench(&options),
+        Chore::Calibrate => calibrate::calibrate(),
         Chore::Kill(options) => kill::kill(&options),
         Chore::Clients => clients::install().map(drop),
         Chore::OnnxTests => onnx_tests::generate().map(drop),

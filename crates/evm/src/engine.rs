@@ -15,6 +15,7 @@ use crate::{
     manifest::{self, INIT_CODE_PREFIX, Manifest, SALT},
     ports::{Dimension, Port, Shapes},
     registry::Record,
+    wire,
 };
 use alloy_evm::EvmInternals;
 use alloy_primitives::{Address, B256, Bytes, Keccak256};
@@ -34,8 +35,8 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
-            model_bytes: 1 << 30,
-            plan_bytes: 1 << 30,
+            model_bytes: 2 << 30,
+            plan_bytes: 256 << 20,
         }
     }
 }
@@ -77,6 +78,8 @@ pub(crate) struct Compiled {
     pub(crate) model: Model,
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,
+    /// The answer of `signature`, whose length must be known before it is paid for.
+    pub(crate) signature: Vec<u8>,
 }
 
 /// What `validate` found.
@@ -140,9 +143,7 @@ impl Engine {
             return Ok(plan);
         }
         let plan = Arc::new(compiled.model.plan(shapes)?);
-        // A plan may hold its own copy of the weights, in the order in which its kernels read them.
-        let size =
-            weight_bytes(&compiled.model).saturating_add(PLAN_NODE_BYTES * (1 + plan.cost().nodes.len()));
+        let size = PLAN_NODE_BYTES * (1 + plan.cost().nodes.len() + shapes.len());
         self.plans.lock().insert(key, Arc::clone(&plan), size);
         Ok(plan)
     }
@@ -180,7 +181,7 @@ impl Engine {
         let nodes = compiled.model.operators().len();
         let (id, size) = (
             compiled.id,
-            weight_bytes(&compiled.model).saturating_add(MODEL_NODE_BYTES * (1 + nodes)),
+            model_bytes(&compiled.model).saturating_add(MODEL_NODE_BYTES * (1 + nodes)),
         );
         let compiled = Arc::new(compiled);
         self.models.lock().insert(id, Arc::clone(&compiled), size);
@@ -188,8 +189,11 @@ impl Engine {
     }
 }
 
-fn weight_bytes(model: &Model) -> usize {
-    usize::try_from(model.constant_bytes()).unwrap_or(usize::MAX)
+/// A model holds its weights twice: as they came, and in the order in which its kernels read them.
+fn model_bytes(model: &Model) -> usize {
+    usize::try_from(model.constant_bytes())
+        .unwrap_or(usize::MAX)
+        .saturating_mul(2)
 }
 
 /// Graph and weights of a manifest whose content was validated before, `None` if something is missing.
@@ -273,10 +277,11 @@ fn compile(graph: Bytes, weights: Bytes) -> Option<Compiled> {
             .collect(),
     };
     let signature = model.signature();
-    let inputs = signature.inputs.iter().map(port).collect();
-    let outputs = signature.outputs.iter().map(port).collect();
+    let inputs: Vec<Port> = signature.inputs.iter().map(port).collect();
+    let outputs: Vec<Port> = signature.outputs.iter().map(port).collect();
     Some(Compiled {
         id: B256::from(model.id().0),
+        signature: wire::signature_answer(&inputs, &outputs),
         inputs,
         outputs,
         model,

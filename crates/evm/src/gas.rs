@@ -32,7 +32,10 @@ pub const NAME: u64 = 100;
 /// Fetching an account with a manifest or a chunk from the database.
 pub const CHUNK_ACCOUNT: u64 = 2_600;
 
-/// Bytes of weights that are fetched, copied and brought into the kernels' order for one gas.
+/// An input or output of a model: its shape is derived and checked, its tensor made.
+pub const PORT: u64 = 40;
+
+/// Bytes of weights that are fetched, joined, hashed, checked and brought into the kernels' order for one gas.
 pub const LOAD_WEIGHT_BYTES_PER_GAS: u64 = 5;
 
 /// Parsing, checking and compiling a byte of graph.
@@ -151,6 +154,11 @@ pub fn registry(slots: u64) -> u64 {
     REGISTRY_ACCOUNT + REGISTRY_SLOT * slots
 }
 
+/// Looking at `count` inputs and outputs.
+pub fn ports(count: u64) -> u64 {
+    count.saturating_mul(PORT)
+}
+
 /// Loading a model of these sizes.
 pub fn load(graph_bytes: u64, weight_bytes: u64, chunks: u64) -> u64 {
     CHUNK_ACCOUNT
@@ -165,12 +173,8 @@ pub fn validate(bytes: u64) -> u64 {
 }
 
 /// Planning a model, whose planning work is known from its graph.
-///
-/// Rules of shapes are arithmetic, weights brought into the kernels' order are bytes: one comes after the other.
 pub fn planning(work: &Work) -> u64 {
-    PLAN_BASE
-        .saturating_add(work.arithmetic.div_ceil(MACS_PER_GAS))
-        .saturating_add(work.bytes.div_ceil(BYTES_PER_GAS))
+    PLAN_BASE.saturating_add(roofline(work))
 }
 
 /// The tensors of a plan.

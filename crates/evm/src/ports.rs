@@ -5,6 +5,7 @@
 
 use crate::{failure::Failure, interface::IPredict as errors};
 use alloy_primitives::U256;
+use std::collections::BTreeMap;
 use synod_model::{DType, Tensor};
 
 /// A size of a declared shape.
@@ -156,7 +157,7 @@ pub(crate) fn check_shapes(ports: &[Port], shapes: &[Vec<u64>]) -> Result<Shapes
         }
         .into());
     }
-    let mut bound: Vec<(&str, u64)> = Vec::new();
+    let mut bound: BTreeMap<&str, u64> = BTreeMap::new();
     for (input, (port, shape)) in ports.iter().zip(shapes).enumerate() {
         let input = U256::from(input);
         if shape.len() != port.shape.len() {
@@ -182,13 +183,7 @@ pub(crate) fn check_shapes(ports: &[Port], shapes: &[Vec<u64>]) -> Result<Shapes
                         }
                         .into());
                     }
-                    match bound.iter().find(|(known, _)| known == symbol) {
-                        Some((_, size)) => *size,
-                        None => {
-                            bound.push((symbol, got));
-                            got
-                        }
-                    }
+                    *bound.entry(symbol).or_insert(got)
                 }
             };
             if got != expected {

@@ -22,9 +22,9 @@ use crate::{
     ports::{self, Shapes, Unit},
     registry::{self, RECORD_SLOTS, Record},
     wire::{
-        GivenTensor, SELECTOR, best_score, decimals, execution_failed, pack_outputs, port_answer,
-        read_shapes, read_tensors, result_error, scale, type_code, type_of_code, unknown_function,
-        unsupported_shape, value_out_of_range,
+        GivenTensor, SELECTOR, best_score, decimals, execution_failed, pack_outputs, read_shapes,
+        read_tensors, result_error, scale, type_code, type_of_code, unknown_function, unsupported_shape,
+        value_out_of_range,
     },
 };
 use alloy_evm::{
@@ -194,14 +194,17 @@ impl Call<'_, '_> {
         }
     }
 
-    /// The compiled model of a record, loaded at most once a transaction as far as gas is concerned.
+    /// The compiled model of a record, loaded at most once a transaction as far as gas is concerned. Its inputs and outputs are
+    /// charged for on the way, since whatever comes next looks at each of them.
     fn model(&mut self, record: &Record) -> Result<Arc<Compiled>, Failure> {
         let marker = U256::from_be_bytes(record.id.0);
         if self.state.tload(PREDICT, marker).is_zero() {
             self.meter.charge(load_gas(record))?;
             self.state.tstore(PREDICT, marker, U256::ONE);
         }
-        self.engine.model(self.state, record)
+        let compiled = self.engine.model(self.state, record)?;
+        self.meter.charge(ports_gas(&compiled))?;
+        Ok(compiled)
     }
 
     /// Plans a model for shapes, and checks its memory.
@@ -457,14 +460,8 @@ impl Call<'_, '_> {
     fn signature(&mut self, reference: Reference<'_>) -> Result<Vec<u8>, Failure> {
         let record = self.record(reference)?;
         let compiled = self.model(&record)?;
-        let returns = interface::signatureReturn {
-            inputs: compiled.inputs.iter().map(port_answer).collect(),
-            outputs: compiled.outputs.iter().map(port_answer).collect(),
-        };
-        // The graph, which bounds this answer, was paid for with the load.
-        let answer = interface::signatureCall::abi_encode_returns(&returns);
-        self.meter.charge(gas::answer(answer.len()))?;
-        Ok(answer)
+        self.meter.charge(gas::answer(compiled.signature.len()))?;
+        Ok(compiled.signature.clone())
     }
 
     fn quote(&mut self, reference: Reference<'_>, stated: Option<Array<'_>>) -> Result<Vec<u8>, Failure> {
@@ -568,6 +565,10 @@ fn load_gas(record: &Record) -> u64 {
     gas::load(record.graph_bytes, record.weight_bytes, u64::from(record.chunks))
 }
 
+fn ports_gas(compiled: &Compiled) -> u64 {
+    gas::ports((compiled.inputs.len() + compiled.outputs.len()) as u64)
+}
+
 fn answer_gas(envelope: u64, data: u64) -> u64 {
     gas::answer(usize::try_from(envelope.saturating_add(data)).unwrap_or(usize::MAX))
 }
@@ -584,6 +585,7 @@ fn quote(
     let transfer = [
         gas::call(call_data),
         resolution_gas(reference)?,
+        ports_gas(compiled),
         gas::elements(prepared.input_bytes),
         gas::elements(prepared.output_bytes),
         answer_gas(BYTES_ENVELOPE as u64, prepared.output_bytes),

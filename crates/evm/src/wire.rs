@@ -179,7 +179,15 @@ fn read_shape(input: usize, port: &Port, sizes: Array<'_>) -> Result<Vec<u64>, F
         .collect::<Result<_, _>>()?)
 }
 
-pub(crate) fn port_answer(port: &Port) -> interface::Port {
+/// The answer of `signature`.
+pub(crate) fn signature_answer(inputs: &[Port], outputs: &[Port]) -> Vec<u8> {
+    interface::signatureCall::abi_encode_returns(&interface::signatureReturn {
+        inputs: inputs.iter().map(port_answer).collect(),
+        outputs: outputs.iter().map(port_answer).collect(),
+    })
+}
+
+fn port_answer(port: &Port) -> interface::Port {
     let shape = port
         .shape
         .iter()

@@ -305,10 +305,13 @@ impl Model {
         // Rules and specialisation of a node take about two microseconds, at 1/45 ns for a multiply-add equivalent; what
         // is computed ahead is bounded.
         const PER_NODE: u64 = 90_000 + MAX_FOLDED_ARITHMETIC;
+        // Every value has a type, a last use and a location, used or not.
+        const PER_VALUE: u64 = 9_000;
+        let graph = &self.shared.graph;
+        let nodes = (graph.nodes.len() as u64).saturating_mul(PER_NODE);
         Work {
-            arithmetic: (self.shared.graph.nodes.len() as u64).saturating_mul(PER_NODE),
-            // A plan may hold its own copy of each constant, in the order in which a kernel reads it.
-            bytes: self.constant_bytes().saturating_mul(2),
+            arithmetic: nodes.saturating_add((graph.values as u64).saturating_mul(PER_VALUE)),
+            bytes: 0,
         }
     }
 

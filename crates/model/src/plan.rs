@@ -16,7 +16,7 @@ use crate::{
     shape::Shape,
     tensor::{Buffer, TensorView, TensorViewMut},
 };
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 /// Where a step finds a value.
 #[derive(Debug, Clone, Copy)]
@@ -60,31 +60,27 @@ impl std::fmt::Debug for Plan {
 #[derive(Default)]
 struct Slots {
     bytes: Vec<usize>,
-    free: Vec<usize>,
+    /// Free slots, each behind its size: finding one must not take longer the more there are.
+    free: BTreeSet<(usize, usize)>,
 }
 
 impl Slots {
+    /// The smallest free slot that is large enough, else the largest one, which grows, else a new one.
     fn take(&mut self, bytes: usize) -> usize {
-        let fitting = self
-            .free
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| self.bytes[**slot] >= bytes);
-        let smallest = fitting.min_by_key(|(_, slot)| (self.bytes[**slot], **slot));
-        let largest = || {
-            self.free
-                .iter()
-                .enumerate()
-                .max_by_key(|(_, slot)| (self.bytes[**slot], **slot))
-        };
-        match smallest.or_else(largest).map(|(position, _)| position) {
-            Some(position) => {
-                let slot = self.free.swap_remove(position);
-                self.bytes[slot] = self.bytes[slot].max(bytes);
+        let fitting = self.free.range((bytes, 0)..).next();
+        match fitting.or_else(|| self.free.last()).copied() {
+            Some(found) => {
+                self.free.remove(&found);
+                let (size, slot) = found;
+                self.bytes[slot] = size.max(bytes);
                 slot
             }
             None => self.take_new(bytes),
         }
+    }
+
+    fn release(&mut self, slot: usize) {
+        self.free.insert((self.bytes[slot], slot));
     }
 
     fn take_new(&mut self, bytes: usize) -> usize {
@@ -167,7 +163,7 @@ impl Plan {
                     && last_use[value] == Some(position)
                     && !is_output[value]
                 {
-                    slots.free.push(slot);
+                    slots.release(slot);
                 }
             }
             planned.push(Step {

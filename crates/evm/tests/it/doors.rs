@@ -295,3 +295,30 @@ fn an_access_list_buys_nothing_inside_the_engine() {
     // EIP-2930: 2,400 for an address.
     assert_eq!(plain.tx_gas_used() + 2_400, listed.tx_gas_used());
 }
+
+#[test]
+fn an_account_delegated_to_the_precompile_halts() {
+    use alloy_evm::revm::{bytecode::Bytecode, state::AccountInfo};
+    let mut world = World::with_models();
+    let account = Address::repeat_byte(0x77);
+    let code = Bytecode::new_eip7702(PREDICT);
+    let info = AccountInfo {
+        code_hash: code.hash_slow(),
+        code: Some(code),
+        ..Default::default()
+    };
+    world.db.insert_account_info(account, info);
+    let outcome = world
+        .look(&Tx::call(account, run("test/dense", &X).abi_encode()))
+        .result;
+    assert!(
+        matches!(
+            outcome,
+            ExecutionResult::Halt {
+                reason: HaltReason::InvalidFEOpcode,
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
+}
