@@ -1,0 +1,401 @@
+"""Compares this implementation with the binary, bit for bit.
+
+    python3 check.py SYNOD [OPERATOR…]
+
+Cases are drawn from a seed, infinities, NaNs, zeros of both signs and subnormals among them. All cases of an element type are the
+nodes of one model. f16, bf16 and narrow integers are cast on their way in and out, since .npy files do not have all of them.
+Ends with 1 if a bit differs.
+"""
+
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from math import copysign, exp, inf, isnan, nan
+from pathlib import Path
+
+import arithmetic as a
+import files
+import operators as o
+from arithmetic import F32, FLOATS, INTEGERS, f32, f64
+from operators import Tensor
+
+OPSET = 20
+SEED = 1
+# in which type a kind travels to and from the binary
+CARRIERS = {"f32": "f32", "f64": "f64", "f16": "f32", "bf16": "f32", "bool": "bool"}
+
+
+@dataclass
+class Case:
+    title: str
+    inputs: list  # tensors; a plain list of integers is an initialiser
+    outputs: list  # tensors: what must come
+    attributes: dict = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------------------------------------------- numbers
+
+
+class Numbers:
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def any(self, kind, widest=80):
+        """One in eight special, some huge or tiny."""
+        draw, of = self.random, FLOATS[kind]
+        match draw.randrange(24):
+            case 0:
+                return draw.choice([0.0, -0.0])
+            case 1:
+                return draw.choice([inf, -inf, nan])
+            case 2:
+                return of.of(draw.choice([-1, 1]) * draw.random() * 2.0 ** (of.least + draw.randrange(6)))
+            case 3:
+                return of.of(draw.choice([-1, 1]) * exp(draw.uniform(-widest, widest)))
+            case 4 | 5:
+                return draw.randrange(-18, 19) / 2
+            case _:
+                return of.of(draw.gauss(0, 3))
+
+    def finite(self, kind):
+        number = self.any(kind, widest=3)
+        return 1.0 if isnan(number) or abs(number) == inf else number
+
+    def integer(self, kind):
+        draw, of = self.random, INTEGERS[kind]
+        match draw.randrange(4):
+            case 0:
+                return of.wrap(draw.randrange(-3, 4))
+            case 1:
+                return draw.choice([of.least, of.greatest, of.least + 1, of.greatest - 1])
+            case _:
+                return draw.randrange(of.least, of.greatest + 1)
+
+    def tensor(self, kind, shape, draw):
+        count = 1
+        for dim in shape:
+            count *= dim
+        return Tensor(kind, tuple(shape), [draw(kind) for _ in range(count)])
+
+
+# ------------------------------------------------------------------------------------------------------- cases
+
+
+def stored(kind, shape, items):
+    return Tensor(kind, tuple(shape), [FLOATS[kind].of(x) for x in items])
+
+
+def unary(kind, numbers):
+    op = o.operations(kind)
+    x = [numbers.any(kind) for _ in range(400)] + [0.0, -0.0, inf, -inf, nan]
+    uniform = numbers.random.uniform
+    if kind == "f32":
+        x += [f32(b) for b in (0x3C413D3A, 0x41178FEB, 0x4C5D65A5, 0x65D890D3, 0x6F31A8EC, 0x34C00000, 0xB4400000)]
+        x += [F32.of(uniform(-110, 90)) for _ in range(150)] + [F32.of(uniform(-1e-3, 1e-3)) for _ in range(100)]
+    if kind == "f64":
+        x += [uniform(-760, 720) for _ in range(150)] + [uniform(-7, 7) for _ in range(300)]
+        x += [uniform(0, 1) * 2.0**-1060 for _ in range(20)] + [uniform(1, 2) * 2.0**-1023 for _ in range(5)]
+    shape = (len(x),)
+    for title, (function, given, taken) in o.UNARY.items():
+        y = [function(op, value, *taken) for value in x]
+        yield Case(title, [Tensor(kind, shape, x)], [stored(kind, shape, y)], given)
+
+
+def binary(kind, numbers):
+    op, shape = o.operations(kind), (600,)
+    x, y = (numbers.tensor(kind, shape, numbers.any) for _ in range(2))
+    for title, function in o.BINARY.items():
+        yield Case(title, [x, y], [stored(kind, shape, [function(op, *pair) for pair in zip(x.items, y.items)])])
+    base = Tensor(kind, shape, [abs(numbers.any(kind)) for _ in range(600)])
+    exponent = stored(kind, shape, [numbers.random.uniform(-70, 70) for _ in range(600)])
+    powers = [op.kind.of(a.power(*pair)) for pair in zip(base.items, exponent.items)]
+    yield Case("Pow broken", [base, exponent], [stored(kind, shape, powers)])
+    low, high = (stored(kind, (), [bound]) for bound in (-1.5, 2.25))
+    clipped = [a.minimum(a.maximum(value, low.items[0]), high.items[0]) for value in x.items]
+    yield Case("Clip", [x, low, high], [Tensor(kind, shape, clipped)])
+    for title, function in o.COMPARISONS.items():
+        truth = [function(*pair) for pair in zip(x.items, y.items)]
+        yield Case(title, [x, y], [Tensor("bool", shape, truth)])
+
+
+def products(kind, numbers, draw):
+    op = o.operations(kind)
+    x, y, c = (numbers.tensor(kind, shape, draw) for shape in ((5, 37), (37, 19), (19,)))
+    yield Case("MatMul", [x, y], [stored(kind, (5, 19), *o.matmul(op, x, y))])
+    alpha, beta = F32.of(0.7), F32.of(-1.3)
+    results = o.gemm(op, x, y, c, alpha, beta)
+    yield Case("Gemm", [x, y, c], [stored(kind, (5, 19), *results)], {"alpha": 0.7, "beta": -1.3})
+
+
+def convolutions(kind, numbers, draw):
+    op = o.operations(kind)
+    # groups, channels in and out of a group, space, kernel, strides, dilations, pads
+    for group, ci, co, space, kernel, steps, dilations, pads in [
+        (1, 2, 5, (6, 7), (3, 2), (2, 1), (1, 2), (1, 0, 2, 1)),
+        (2, 1, 1, (5, 5), (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+        (2, 2, 3, (6, 5), (2, 3), (1, 2), (2, 1), (0, 2, 1, 1)),
+        (1, 3, 4, (9,), (3,), (2,), (2,), (2, 1)),
+    ]:
+        rank = len(space)
+        x = numbers.tensor(kind, (2, group * ci, *space), draw)
+        bias = numbers.tensor(kind, (group * co,), draw)
+        given = {"group": group, "strides": steps, "dilations": dilations, "pads": pads}
+        reach = [(kernel[i] - 1) * dilations[i] + 1 for i in range(rank)]
+        around = [pads[i] + pads[rank + i] for i in range(rank)]
+
+        w = numbers.tensor(kind, (group * co, ci, *kernel), draw)
+        out = [(space[i] + around[i] - reach[i]) // steps[i] + 1 for i in range(rank)]
+        shape = (2, group * co, *out)
+        y = o.conv(op, x, w, bias, shape, group=group, steps=steps, dilations=dilations, pads=pads)
+        yield Case("Conv", [x, w, bias], [stored(kind, shape, *y)], given)
+
+        w = numbers.tensor(kind, (group * ci, co, *kernel), draw)
+        extra = [int(step > 1) for step in steps]
+        out = [(space[i] - 1) * steps[i] + reach[i] + extra[i] - around[i] for i in range(rank)]
+        shape = (2, group * co, *out)
+        y = o.conv_transpose(op, x, w, bias, shape, group=group, steps=steps, dilations=dilations, pads=pads)
+        yield Case("ConvTranspose", [x, w, bias], [stored(kind, shape, *y)], given | {"output_padding": extra})
+
+
+def pools(kind, numbers, draw):
+    op = o.operations(kind)
+    x = numbers.tensor(kind, (2, 3, 7, 8), draw)
+    space, kernel, steps, pads = (7, 8), (3, 2), (2, 3), (1, 1, 1, 0)
+    for ceil in (0, 1):
+        out = []
+        for i in range(2):
+            room = space[i] + pads[i] + pads[2 + i] - kernel[i]
+            size = room // steps[i] + 1
+            out.append(size + bool(ceil and room % steps[i] and size * steps[i] < space[i] + pads[i]))
+        shape = (2, 3, *out)
+        values, indices, means, padded = o.pools(op, x, shape, kernel, steps, pads)
+        given = {"kernel_shape": kernel, "strides": steps, "pads": pads, "ceil_mode": ceil}
+        yield Case("MaxPool", [x], [Tensor(kind, shape, values)], given)
+        if kind in ("f32", "f64"):
+            both = [Tensor(kind, shape, values), Tensor("i64", shape, indices)]
+            yield Case("MaxPool indices", [x], both, given)
+        yield Case("AveragePool", [x], [stored(kind, shape, means)], given)
+        counting = given | {"count_include_pad": 1}
+        yield Case("AveragePool padded", [x], [stored(kind, shape, padded)], counting)
+    for title, rule in (("GlobalAveragePool", "ReduceMean"), ("GlobalMaxPool", "ReduceMax")):
+        planes = [x.items[start : start + 56] for start in range(0, len(x.items), 56)]
+        result = stored(kind, (2, 3, 1, 1), [o.REDUCTIONS[rule](op, plane) for plane in planes])
+        yield Case(title, [x], [result])
+
+
+def reductions(kind, numbers, draw):
+    op, shape = o.operations(kind), (3, 5, 19)
+    x = numbers.tensor(kind, shape, draw)
+    for axis in (1, 2):
+        softmax, logarithm = o.softmaxes(op, x, axis)
+        yield Case("Softmax", [x], [stored(kind, shape, softmax)], {"axis": axis})
+        yield Case("LogSoftmax", [x], [stored(kind, shape, logarithm)], {"axis": axis})
+    for axes in ([0, 2], [1], [2], [0, 1], [0, 1, 2]):
+        lines = [[x.items[place] for place in line] for line in o.lines(shape, axes)]
+        kept = [shape[axis] for axis in range(3) if axis not in axes]
+        for title, rule in o.REDUCTIONS.items():
+            result = stored(kind, kept, [rule(op, line) for line in lines])
+            yield Case(title, [x, axes], [result], {"keepdims": 0})
+    columns = [[x.items[place] for place in line] for line in o.lines(shape, [1])]
+    for title, extreme in (("ArgMax", max), ("ArgMin", min)):
+        for last in (0, 1):
+            result = Tensor("i64", (3, 19), [o.arg_extreme(column, extreme, last) for column in columns])
+            yield Case(title, [x], [result], {"axis": 1, "keepdims": 0, "select_last_index": last})
+
+
+def normalizations(kind, numbers, draw):
+    op = o.operations(kind)
+    x, scale, bias = (numbers.tensor(kind, shape, draw) for shape in ((4, 53), (53,), (53,)))
+    y, means, deviations = o.layer_normalization(op, x, scale, bias)
+    outputs = [stored(kind, (4, 53), y), stored("f32", (4, 1), means), stored("f32", (4, 1), deviations)]
+    yield Case("LayerNormalization", [x, scale, bias], outputs)
+    (y, *_) = o.layer_normalization(op, x, scale)
+    yield Case("LayerNormalization unbiased", [x, scale], [stored(kind, (4, 53), y)])
+
+    shape = (2, 3, 23)
+    x, scale, bias, mean = (numbers.tensor(kind, s, draw) for s in (shape, (3,), (3,), (3,)))
+    variance = Tensor(kind, (3,), [abs(value) for value in numbers.tensor(kind, (3,), draw).items])
+    (y,) = o.instance_normalization(op, x, scale, bias)
+    yield Case("InstanceNormalization", [x, scale, bias], [stored(kind, shape, y)])
+    moments = [x, scale, bias, mean, variance]
+    (y,) = o.batch_normalization(op, *moments)
+    yield Case("BatchNormalization", moments, [stored(kind, shape, y)])
+    y, *running = o.batch_normalization(op, *moments, momentum=F32.of(0.9))
+    outputs = [stored(kind, shape, y), *(stored(kind, (3,), items) for items in running)]
+    yield Case("BatchNormalization training", moments, outputs, {"training_mode": 1})
+
+
+def casts(kind, numbers):
+    """From f32 and f64 to every type, and from integers to floats."""
+    x = numbers.tensor(kind, (500,), numbers.any)
+    for to in FLOATS:
+        yield Case("Cast", [x], [stored(to, x.shape, x.items)], {"to": files.CODES[to]})
+    for to, of in INTEGERS.items():
+        truncated = Tensor(to, x.shape, [of.of_float(value) for value in x.items])
+        yield Case("Cast", [x], [truncated], {"to": files.CODES[to]})
+    truth = Tensor("bool", x.shape, [value != 0 for value in x.items])
+    yield Case("Cast", [x], [truth], {"to": files.CODES["bool"]})
+
+
+def floats(kind, numbers):
+    yield from unary(kind, numbers)
+    yield from binary(kind, numbers)
+    for draw in (numbers.finite, numbers.any):
+        for family in (products, convolutions, pools, reductions, normalizations):
+            yield from family(kind, numbers, draw)
+    if kind in ("f32", "f64"):
+        yield from casts(kind, numbers)
+
+
+def integers(kind, numbers):
+    of, shape = INTEGERS[kind], (200,)
+    x, y = (numbers.tensor(kind, shape, numbers.integer) for _ in range(2))
+    tensor = lambda items, shape=shape: Tensor(kind, tuple(shape), items)
+    for title, function in o.INTEGER_UNARY.items():
+        if kind[0] == "i" or title in ("Abs", "Sign"):
+            yield Case(title, [x], [tensor([function(of, value) for value in x.items])])
+    for title, function in o.INTEGER_BINARY.items():
+        yield Case(title, [x, y], [tensor([function(of, *pair) for pair in zip(x.items, y.items)])])
+    for title, function in o.COMPARISONS.items():
+        truth = [function(*pair) for pair in zip(x.items, y.items)]
+        yield Case(title, [x, y], [Tensor("bool", shape, truth)])
+    for to, narrow in INTEGERS.items():
+        yield Case("Cast", [x], [Tensor(to, shape, [narrow.wrap(v) for v in x.items])], {"to": files.CODES[to]})
+    for to, narrow in FLOATS.items():
+        nearest = [narrow.nearest(a.Fraction(v)) for v in x.items]
+        yield Case("Cast", [x], [Tensor(to, shape, nearest)], {"to": files.CODES[to]})
+    if kind in ("i32", "i64"):
+        small = tensor([numbers.random.randrange(-5, 70) for _ in x.items])
+        bases = tensor([numbers.random.choice([value, value % 7 - 3]) for value in x.items])
+        powers = [of.power(*pair) for pair in zip(bases.items, small.items)]
+        yield Case("Pow", [bases, small], [tensor(powers)])
+    if kind in ("i32", "i64", "u32", "u64"):
+        slopes = [of.mul(value, slope) if value < 0 else value for value, slope in zip(x.items, y.items)]
+        yield Case("PRelu", [x, y], [tensor(slopes)])
+        m, n = tensor(x.items[:24], (4, 6)), tensor(y.items[:30], (6, 5))
+        dot = lambda i, j: of.wrap(sum(m.items[i * 6 + k] * n.items[k * 5 + j] for k in range(6)))
+        result = [dot(i, j) for i in range(4) for j in range(5)]
+        yield Case("MatMul", [m, n], [tensor(result, (4, 5))])
+        scaled = [of.wrap(-3 * value) for value in result]
+        yield Case("Gemm", [m, n], [tensor(scaled, (4, 5))], {"alpha": -3.0})
+        box = tensor(x.items[:30], (2, 3, 5))
+        lines = [[box.items[place] for place in line] for line in o.lines((2, 3, 5), [0, 2])]
+        for title, rule in o.INTEGER_REDUCTIONS.items():
+            reduced = tensor([rule(of, line) for line in lines], (3,))
+            yield Case(title, [box, [0, 2]], [reduced], {"keepdims": 0})
+
+
+# ------------------------------------------------------------------------------------------------------- the binary
+
+
+def carrier(kind):
+    return CARRIERS.get(kind, "i64")
+
+
+def write_model(cases, folder):
+    """One model with all cases as nodes; returns the arguments that name its inputs."""
+    nodes, ends, arguments = [], [], []
+    cast = lambda name, to, out: nodes.append(files.node("Cast", [name], [out], {"to": files.CODES[to]}))
+    for number, case in enumerate(cases):
+        names, results = [], []
+        for place, x in enumerate(case.inputs):
+            name = f"x{number}_{place}"
+            if isinstance(x, list):
+                ends.append(files.integers(name, x))
+                names.append(name)
+                continue
+            through = carrier(x.kind)
+            items = [as_carried(item, x.kind) for item in x.items]
+            files.write_array(folder / f"{name}.npy", through, x.shape, items)
+            arguments += ["--input", f"{name}={folder / name}.npy"]
+            ends.append(files.value(11, name, through, x.shape))
+            if through != x.kind:
+                cast(name, x.kind, f"{name}_cast")
+                name += "_cast"
+            names.append(name)
+        for place, y in enumerate(case.outputs):
+            name = f"y{number}_{place}"
+            through = carrier(y.kind)
+            ends.append(files.value(12, name, through, y.shape))
+            results.append(name if through == y.kind else f"{name}_cast")
+        operator = case.title.split()[0]
+        nodes.append(files.node(operator, names, results, case.attributes))
+        for name, y in zip(results, case.outputs):
+            if carrier(y.kind) != y.kind:
+                cast(name, carrier(y.kind), name.removesuffix("_cast"))
+    (folder / "model.onnx").write_bytes(files.model(OPSET, *nodes, *ends))
+    return arguments
+
+
+def as_carried(item, kind):
+    """A u64 travels as the i64 with its bits."""
+    return INTEGERS["i64"].wrap(item) if kind == "u64" else item
+
+
+def run(binary, cases, folder, options):
+    arguments = write_model(cases, folder)
+    out = folder / "out"
+    command = [binary, "model", "run", folder / "model.onnx", "--output-dir", out, *options, *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    if finished.returncode != 0:
+        sys.exit(f"the binary refused the model: {finished.stderr.strip()}")
+    return out
+
+
+def same(got, expected, kind):
+    """Equal in every bit; a NaN must be the canonical one."""
+    if kind not in FLOATS:
+        return got == as_carried(expected, kind)
+    if isnan(expected):
+        # the carriers' own NaN: 16-bit NaNs become it when cast
+        canonical = "<d" if kind == "f64" else "<f"
+        return isnan(got) and struct.pack(canonical, got) == struct.pack(canonical, nan)
+    return got == expected and copysign(1.0, got) == copysign(1.0, expected)
+
+
+def compare(kind, cases, out):
+    """Prints what differs; returns how many elements agree and how many cases differ."""
+    agreed, differing = 0, 0
+    for number, case in enumerate(cases):
+        wrong = []
+        for place, y in enumerate(case.outputs):
+            shape, items = files.read_array(out / f"y{number}_{place}.npy")
+            if tuple(shape) != y.shape:
+                wrong.append(f"output {place} has shape {shape}, not {y.shape}")
+                continue
+            pairs = list(zip(items, y.items))
+            bad = [at for at, (got, expected) in enumerate(pairs) if not same(got, expected, y.kind)]
+            agreed += len(pairs) - len(bad)
+            if bad:
+                got, expected = pairs[bad[0]]
+                at = f"output {place}, element {bad[0]}: {got!r} there, {expected!r} here"
+                wrong.append(f"{len(bad)} of {len(pairs)} differ ({at})")
+        if wrong:
+            differing += 1
+            print(f"{case.title} of {kind}: {'; '.join(wrong)}")
+    return agreed, differing
+
+
+def main(binary, *wanted):
+    agreed = differing = 0
+    for kind in (*FLOATS, *INTEGERS):
+        numbers = Numbers(f"{SEED} {kind}")
+        drawn = floats(kind, numbers) if kind in FLOATS else integers(kind, numbers)
+        cases = [case for case in drawn if not wanted or case.title.split()[0] in wanted]
+        if not cases:
+            continue
+        for options in ([], ["--reference"]):
+            with tempfile.TemporaryDirectory() as folder:
+                right, wrong = compare(kind, cases, run(binary, cases, Path(folder), options))
+                agreed, differing = agreed + right, differing + wrong
+    print(f"{agreed} elements agree in every bit; {differing} cases differ")
+    return 1 if differing or not agreed else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    sys.exit(main(*sys.argv[1:]))
