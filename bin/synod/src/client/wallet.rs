@@ -145,6 +145,41 @@ mod tests {
         );
     }
 
+    /// The test vector of Ethereum's "Web3 secret storage definition", version 3, PBKDF2.
+    const KEYSTORE: &str = r#"{"crypto": {"cipher": "aes-128-ctr",
+        "cipherparams": {"iv": "6087dab2f9fdbbfaddc31a909735c1e6"},
+        "ciphertext": "5318b4d5bcd28de64ee5559e671353e16f075ecae9f99c7a79a38af5f869aa46",
+        "kdf": "pbkdf2", "kdfparams": {"c": 262144, "dklen": 32, "prf": "hmac-sha256",
+        "salt": "ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd"},
+        "mac": "517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c555ce9e51205e9b2"},
+        "id": "3198bc9c-6672-5ab3-d995-4942343ae5b6", "version": 3}"#;
+
+    #[test]
+    fn a_keystore_opens_with_its_password_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), KEYSTORE).unwrap();
+        let (right, wrong) = (folder.path().join("right"), folder.path().join("wrong"));
+        std::fs::write(&right, "testpassword\n").unwrap();
+        std::fs::write(&wrong, "apple").unwrap();
+        let wallet = |password| WalletArgs {
+            keystore: Some(folder.path().join("key")),
+            password_file: Some(password),
+            ..Default::default()
+        };
+        let expected = address!("0x008AeEda4D805471dF9b2A5B0f38A0C3bCBA786b");
+        assert_eq!(wallet(right).signer().unwrap().address(), expected);
+        let refused = wallet(wrong).signer().unwrap_err().to_string();
+        assert!(
+            refused.contains("does not open with this password") && !refused.contains("apple"),
+            "{refused}"
+        );
+        let missing = wallet(folder.path().join("none"))
+            .signer()
+            .unwrap_err()
+            .to_string();
+        assert!(missing.contains("cannot read the password file"), "{missing}");
+    }
+
     #[test]
     fn a_wrong_key_is_not_repeated() {
         for key in [

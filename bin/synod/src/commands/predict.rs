@@ -42,9 +42,18 @@ struct Report {
     name: String,
     model_id: B256,
     block: u64,
-    /// Gas of the prediction as the first one of this model in a transaction.
-    gas: u64,
+    gas: Gas,
     outputs: Vec<Output>,
+}
+
+/// What the prediction costs as the first one of its model in a transaction.
+#[derive(Serialize)]
+struct Gas {
+    transfer: u64,
+    load: u64,
+    planning: u64,
+    execution: u64,
+    total: u64,
 }
 
 impl fmt::Display for Report {
@@ -53,7 +62,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "gas {}  block {}  id {}",
-            thousands(self.gas),
+            thousands(self.gas.total),
             self.block,
             self.model_id
         )
@@ -102,7 +111,13 @@ pub(crate) async fn run(args: PredictArgs, form: Form) -> Result<()> {
         name,
         model_id: id,
         block: number,
-        gas: quote.total,
+        gas: Gas {
+            transfer: quote.transfer,
+            load: quote.load,
+            planning: quote.planning,
+            execution: quote.execution,
+            total: quote.total,
+        },
         outputs,
     })
 }

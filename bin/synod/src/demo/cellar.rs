@@ -1,9 +1,9 @@
 //! The wine story: orders, deliveries, and who gets the money.
 
-use super::{DemoError, Played, Story, account, examples::Example, expect_balance, fraction};
+use super::{DemoError, Played, Story, account, examples::Example, expect_balance, fraction, tell};
 use crate::{
     client::{Account, Client},
-    show::{Bar, ether, table, thousands},
+    show::{Bar, ether, thousands},
 };
 use alloy_primitives::{Address, TxKind, U256, keccak256};
 use alloy_rpc_types_eth::TransactionReceipt;
@@ -50,8 +50,11 @@ pub(super) async fn play(client: &Client, example: &Example, story: &Story) -> R
         .contract_address
         .wrap_err("the receipt of the deployment names no contract")?;
     story.line(format_args!(
-        "contract {cellar}, gas {}; each order holds {}; every {LIE_EVERY}th supplier lies",
-        thousands(deployed.gas_used),
+        "contract {cellar}, deployed for {} gas",
+        thousands(deployed.gas_used)
+    ));
+    story.line(format_args!(
+        "each order holds {}; every {LIE_EVERY}th supplier sends another wine",
         ether(PRICE)
     ));
 
@@ -119,11 +122,7 @@ pub(super) async fn play(client: &Client, example: &Example, story: &Story) -> R
         "gas",
         "outcome",
     ];
-    story.lines(&table(&header, &rows));
-    if !mistakes.is_empty() {
-        story.line("and those of the rest in which the network errs:");
-        story.lines(&table(&header, &mistakes));
-    }
+    tell(story, &header, rows, mistakes);
     let total = example.labels.len();
     story.line(format_args!(
         "{total} orders: {} paid in full, {} refused; each sum is where it should be",

@@ -1,9 +1,9 @@
 //! The driving story: rides, and what each of them earns.
 
-use super::{DemoError, Played, Story, account, examples::Example, expect_balance, fraction};
+use super::{DemoError, Played, Story, account, examples::Example, expect_balance, fraction, tell};
 use crate::{
     client::{Account, Client},
-    show::{Bar, ether, table, thousands},
+    show::{Bar, ether, thousands},
 };
 use alloy_primitives::{Address, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall as _, SolConstructor as _, SolEvent as _};
@@ -50,8 +50,11 @@ pub(super) async fn play(client: &Client, example: &Example, story: &Story) -> R
         .contract_address
         .wrap_err("the receipt of the deployment names no contract")?;
     story.line(format_args!(
-        "contract {fleet}, gas {}; a calm ride earns {}, a harsh one {}",
-        thousands(deployed.gas_used),
+        "contract {fleet}, deployed for {} gas",
+        thousands(deployed.gas_used)
+    ));
+    story.line(format_args!(
+        "a calm ride earns {}, a harsh one {}",
         ether(FARE),
         ether(FARE - PENALTY)
     ));
@@ -102,11 +105,7 @@ pub(super) async fn play(client: &Client, example: &Example, story: &Story) -> R
     bar.finish();
 
     let header = ["ride", "was", "the network says", "gas", "outcome"];
-    story.lines(&table(&header, &rows));
-    if !mistakes.is_empty() {
-        story.line("and those in which the network errs:");
-        story.lines(&table(&header, &mistakes));
-    }
+    tell(story, &header, rows, mistakes);
     story.line(format_args!(
         "{total} rides: {} paid in full, {} penalised; each sum is where it should be",
         played.paid_in_full,

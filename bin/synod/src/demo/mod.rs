@@ -15,7 +15,7 @@ pub(crate) use story::Story;
 use crate::{
     client::{self, Account, Client, Progress, Published, Upload},
     commands::{execute, predict},
-    show::{bytes, thousands},
+    show::{bytes, table, thousands},
 };
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, I256, U256, keccak256};
@@ -186,7 +186,7 @@ async fn publish(publisher: &mut Account, example: &Example, story: &Story) -> R
         example.model
     );
     story.line(format_args!(
-        "{:<12} {:>5} parameters  {:>7}  gas {:>9}  id {}…",
+        "{:<13} {:>6} parameters  {:>7}  gas {:>9}  id {}…",
         format!("{}@{}", example.model, published.version),
         thousands(example.loaded.model.parameters()),
         bytes(published.bytes),
@@ -242,9 +242,9 @@ async fn check(
         .count();
     let samples = example.labels.len();
     story.line(format_args!(
-        "{name:<7} right on the chain {correct}, by `synod model run` {correct}, by {} {correct}, of {samples}: {:.1} %",
-        example.runtime,
+        "{name:<7} {correct} of {samples} right ({:.1} %): on the chain, by `synod model run`, by {}",
         100.0 * correct as f64 / samples as f64,
+        example.runtime,
     ));
 
     // The whole held-out set in one call, every bit of every output.
@@ -273,8 +273,9 @@ async fn check(
         .into());
     }
     story.line(format_args!(
-        "        bits of all {samples} outputs, on the chain and here: {chain}"
+        "        the bits of all {samples} outputs, hashed, on the chain and here:"
     ));
+    story.line(format_args!("        {chain}"));
     Ok(ExampleReport {
         name,
         model: format!("{}@{}", example.model, published.version),
@@ -307,6 +308,20 @@ async fn expect_balance(
             got,
         }
         .into())
+    }
+}
+
+/// A table of what was shown of the beginning and of what the network got wrong later, in the same columns.
+fn tell(story: &Story, header: &[&str], rows: Vec<Vec<String>>, mistakes: Vec<Vec<String>>) {
+    let shown = rows.len();
+    let all: Vec<Vec<String>> = rows.into_iter().chain(mistakes).collect();
+    let text = table(header, &all);
+    let mut lines = text.lines();
+    lines.by_ref().take(1 + shown).for_each(|line| story.line(line));
+    let rest: Vec<&str> = lines.collect();
+    if !rest.is_empty() {
+        story.line("and those of the rest in which the network errs:");
+        rest.into_iter().for_each(|line| story.line(line));
     }
 }
 

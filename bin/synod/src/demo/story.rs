@@ -30,11 +30,6 @@ impl Story {
         self.print(&format!("   {text}\n"));
     }
 
-    /// Several lines below it.
-    pub(crate) fn lines(&self, text: &str) {
-        text.lines().for_each(|line| self.line(line));
-    }
-
     /// What was found.
     pub(crate) fn end(&self, report: &Report) -> Result<()> {
         self.print(&format!("\n{report}\n"));

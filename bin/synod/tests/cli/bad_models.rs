@@ -54,11 +54,7 @@ fn unknown_operators_and_opsets_are_named() {
     patched(b"\"\x04Relu", b"\"\x04Grow", &path);
     inspect(&path).refuses(&["Grow", "node 3"]);
     // opset_import { version: 17 } becomes 127.
-    patched(
-        &[0x42, 0x04, 0x0a, 0x00, 0x10, 0x11],
-        &[0x42, 0x04, 0x0a, 0x00, 0x10, 0x7f],
-        &path,
-    );
+    patched(&[0x42, 0x02, 0x10, 0x11], &[0x42, 0x02, 0x10, 0x7f], &path);
     inspect(&path).refuses(&["opset 127"]);
 }
 

@@ -80,7 +80,9 @@ async fn publish_list_predict_and_pull_agree_with_a_run_here() {
     ]);
     let report: Value = serde_json::from_str(&out.succeeds()).unwrap();
     assert_eq!(report["model_id"], first["id"]);
-    assert!(report["gas"].as_u64() > Some(0));
+    let gas = &report["gas"];
+    let parts = ["transfer", "load", "planning", "execution"].map(|part| gas[part].as_u64().unwrap());
+    assert_eq!(gas["total"], parts.iter().sum::<u64>());
 
     let pulled = folder.path().join("pulled");
     synod([
@@ -113,6 +115,66 @@ async fn publish_list_predict_and_pull_agree_with_a_run_here() {
         fs::read(chain.join("cultivar.npy")).unwrap(),
         fs::read(here.join("cultivar.npy")).unwrap()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inspect_foretells_what_the_chain_charges() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    for (file, name, input) in [
+        ("cellar", "cellar/one", "cellar/sample.csv"),
+        ("fleet", "fleet/one", "fleet/sample.npy"),
+    ] {
+        let model = example(&format!("{file}/model.onnx"));
+        let model = [
+            "model",
+            "inspect",
+            arg(&model),
+            "--dim",
+            "batch=1",
+            "--json",
+            "--rpc-url",
+            node.url(),
+        ];
+        let foretold: Value = serde_json::from_str(&synod(model).succeeds()).unwrap();
+        let publish = [
+            "model",
+            "publish",
+            model[2],
+            "--dim",
+            "batch=1",
+            "--json",
+            "--rpc-url",
+            node.url(),
+        ];
+        let signed = ["--private-key", KEY, "--name", name];
+        let publish = publish.iter().chain(&signed);
+        let published: Value = serde_json::from_str(&synod(publish).succeeds()).unwrap();
+        assert_eq!(published["id"], foretold["id"]);
+        let (bound, used) = (
+            foretold["publishing"]["gas"].as_u64(),
+            published["gas_used"].as_u64(),
+        );
+        assert!(
+            used <= bound && bound <= used.map(|gas| 2 * gas),
+            "foretold {bound:?}, used {used:?}"
+        );
+
+        let sample = example(input);
+        let predict = [
+            "predict",
+            name,
+            "--input",
+            arg(&sample),
+            "--json",
+            "--rpc-url",
+            node.url(),
+        ];
+        let report: Value = serde_json::from_str(&synod(predict).succeeds()).unwrap();
+        for part in ["load", "planning", "execution"] {
+            assert_eq!(report["gas"][part], foretold["gas"][part], "{part} of {name}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

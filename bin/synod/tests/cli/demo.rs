@@ -2,6 +2,10 @@
 
 use super::synod;
 use serde_json::Value;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
 
 #[test]
 fn the_demo_tells_its_story_and_ends_with_zero() {
@@ -11,8 +15,8 @@ fn the_demo_tells_its_story_and_ends_with_zero() {
         "fleet/ride@1",
         "the supplier is paid",
         "refused, the buyer is refunded",
-        "right on the chain 70",
-        "right on the chain 157",
+        "70 of 72 right",
+        "157 of 160 right",
     ] {
         assert!(story.contains(part), "{part:?} is missing in\n{story}");
     }
@@ -45,4 +49,37 @@ fn the_demo_as_json_has_the_checked_facts() {
         facts,
         [("cellar", Some(70), Some(72)), ("fleet", Some(157), Some(160))]
     );
+}
+
+/// What follows `prefix` on the next line that begins with it.
+#[cfg(unix)]
+fn after(lines: &mut impl Iterator<Item = String>, prefix: &str) -> String {
+    lines
+        .find_map(|line| line.trim().strip_prefix(prefix).map(str::to_owned))
+        .unwrap_or_else(|| panic!("{prefix:?} is not among the things to try"))
+}
+
+#[cfg(unix)]
+#[test]
+fn with_keep_the_node_answers_until_it_is_interrupted() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_synod"))
+        .args(["demo", "--keep"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(demo.stdout.take().expect("stdout is piped"))
+        .lines()
+        .map_while(Result::ok);
+    let url = after(&mut lines, "export ETH_RPC_URL=");
+    let input = after(&mut lines, "synod predict cellar/wine --input ");
+    let report = synod(["predict", "cellar/wine", "--input", &input, "--rpc-url", &url]).succeeds();
+    assert!(report.contains("cultivar f32[1, 3]"), "{report}");
+    let interrupted = Command::new("kill")
+        .args(["-INT", &demo.id().to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(interrupted.success());
+    assert_eq!(demo.wait().expect("the demo ends").code(), Some(0));
 }

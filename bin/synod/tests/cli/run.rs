@@ -141,15 +141,8 @@ fn bad_inputs_are_refused_with_the_reason() {
     synod(["model", "run", arg(&model), "--dim", "batch=1", "--input", &named])
         .refuses(&["grapes", "analysis"]);
     synod(["model", "run", arg(&model), "--dim", "batch=1"]).refuses(&["analysis", "--input"]);
-    let twice = [
-        "model",
-        "run",
-        arg(&model),
-        "--input",
-        arg(&sample),
-        "--input",
-        arg(&sample),
-    ];
+    let sample = format!("--input={}", arg(&sample));
+    let twice = ["model", "run", arg(&model), "--dim", "batch=1", &sample, &sample];
     synod(twice).refuses(&["one input too many"]);
     let large = example("cellar/heldout.csv");
     let bounded = [
