@@ -252,6 +252,38 @@ mod tests {
     }
 
     #[test]
+    fn the_specification_lists_these_constants() {
+        let specification = include_str!("../../../docs/spec/predict.md");
+        for (name, value) in [
+            ("BASE", BASE),
+            ("CALL_DATA_WORD", CALL_DATA_WORD),
+            ("ANSWER_WORD", ANSWER_WORD),
+            ("NAME", NAME),
+            ("REGISTRY_ACCOUNT", REGISTRY_ACCOUNT),
+            ("REGISTRY_SLOT", REGISTRY_SLOT),
+            ("CHUNK_ACCOUNT", CHUNK_ACCOUNT),
+            ("LOAD_GRAPH_BYTE", LOAD_GRAPH_BYTE),
+            ("LOAD_WEIGHT_BYTES_PER_GAS", LOAD_WEIGHT_BYTES_PER_GAS),
+            ("VALIDATE_BYTES_PER_GAS", VALIDATE_BYTES_PER_GAS),
+            ("PORT", PORT),
+            ("PLAN_BASE", PLAN_BASE),
+            ("NODE", NODE),
+            ("MACS_PER_GAS", MACS_PER_GAS),
+            ("BYTES_PER_GAS", BYTES_PER_GAS),
+            ("MEMORY_BYTES_PER_GAS", MEMORY_BYTES_PER_GAS),
+            ("ELEMENT_BYTES_PER_GAS", ELEMENT_BYTES_PER_GAS),
+            ("FIXED_VALUE", FIXED_VALUE),
+            ("MAX_PEAK_MEMORY", MAX_PEAK_MEMORY),
+        ] {
+            let row = format!("| `{name}` | {value} |");
+            assert!(
+                specification.contains(&row),
+                "docs/spec/predict.md §6 should have the row {row}"
+            );
+        }
+    }
+
+    #[test]
     fn no_sum_wraps() {
         assert_eq!(load(u64::MAX, u64::MAX, u64::MAX), u64::MAX);
         assert_eq!(fixed_values(u64::MAX), u64::MAX);

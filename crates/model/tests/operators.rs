@@ -175,10 +175,13 @@ fn any_node(
     let most = (*definition.inputs.end()).min(5);
     let count = definition.inputs.start() + random.below(most + 1 - definition.inputs.start());
     let mut names = Vec::new();
+    // normalisations take several operands of one element for each channel
+    let of_channels = random.below(4) == 0;
     for index in 0..count {
         let name = format!("i{index}");
         // Later inputs are like the first, or a slice of it, or integers that say what to do.
         let (dtype, shape) = match random.below(6) {
+            _ if index > 0 && of_channels => (dtype, shape.iter().skip(1).take(1).copied().collect()),
             0 if index > 0 => {
                 let length = random.pick(&[shape.len(), 2 * shape.len(), 1, 0]);
                 (DType::I64, vec![length])

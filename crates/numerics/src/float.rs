@@ -186,7 +186,11 @@ impl Float for f32 {
     #[inline(always)]
     fn canonical(self) -> Self {
         let bits = self.to_bits();
-        f32::from_bits(if bits & 0x7fff_ffff > 0x7f80_0000 { 0x7fc0_0000 } else { bits })
+        f32::from_bits(if bits & 0x7fff_ffff > 0x7f80_0000 {
+            0x7fc0_0000
+        } else {
+            bits
+        })
     }
     #[inline(always)]
     fn exp(self) -> Self {
@@ -264,7 +268,11 @@ impl Float for f64 {
     #[inline(always)]
     fn canonical(self) -> Self {
         let bits = self.to_bits();
-        f64::from_bits(if bits & (u64::MAX >> 1) > 0x7ff0 << 48 { 0x7ff8 << 48 } else { bits })
+        f64::from_bits(if bits & (u64::MAX >> 1) > 0x7ff0 << 48 {
+            0x7ff8 << 48
+        } else {
+            bits
+        })
     }
     #[inline(always)]
     fn exp(self) -> Self {
@@ -302,7 +310,10 @@ mod tests {
     fn made<T: Float>(operation: impl Fn(T) -> T, x: T) -> Vec<T> {
         let x = black_box(vec![x; 37]);
         let mut scalar = vec![T::ZERO; x.len()];
-        scalar.iter_mut().zip(&x).for_each(|(y, &x)| *y = operation(x).canonical());
+        scalar
+            .iter_mut()
+            .zip(&x)
+            .for_each(|(y, &x)| *y = operation(x).canonical());
         let mut fast = vec![T::ZERO; x.len()];
         crate::isa::map(&x, &mut fast, |x| operation(x).canonical());
         scalar.extend(fast);
@@ -316,8 +327,14 @@ mod tests {
         assert!(all(made(|x| x / x, 0.0)), "0 / 0");
         assert!(all(made(|x| x - x, f32::INFINITY)), "infinity - infinity");
         assert!(all(made(|x| x * 0.0, f32::NEG_INFINITY)), "infinity * 0");
-        assert!(all(made(|x| x.fma(0.0, 1.0), f32::INFINITY)), "fma(infinity, 0, 1)");
-        assert!(all(made(|x| -x, f32::from_bits(0x7fc0_1234))), "a payload, negated");
+        assert!(
+            all(made(|x| x.fma(0.0, 1.0), f32::INFINITY)),
+            "fma(infinity, 0, 1)"
+        );
+        assert!(
+            all(made(|x| -x, f32::from_bits(0x7fc0_1234))),
+            "a payload, negated"
+        );
         let all = |made: Vec<f64>| made.iter().all(|y| y.to_bits() == 0x7ff8 << 48);
         assert!(all(made(f64::sqrt, -1.0)), "square root of a negative number");
         assert!(all(made(|x| x / x, 0.0)), "0 / 0");

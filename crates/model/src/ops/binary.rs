@@ -5,10 +5,10 @@
 //! bounds cross.
 
 use super::{
-    DType, Definition, FLOATS, Inputs, Io, Kernel, NUMBERS, OpError, Operator, TensorType, Work,
+    DType, Definition, FLOATS, Inputs, Io, Kernel, NUMBERS, OpError, Operator, Path, TensorType, Work,
     elementwise::{
-        BinaryFloat, BinaryInteger, FloatFormat, Pair, Shapes, broadcast_of, elementwise_work, fold_number,
-        with_float_format,
+        BinaryFloat, BinaryInteger, FloatFormat, Pair, broadcast_of, elementwise_work, fold_number,
+        with_float_format, zip_of,
     },
     kernel, kernel_with_scratch,
 };
@@ -182,24 +182,24 @@ impl Operator for Pow {
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
-        fn of_float<F: FloatFormat, S>(shapes: Shapes, exponent: DType, _: S) -> Box<dyn Kernel> {
-            converting::<F::Stored, f64>(shapes, exponent, |x, y| F::store(math::pow(F::load(x), y)))
+        fn of_float<F: FloatFormat, S>(operands: Pair, exponent: DType, _: S) -> Box<dyn Kernel> {
+            converting::<F::Stored, f64>(operands, exponent, |x, y| F::store(math::pow(F::load(x), y)))
         }
-        fn of_integer<T: Integer + Element>(shapes: Shapes, exponent: DType) -> Box<dyn Kernel> {
+        fn of_integer<T: Integer + Element>(operands: Pair, exponent: DType) -> Box<dyn Kernel> {
             if exponent.is_float() {
-                converting::<T, f64>(shapes, exponent, |x, y| {
+                converting::<T, f64>(operands, exponent, |x, y| {
                     T::from_float(math::pow(x.to_i128() as f64, y))
                 })
             } else {
-                converting::<T, i64>(shapes, exponent, T::pow)
+                converting::<T, i64>(operands, exponent, T::pow)
             }
         }
-        let shapes = Shapes::new(inputs, &outputs[0].shape)?;
+        let operands = Pair::of(inputs, &outputs[0].shape)?;
         let exponent = inputs.required(1)?.dtype;
         Ok(match outputs[0].dtype {
-            DType::I32 => of_integer::<i32>(shapes, exponent),
-            DType::I64 => of_integer::<i64>(shapes, exponent),
-            dtype => with_float_format!(dtype, of_float(shapes, exponent, ())),
+            DType::I32 => of_integer::<i32>(operands, exponent),
+            DType::I64 => of_integer::<i64>(operands, exponent),
+            dtype => with_float_format!(dtype, of_float(operands, exponent, ())),
         })
     }
 }
@@ -231,12 +231,12 @@ impl Exponent for i64 {
 
 /// A kernel of two operands that converts the second one, in scratch memory.
 fn converting<T: Element, E: Exponent>(
-    shapes: Shapes,
+    operands: Pair,
     exponent: DType,
     f: impl Fn(T, E) -> T + Copy + Send + Sync + 'static,
 ) -> Box<dyn Kernel> {
-    let pair = Pair::new(shapes);
-    let scratch = pair.elements(1).saturating_mul(size_of::<E>());
+    let f = zip_of(f);
+    let scratch = operands.second_elements().saturating_mul(size_of::<E>());
     kernel_with_scratch(scratch, move |io: &mut Io<'_, '_>| {
         let path = io.path;
         let (x, y) = (io.input(0).as_slice::<T>(), io.input(1));
@@ -261,12 +261,12 @@ fn converting<T: Element, E: Exponent>(
             DType::U64 => fill(exponents, y.as_slice::<u64>(), |y| E::of_integer(y.into())),
         }
         let out = outputs.first_mut().and_then(Option::as_mut);
-        pair.run(
+        operands.run(
             path,
             x,
             exponents,
             out.map_or(&mut [][..], TensorViewMut::as_mut_slice::<T>),
-            f,
+            &f,
         );
         Ok(())
     })
@@ -326,18 +326,17 @@ impl Operator for Clip {
     }
 
     fn specialize(&self, _: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        // a bound that is not given is one that no element crosses
         fn of_float<F: FloatFormat, S>(bounds: Option<[f32; 2]>, _: S) -> Box<dyn Kernel> {
-            let bounds = bounds.map(|bounds| bounds.map(|bound| F::store(F::Value::from_f32(bound))));
-            clip::<F::Stored>(bounds, |x, low, high| {
-                let x = F::load(x);
-                let x = low.map_or(x, |low| x.maximum(F::load(low)));
-                F::store(high.map_or(x, |high| x.minimum(F::load(high))))
+            let infinity = F::Value::INFINITY;
+            let bounds = bounds.map_or([-infinity, infinity], |bounds| bounds.map(F::Value::from_f32));
+            clip::<F::Stored>(bounds.map(F::store), |x, low, high| {
+                F::store(F::load(x).maximum(F::load(low)).minimum(F::load(high)))
             })
         }
         fn of_order<T: Element + Order>() -> Box<dyn Kernel> {
-            clip::<T>(None, |x, low, high| {
-                let x = low.map_or(x, |low| x.greater(low));
-                high.map_or(x, |high| x.smaller(high))
+            clip::<T>([T::LOWEST, T::HIGHEST], |x, low, high| {
+                x.greater(low).smaller(high)
             })
         }
         Ok(match outputs[0].dtype {
@@ -354,20 +353,20 @@ impl Operator for Clip {
     }
 }
 
-/// A kernel that clips; the bounds are inputs 1 and 2 unless they are given here.
+/// A kernel that clips to inputs 1 and 2, or to these bounds where they are not given.
 fn clip<T: Element>(
-    bounds: Option<[T; 2]>,
-    f: impl Fn(T, Option<T>, Option<T>) -> T + Copy + Send + Sync + 'static,
+    bounds: [T; 2],
+    f: impl Fn(T, T, T) -> T + Copy + Send + Sync + 'static,
 ) -> Box<dyn Kernel> {
     kernel(move |io: &mut Io<'_, '_>| {
+        let path = io.path;
         let bound = |index: usize| io.optional_input(index).map(|bound| bound.as_slice::<T>()[0]);
-        let (low, high) = match bounds {
-            Some([low, high]) => (Some(low), Some(high)),
-            None => (bound(1), bound(2)),
-        };
-        let x = io.input(0).as_slice::<T>();
-        let out = io.output(0).map_or(&mut [][..], TensorViewMut::as_mut_slice::<T>);
-        isa::map(x, out, |x| f(x, low, high));
+        let (low, high) = (bound(1).unwrap_or(bounds[0]), bound(2).unwrap_or(bounds[1]));
+        let (x, out) = io.unary::<T, T>(0, 0);
+        match path {
+            Path::Fast => isa::map(x, out, |x| f(x, low, high)),
+            Path::Reference => out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x, low, high)),
+        }
         Ok(())
     })
 }

@@ -4,7 +4,7 @@
 
 use super::{
     DType, Definition, Inputs, Io, Kernel, NUMBERS, OpError, Operator, Path, TensorType, Work,
-    elementwise::{Brain, Format, Half, Shapes, binary_type, elementwise_work, pair},
+    elementwise::{Brain, Format, Half, Pair, binary_type, elementwise_work, pair},
     kernel,
 };
 use synod_numerics::isa;
@@ -65,33 +65,33 @@ impl Operator for Comparison {
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
-        fn of<F: Format<Value: PartialOrd>>(comparison: Comparison, shapes: Shapes) -> Box<dyn Kernel> {
+        fn of<F: Format<Value: PartialOrd>>(comparison: Comparison, operands: Pair) -> Box<dyn Kernel> {
             match comparison {
                 Comparison::Equal => {
-                    pair::<F::Stored, F::Stored, u8>(shapes, |a, b| (F::load(a) == F::load(b)).into())
+                    pair::<F::Stored, F::Stored, u8>(operands, |a, b| (F::load(a) == F::load(b)).into())
                 }
                 Comparison::Greater => {
-                    pair::<F::Stored, F::Stored, u8>(shapes, |a, b| (F::load(a) > F::load(b)).into())
+                    pair::<F::Stored, F::Stored, u8>(operands, |a, b| (F::load(a) > F::load(b)).into())
                 }
                 Comparison::Less => {
-                    pair::<F::Stored, F::Stored, u8>(shapes, |a, b| (F::load(a) < F::load(b)).into())
+                    pair::<F::Stored, F::Stored, u8>(operands, |a, b| (F::load(a) < F::load(b)).into())
                 }
             }
         }
-        let shapes = Shapes::new(inputs, &outputs[0].shape)?;
+        let operands = Pair::of(inputs, &outputs[0].shape)?;
         Ok(match inputs.required(0)?.dtype {
-            DType::F32 => of::<f32>(*self, shapes),
-            DType::F64 => of::<f64>(*self, shapes),
-            DType::F16 => of::<Half>(*self, shapes),
-            DType::BF16 => of::<Brain>(*self, shapes),
-            DType::I8 => of::<i8>(*self, shapes),
-            DType::I16 => of::<i16>(*self, shapes),
-            DType::I32 => of::<i32>(*self, shapes),
-            DType::I64 => of::<i64>(*self, shapes),
-            DType::U8 | DType::Bool => of::<u8>(*self, shapes),
-            DType::U16 => of::<u16>(*self, shapes),
-            DType::U32 => of::<u32>(*self, shapes),
-            DType::U64 => of::<u64>(*self, shapes),
+            DType::F32 => of::<f32>(*self, operands),
+            DType::F64 => of::<f64>(*self, operands),
+            DType::F16 => of::<Half>(*self, operands),
+            DType::BF16 => of::<Brain>(*self, operands),
+            DType::I8 => of::<i8>(*self, operands),
+            DType::I16 => of::<i16>(*self, operands),
+            DType::I32 => of::<i32>(*self, operands),
+            DType::I64 => of::<i64>(*self, operands),
+            DType::U8 | DType::Bool => of::<u8>(*self, operands),
+            DType::U16 => of::<u16>(*self, operands),
+            DType::U32 => of::<u32>(*self, operands),
+            DType::U64 => of::<u64>(*self, operands),
         })
     }
 }
@@ -112,10 +112,10 @@ impl Operator for Logic {
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
-        let shapes = Shapes::new(inputs, &outputs[0].shape)?;
+        let operands = Pair::of(inputs, &outputs[0].shape)?;
         Ok(match self {
-            Self::And => pair::<u8, u8, u8>(shapes, |a, b| a & b),
-            Self::Or => pair::<u8, u8, u8>(shapes, |a, b| a | b),
+            Self::And => pair::<u8, u8, u8>(operands, |a, b| a & b),
+            Self::Or => pair::<u8, u8, u8>(operands, |a, b| a | b),
         })
     }
 }

@@ -4,7 +4,10 @@
 //! reference path computes the place of every element on its own. 16-bit floats are widened, computed and rounded element by
 //! element, which is one rounding for each operator.
 
-use super::{DType, Inputs, Io, Kernel, OpError, Path, TensorType, Work, data::Rows, kernel, streamed};
+use super::{
+    DType, Inputs, Io, Kernel, OpError, Path, TensorType, Work, data::Rows, kernel, kernel_with_scratch,
+    streamed,
+};
 use crate::{
     shape::{broadcast, broadcast_strides, element_count, strides},
     tensor::{Element, TensorViewMut},
@@ -115,45 +118,79 @@ macro_rules! with_integer {
 }
 pub(super) use with_float_format;
 
-/// out = f(a, b), vectorised over runs.
-fn combine<A: Copy, B: Copy, U: Copy>(
+/// out\[i\] = f(a\[i\], b\[i\]) over slices of one length.
+///
+/// Behind a pointer, so that the walk over shapes is compiled once for each combination of types instead of once for each
+/// operator: a function brings one vectorised loop with it and no more.
+pub(super) type Zip<A, B, U> = Box<dyn Fn(&[A], &[B], &mut [U]) + Send + Sync>;
+
+/// The [`Zip`] of a function of two elements.
+pub(super) fn zip_of<A: Copy, B: Copy, U>(
+    f: impl Fn(A, B) -> U + Copy + Send + Sync + 'static,
+) -> Zip<A, B, U> {
+    Box::new(move |a: &[A], b: &[B], out: &mut [U]| isa::zip(a, b, out, f))
+}
+
+/// Elements that a repeated operand is spread over at a time: enough for the vectorised loop to run long, few enough to stay
+/// in the first-level cache.
+const SPREAD: usize = 256;
+
+/// An operand within a run: its elements, or one that is repeated, spread.
+enum Run<'a, T> {
+    Elements(&'a [T]),
+    Repeated(&'a [T; SPREAD]),
+}
+
+impl<T> Run<'_, T> {
+    fn part(&self, start: usize, length: usize) -> &[T] {
+        match self {
+            Run::Elements(elements) => &elements[start..][..length],
+            Run::Repeated(spread) => &spread[..length],
+        }
+    }
+}
+
+/// out = f(a, b), run by run.
+fn combine<A: Copy, B: Copy, U>(
     rows: &Rows<2>,
     a: &[A],
     b: &[B],
     out: &mut [U],
-    f: impl Fn(A, B) -> U + Copy,
+    f: &dyn Fn(&[A], &[B], &mut [U]),
 ) {
+    let (Some(&some_a), Some(&some_b)) = (a.first(), b.first()) else {
+        return;
+    };
+    let (mut spread_a, mut spread_b) = ([some_a; SPREAD], [some_b; SPREAD]);
     let length = rows.length;
+    let step = if rows.strides.contains(&0) {
+        SPREAD
+    } else {
+        length.max(1)
+    };
     let mut runs = out.chunks_exact_mut(length.max(1));
     rows.for_each(|at| {
         let Some(out) = runs.next() else { return };
         let [at_a, at_b] = at.map(|at| at as usize);
-        match rows.strides {
-            [0, 0] => out.fill(f(a[at_a], b[at_b])),
-            [0, _] => {
-                let x = a[at_a];
-                isa::map(&b[at_b..][..length], out, |y| f(x, y));
-            }
-            [_, 0] => {
-                let y = b[at_b];
-                isa::map(&a[at_a..][..length], out, |x| f(x, y));
-            }
-            _ => isa::zip(&a[at_a..][..length], &b[at_b..][..length], out, f),
-        }
-    });
-}
-
-/// out = f(out, b), vectorised over runs.
-fn combine_into<A: Copy, B: Copy>(rows: &Rows<1>, out: &mut [A], b: &[B], f: impl Fn(A, B) -> A + Copy) {
-    let mut runs = out.chunks_exact_mut(rows.length.max(1));
-    rows.for_each(|[at]| {
-        let Some(out) = runs.next() else { return };
-        let b = &b[at as usize..];
-        if rows.strides == [0] {
-            let y = b[0];
-            isa::update(out, |x| f(x, y));
+        let filled = length.min(SPREAD);
+        let a = if rows.strides[0] == 0 {
+            spread_a[..filled].fill(a[at_a]);
+            Run::Repeated(&spread_a)
         } else {
-            isa::vectorised(|| out.iter_mut().zip(b).for_each(|(x, &y)| *x = f(*x, y)));
+            Run::Elements(&a[at_a..][..length])
+        };
+        let b = if rows.strides[1] == 0 {
+            spread_b[..filled].fill(b[at_b]);
+            Run::Repeated(&spread_b)
+        } else {
+            Run::Elements(&b[at_b..][..length])
+        };
+        for (part, out) in out.chunks_mut(step).enumerate() {
+            f(
+                a.part(part * step, out.len()),
+                b.part(part * step, out.len()),
+                out,
+            );
         }
     });
 }
@@ -164,6 +201,60 @@ fn element(index: usize, shape: &[usize], output: &[usize]) -> usize {
     (0..output.len())
         .map(|axis| index / whole[axis] % output[axis] * own[axis])
         .sum()
+}
+
+/// Two operands of concrete shapes.
+pub(super) struct Pair {
+    /// Of the operands and the output.
+    shapes: [Vec<usize>; 3],
+    rows: Rows<2>,
+}
+
+impl Pair {
+    pub(super) fn new(a: &[usize], b: &[usize], output: &[usize]) -> Self {
+        Self {
+            shapes: [a, b, output].map(<[usize]>::to_vec),
+            rows: Rows::broadcast(output, [a, b]),
+        }
+    }
+
+    /// Of a node with two inputs.
+    pub(super) fn of(inputs: &Inputs<'_>, output: &[usize]) -> Result<Self, OpError> {
+        Ok(Self::new(
+            inputs.required(0)?.shape,
+            inputs.required(1)?.shape,
+            output,
+        ))
+    }
+
+    /// Elements of the second operand.
+    pub(super) fn second_elements(&self) -> usize {
+        element_count(&self.shapes[1])
+    }
+
+    /// out = f(a, b).
+    pub(super) fn run<A: Copy, B: Copy, U>(
+        &self,
+        path: Path,
+        a: &[A],
+        b: &[B],
+        out: &mut [U],
+        f: &dyn Fn(&[A], &[B], &mut [U]),
+    ) {
+        match path {
+            Path::Fast => combine(&self.rows, a, b, out, f),
+            Path::Reference => {
+                let [a_shape, b_shape, output] = &self.shapes;
+                for index in 0..out.len() {
+                    let (a, b) = (
+                        a[element(index, a_shape, output)],
+                        b[element(index, b_shape, output)],
+                    );
+                    f(&[a], &[b], &mut out[index..=index]);
+                }
+            }
+        }
+    }
 }
 
 /// A function of one element.
@@ -199,12 +290,17 @@ pub(super) fn unary_number(dtype: DType, function: impl UnaryInteger) -> Box<dyn
 }
 
 fn unary<T: Element>(f: impl Fn(T) -> T + Copy + Send + Sync + 'static) -> Box<dyn Kernel> {
+    mapping::<T, T>(Box::new(move |x: &[T], out: &mut [T]| isa::map(x, out, f)))
+}
+
+/// A kernel from a function of slices that treats every element alike.
+fn mapping<T: Element, U: Element>(f: Box<dyn Fn(&[T], &mut [U]) + Send + Sync>) -> Box<dyn Kernel> {
     kernel(move |io: &mut Io<'_, '_>| {
         let path = io.path;
-        let (x, out) = io.unary::<T, T>(0, 0);
+        let (x, out) = io.unary::<T, U>(0, 0);
         match path {
-            Path::Fast => isa::map(x, out, f),
-            Path::Reference => out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x)),
+            Path::Fast => f(x, out),
+            Path::Reference => x.chunks(1).zip(out.chunks_mut(1)).for_each(|(x, out)| f(x, out)),
         }
         Ok(())
     })
@@ -240,129 +336,75 @@ pub(super) fn fold_number(
     output: &TensorType,
     function: impl BinaryInteger,
 ) -> Result<Box<dyn Kernel>, OpError> {
-    fn floats<F: FloatFormat, O: BinaryFloat>(shapes: Shapes, function: O) -> Box<dyn Kernel> {
-        fold::<F::Stored>(shapes, move |a, b| {
-            F::store(function.float(F::load(a), F::load(b)))
-        })
+    fn floats<F: FloatFormat, O: BinaryFloat>(pairs: Vec<Pair>, function: O) -> Box<dyn Kernel> {
+        fold::<F::Stored>(
+            pairs,
+            zip_of(move |a, b| F::store(function.float(F::load(a), F::load(b)))),
+        )
     }
-    fn integers<T: Integer + Element, O: BinaryInteger>(shapes: Shapes, function: O) -> Box<dyn Kernel> {
-        fold::<T>(shapes, move |a, b| function.integer(a, b))
+    fn integers<T: Integer + Element, O: BinaryInteger>(pairs: Vec<Pair>, function: O) -> Box<dyn Kernel> {
+        fold::<T>(pairs, zip_of(move |a, b| function.integer(a, b)))
     }
-    let shapes = Shapes::new(inputs, &output.shape)?;
+    let shapes = (0..inputs.len()).map(|index| Ok(inputs.required(index)?.shape));
+    let shapes = shapes.collect::<Result<Vec<_>, OpError>>()?;
+    let shape = &output.shape[..];
+    let pairs = match shapes[..] {
+        [a] => vec![Pair::new(a, a, shape)],
+        [a, b, ref rest @ ..] => {
+            let others = rest.iter().map(|other| Pair::new(shape, other, shape));
+            std::iter::once(Pair::new(a, b, shape)).chain(others).collect()
+        }
+        [] => return Err(OpError::MissingInput { index: 0 }),
+    };
     Ok(if output.dtype.is_float() {
-        with_float_format!(output.dtype, floats(shapes, function))
+        with_float_format!(output.dtype, floats(pairs, function))
     } else {
-        with_integer!(output.dtype, integers(shapes, function))
+        with_integer!(output.dtype, integers(pairs, function))
     })
 }
 
-/// Shapes of a fold's operands and output.
-pub(super) struct Shapes {
-    inputs: Vec<Vec<usize>>,
-    output: Vec<usize>,
-}
-
-impl Shapes {
-    pub(super) fn new(inputs: &Inputs<'_>, output: &[usize]) -> Result<Self, OpError> {
-        let shapes = (0..inputs.len()).map(|index| Ok(inputs.required(index)?.shape.to_vec()));
-        Ok(Self {
-            inputs: shapes.collect::<Result<_, OpError>>()?,
-            output: output.to_vec(),
-        })
-    }
-}
-
-/// Folds the inputs from the left. A fold of 16-bit floats rounds after every function, which changes nothing for those that
-/// return one of their operands (Min, Max), the only ones with more than two inputs.
-fn fold<T: Element>(shapes: Shapes, f: impl Fn(T, T) -> T + Copy + Send + Sync + 'static) -> Box<dyn Kernel> {
-    let Shapes {
-        inputs: shapes,
-        output,
-    } = shapes;
-    let first = Rows::broadcast(&output, [&shapes[0], shapes.get(1).unwrap_or(&shapes[0])]);
-    let rest: Vec<_> = shapes
-        .iter()
-        .skip(2)
-        .map(|shape| Rows::broadcast(&output, [&shape[..]]))
-        .collect();
-    kernel(move |io: &mut Io<'_, '_>| {
+/// Folds the inputs from the left: the first pair is of two inputs (of one and itself if it is alone), each other one of what was
+/// computed so far and the next input. A fold of 16-bit floats rounds after every function, which changes nothing for those
+/// that return one of their operands (Min, Max), the only ones with more than two inputs.
+fn fold<T: Element>(pairs: Vec<Pair>, f: Zip<T, T, T>) -> Box<dyn Kernel> {
+    let so_far = if pairs.len() > 1 {
+        element_count(&pairs[0].shapes[2])
+    } else {
+        0
+    };
+    let scratch = so_far.saturating_mul(size_of::<T>());
+    kernel_with_scratch(scratch, move |io: &mut Io<'_, '_>| {
         let path = io.path;
-        let (inputs, outputs, _) = io.split();
+        let (inputs, outputs, scratch) = io.split();
         let read = |index: usize| inputs[index].map_or(&[][..], |view| view.as_slice::<T>());
         let Some(out) = outputs.first_mut().and_then(Option::as_mut) else {
             return Ok(());
         };
         let out = out.as_mut_slice::<T>();
-        if path == Path::Reference {
-            for (index, out) in out.iter_mut().enumerate() {
-                let operand = |i: usize| read(i)[element(index, &shapes[i], &output)];
-                *out = (1..shapes.len()).fold(operand(0), |so_far, i| f(so_far, operand(i)));
-            }
-            return Ok(());
-        }
-        if shapes.len() == 1 {
+        if inputs.len() == 1 {
             out.copy_from_slice(read(0));
             return Ok(());
         }
-        combine(&first, read(0), read(1), out, f);
-        for (index, rows) in rest.iter().enumerate() {
-            combine_into(rows, out, read(index + 2), f);
+        pairs[0].run(path, read(0), read(1), out, &f);
+        for (index, pair) in pairs.iter().enumerate().skip(1) {
+            let so_far: &mut [T] = &mut bytemuck::cast_slice_mut(scratch)[..out.len()];
+            so_far.copy_from_slice(out);
+            pair.run(path, so_far, read(index + 1), out, &f);
         }
         Ok(())
     })
 }
 
-/// Two operands of concrete shapes.
-pub(super) struct Pair {
-    shapes: Shapes,
-    rows: Rows<2>,
-}
-
-impl Pair {
-    pub(super) fn new(shapes: Shapes) -> Self {
-        let rows = Rows::broadcast(&shapes.output, [&shapes.inputs[0], &shapes.inputs[1]]);
-        Self { shapes, rows }
-    }
-
-    /// Elements of an operand.
-    pub(super) fn elements(&self, operand: usize) -> usize {
-        element_count(&self.shapes.inputs[operand])
-    }
-
-    /// out = f(a, b).
-    pub(super) fn run<A: Copy, B: Copy, U: Copy>(
-        &self,
-        path: Path,
-        a: &[A],
-        b: &[B],
-        out: &mut [U],
-        f: impl Fn(A, B) -> U + Copy,
-    ) {
-        match path {
-            Path::Fast => combine(&self.rows, a, b, out, f),
-            Path::Reference => {
-                let Shapes { inputs, output } = &self.shapes;
-                for (index, out) in out.iter_mut().enumerate() {
-                    *out = f(
-                        a[element(index, &inputs[0], output)],
-                        b[element(index, &inputs[1], output)],
-                    );
-                }
-            }
-        }
-    }
-}
-
 /// A kernel from two operands of possibly different types to a third.
 pub(super) fn pair<A: Element, B: Element, U: Element>(
-    shapes: Shapes,
+    pair: Pair,
     f: impl Fn(A, B) -> U + Copy + Send + Sync + 'static,
 ) -> Box<dyn Kernel> {
-    let pair = Pair::new(shapes);
+    let f = zip_of(f);
     kernel(move |io: &mut Io<'_, '_>| {
         let (path, a, b) = (io.path, io.input(0).as_slice::<A>(), io.input(1).as_slice::<B>());
         let out = io.output(0).map_or(&mut [][..], TensorViewMut::as_mut_slice::<U>);
-        pair.run(path, a, b, out, f);
+        pair.run(path, a, b, out, &f);
         Ok(())
     })
 }
@@ -400,38 +442,26 @@ mod tests {
 
     #[test]
     fn both_ways_visit_the_same_elements() {
-        let shapes: [([usize; 3], [usize; 3]); 6] = [
+        let shapes: [([usize; 3], [usize; 3]); 7] = [
             ([2, 3, 4], [2, 3, 4]),
             ([2, 3, 4], [1, 3, 1]),
             ([2, 1, 4], [2, 3, 1]),
             ([1, 1, 1], [1, 1, 1]),
             ([1, 3, 1], [2, 1, 1]),
             ([0, 3, 1], [1, 1, 4]),
+            ([1, 1, 700], [2, 1, 1]),
         ];
         for (a_shape, b_shape) in shapes {
             let output = broadcast(&[&a_shape, &b_shape]).unwrap();
             let a: Vec<i32> = (0..element_count(&a_shape) as i32).collect();
             let b: Vec<i32> = (0..element_count(&b_shape) as i32).map(|i| 100 * i).collect();
-            let mut fast = vec![-1; element_count(&output)];
-            combine(
-                &Rows::broadcast(&output, [&a_shape, &b_shape]),
-                &a,
-                &b,
-                &mut fast,
-                |a, b| a + b,
-            );
-            let plain: Vec<_> = (0..fast.len())
-                .map(|i| a[element(i, &a_shape, &output)] + b[element(i, &b_shape, &output)])
-                .collect();
-            assert_eq!(fast, plain, "{a_shape:?} and {b_shape:?}");
-            let mut again = fast.clone();
-            combine_into(&Rows::broadcast(&output, [&b_shape]), &mut again, &b, |x, b| {
-                x - b
-            });
-            let a_alone: Vec<_> = (0..fast.len())
-                .map(|i| a[element(i, &a_shape, &output)])
-                .collect();
-            assert_eq!(again, a_alone, "{a_shape:?} and {b_shape:?}");
+            let pair = Pair::new(&a_shape, &b_shape, &output);
+            let mut results =
+                [Path::Fast, Path::Reference].map(|path| (path, vec![-1; element_count(&output)]));
+            for (path, out) in &mut results {
+                pair.run(*path, &a, &b, out, &zip_of(|a: i32, b: i32| a + b));
+            }
+            assert_eq!(results[0].1, results[1].1, "{a_shape:?} and {b_shape:?}");
         }
     }
 }
