@@ -122,12 +122,12 @@ pub(super) use with_float_format;
 ///
 /// Behind a pointer, so that the walk over shapes is compiled once for each combination of types instead of once for each
 /// operator: a function brings one vectorised loop with it and no more.
-pub(super) type Zip<A, B, U> = Box<dyn Fn(&[A], &[B], &mut [U]) + Send + Sync>;
+pub(super) type Zip<A, B, U> = dyn Fn(&[A], &[B], &mut [U]) + Send + Sync;
 
 /// The [`Zip`] of a function of two elements.
 pub(super) fn zip_of<A: Copy, B: Copy, U>(
     f: impl Fn(A, B) -> U + Copy + Send + Sync + 'static,
-) -> Zip<A, B, U> {
+) -> Box<Zip<A, B, U>> {
     Box::new(move |a: &[A], b: &[B], out: &mut [U]| isa::zip(a, b, out, f))
 }
 
@@ -151,13 +151,7 @@ impl<T> Run<'_, T> {
 }
 
 /// out = f(a, b), run by run.
-fn combine<A: Copy, B: Copy, U>(
-    rows: &Rows<2>,
-    a: &[A],
-    b: &[B],
-    out: &mut [U],
-    f: &dyn Fn(&[A], &[B], &mut [U]),
-) {
+fn combine<A: Copy, B: Copy, U>(rows: &Rows<2>, a: &[A], b: &[B], out: &mut [U], f: &Zip<A, B, U>) {
     let (Some(&some_a), Some(&some_b)) = (a.first(), b.first()) else {
         return;
     };
@@ -239,7 +233,7 @@ impl Pair {
         a: &[A],
         b: &[B],
         out: &mut [U],
-        f: &dyn Fn(&[A], &[B], &mut [U]),
+        f: &Zip<A, B, U>,
     ) {
         match path {
             Path::Fast => combine(&self.rows, a, b, out, f),
@@ -290,17 +284,12 @@ pub(super) fn unary_number(dtype: DType, function: impl UnaryInteger) -> Box<dyn
 }
 
 fn unary<T: Element>(f: impl Fn(T) -> T + Copy + Send + Sync + 'static) -> Box<dyn Kernel> {
-    mapping::<T, T>(Box::new(move |x: &[T], out: &mut [T]| isa::map(x, out, f)))
-}
-
-/// A kernel from a function of slices that treats every element alike.
-fn mapping<T: Element, U: Element>(f: Box<dyn Fn(&[T], &mut [U]) + Send + Sync>) -> Box<dyn Kernel> {
     kernel(move |io: &mut Io<'_, '_>| {
         let path = io.path;
-        let (x, out) = io.unary::<T, U>(0, 0);
+        let (x, out) = io.unary::<T, T>(0, 0);
         match path {
-            Path::Fast => f(x, out),
-            Path::Reference => x.chunks(1).zip(out.chunks_mut(1)).for_each(|(x, out)| f(x, out)),
+            Path::Fast => isa::map(x, out, f),
+            Path::Reference => out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x)),
         }
         Ok(())
     })
@@ -366,7 +355,7 @@ pub(super) fn fold_number(
 /// Folds the inputs from the left: the first pair is of two inputs (of one and itself if it is alone), each other one of what was
 /// computed so far and the next input. A fold of 16-bit floats rounds after every function, which changes nothing for those
 /// that return one of their operands (Min, Max), the only ones with more than two inputs.
-fn fold<T: Element>(pairs: Vec<Pair>, f: Zip<T, T, T>) -> Box<dyn Kernel> {
+fn fold<T: Element>(pairs: Vec<Pair>, f: Box<Zip<T, T, T>>) -> Box<dyn Kernel> {
     let so_far = if pairs.len() > 1 {
         element_count(&pairs[0].shapes[2])
     } else {
