@@ -41,6 +41,31 @@ def windows(shape):
     return box(*(range(size) for size in shape))
 
 
+def broadcast_shape(*shapes):
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    return tuple(next((dim for dim in dims if dim != 1), 1) for dims in zip(*padded))
+
+
+def broadcast_index(place, shape):
+    """Where an operand of `shape` is read for the output element at `place`."""
+    own = [at if dim != 1 else 0 for at, dim in zip(place[len(place) - len(shape) :], shape)]
+    return dot(own, strides(shape))
+
+
+def elementwise(function, *tensors):
+    """Shape and elements of a function of broadcast operands."""
+    shape = broadcast_shape(*(tensor.shape for tensor in tensors))
+    operand = lambda tensor, place: tensor.items[broadcast_index(place, tensor.shape)]
+    return shape, [function(*(operand(tensor, place) for tensor in tensors)) for place in windows(shape)]
+
+
+def transposed(x, order):
+    """Shape and elements."""
+    shape, own = tuple(x.shape[axis] for axis in order), strides(x.shape)
+    return shape, [x.items[dot(place, [own[axis] for axis in order])] for place in windows(shape)]
+
+
 # ------------------------------------------------------------------------------------------------------- 9.1 and 9.2
 
 EPSILON = f32(0x3727C5AC)
@@ -129,14 +154,28 @@ INTEGER_UNARY = {
 def matmul(op, x, y):
     (m, k), (_, n) = x.shape, y.shape
     row = lambda i: x.items[i * k : (i + 1) * k]
-    return [[a.chain(op, zip(row(i), y.items[j::n])) for i in range(m) for j in range(n)]]
+    return [a.chain(op, zip(row(i), y.items[j::n])) for i in range(m) for j in range(n)]
+
+
+def matmul_of_stacks(op, x, y):
+    """Matrices behind leading dimensions that broadcast."""
+    leading = broadcast_shape(x.shape[:-2], y.shape[:-2])
+    part = lambda t, place: Tensor(t.kind, t.shape[-2:], matrix_at(t, broadcast_index(place, t.shape[:-2])))
+    return sum((matmul(op, part(x, place), part(y, place)) for place in windows(leading)), [])
+
+
+def matrix_at(tensor, number):
+    size = tensor.shape[-2] * tensor.shape[-1]
+    return tensor.items[number * size : (number + 1) * size]
 
 
 def gemm(op, x, y, c, alpha, beta):
-    (products,) = matmul(op, x, y)
-    n = len(c.items)
-    added = lambda at, p: op.add(op.mul(alpha, p), op.mul(beta, c.items[at % n]))
-    return [[added(at, p) for at, p in enumerate(products)]]
+    """`c` broadcasts to the product, `None` if it is not given."""
+    products, shape = matmul(op, x, y), (x.shape[0], y.shape[1])
+    if c is None:
+        return [op.mul(alpha, p) for p in products]
+    addend = lambda place: op.mul(beta, c.items[broadcast_index(place, c.shape)])
+    return [op.add(op.mul(alpha, p), addend(place)) for p, place in zip(products, windows(shape))]
 
 
 # ------------------------------------------------------------------------------------------------------- 9.4
@@ -327,3 +366,32 @@ def batch_normalization(op, x, scale, bias, mean, variance, momentum=None):
         plane = x.items[number * size :][:size]
         y += [op.fma(op.sub(v, of_mean[c]), factor, bias.items[c]) for v in plane]
     return [y, *running]
+
+
+# ------------------------------------------------------------------------------------------------------- 9.9
+
+
+def moved(x, shape, source):
+    """Elements of an output of `shape` whose element at a place is that of `x` at `source(place)`; `None` there is a zero."""
+    own = strides(x.shape)
+    zero = 0 if x.kind[0] in "iu" else False if x.kind == "bool" else 0.0
+    read = lambda at: zero if at is None else x.items[dot(at, own)]
+    return Tensor(x.kind, tuple(shape), [read(source(place)) for place in windows(shape)])
+
+
+def padding(mode, size):
+    """Where a position along a padded axis comes from."""
+
+    def source(at):
+        if 0 <= at < size:
+            return at
+        if mode == "constant":
+            return None
+        if mode == "edge":
+            return 0 if at < 0 else size - 1
+        if mode == "wrap":
+            return at % size
+        period = max(1, 2 * (size - 1))
+        return min(at % period, period - at % period)
+
+    return source

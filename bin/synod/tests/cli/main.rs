@@ -7,6 +7,7 @@ mod bad_models;
 mod chain;
 mod demo;
 mod run;
+mod second_implementation;
 mod usage;
 
 use std::{
