@@ -101,6 +101,8 @@ pub(crate) enum Dim {
 pub(crate) const F32: i32 = 1;
 /// ONNX's code of i64.
 pub(crate) const I64: i32 = 7;
+/// ONNX's code of bool.
+pub(crate) const BOOL: i32 = 9;
 
 /// A graph under construction.
 #[derive(Debug, Clone, Default)]
@@ -117,12 +119,31 @@ impl Graph {
         self
     }
 
-    pub(crate) fn weights(mut self, name: &str, dims: &[i64], values: &[f32]) -> Self {
+    pub(crate) fn weights(self, name: &str, dims: &[i64], values: &[f32]) -> Self {
+        self.constant(
+            name,
+            F32,
+            dims,
+            values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        )
+    }
+
+    pub(crate) fn i64s(self, name: &str, values: &[i64]) -> Self {
+        let dims = [values.len() as i64];
+        self.constant(
+            name,
+            I64,
+            &dims,
+            values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        )
+    }
+
+    fn constant(mut self, name: &str, data_type: i32, dims: &[i64], raw_data: Vec<u8>) -> Self {
         self.0.initializer.push(TensorProto {
             dims: dims.to_vec(),
-            data_type: F32,
+            data_type,
             name: name.into(),
-            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            raw_data,
         });
         self
     }

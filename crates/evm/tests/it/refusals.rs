@@ -1,6 +1,9 @@
 //! Bad calls: one typed error for each, and nothing but typed errors.
 
-use crate::world::{Tx, World, fixed, pack, refusal, run};
+use crate::{
+    onnx::{BOOL, Dim, F32, Graph, I64},
+    world::{Tx, World, fixed, import, pack, refusal, run},
+};
 use IPredict::IPredictErrors as E;
 use alloy_primitives::{B256, Bytes, I256, U256};
 use alloy_sol_types::SolCall;
@@ -297,4 +300,123 @@ fn call_data_that_is_none() {
         call: Bytes::new(),
     };
     assert!(matches!(world.refusal(&empty), E::UnknownFunction(_)));
+}
+
+#[test]
+fn shapes_that_no_length_determines() {
+    let mut world = World::genesis();
+    let dims = [Dim::Free("n"), Dim::Free("m")];
+    let graph = Graph::default()
+        .input("x", F32, &dims)
+        .node("Relu", &["x"], &["y"])
+        .output("y", F32, &dims);
+    world.publish("test/free", &import(&graph.file(), &[("n", 4), ("m", 4)]));
+    assert!(matches!(
+        world.refusal(&run("test/free", &[1.0; 4])),
+        E::AmbiguousShape(_)
+    ));
+    let values = fixed(&[1; 4]);
+    let call = IPredict::runFixedCall {
+        model: "test/free".into(),
+        values,
+        inDecimals: 0,
+        outDecimals: 0,
+    };
+    assert!(matches!(world.refusal(&call), E::AmbiguousShape(_)));
+    let call = tensors(vec![(1, vec![4, 1], pack(&[1.0, -1.0, 2.0, -2.0]))], "test/free");
+    assert_eq!(
+        world.predict(&call)[0].data,
+        Bytes::from(pack(&[1.0, 0.0, 2.0, 0.0]))
+    );
+}
+
+#[test]
+fn shapes_that_the_graph_cannot_take() {
+    let mut world = World::genesis();
+    let dims = [Dim::Free("n")];
+    let graph = Graph::default()
+        .input("x", F32, &dims)
+        .weights("b", &[3], &[1.0, 2.0, 3.0])
+        .node("Relu", &["x"], &["r"])
+        .node("Add", &["r", "b"], &["y"])
+        .output("y", F32, &[Dim::Size(3)]);
+    world.publish("test/add", &import(&graph.file(), &[("n", 3)]));
+    assert_eq!(
+        world.predict(&run("test/add", &[1.0; 3])),
+        Bytes::from(pack(&[2.0, 3.0, 4.0]))
+    );
+    let error = E::UnsupportedShape(IPredict::UnsupportedShape { node: U256::ONE });
+    assert_eq!(world.refusal(&run("test/add", &[1.0; 2])), error);
+}
+
+#[test]
+fn data_that_an_operator_refuses() {
+    let mut world = World::genesis();
+    let graph = Graph::default()
+        .input("x", F32, &[Dim::Size(3)])
+        .input("i", I64, &[Dim::Size(1)])
+        .node("Relu", &["x"], &["r"])
+        .node("Gather", &["r", "i"], &["y"])
+        .output("y", F32, &[Dim::Size(1)]);
+    world.publish("test/gather", &import(&graph.file(), &[]));
+    let call = |index: i64| {
+        let input = [pack(&[1.0, 2.0, 3.0]), index.to_be_bytes().to_vec()].concat();
+        IPredict::runCall {
+            model: "test/gather".into(),
+            input: input.into(),
+        }
+    };
+    assert_eq!(world.predict(&call(2)), Bytes::from(pack(&[3.0])));
+    assert_eq!(world.predict(&call(-3)), Bytes::from(pack(&[1.0])));
+    for index in [3, -4, i64::MAX, i64::MIN] {
+        let error = E::ExecutionFailed(IPredict::ExecutionFailed { node: U256::ONE });
+        assert_eq!(world.refusal(&call(index)), error, "index {index}");
+    }
+}
+
+#[test]
+fn booleans_are_zero_or_one() {
+    let mut world = World::genesis();
+    let dims = [Dim::Size(3)];
+    let graph = Graph::default()
+        .input("x", BOOL, &dims)
+        .node("Not", &["x"], &["y"])
+        .output("y", BOOL, &dims);
+    world.publish("test/not", &import(&graph.file(), &[]));
+    let call = |input: [u8; 3]| IPredict::runCall {
+        model: "test/not".into(),
+        input: input.to_vec().into(),
+    };
+    assert_eq!(world.predict(&call([0, 1, 0])), Bytes::from(vec![1, 0, 1]));
+    let error = E::InvalidBool(IPredict::InvalidBool {
+        input: U256::ZERO,
+        element: U256::from(2),
+    });
+    assert_eq!(world.refusal(&call([0, 1, 2])), error);
+}
+
+#[test]
+fn memory_above_the_limit() {
+    let mut world = World::genesis();
+    let graph = Graph::default()
+        .input("x", F32, &[Dim::Size(1)])
+        .i64s("repeats", &[1 << 28])
+        .node("Tile", &["x", "repeats"], &["t"])
+        .node("ReduceMax", &["t"], &["y"])
+        .output("y", F32, &[Dim::Size(1)]);
+    world.publish("test/wide", &import(&graph.file(), &[]));
+    let refused = world.refusal(&run("test/wide", &[1.0]));
+    let E::MemoryLimitExceeded(error) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(error.limit, synod_evm::gas::MAX_PEAK_MEMORY);
+    assert!(
+        error.needed > 1 << 30 && error.needed < (1 << 30) + (1 << 20),
+        "{}",
+        error.needed
+    );
+    let call = IPredict::quoteCall {
+        model: "test/wide".into(),
+    };
+    assert!(matches!(world.refusal(&call), E::MemoryLimitExceeded(_)));
 }
