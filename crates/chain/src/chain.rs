@@ -2,6 +2,7 @@
 
 use crate::{
     ChainError, ChainSpec, Digest, Envelope, Factory, Finalization, FinalizeError, Timestamp,
+    recent::Recent,
     tree::{Head, Tree, Unfinalised},
 };
 use alloy_consensus::Header;
@@ -63,6 +64,7 @@ pub struct Chain {
     pub(crate) factory: Factory,
     store: Arc<Store>,
     pub(crate) tree: RwLock<Tree>,
+    recent: RwLock<Recent>,
     /// Held by whoever writes to the store.
     writer: Mutex<()>,
     events: broadcast::Sender<ChainEvent>,
@@ -104,6 +106,7 @@ impl Chain {
             factory,
             store,
             tree: RwLock::new(Tree::new(head)),
+            recent: RwLock::default(),
             writer: Mutex::new(()),
             events,
         }))
@@ -157,27 +160,25 @@ impl Chain {
 
     /// The header of the final block at a height.
     pub fn header(&self, number: u64) -> Result<Option<Header>, ChainError> {
-        let head = self.head();
-        if head.number() == number {
-            return Ok(Some(head.header().clone()));
+        if let Some(data) = self.kept(number) {
+            return Ok(Some(data.header().clone()));
         }
         Ok(self.store.snapshot()?.header(number)?)
     }
 
     /// The final block at a height.
     pub fn block(&self, number: u64) -> Result<Option<Arc<BlockData>>, ChainError> {
-        let head = self.head();
-        if head.number() == number {
-            return Ok(Some(head));
+        if let Some(data) = self.kept(number) {
+            return Ok(Some(data));
         }
         read_block(&*self.store.snapshot()?, number)
     }
 
     /// The final block with a hash.
     pub fn block_by_hash(&self, hash: B256) -> Result<Option<Arc<BlockData>>, ChainError> {
-        let head = self.head();
-        if head.hash() == hash {
-            return Ok(Some(head));
+        let recent = self.recent(hash);
+        if recent.is_some() {
+            return Ok(recent);
         }
         let snapshot = self.store.snapshot()?;
         match snapshot.height(&hash)? {
@@ -188,7 +189,31 @@ impl Chain {
 
     /// The receipts of the final block at a height.
     pub fn receipts(&self, number: u64) -> Result<Option<Vec<Receipt>>, ChainError> {
+        if let Some(data) = self.kept(number) {
+            return Ok(Some(data.receipts.clone()));
+        }
         Ok(self.store.snapshot()?.receipts(number)?)
+    }
+
+    /// A final block that need not be read from the disk, by its hash: one of the last few.
+    #[must_use]
+    pub fn recent(&self, hash: B256) -> Option<Arc<BlockData>> {
+        let head = self.head();
+        if head.hash() == hash {
+            Some(head)
+        } else {
+            self.recent.read().by_hash(hash)
+        }
+    }
+
+    /// The same by its height.
+    fn kept(&self, number: u64) -> Option<Arc<BlockData>> {
+        let head = self.head();
+        if head.number() == number {
+            Some(head)
+        } else {
+            self.recent.read().by_number(number)
+        }
     }
 
     /// Where a transaction stands in the final chain.
@@ -274,7 +299,7 @@ impl Chain {
         } = finalization;
         let (height, digest) = (*height, *digest);
         let _writer = self.writer.lock();
-        let path = {
+        let mut path = {
             let tree = self.tree.read();
             let head = tree.head();
             if height <= head.data.number() {
@@ -284,18 +309,20 @@ impl Chain {
             tree.path(digest)
                 .ok_or(FinalizeError::Unknown { height, digest })?
         };
-        let Some(last) = path.last() else { return Ok(()) };
-        if last.data.number() != height {
-            return Err(FinalizeError::Unknown { height, digest });
-        }
-        let mut path = path.clone();
+        // The height belongs to what was certified: a digest with another height is not the block that is here.
+        let last = path.last().filter(|last| last.data.number() == height);
+        let last = last.cloned().ok_or(FinalizeError::Unknown { height, digest })?;
         if let Some(last) = path.last_mut() {
             last.seal.certificate = certificate.clone();
         }
         let commits: Vec<_> = path.iter().map(commit_of).collect();
         self.store.commit(&commits)?;
         // Only now may anybody see it: what a client was told survives a crash.
-        let head = head_of(digest, last);
+        let head = head_of(digest, &last);
+        {
+            let mut recent = self.recent.write();
+            path.iter().for_each(|block| recent.push(block.data.clone()));
+        }
         self.tree.write().advance(head);
         for block in &path {
             // An error means that nobody listens.
@@ -331,6 +358,7 @@ impl Chain {
             removed.extend(read_block(&snapshot, number)?);
         }
         self.store.rewind(to)?;
+        self.recent.write().clear();
         self.tree.write().reset(read_head(&self.store)?);
         if !removed.is_empty() {
             let _ = self.events.send(ChainEvent::Rewound(removed));

@@ -44,6 +44,14 @@ pub enum InvalidBlock {
     /// Too many bytes of `extraData`.
     #[error("extraData has {0} bytes, more than 32")]
     ExtraData(usize),
+    /// Too long.
+    #[error("it has {got} bytes, more than {limit}")]
+    Size {
+        /// Bytes of its RLP.
+        got: usize,
+        /// The most allowed.
+        limit: usize,
+    },
     /// Something that blocks of this chain never have.
     #[error("a block of this chain has no {0}")]
     NotAllowed(&'static str),

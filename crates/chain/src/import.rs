@@ -3,9 +3,7 @@
 //! Every block is run and every header field checked, proof of work excepted. Imported blocks have no consensus of ours, so
 //! their envelopes say only where they stand.
 
-use crate::{
-    Chain, ChainError, Digest, Envelope, Finalization, ImportError, Proposal, execution::ExecutionError,
-};
+use crate::{Chain, ChainError, Envelope, Finalization, ImportError, Proposal, execution::ExecutionError};
 use alloy_consensus::Block;
 use alloy_primitives::Bytes;
 use alloy_rlp::Decodable;
@@ -50,7 +48,8 @@ impl Chain {
             .map_err(|e| match e {
                 ExecutionError::Invalid(source) => ImportError::Invalid { number, hash, source },
                 ExecutionError::Fault(fault) => ImportError::Fault(fault),
-                ExecutionError::Cancelled => ImportError::Fault(ChainError::UnknownBlock(Digest::default())),
+                // Nobody can ask an import to stop.
+                ExecutionError::Cancelled => ImportError::Fault(ChainError::Evm("cancelled".into())),
             })?;
         self.keep(digest, checked);
         self.finalize(&Finalization {

@@ -27,6 +27,7 @@ mod execution;
 mod import;
 mod node;
 pub mod pool;
+mod recent;
 mod rules;
 pub mod seam;
 pub mod spec;
@@ -37,7 +38,6 @@ mod tree;
 pub use chain::{BlockData, Chain, ChainEvent, relax};
 pub use error::{BuildError, ChainError, FinalizeError, ImportError, InvalidBlock, Skipped};
 pub use node::{BestTransactions, ChainApplication, NoTransactions, TransactionSource};
-pub use rules::base_fee_after;
 pub use seam::{
     Application, Cancellation, Context, Digest, Duty, Envelope, Finalization, Pending, Proposal, Timestamp,
     Verdict,

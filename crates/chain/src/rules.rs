@@ -9,14 +9,16 @@ use alloy_consensus::{
     constants::EMPTY_OMMER_ROOT_HASH,
     proofs::{calculate_receipt_root, calculate_transaction_root},
 };
-use alloy_eips::eip1559::calc_next_block_base_fee;
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{B64, B256, U256};
+use alloy_rlp::Encodable;
 use std::fmt::Display;
 use synod_state::Transaction;
 
 /// Least gas limit of a block.
 const MIN_GAS_LIMIT: u64 = 5_000;
+/// Most bytes of a block's RLP on Ethereum (EIP-7934: 10 MiB, of which 2 are left to the beacon block).
+const MAX_BLOCK_BYTES: usize = 8 << 20;
 /// The gas limit moves by less than a 1/1024th of the parent's.
 const GAS_LIMIT_BOUND_DIVISOR: u64 = 1_024;
 
@@ -151,7 +153,20 @@ pub(crate) fn before_execution(
             required: prague,
         });
     }
-    no_later_fields(header)
+    if header.amsterdam_active() {
+        return Err(InvalidBlock::Presence {
+            field: "blockAccessListHash",
+            required: false,
+        });
+    }
+    if !synod && spec.is_osaka_active_at_timestamp(time) && block.length() > MAX_BLOCK_BYTES {
+        // A Synod chain bounds a block's bytes by their gas.
+        return Err(InvalidBlock::Size {
+            got: block.length(),
+            limit: MAX_BLOCK_BYTES,
+        });
+    }
+    Ok(())
 }
 
 fn gas_limit(spec: &ChainSpec, parent: &Header, header: &Header) -> Result<(), InvalidBlock> {
@@ -172,18 +187,6 @@ fn gas_limit(spec: &ChainSpec, parent: &Header, header: &Header) -> Result<(), I
         return Err(InvalidBlock::GasLimit {
             got: header.gas_limit,
             parent: parent_limit,
-        });
-    }
-    Ok(())
-}
-
-/// Fields of forks that this node does not support. They change the header's hash, so they must be absent.
-fn no_later_fields(header: &Header) -> Result<(), InvalidBlock> {
-    let known = Header { ..header.clone() };
-    if known.amsterdam_active() {
-        return Err(InvalidBlock::Presence {
-            field: "blockAccessListHash",
-            required: false,
         });
     }
     Ok(())
@@ -240,10 +243,4 @@ pub(crate) fn envelope(header: &Header, envelope: &Envelope) -> Result<(), Inval
         header.parent_beacon_block_root,
         Some(envelope.parent),
     )
-}
-
-/// EIP-1559's base fee after a block, for callers that have no header at hand.
-#[must_use]
-pub fn base_fee_after(spec: &ChainSpec, gas_used: u64, gas_limit: u64, base_fee: u64) -> u64 {
-    calc_next_block_base_fee(gas_used, gas_limit, base_fee, spec.base_fee_params())
 }

@@ -148,10 +148,10 @@ impl View {
         let Some(number) = self.resolve(id)? else {
             return Ok(None);
         };
-        // Most questions are about the last block, which the chain holds in memory.
-        let head = self.chain.head();
-        if head.number() == number && self.snapshot.block_hash(number)? == Some(head.hash()) {
-            return Ok(Some(head));
+        // Most questions are about the last blocks, which the chain holds in memory.
+        let hash = self.snapshot.block_hash(number)?;
+        if let Some(recent) = hash.and_then(|hash| self.chain.recent(hash)) {
+            return Ok(Some(recent));
         }
         let (block, receipts) = (self.snapshot.block(number)?, self.snapshot.receipts(number)?);
         Ok(block

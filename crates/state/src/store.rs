@@ -51,6 +51,8 @@ const CERTIFICATES: ByHeight<&'static [u8]> = ByHeight::new("certificates");
 const HASHES: ByHash<u64> = ByHash::new("hashes");
 const TRANSACTIONS: ByHash<(u64, u64)> = ByHash::new("transactions");
 
+/// Memory that redb may keep pages in. Its own default is 1 GiB, more than a node beside models should take.
+const CACHE_BYTES: usize = 256 << 20;
 const META_LAYOUT: &str = "layout";
 const META_HEAD: &str = "head";
 /// height ‖ digest ‖ hash ‖ state root.
@@ -81,8 +83,10 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Arc<Self>, StateError> {
         let io = |source: std::io::Error| StateError::from_redb(dir, redb::Error::Io(source));
         std::fs::create_dir_all(dir).map_err(io)?;
-        let db =
-            Database::create(dir.join("state.redb")).map_err(|e| StateError::from_redb(dir, e.into()))?;
+        let db = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(dir.join("state.redb"))
+            .map_err(|e| StateError::from_redb(dir, e.into()))?;
         let store = Self {
             db,
             dir: dir.to_path_buf(),

@@ -352,10 +352,11 @@ fn forks(config: &ChainConfig) -> EthereumChainHardforks {
 /// added (EIP-7594's cap for a transaction, EIP-7918's base cost) follows from the fork.
 fn blob_schedule(config: &ChainConfig) -> Vec<(u64, BlobParams)> {
     let osaka = |params: BlobParams| {
-        let Osaka {
+        let BlobParams {
             max_blobs_per_tx,
             blob_base_cost,
-        } = Osaka::of(BlobParams::osaka());
+            ..
+        } = BlobParams::osaka();
         params
             .with_max_blobs_per_tx(max_blobs_per_tx)
             .with_blob_base_cost(blob_base_cost)
@@ -380,19 +381,4 @@ fn blob_schedule(config: &ChainConfig) -> Vec<(u64, BlobParams)> {
         schedule.push((time, if before_osaka { params } else { osaka(params) }));
     }
     schedule
-}
-
-/// The two blob parameters that Osaka introduced.
-struct Osaka {
-    max_blobs_per_tx: u64,
-    blob_base_cost: u64,
-}
-
-impl Osaka {
-    const fn of(params: BlobParams) -> Self {
-        Self {
-            max_blobs_per_tx: params.max_blobs_per_tx,
-            blob_base_cost: params.blob_base_cost,
-        }
-    }
 }
