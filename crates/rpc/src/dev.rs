@@ -87,21 +87,21 @@ impl Dev {
         Self { backend }
     }
 
+    /// Makes blocks one after another; `timestamp` says when each is to be, from its index and the head before it.
     fn mine_blocks(
         &self,
         method: &'static str,
         blocks: u64,
-        timestamp: impl Fn(u64) -> Option<u64>,
+        timestamp: impl Fn(u64, u64) -> Option<u64>,
     ) -> RpcResult<()> {
         if blocks > MAX_BLOCKS {
-            return Err(RpcError::TooMuch(format!(
-                "at most {MAX_BLOCKS} blocks in one request"
-            )));
+            return Err(RpcError::TooMuch(format!("at most {MAX_BLOCKS} blocks in one request")));
         }
         let dev = self.backend.dev(method)?;
-        (0..blocks)
-            .try_for_each(|block| dev.mine(timestamp(block)))
-            .map_err(RpcError::Refused)
+        (0..blocks).try_for_each(|block| {
+            let head = self.backend.view()?.head()?.timestamp;
+            dev.mine(timestamp(block, head)).map_err(RpcError::Refused)
+        })
     }
 }
 
@@ -114,14 +114,15 @@ impl DevApiServer for Dev {
                 (timestamp.map(|Number(t)| t), blocks.map_or(1, |Number(n)| n))
             }
         };
-        self.mine_blocks("evm_mine", blocks, |block| timestamp.filter(|_| block == 0))?;
+        self.mine_blocks("evm_mine", blocks, |block, _| timestamp.filter(|_| block == 0))?;
         Ok("0x0".to_owned())
     }
 
     fn mine_many(&self, blocks: Option<Number>, interval: Option<Number>) -> RpcResult<()> {
-        let head = self.backend.view()?.head()?.timestamp;
-        self.mine_blocks("hardhat_mine", blocks.map_or(1, |Number(n)| n), |block| {
-            interval.map(|Number(seconds)| head.saturating_add(seconds.saturating_mul(block + 1)))
+        // Clients send 0 for an interval that they were not given: then the clock decides, as for the first block.
+        let interval = interval.map(|Number(seconds)| seconds).filter(|seconds| *seconds > 0);
+        self.mine_blocks("hardhat_mine", blocks.map_or(1, |Number(n)| n), |block, head| {
+            interval.filter(|_| block > 0).map(|seconds| head.saturating_add(seconds))
         })
     }
 

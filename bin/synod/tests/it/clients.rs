@@ -1,0 +1,76 @@
+//! viem, web3.py and cast.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+    time::Duration,
+};
+
+use synod_testing::Node;
+use tokio::process::Command;
+
+/// A flow that takes longer hangs. Whole flows take seconds.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn clients() -> PathBuf {
+    root().join("testing/clients")
+}
+
+/// Where cargo puts what it builds; the Python environment lies beside it.
+fn target() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_synod"));
+    built.ancestors().nth(2).expect("target/PROFILE/synod").to_owned()
+}
+
+/// A file that installing the clients puts there.
+fn installed(path: PathBuf, client: &str) -> PathBuf {
+    assert!(
+        path.exists(),
+        "{client} is not installed ({} is missing): run `cargo xtask test`, which installs all clients",
+        path.display()
+    );
+    path
+}
+
+/// Starts a fresh node and runs a client's flow against it.
+async fn flow(program: &Path, script: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::synod(Path::new(env!("CARGO_BIN_EXE_synod")), &folder.path().join("chain")).await.unwrap();
+    let mut command = Command::new(program);
+    command.arg(clients().join(script)).arg(node.url()).kill_on_drop(true);
+    let run = tokio::time::timeout(PATIENCE, command.output()).await;
+    let Output { status, stdout, stderr } =
+        run.unwrap_or_else(|_| panic!("{script} did not end within {PATIENCE:?}")).unwrap();
+    assert!(
+        status.success(),
+        "{script} ended with {status}\n{}{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viem_takes_the_node_for_ethereum() {
+    installed(clients().join("node_modules/viem/package.json"), "viem");
+    flow(Path::new("node"), "viem/flow.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web3_py_takes_the_node_for_ethereum() {
+    let python = installed(target().join("venv/bin/python"), "web3.py");
+    flow(&python, "web3py/flow.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cast_takes_the_node_for_ethereum() {
+    // The folder of the binary is named after the machine.
+    let packages = std::fs::read_dir(clients().join("node_modules/@foundry-rs"));
+    let mut binaries = packages.into_iter().flatten().flatten().map(|package| package.path().join("bin/cast"));
+    let cast = binaries.find(|binary| binary.exists());
+    installed(cast.unwrap_or_else(|| clients().join("node_modules/@foundry-rs/cast-*/bin/cast")), "cast");
+    flow(Path::new("sh"), "cast/flow.sh").await;
+}
