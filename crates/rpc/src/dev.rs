@@ -95,7 +95,9 @@ impl Dev {
         timestamp: impl Fn(u64, u64) -> Option<u64>,
     ) -> RpcResult<()> {
         if blocks > MAX_BLOCKS {
-            return Err(RpcError::TooMuch(format!("at most {MAX_BLOCKS} blocks in one request")));
+            return Err(RpcError::TooMuch(format!(
+                "at most {MAX_BLOCKS} blocks in one request"
+            )));
         }
         let dev = self.backend.dev(method)?;
         (0..blocks).try_for_each(|block| {
@@ -120,9 +122,13 @@ impl DevApiServer for Dev {
 
     fn mine_many(&self, blocks: Option<Number>, interval: Option<Number>) -> RpcResult<()> {
         // Clients send 0 for an interval that they were not given: then the clock decides, as for the first block.
-        let interval = interval.map(|Number(seconds)| seconds).filter(|seconds| *seconds > 0);
+        let interval = interval
+            .map(|Number(seconds)| seconds)
+            .filter(|seconds| *seconds > 0);
         self.mine_blocks("hardhat_mine", blocks.map_or(1, |Number(n)| n), |block, head| {
-            interval.filter(|_| block > 0).map(|seconds| head.saturating_add(seconds))
+            interval
+                .filter(|_| block > 0)
+                .map(|seconds| head.saturating_add(seconds))
         })
     }
 

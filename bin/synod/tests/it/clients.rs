@@ -39,12 +39,25 @@ fn installed(path: PathBuf, client: &str) -> PathBuf {
 /// Starts a fresh node and runs a client's flow against it.
 async fn flow(program: &Path, script: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::synod(Path::new(env!("CARGO_BIN_EXE_synod")), &folder.path().join("chain")).await.unwrap();
+    let node = Node::synod(
+        Path::new(env!("CARGO_BIN_EXE_synod")),
+        &folder.path().join("chain"),
+    )
+    .await
+    .unwrap();
     let mut command = Command::new(program);
-    command.arg(clients().join(script)).arg(node.url()).kill_on_drop(true);
+    command
+        .arg(clients().join(script))
+        .arg(node.url())
+        .kill_on_drop(true);
     let run = tokio::time::timeout(PATIENCE, command.output()).await;
-    let Output { status, stdout, stderr } =
-        run.unwrap_or_else(|_| panic!("{script} did not end within {PATIENCE:?}")).unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = run
+        .unwrap_or_else(|_| panic!("{script} did not end within {PATIENCE:?}"))
+        .unwrap();
     assert!(
         status.success(),
         "{script} ended with {status}\n{}{}",
@@ -69,8 +82,15 @@ async fn web3_py_takes_the_node_for_ethereum() {
 async fn cast_takes_the_node_for_ethereum() {
     // The folder of the binary is named after the machine.
     let packages = std::fs::read_dir(clients().join("node_modules/@foundry-rs"));
-    let mut binaries = packages.into_iter().flatten().flatten().map(|package| package.path().join("bin/cast"));
+    let mut binaries = packages
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|package| package.path().join("bin/cast"));
     let cast = binaries.find(|binary| binary.exists());
-    installed(cast.unwrap_or_else(|| clients().join("node_modules/@foundry-rs/cast-*/bin/cast")), "cast");
+    installed(
+        cast.unwrap_or_else(|| clients().join("node_modules/@foundry-rs/cast-*/bin/cast")),
+        "cast",
+    );
     flow(Path::new("sh"), "cast/flow.sh").await;
 }

@@ -5,4 +5,5 @@
 //! command that installs it, never a test that silently passes.
 
 mod clients;
+mod models;
 mod raw;

@@ -50,8 +50,24 @@ fn good() -> Vec<Vec<u8>> {
     let to = TxKind::Call(Address::repeat_byte(1));
     let (nonce, gas_limit, value) = (1_000, 100_000, U256::from(1));
     vec![
-        signed(TxLegacy { chain_id: Some(1337), nonce, gas_price: 1 << 40, gas_limit, to, value, ..Default::default() }),
-        signed(TxEip2930 { chain_id: 1337, nonce, gas_price: 1 << 40, gas_limit, to, value, ..Default::default() }),
+        signed(TxLegacy {
+            chain_id: Some(1337),
+            nonce,
+            gas_price: 1 << 40,
+            gas_limit,
+            to,
+            value,
+            ..Default::default()
+        }),
+        signed(TxEip2930 {
+            chain_id: 1337,
+            nonce,
+            gas_price: 1 << 40,
+            gas_limit,
+            to,
+            value,
+            ..Default::default()
+        }),
         signed(TxEip1559 {
             chain_id: 1337,
             nonce,
@@ -88,7 +104,12 @@ fn hostile(random: &mut Seeded, good: &[Vec<u8>]) -> Vec<u8> {
             2 if !raw.is_empty() => raw[position] ^= 1 << random.below(8),
             3 if !raw.is_empty() => raw[position] = random.byte(),
             // A length prefix that promises more than there is.
-            _ => raw.splice(position.min(raw.len())..position.min(raw.len()), [0xfb, 0xff, 0xff, 0xff, 0xff]).for_each(drop),
+            _ => raw
+                .splice(
+                    position.min(raw.len())..position.min(raw.len()),
+                    [0xfb, 0xff, 0xff, 0xff, 0xff],
+                )
+                .for_each(drop),
         }
     }
     raw
@@ -97,7 +118,12 @@ fn hostile(random: &mut Seeded, good: &[Vec<u8>]) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_raw_transaction_brings_the_node_down() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::synod(Path::new(env!("CARGO_BIN_EXE_synod")), &folder.path().join("chain")).await.unwrap();
+    let node = Node::synod(
+        Path::new(env!("CARGO_BIN_EXE_synod")),
+        &folder.path().join("chain"),
+    )
+    .await
+    .unwrap();
     let rpc = node.provider();
     let (mut random, good) = (Seeded(SEED), good());
     let mut taken = 0;
@@ -107,7 +133,10 @@ async fn no_raw_transaction_brings_the_node_down() {
             Ok(_) => taken += 1,
             Err(error) => {
                 let answer = error.as_error_resp().unwrap_or_else(|| {
-                    panic!("request {request} of seed {SEED:#x}, {}: {error}", hex::encode(&raw))
+                    panic!(
+                        "request {request} of seed {SEED:#x}, {}: {error}",
+                        hex::encode(&raw)
+                    )
                 });
                 assert!(
                     matches!(answer.code, -32000 | -32602),
