@@ -20,9 +20,9 @@
 //! published byte and 25 ns on writing it durably, on two busy cores, and is paid 135 ns. The margin of two is for slower
 //! disks and for what does not show in time: the byte stays for good, twice, as code and in the block's body.
 //!
-//! The limits follow from the chunk: code of 128 KiB, initcode twice that (EIP-3860's ratio), and a transaction gas cap
-//! that holds one chunk many times over and a prediction of the largest useful network, yet leaves room for several such
-//! transactions in a block of 300 Mgas.
+//! The limits follow from the chunk: code of 128 KiB, initcode twice that (EIP-3860's ratio), and a transaction gas cap of
+//! 2^27 that holds one chunk many times over and the registration of a network of 100 MB (the registry checks all of it in one
+//! transaction, for some 75 Mgas), yet leaves room for two such transactions in a block of 300 Mgas.
 
 use crate::spec::SpecError;
 use revm::{context::CfgEnv, context_interface::cfg::gas_params::GasId};
@@ -69,7 +69,7 @@ impl Default for Limits {
         Self {
             code_size: 128 << 10,
             initcode_size: 256 << 10,
-            transaction_gas: 1 << 26,
+            transaction_gas: 1 << 27,
         }
     }
 }
