@@ -10,6 +10,10 @@ pub(crate) fn explain(error: &RpcError<TransportErrorKind>) -> Report {
     match error {
         RpcError::ErrorResp(payload) => match payload.as_revert_data() {
             Some(data) if !data.is_empty() => revert(&data),
+            // Solidity passes on what a call that ran out of gas leaves: nothing.
+            _ if payload.message == "execution reverted" => eyre!(
+                "the call is reverted without a reason, as one is that runs out of the gas a transaction may use"
+            ),
             _ => eyre!("the node refuses: {} (code {})", payload.message, payload.code),
         },
         RpcError::Transport(TransportErrorKind::HttpError(http)) => {

@@ -38,7 +38,19 @@ fn publish(node: &Node, name: &str, key: &str) -> Ran {
 async fn publish_list_predict_and_pull_agree_with_a_run_here() {
     let folder = tempfile::tempdir().unwrap();
     let node = node(folder.path()).await;
-    let first: Value = serde_json::from_str(&publish(&node, "cellar/wine", KEY).succeeds()).unwrap();
+    let first = publish(&node, "cellar/wine", KEY);
+    for said in [
+        "analysis f32[batch<=128, 13]",
+        "a prediction costs gas",
+        "at most 3 chunks, gas",
+    ] {
+        assert!(
+            first.stderr.contains(said),
+            "{said:?} is missing in\n{}",
+            first.stderr
+        );
+    }
+    let first: Value = serde_json::from_str(&first.succeeds()).unwrap();
     assert_eq!(
         (&first["name"], &first["version"]),
         (&"cellar/wine".into(), &1.into())

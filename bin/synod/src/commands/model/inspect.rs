@@ -24,8 +24,9 @@ pub(crate) struct InspectArgs {
     rpc_url: Option<String>,
 }
 
+/// What a model is, needs and costs.
 #[derive(Serialize)]
-struct Report {
+pub(super) struct Report {
     id: String,
     file_bytes: u64,
     graph_bytes: u64,
@@ -69,12 +70,31 @@ struct Gas {
 
 /// What publishing costs on a chain where none of it is yet.
 #[derive(Serialize)]
-struct Price {
+pub(super) struct Price {
     chunks: usize,
     gas: u64,
     fee_wei: String,
     #[serde(skip)]
     fee: U256,
+}
+
+impl Report {
+    /// What a prediction at the largest shapes costs, without the bytes of the call.
+    pub(super) fn prediction_gas(&self) -> u64 {
+        self.gas.total
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} chunks, gas {}, about {}",
+            self.chunks,
+            thousands(self.gas),
+            ether(self.fee)
+        )
+    }
 }
 
 impl fmt::Display for Report {
@@ -111,13 +131,7 @@ impl fmt::Display for Report {
             thousands(*execution)
         )?;
         match &self.publishing {
-            Some(price) => writeln!(
-                f,
-                "publishing    {} chunks, gas {}, about {}",
-                price.chunks,
-                thousands(price.gas),
-                ether(price.fee)
-            )?,
+            Some(price) => writeln!(f, "publishing    {price}")?,
             None => writeln!(f, "publishing    give --rpc-url to ask a chain for its price")?,
         }
         let rows: Vec<Vec<String>> = self
@@ -140,12 +154,14 @@ pub(crate) async fn run(args: InspectArgs, form: Form) -> Result<()> {
     let mut report = inspect(&loaded)?;
     if let Some(url) = &args.rpc_url {
         let client = Client::connect(url).await?;
-        report.publishing = Some(price(&client, &loaded, &report).await?);
+        let upload = Upload::new(&loaded.canonical, client::code_size_limit(&client).await?);
+        report.publishing = Some(price(&client, &upload, &report).await?);
     }
     form.print(&report)
 }
 
-fn inspect(loaded: &LoadedModel) -> Result<Report> {
+/// What can be said about a model without a chain.
+pub(super) fn inspect(loaded: &LoadedModel) -> Result<Report> {
     let model = &loaded.model;
     let signature = model.signature();
     let largest: Vec<Vec<usize>> = signature.inputs.iter().map(TensorSignature::max_shape).collect();
@@ -211,15 +227,14 @@ fn operators(model: &Model, cost: &synod_model::Cost) -> Vec<OperatorUse> {
 }
 
 /// What publishing would cost: the pieces as the chain estimates them, and the registry's validation.
-async fn price(client: &Client, loaded: &LoadedModel, report: &Report) -> Result<Price> {
+pub(super) async fn price(client: &Client, upload: &Upload, report: &Report) -> Result<Price> {
     /// A transaction, its call data, the registry's slots, the event.
     const REGISTRY: u64 = 250_000;
-    let upload = Upload::new(&loaded.canonical, client::code_size_limit(client).await?);
     let validation = report
         .gas
         .load
         .saturating_add(gas::validate(report.graph_bytes + report.weight_bytes));
-    let gas = client::upload_gas(client, &upload)
+    let gas = client::upload_gas(client, upload)
         .await?
         .saturating_add(validation)
         .saturating_add(REGISTRY);

@@ -1,5 +1,6 @@
 //! `synod model publish FILE --name ORG/MODEL`
 
+use super::inspect::{inspect, price};
 use crate::{
     client::{self, Account, Progress, Published, RpcArgs, Upload, WalletArgs},
     model_file::ModelArgs,
@@ -89,6 +90,11 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
             note(format_args!("{kind:<6} {} {}", value.name, describe(value)));
         }
     }
+    let facts = inspect(&loaded)?;
+    note(format_args!(
+        "a prediction costs gas {} at the largest shapes",
+        thousands(facts.prediction_gas())
+    ));
     let client = args.rpc.connect().await?;
     let mut account = Account::open(&client, signer).await?;
     let upload = Upload::new(&loaded.canonical, client::code_size_limit(&client).await?);
@@ -99,6 +105,7 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
         client.chain_id(),
         account.address()
     ));
+    note(format_args!("at most {}", price(&client, &upload, &facts).await?));
     let started = Instant::now();
     let mut progress = Shown { bar: None };
     let published = client::publish(&mut account, &upload, args.name.path(), &mut progress).await?;
