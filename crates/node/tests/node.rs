@@ -1,5 +1,7 @@
 //! A node in this process: started, asked, stopped, started again.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::time::Duration;
 
 use jsonrpsee::{

@@ -6,6 +6,8 @@
 //! revert and its data are, as the suite's own runner does. Cases marked `speconly` say that an answer must have the
 //! right form, not the same values.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{
     collections::BTreeMap,
     fs,
