@@ -25,7 +25,7 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     clients::npm(&root().join("testing/bench"))?;
     run(
         "build with the release profile",
-        cargo().args(["build", "--release", "--package", "synod", "--package", "synod-bench"]),
+        cargo().args(["build", "--release", "--workspace"]),
     )?;
     let release = target().join("release");
     let mut bench = command(release.join("synod-bench"));

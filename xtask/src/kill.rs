@@ -25,8 +25,7 @@ pub(crate) fn kill(options: &Options) -> Result<()> {
             .args([
                 "test",
                 "--release",
-                "--package",
-                "synod",
+                "--workspace",
                 "--test",
                 "durability",
                 "--",
