@@ -29,8 +29,15 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     )?;
     let release = target().join("release");
     let mut bench = command(release.join("synod-bench"));
-    bench.arg("--synod").arg(release.join("synod")).arg("--root").arg(root());
-    bench.args(["--publish", &options.publish]).arg("--output").arg(root().join("docs/benchmarks.md"));
+    bench
+        .arg("--synod")
+        .arg(release.join("synod"))
+        .arg("--root")
+        .arg(root());
+    bench
+        .args(["--publish", &options.publish])
+        .arg("--output")
+        .arg(root().join("docs/benchmarks.md"));
     let anvil = root().join(ANVIL);
     if anvil.exists() {
         bench.arg("--anvil").arg(anvil);

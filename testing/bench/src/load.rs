@@ -98,8 +98,7 @@ pub(crate) async fn measure(
         &rows,
     );
     if anvil.is_none() {
-        report
-            .note("anvil was not there , so that comparison is missing.");
+        report.note("anvil was not there , so that comparison is missing.");
     }
     Ok(())
 }
