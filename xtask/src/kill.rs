@@ -24,7 +24,6 @@ pub(crate) fn kill(options: &Options) -> Result<()> {
         cargo()
             .args([
                 "test",
-                "--release",
                 "--workspace",
                 "--test",
                 "durability",

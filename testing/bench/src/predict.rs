@@ -33,7 +33,8 @@ const RUNS: usize = 9;
 
 /// Measures both examples on `node`.
 pub(crate) async fn measure(options: &Options, node: &Node, report: &mut Report) -> Result<()> {
-    let rpc = node.signing(0);
+    // Not the account that publishes: a client numbers its transactions itself.
+    let rpc = node.signing(1);
     let meter = deploy(&rpc, &options.root, "GasMeter", &[]).await?;
     let mut gas = Vec::new();
     let mut time = Vec::new();
