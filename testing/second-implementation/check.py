@@ -7,17 +7,19 @@ the nodes of one model. f16, bf16 and narrow integers are cast on their way in a
 Ends with 1 if a bit differs.
 """
 
+import json
 import random
 import struct
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
-from itertools import product
 from math import copysign, exp, inf, isnan, nan
 from pathlib import Path
 
 import arithmetic as a
+import costs
 import files
 import operators as o
 from arithmetic import F32, F64, FLOATS, INTEGERS, f32
@@ -436,40 +438,70 @@ def carrier(kind):
     return CARRIERS.get(kind, "i64")
 
 
+@dataclass
+class Graph:
+    """One model with all cases as nodes."""
+
+    arguments: list  # that name its inputs
+    inputs: list  # types
+    steps: list
+    results: set  # names
+    known_bytes: int = 0  # of results that planning computes
+
+
+def type_of(x):
+    return costs.Type("i64", (len(x),)) if isinstance(x, list) else costs.Type(x.kind, x.shape)
+
+
 def write_model(cases, folder):
-    """One model with all cases as nodes; returns the arguments that name its inputs."""
-    nodes, ends, arguments = [], [], []
-    cast = lambda name, to, out: nodes.append(files.node("Cast", [name], [out], {"to": files.CODES[to]}))
+    nodes, ends, graph = [], [], Graph([], [], [], set())
+
+    def add(operator, inputs, outputs, attributes, opset, axes=()):
+        """A node; inputs and outputs are pairs of name and type."""
+        (input_names, input_types), (output_names, output_types) = zip(*inputs), zip(*outputs)
+        nodes.append(files.node(operator, input_names, output_names, attributes))
+        if operator not in ("Shape", "Size"):
+            step = (operator, input_types, output_types, attributes, opset, input_names, output_names, axes)
+            graph.steps.append(costs.Step(*step))
+        else:
+            graph.known_bytes += output_types[0].bytes
+
     for number, case in enumerate(cases):
-        names, results = [], []
+        inputs, outputs, casts = [], [], []
         for place, x in enumerate(case.inputs):
             name = f"x{number}_{place}"
             if isinstance(x, list):
                 ends.append(files.integers(name, x))
-                names.append(name)
+                inputs.append((name, type_of(x)))
                 continue
-            through = carrier(x.kind)
+            through = costs.Type(carrier(x.kind), x.shape)
             items = [as_carried(item, x.kind) for item in x.items]
-            files.write_array(folder / f"{name}.npy", through, x.shape, items)
-            arguments += ["--input", f"{name}={folder / name}.npy"]
-            ends.append(files.value(11, name, through, x.shape))
-            if through != x.kind:
-                cast(name, x.kind, f"{name}_cast")
+            files.write_array(folder / f"{name}.npy", through.kind, x.shape, items)
+            graph.arguments += ["--input", f"{name}={folder / name}.npy"]
+            graph.inputs.append(through)
+            ends.append(files.value(11, name, through.kind, x.shape))
+            if through.kind != x.kind:
+                to = {"to": files.CODES[x.kind]}
+                add("Cast", [(name, through)], [(f"{name}_cast", type_of(x))], to, case.opset)
                 name += "_cast"
-            names.append(name)
+            inputs.append((name, type_of(x)))
         for place, y in enumerate(case.outputs):
             name = f"y{number}_{place}"
-            through = carrier(y.kind)
-            ends.append(files.value(12, name, through, y.shape))
-            results.append(name if through == y.kind else f"{name}_cast")
-        operator = case.title.split()[0]
-        nodes.append(files.node(operator, names, results, case.attributes))
-        for name, y in zip(results, case.outputs):
-            if carrier(y.kind) != y.kind:
-                cast(name, carrier(y.kind), name.removesuffix("_cast"))
+            through = costs.Type(carrier(y.kind), y.shape)
+            ends.append(files.value(12, name, through.kind, y.shape))
+            graph.results.add(name)
+            if through.kind == y.kind:
+                outputs.append((name, through))
+            else:
+                outputs.append((f"{name}_cast", type_of(y)))
+                casts.append((outputs[-1], (name, through)))
+        axes = next((x for x in case.inputs if isinstance(x, list)), ())
+        add(case.title.split()[0], inputs, outputs, case.attributes, case.opset, axes)
+        for computed, (name, through) in casts:
+            add("Cast", [computed], [(name, through)], {"to": files.CODES[through.kind]}, case.opset)
     (opset,) = {case.opset for case in cases}
     (folder / "model.onnx").write_bytes(files.model(opset, *nodes, *ends))
-    return arguments
+    return graph
 
 
 def as_carried(item, kind):
@@ -477,14 +509,30 @@ def as_carried(item, kind):
     return INTEGERS["i64"].wrap(item) if kind == "u64" else item
 
 
-def run(binary, cases, folder, options):
-    arguments = write_model(cases, folder)
-    out = folder / "out"
-    command = [binary, "model", "run", folder / "model.onnx", "--output-dir", out, *options, *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True)
+def ask(binary, *arguments):
+    finished = subprocess.run([binary, "model", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if finished.returncode != 0:
         sys.exit(f"the binary refused the model: {finished.stderr.strip()}")
-    return out
+    return finished.stdout
+
+
+def compare_costs(kind, graph, told):
+    """Prints how gas and memory differ from what `inspect` told; returns how many operators do."""
+    results = graph.results & {name for step in graph.steps for name in step.output_names}
+    steps = costs.needed(graph.steps, results)
+    expected = Counter()
+    for step in steps:
+        expected[step.operator] += costs.gas(step)
+    found = {entry["operator"]: entry["gas"] for entry in told["operators"]}
+    wrong = [name for name in expected if found.get(name) != expected[name]]
+    for name in wrong:
+        print(f"{name} of {kind}: costs {found.get(name)} gas there, {expected[name]} here")
+    # what Shape and Size give is known before a run: their results are copies
+    memory = costs.peak_memory(steps, graph.inputs, results) + graph.known_bytes
+    if memory != told["peak_memory"]:
+        wrong.append("memory")
+        print(f"the model of {kind} takes {told['peak_memory']} bytes there, {memory} here")
+    return len(wrong)
 
 
 def same(got, expected, kind):
@@ -530,10 +578,16 @@ def main(binary, *wanted):
         for case in drawn:
             if not wanted or case.title.split()[0] in wanted:
                 by_opset.setdefault(case.opset, []).append(case)
-        for cases, options in product(by_opset.values(), ([], ["--reference"])):
+        for cases in by_opset.values():
             with tempfile.TemporaryDirectory() as folder:
-                right, wrong = compare(kind, cases, run(binary, cases, Path(folder), options))
-                agreed, differing = agreed + right, differing + wrong
+                model, out = Path(folder) / "model.onnx", Path(folder) / "out"
+                graph = write_model(cases, Path(folder))
+                told = json.loads(ask(binary, "inspect", model, "--json"))
+                differing += compare_costs(kind, graph, told)
+                for options in ([], ["--reference"]):
+                    ask(binary, "run", model, "--output-dir", out, *options, *graph.arguments)
+                    right, wrong = compare(kind, cases, out)
+                    agreed, differing = agreed + right, differing + wrong
     print(f"{agreed} elements agree in every bit; {differing} cases differ")
     return 1 if differing or not agreed else 0
 

@@ -1,0 +1,270 @@
+"""docs/spec/work.md, and the memory of docs/spec/model.md §5: what a graph costs, from shapes alone.
+
+A step is a `Case` of which only kinds, shapes and attributes count, with the names of its inputs and outputs.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+SIZES = {
+    "bool": 1, "i8": 1, "u8": 1, "i16": 2, "u16": 2, "f16": 2, "bf16": 2,
+    "i32": 4, "u32": 4, "f32": 4, "i64": 8, "u64": 8, "f64": 8,
+}  # fmt: skip
+FLOATS = ("f32", "f64", "f16", "bf16")
+
+# docs/spec/predict.md §6
+NODE, MACS_PER_GAS, BYTES_PER_GAS = 30, 150, 40
+
+
+@dataclass
+class Type:
+    kind: str
+    shape: tuple
+
+    @property
+    def elements(self):
+        return prod(self.shape)
+
+    @property
+    def bytes(self):
+        return self.elements * SIZES[self.kind]
+
+
+@dataclass
+class Step:
+    operator: str
+    inputs: list  # of Type
+    outputs: list
+    attributes: dict
+    opset: int
+    input_names: list
+    output_names: list
+    axes: list = ()  # of a reduction
+
+
+def up(x, multiple):
+    return -(-x // multiple) * multiple
+
+
+# ------------------------------------------------------------------------------------------------------- work
+
+ELEMENTWISE = {
+    2: ["Not"],
+    4: ["And", "Or"],
+    6: ["Abs", "Neg", "Sign", "Relu", "Add", "Sub", "Mul"],
+    8: ["LeakyRelu", "PRelu"],
+    12: ["HardSigmoid"],
+    16: ["Floor", "Ceil", "HardSwish", "Clip"],
+    24: ["Sqrt", "Reciprocal"],
+    60: ["Div"],
+    140: ["Exp"],
+    170: ["Sigmoid", "Tanh"],
+    250: ["Log"],
+    300: ["Erf", "Elu", "Selu"],
+    500: ["Softplus"],
+    700: ["Gelu"],
+    3_000: ["Pow"],
+}
+PER_ELEMENT = {name: c for c, names in ELEMENTWISE.items() for name in names}
+COMPARISONS = ("Equal", "Greater", "Less")
+MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Split")
+NORMALISATIONS = ("BatchNormalization", "InstanceNormalization", "LayerNormalization")
+
+
+def defined_outputs(step):
+    """Types of all outputs that the operator defines, wanted or not."""
+    outputs, missing = list(step.outputs), {}
+    if step.operator == "MaxPool":
+        missing = {1: Type("i64", step.outputs[0].shape)}
+    if step.operator == "BatchNormalization":
+        missing = {1: step.inputs[3], 2: step.inputs[4]}
+    if step.operator == "LayerNormalization":
+        rows = step.outputs[0].elements // step.inputs[1].elements
+        missing = {1: Type("f32", (rows,)), 2: Type("f32", (rows,))}
+    return outputs + [kind for at, kind in missing.items() if at >= len(outputs)]
+
+
+def side_by_side(shape, axes):
+    """Whether the reduced axes lie side by side, those of 1 left aside."""
+    reduced = [axis in axes for axis in range(len(shape)) if shape[axis] != 1]
+    return "".join("x" if r else " " for r in reduced).strip().find(" ") < 0
+
+
+def product(kind, m, n, k):
+    return (1 if m == 1 else up(m, 6)) * up(n, 16) * k * (1 if kind in ("f32", "f16", "bf16") else 8)
+
+
+class Convolution:
+    """Its sizes, as the tables name them."""
+
+    def __init__(self, step):
+        x, w = step.inputs[0].shape, step.inputs[1].shape
+        self.images, self.groups = x[0], step.attributes.get("group", 1)
+        self.channels = w[0] // self.groups
+        self.terms = prod(w[1:])
+        self.space = step.outputs[0].shape[2:]
+        self.positions = prod(self.space)
+        self.kernel = w[2:]
+
+
+def matrices(step):
+    """m, n, k and the number of products."""
+    x, y, out = (kind.shape for kind in (*step.inputs[:2], step.outputs[0]))
+    if step.operator == "Gemm":
+        return *out, x[0 if step.attributes.get("transA") else 1], 1
+    if prod(y[:-2]) == 1 and prod(x[:-2]) == prod(out[:-2]):
+        return prod(x[:-1]), y[-1], x[-1], 1
+    return x[-2], y[-1], x[-1], prod(out[:-2])
+
+
+def arithmetic(step):
+    name, x, y, attributes = step.operator, step.inputs[0], step.outputs[0], step.attributes
+    n, elements = y.elements, x.elements
+    if name in PER_ELEMENT or name in ("Min", "Max", *COMPARISONS):
+        c = PER_ELEMENT.get(name, 10 * max(1, len(step.inputs) - 1))
+        if name in COMPARISONS:
+            c = 300 if x.kind in ("f16", "bf16") else 20
+        c = c + 250 if y.kind in ("f16", "bf16") else 4 * c if y.kind == "f64" else c
+        broadcasts = any(operand.elements != n for operand in step.inputs)
+        runs = n // y.shape[-1] if broadcasts and y.shape and y.shape[-1] else 1
+        return n * c + 1_000 * runs
+    if name in ("MatMul", "Gemm"):
+        *dims, products = matrices(step)
+        return product(x.kind, *dims) * products + (2 * n if name == "Gemm" else 0)
+    if name == "Conv":
+        c = Convolution(step)
+        if c.channels >= 4:
+            one = product(x.kind, max(c.channels, 2) + 2, c.positions, c.terms)
+        else:
+            one = c.terms * c.channels * up(c.positions, 8) * 4
+        return one * c.images * c.groups
+    if name == "ConvTranspose":
+        w, width = step.inputs[1].shape, y.shape[-1]
+        terms = w[0] // attributes.get("group", 1) * prod(w[2:])
+        return n // width * terms * (-(-width // attributes["strides"][-1]) + 8) * 64
+    if name.startswith("Reduce"):
+        return elements * (16 if side_by_side(x.shape, step.axes) else 80) + n * 1_500
+    if name in ("Softmax", "LogSoftmax"):
+        axis = attributes.get("axis", 1)
+        length = prod(x.shape[axis:]) if step.opset < 13 else x.shape[axis]
+        whole = step.opset < 13 or prod(x.shape[axis + 1 :]) == 1
+        return n * (220 if whole else 700) + n // length * 3_000
+    if name in ("MaxPool", "AveragePool"):
+        return n * (prod(attributes["kernel_shape"]) + 2) * 64 * (12 if len(step.outputs) > 1 else 1)
+    if name == "BatchNormalization":
+        return n * (800 if attributes.get("training_mode") else 8) + prod(x.shape[:2]) * 1_000
+    if name == "Gather":
+        return step.inputs[1].elements * prod(x.shape[: attributes["axis"]]) * 512
+    return {
+        "ArgMax": elements * 250,
+        "ArgMin": elements * 250,
+        "GlobalAveragePool": elements * 6 + n * 1_000,
+        "GlobalMaxPool": elements * 6 + n * 1_000,
+        "InstanceNormalization": n * 40 + prod(x.shape[:2]) * 4_000,
+        "LayerNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
+        "Slice": n * 8,
+        "Expand": n * 8,
+        "Tile": n * 8,
+        "Where": n * 16,
+        "Transpose": n * 32,
+        "Cast": n * 64,
+        "Pad": n * 64,
+        **dict.fromkeys(MOVING, 0),
+    }[name]
+
+
+def streamed(step):
+    name, x, y = step.operator, step.inputs[0], step.outputs[0]
+    outputs = defined_outputs(step)[: 1 if name == "LayerNormalization" else None]
+    everything = sum(kind.bytes for kind in (*step.inputs, *outputs))
+    return {
+        "Softmax": 2 * everything,
+        "LogSoftmax": 2 * everything,
+        "Slice": 2 * y.bytes,
+        "Cast": x.bytes + y.bytes,
+        "Gather": 2 * y.bytes + 8 * step.inputs[-1].elements,
+    }.get(name, everything)
+
+
+def gas(step):
+    return NODE + max(-(-arithmetic(step) // MACS_PER_GAS), -(-streamed(step) // BYTES_PER_GAS))
+
+
+# ------------------------------------------------------------------------------------------------------- memory
+
+CONVERTING = (
+    "MatMul", "Gemm", "Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
+    "Softmax", "LogSoftmax", *NORMALISATIONS,
+)  # fmt: skip
+
+
+def own_scratch(step, computing):
+    name, x, attributes = step.operator, step.inputs[0], step.attributes
+    if name.startswith("Reduce"):
+        return 0 if side_by_side(x.shape, step.axes) else x.elements
+    if name == "BatchNormalization" and attributes.get("training_mode"):
+        return 2 * x.shape[1]
+    if computing == "f64":
+        return 0
+    if name in ("MatMul", "Gemm"):
+        m, n, k, _ = matrices(step)
+        # the right operand is never known in advance here
+        return 0 if m == 1 else min(48, up(m, 6)) * min(512, k) + up(n, 16) * k
+    if name == "Conv":
+        c = Convolution(step)
+        if c.channels >= 4:
+            return min(256, up(c.positions, 16)) * min(512, c.terms)
+        dilations = attributes.get("dilations", [1] * len(c.space))
+        axes = zip(c.space, attributes["strides"], c.kernel, dilations)
+        return prod((o - 1) * s + (k - 1) * d + 1 for o, s, k, d in axes)
+    return 0
+
+
+def scratch(step):
+    name, x = step.operator, step.inputs[0]
+    if name == "Pow":
+        return 8 * step.inputs[1].elements
+    if name in ("ArgMax", "ArgMin"):
+        return 4 * x.elements if x.kind in ("f16", "bf16") else 0
+    if name.startswith("Reduce") and x.kind not in FLOATS:
+        return own_scratch(step, x.kind) * SIZES[x.kind]
+    pools_halves = name == "MaxPool" and x.kind in ("f16", "bf16")
+    if x.kind not in FLOATS or not (name in CONVERTING or name.startswith("Reduce") or pools_halves):
+        return 0
+    computing = "f64" if any(kind.kind == "f64" for kind in step.inputs) else "f32"
+    outputs = defined_outputs(step)[: 1 if name == "MaxPool" else None]
+    converted = sum(kind.elements for kind in (*step.inputs, *outputs) if kind.kind != computing)
+    return (converted + own_scratch(step, computing)) * SIZES[computing]
+
+
+def needed(steps, results):
+    """Without the steps that only fed what is known before the run."""
+    wanted, kept = set(results), []
+    for step in reversed(steps):
+        if wanted & set(step.output_names):
+            wanted |= set(step.input_names)
+            kept.append(step)
+    return kept[::-1]
+
+
+def peak_memory(steps, inputs, results):
+    """`inputs` are types, `results` the names of the model's outputs, each computed by a step."""
+    last_use = {name: at for at, step in enumerate(steps) for name in (*step.input_names, *step.output_names)}
+    slots, free, slot_of = [], set(), {}
+    for at, step in enumerate(steps):
+        for name, kind in zip(step.output_names, step.outputs):
+            fitting = [slot for slot in free if slots[slot] >= kind.bytes]
+            if name in results or not free:
+                slot = len(slots)
+                slots.append(0)
+            elif fitting:
+                slot = min(fitting, key=lambda slot: (slots[slot], slot))
+            else:
+                slot = max(free, key=lambda slot: (slots[slot], slot))
+            free.discard(slot)
+            slots[slot] = max(slots[slot], kind.bytes)
+            slot_of[name] = slot
+        for name in {*step.input_names, *step.output_names}:
+            if name in slot_of and last_use[name] == at and name not in results:
+                free.add(slot_of[name])
+    return sum(kind.bytes for kind in inputs) + sum(slots) + max(map(scratch, steps), default=0)
