@@ -43,13 +43,14 @@ pub(crate) fn header(block: &SealedBlock) -> Header {
 pub(crate) fn transaction(block: &SealedBlock, index: usize) -> Option<Transaction> {
     let inner = block.body.transactions.get(index)?.clone();
     let sender = *block.senders.get(index)?;
-    let mut info = TransactionInfo::default();
-    info.hash = Some(*inner.tx_hash());
-    info.index = Some(index as u64);
-    info.block_hash = Some(block.hash);
-    info.block_number = Some(block.header.number);
-    info.base_fee = block.header.base_fee_per_gas;
-    info.block_timestamp = Some(block.header.timestamp);
+    let info = TransactionInfo {
+        hash: Some(*inner.tx_hash()),
+        index: Some(index as u64),
+        block_hash: Some(block.hash),
+        block_number: Some(block.header.number),
+        base_fee: block.header.base_fee_per_gas,
+        block_timestamp: Some(block.header.timestamp),
+    };
     Some(Transaction::from_transaction(
         Recovered::new_unchecked(inner, sender),
         info,

@@ -1,11 +1,12 @@
 //! The small namespaces: `net_`, `web3_`, `txpool_`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{Address, B256, Bytes, U64, keccak256};
 use alloy_rpc_types_eth::Transaction;
 use jsonrpsee::proc_macros::rpc;
 use serde::Serialize;
+use synod_chain::pool::PoolTransaction;
 
 use crate::{backend::Backend, convert, error::RpcResult};
 
@@ -100,23 +101,25 @@ impl TxpoolApiServer for Misc {
 
     fn content(&self) -> RpcResult<PoolContent> {
         let content = self.backend.pool.content();
-        let by_nonce = |senders: BTreeMap<Address, Vec<_>>| {
-            senders
-                .into_iter()
-                .map(|(sender, transactions): (Address, Vec<std::sync::Arc<_>>)| {
-                    let transactions = transactions
-                        .iter()
-                        .map(|tx: &std::sync::Arc<synod_chain::pool::PoolTransaction>| {
-                            (tx.nonce().to_string(), convert::pending(tx))
-                        })
-                        .collect();
-                    (sender, transactions)
-                })
-                .collect()
-        };
         Ok(PoolContent {
             pending: by_nonce(content.ready),
             queued: by_nonce(content.queued),
         })
     }
+}
+
+/// Each sender's transactions under their nonces.
+fn by_nonce(
+    senders: BTreeMap<Address, Vec<Arc<PoolTransaction>>>,
+) -> BTreeMap<Address, BTreeMap<String, Transaction>> {
+    let converted = |transactions: Vec<Arc<PoolTransaction>>| {
+        transactions
+            .iter()
+            .map(|tx| (tx.nonce().to_string(), convert::pending(tx)))
+            .collect()
+    };
+    senders
+        .into_iter()
+        .map(|(sender, transactions)| (sender, converted(transactions)))
+        .collect()
 }
