@@ -22,14 +22,7 @@ pub(crate) fn kill(options: &Options) -> Result<()> {
     run(
         &format!("{} kills with seed {}", options.kills, options.seed),
         cargo()
-            .args([
-                "test",
-                "--workspace",
-                "--test",
-                "durability",
-                "--",
-                "--nocapture",
-            ])
+            .args(["test", "--workspace", "--test", "durability", "--", "--nocapture"])
             .env("SYNOD_KILLS", options.kills.to_string())
             .env("SYNOD_SEED", options.seed.to_string()),
     )
