@@ -39,22 +39,22 @@ pub const PORT: u64 = 40;
 pub const LOAD_WEIGHT_BYTES_PER_GAS: u64 = 5;
 
 /// Parsing, checking and compiling a byte of graph.
-pub const LOAD_GRAPH_BYTE: u64 = 10;
+pub const LOAD_GRAPH_BYTE: u64 = 20;
 
 /// Bytes of a chunk that `validate` hashes twice (address, Merkle leaf) for one gas, beside loading them.
-pub const VALIDATE_BYTES_PER_GAS: u64 = 2;
+pub const VALIDATE_BYTES_PER_GAS: u64 = 4;
 
 /// Specialising a model for given shapes, before any node is looked at.
 pub const PLAN_BASE: u64 = 500;
 
 /// Starting a node: dispatch and its buffers.
-pub const NODE: u64 = 30;
+pub const NODE: u64 = 70;
 
 /// Multiply-add equivalents for one gas. One equivalent is one lane of a packed f32 fused multiply-add.
 pub const MACS_PER_GAS: u64 = 150;
 
 /// Bytes that operators stream from and to memory for one gas.
-pub const BYTES_PER_GAS: u64 = 40;
+pub const BYTES_PER_GAS: u64 = 30;
 
 /// Bytes of tensors alive at once for one gas: they are mapped, zeroed and touched.
 pub const MEMORY_BYTES_PER_GAS: u64 = 40;

@@ -50,7 +50,8 @@ fn main() {
     let surroundings = surroundings::measure();
     println!("# Gas against time\n");
     println!(
-        "Written by `cargo xtask calibrate`: CPU time of one thread, release profile, on {}, arithmetic {:?}.",
+        "Written by `cargo xtask calibrate`: CPU time of one thread, {}, on {}, arithmetic {:?}.",
+        profile(),
         clock::processor(),
         synod_numerics::isa::Isa::detect(),
     );
@@ -65,6 +66,15 @@ fn main() {
         &surroundings.iter().collect::<Vec<_>>(),
     );
     table("Operators, all cases", &operators.iter().collect::<Vec<_>>());
+}
+
+/// A development build checks every index and overflow: its times are upper bounds.
+fn profile() -> &'static str {
+    if cfg!(debug_assertions) {
+        "development profile (slower than release)"
+    } else {
+        "release profile"
+    }
 }
 
 fn summary(operators: &[Measured], surroundings: &[Measured]) {
