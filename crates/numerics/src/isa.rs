@@ -55,75 +55,114 @@ pub fn force(isa: Option<Isa>) {
     FORCED.store(isa.map_or(0, |isa| isa as u8), Ordering::Relaxed);
 }
 
-/// Runs `body`, compiled for the best instruction set in use.
+/// Defines a function whose body is compiled twice: for processors with AVX2 and FMA, and for any.
 ///
-/// This is how one source gives one result at several speeds: the closure is inlined into a function that may
-/// use AVX2 and FMA, and into one that may not. The compiler never reorders, contracts or splits floating-point
-/// operations, so the two differ in speed only. `f32::mul_add` becomes one instruction in the first and a call
-/// of an exact routine in the second.
-#[inline(always)]
-pub fn vectorised<R>(body: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    if Isa::current() == Isa::Avx2 {
-        // SAFETY: `Isa::current` returns Avx2 only when the processor has AVX2 and FMA.
-        return unsafe { with_avx2(body) };
-    }
-    body()
+/// This is how one source gives one result at several speeds. The compiler never reorders, contracts or splits
+/// floating-point operations, so the two differ in speed only: `f32::mul_add` becomes one instruction in the first and a
+/// call of an exact routine in the second. Functions that the body calls must be inlined into it (`#[inline(always)]`, or small
+/// closures), else they are compiled for any processor.
+macro_rules! multiversion {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident[$($generics:tt)*]($($argument:ident: $type:ty),* $(,)?) $body:block
+    ) => {
+        $(#[$attribute])*
+        #[allow(clippy::too_many_arguments, reason = "an operator has as many operands as it has")]
+        $visibility fn $name<$($generics)*>($($argument: $type),*) {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, reason = "as above")]
+            fn plain<$($generics)*>($($argument: $type),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments, reason = "as above")]
+            fn avx2<$($generics)*>($($argument: $type),*) {
+                plain($($argument),*);
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            if $crate::isa::Isa::current() == $crate::isa::Isa::Avx2 {
+                // SAFETY: `Isa::current` returns Avx2 only when the processor has AVX2 and FMA.
+                unsafe { avx2($($argument),*) };
+                return;
+            }
+            plain($($argument),*);
+        }
+    };
+}
+pub(crate) use multiversion;
+
+/// A function of one element that is vectorised. Implementations mark `call` as `#[inline(always)]`: a closure is not
+/// inlined for certain, and what is not inlined is not vectorised.
+pub trait Unary<A, U>: Copy {
+    /// The function.
+    fn call(self, a: A) -> U;
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn with_avx2<R>(body: impl FnOnce() -> R) -> R {
-    body()
+/// A function of two elements that is vectorised; see [`Unary`].
+pub trait Binary<A, B, U>: Copy {
+    /// The function.
+    fn call(self, a: A, b: B) -> U;
 }
 
-/// Writes `f(x)` for every element.
-///
-/// # Panics
-/// If the slices differ in length.
-#[inline]
-pub fn map<T: Copy, U>(x: &[T], out: &mut [U], f: impl Fn(T) -> U) {
-    assert_eq!(
-        x.len(),
-        out.len(),
-        "an elementwise function has as many outputs as inputs"
-    );
-    vectorised(|| {
+multiversion! {
+    /// Writes f(x) for every element.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn apply[A: Copy, U, F: Unary<A, U>](x: &[A], out: &mut [U], f: F) {
+        assert_eq!(x.len(), out.len(), "an elementwise function has as many outputs as inputs");
         for (out, &x) in out.iter_mut().zip(x) {
-            *out = f(x);
+            *out = f.call(x);
         }
-    });
+    }
 }
 
-/// Writes `f(a, b)` for every pair of elements.
-///
-/// # Panics
-/// If the slices differ in length.
-#[inline]
-pub fn zip<A: Copy, B: Copy, U>(a: &[A], b: &[B], out: &mut [U], f: impl Fn(A, B) -> U) {
-    assert_eq!(
-        a.len(),
-        out.len(),
-        "an elementwise function has as many outputs as inputs"
-    );
-    assert_eq!(
-        b.len(),
-        out.len(),
-        "an elementwise function has as many outputs as inputs"
-    );
-    vectorised(|| {
+multiversion! {
+    /// Writes f(a, b) for every pair of elements.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn apply_binary[A: Copy, B: Copy, U, F: Binary<A, B, U>](a: &[A], b: &[B], out: &mut [U], f: F) {
+        assert_eq!(a.len(), out.len(), "an elementwise function has as many outputs as inputs");
+        assert_eq!(b.len(), out.len(), "an elementwise function has as many outputs as inputs");
         for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-            *out = f(a, b);
+            *out = f.call(a, b);
         }
-    });
+    }
 }
 
-/// Writes `f(x)` over every element, in place.
+/// [`apply`] of a closure or an inlined function.
 #[inline]
-pub fn update<T: Copy>(x: &mut [T], f: impl Fn(T) -> T) {
-    vectorised(|| {
+pub fn map<A: Copy, U>(x: &[A], out: &mut [U], f: impl Fn(A) -> U + Copy) {
+    apply(x, out, f);
+}
+
+/// [`apply_binary`] of a closure or an inlined function.
+#[inline]
+pub fn zip<A: Copy, B: Copy, U>(a: &[A], b: &[B], out: &mut [U], f: impl Fn(A, B) -> U + Copy) {
+    apply_binary(a, b, out, f);
+}
+
+multiversion! {
+    /// Writes f(x) over every element, in place.
+    pub fn update[A: Copy, F: Unary<A, A>](x: &mut [A], f: F) {
         for x in x {
-            *x = f(*x);
+            *x = f.call(*x);
         }
-    });
+    }
+}
+
+impl<A, U, F: Fn(A) -> U + Copy> Unary<A, U> for F {
+    #[inline(always)]
+    fn call(self, a: A) -> U {
+        self(a)
+    }
+}
+
+impl<A, B, U, F: Fn(A, B) -> U + Copy> Binary<A, B, U> for F {
+    #[inline(always)]
+    fn call(self, a: A, b: B) -> U {
+        self(a, b)
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     shape::{broadcast, broadcast_strides, element_count, strides},
     tensor::{Element, TensorViewMut},
 };
-use std::fmt::Debug;
+use std::{fmt::Debug, marker::PhantomData};
 use synod_numerics::{
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
@@ -126,9 +126,34 @@ pub(super) type Zip<A, B, U> = dyn Fn(&[A], &[B], &mut [U]) + Send + Sync;
 
 /// The [`Zip`] of a function of two elements.
 pub(super) fn zip_of<A: Copy, B: Copy, U>(
-    f: impl Fn(A, B) -> U + Copy + Send + Sync + 'static,
+    f: impl isa::Binary<A, B, U> + Send + Sync + 'static,
 ) -> Box<Zip<A, B, U>> {
-    Box::new(move |a: &[A], b: &[B], out: &mut [U]| isa::zip(a, b, out, f))
+    Box::new(move |a: &[A], b: &[B], out: &mut [U]| isa::apply_binary(a, b, out, f))
+}
+
+/// A function of floats, between load and store of a format.
+struct Between<F, O>(O, PhantomData<fn() -> F>);
+
+impl<F, O: Copy> Clone for Between<F, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F, O: Copy> Copy for Between<F, O> {}
+
+impl<F: FloatFormat, O: UnaryFloat> isa::Unary<F::Stored, F::Stored> for Between<F, O> {
+    #[inline(always)]
+    fn call(self, x: F::Stored) -> F::Stored {
+        F::store(self.0.float(F::load(x)))
+    }
+}
+
+impl<F: FloatFormat, O: BinaryFloat> isa::Binary<F::Stored, F::Stored, F::Stored> for Between<F, O> {
+    #[inline(always)]
+    fn call(self, a: F::Stored, b: F::Stored) -> F::Stored {
+        F::store(self.0.float(F::load(a), F::load(b)))
+    }
 }
 
 /// Elements that a repeated operand is spread over at a time: enough for the vectorised loop to run long, few enough to stay
@@ -266,7 +291,7 @@ pub(super) trait UnaryInteger: UnaryFloat {
 /// A kernel of one input and one output of the same float type.
 pub(super) fn unary_float(dtype: DType, function: impl UnaryFloat) -> Box<dyn Kernel> {
     fn build<F: FloatFormat, O: UnaryFloat>(function: O) -> Box<dyn Kernel> {
-        unary::<F::Stored>(move |x| F::store(function.float(F::load(x))))
+        unary::<F::Stored>(Between::<F, O>(function, PhantomData))
     }
     with_float_format!(dtype, build(function))
 }
@@ -274,7 +299,7 @@ pub(super) fn unary_float(dtype: DType, function: impl UnaryFloat) -> Box<dyn Ke
 /// A kernel of one input and one output of the same type, integers included.
 pub(super) fn unary_number(dtype: DType, function: impl UnaryInteger) -> Box<dyn Kernel> {
     fn build<T: Integer + Element, O: UnaryInteger>(function: O) -> Box<dyn Kernel> {
-        unary::<T>(move |x| function.integer(x))
+        unary::<T>(move |x: T| function.integer(x))
     }
     if dtype.is_float() {
         unary_float(dtype, function)
@@ -283,13 +308,13 @@ pub(super) fn unary_number(dtype: DType, function: impl UnaryInteger) -> Box<dyn
     }
 }
 
-fn unary<T: Element>(f: impl Fn(T) -> T + Copy + Send + Sync + 'static) -> Box<dyn Kernel> {
+fn unary<T: Element>(f: impl isa::Unary<T, T> + Send + Sync + 'static) -> Box<dyn Kernel> {
     kernel(move |io: &mut Io<'_, '_>| {
         let path = io.path;
         let (x, out) = io.unary::<T, T>(0, 0);
         match path {
-            Path::Fast => isa::map(x, out, f),
-            Path::Reference => out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x)),
+            Path::Fast => isa::apply(x, out, f),
+            Path::Reference => out.iter_mut().zip(x).for_each(|(out, &x)| *out = f.call(x)),
         }
         Ok(())
     })
@@ -326,13 +351,10 @@ pub(super) fn fold_number(
     function: impl BinaryInteger,
 ) -> Result<Box<dyn Kernel>, OpError> {
     fn floats<F: FloatFormat, O: BinaryFloat>(pairs: Vec<Pair>, function: O) -> Box<dyn Kernel> {
-        fold::<F::Stored>(
-            pairs,
-            zip_of(move |a, b| F::store(function.float(F::load(a), F::load(b)))),
-        )
+        fold::<F::Stored>(pairs, zip_of(Between::<F, O>(function, PhantomData)))
     }
     fn integers<T: Integer + Element, O: BinaryInteger>(pairs: Vec<Pair>, function: O) -> Box<dyn Kernel> {
-        fold::<T>(pairs, zip_of(move |a, b| function.integer(a, b)))
+        fold::<T>(pairs, zip_of(move |a: T, b: T| function.integer(a, b)))
     }
     let shapes = (0..inputs.len()).map(|index| Ok(inputs.required(index)?.shape));
     let shapes = shapes.collect::<Result<Vec<_>, OpError>>()?;

@@ -14,7 +14,6 @@ use synod_numerics::{
     fast::{convolution, matrix},
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
-    isa,
     reference::{self, Order},
     shape::{ConvShape, Matrix},
 };
@@ -162,7 +161,7 @@ impl Compute for f64 {
         out: &mut [Self],
         _: &mut [Self],
     ) {
-        isa::vectorised(|| reference::conv(shape, x, w, bias, out));
+        reference::conv(shape, x, w, bias, out);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     tensor::Element,
 };
 use std::sync::Arc;
-use synod_numerics::{integer::Integer, isa::vectorised, reference, shape::Matrix};
+use synod_numerics::{integer::Integer, reference, shape::Matrix};
 
 /// `Gemm`
 pub(super) const GEMM: Definition = Definition {
@@ -246,7 +246,7 @@ impl<T: Compute> FloatKernel<T> for Product<T> {
         }
         let (alpha, beta) = (T::from_f32(sized.alpha), T::from_f32(sized.beta));
         let c = inputs.get(2).copied().flatten();
-        let finish = |out: &mut [T]| match (c, sized.c_strides) {
+        match (c, sized.c_strides) {
             (Some(c), Some([row, column])) if n > 0 => {
                 for (i, out) in out.chunks_exact_mut(n).enumerate() {
                     if column == 0 {
@@ -261,10 +261,6 @@ impl<T: Compute> FloatKernel<T> for Product<T> {
                 }
             }
             _ => out.iter_mut().for_each(|y| *y = (alpha * *y).canonical()),
-        };
-        match path {
-            Path::Fast => vectorised(|| finish(out)),
-            Path::Reference => finish(out),
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use super::matrix::{PackedRows, product_of_rows, rows_scratch};
 use crate::float::Float;
-use crate::isa::{Isa, vectorised};
+use crate::isa::{Isa, multiversion};
 use crate::reference;
 use crate::shape::{Axis, ConvShape, Matrix, Source};
 
@@ -156,16 +156,24 @@ pub fn conv_packed(
     }
 }
 
-/// Adds each channel's bias, if there are any, and leaves canonical NaNs.
-fn add_bias(out: &mut [f32], size: usize, bias: Option<&[f32]>) {
-    vectorised(|| match bias {
-        Some(bias) => {
-            for (out, &bias) in out.chunks_exact_mut(size).zip(bias) {
-                out.iter_mut().for_each(|y| *y = (*y + bias).canonical());
+multiversion! {
+    /// Adds each channel's bias, if there are any, and leaves canonical NaNs.
+    fn add_bias[](out: &mut [f32], size: usize, bias: Option<&[f32]>) {
+        match bias {
+            Some(bias) => {
+                for (out, &bias) in out.chunks_exact_mut(size).zip(bias) {
+                    for y in out {
+                        *y = (*y + bias).canonical();
+                    }
+                }
+            }
+            None => {
+                for y in out {
+                    *y = y.canonical();
+                }
             }
         }
-        None => out.iter_mut().for_each(|y| *y = y.canonical()),
-    });
+    }
 }
 
 impl ConvShape {
@@ -274,40 +282,42 @@ fn padded_size(shape: &ConvShape) -> usize {
 
 /// A convolution that adds each term to whole rows of outputs. The chains lie in `out`.
 fn by_rows(shape: &ConvShape, x: &[f32], w: &[f32], out: &mut [f32], scratch: &mut [f32]) {
-    let [depth, height, width] = &shape.axes;
+    let [_, height, width] = &shape.axes;
     let (padded_height, padded_width) = (extent(height), extent(width));
     let padded = &mut scratch[..padded_size(shape)];
     out.fill(0.0);
     for ci in 0..shape.in_channels {
         pad(shape, &x[ci * shape.input_size()..][..shape.input_size()], padded);
-        let padded = &*padded;
         for (co, plane) in out.chunks_exact_mut(shape.output_size()).enumerate() {
             let taps = &w[(co * shape.in_channels + ci) * shape.kernel_size()..][..shape.kernel_size()];
-            vectorised(|| {
-                for (row, line) in plane.chunks_exact_mut(width.output).enumerate() {
-                    let (od, oh) = (row / height.output, row % height.output);
-                    for (tap, &weight) in taps.iter().enumerate() {
-                        let (kd, kh) = (
-                            tap / (height.kernel * width.kernel),
-                            tap / width.kernel % height.kernel,
-                        );
-                        let d = od * depth.stride + kd * depth.dilation;
-                        let h = oh * height.stride + kh * height.dilation;
-                        let start =
-                            (d * padded_height + h) * padded_width + tap % width.kernel * width.dilation;
-                        let source = &padded[start..];
-                        if width.stride == 1 {
-                            for (chain, &x) in line.iter_mut().zip(source) {
-                                *chain = weight.mul_add(x, *chain);
-                            }
-                        } else {
-                            for (chain, &x) in line.iter_mut().zip(source.iter().step_by(width.stride)) {
-                                *chain = weight.mul_add(x, *chain);
-                            }
-                        }
+            add_taps(&shape.axes, padded, (padded_height, padded_width), taps, plane);
+        }
+    }
+}
+
+multiversion! {
+    /// Adds the products of one input channel's taps to the chains of an output channel.
+    fn add_taps[](axes: &[Axis; 3], padded: &[f32], extents: (usize, usize), taps: &[f32], plane: &mut [f32]) {
+        let [depth, height, width] = axes;
+        let (padded_height, padded_width) = extents;
+        for (row, line) in plane.chunks_exact_mut(width.output).enumerate() {
+            let (od, oh) = (row / height.output, row % height.output);
+            for (tap, &weight) in taps.iter().enumerate() {
+                let (kd, kh) = (tap / (height.kernel * width.kernel), tap / width.kernel % height.kernel);
+                let d = od * depth.stride + kd * depth.dilation;
+                let h = oh * height.stride + kh * height.dilation;
+                let start = (d * padded_height + h) * padded_width + tap % width.kernel * width.dilation;
+                let source = &padded[start..];
+                if width.stride == 1 {
+                    for (chain, &x) in line.iter_mut().zip(source) {
+                        *chain = weight.mul_add(x, *chain);
+                    }
+                } else {
+                    for (chain, &x) in line.iter_mut().zip(source.iter().step_by(width.stride)) {
+                        *chain = weight.mul_add(x, *chain);
                     }
                 }
-            });
+            }
         }
     }
 }
@@ -345,39 +355,45 @@ pub fn conv_transpose<T: Float>(shape: &ConvShape, x: &[T], w: &[T], bias: Optio
     if out.is_empty() {
         return;
     }
-    let [depth, height, width] = &shape.axes;
-    let (input, output, taps) = (shape.input_size(), shape.output_size(), shape.kernel_size());
+    let output = shape.output_size();
     for (channel, plane) in out.chunks_exact_mut(output).enumerate() {
         let (image, co) = (channel / shape.out_channels, channel % shape.out_channels);
         let group = image % shape.groups;
-        let x = &x[image * shape.in_channels * input..][..shape.in_channels * input];
+        let size = shape.in_channels * shape.input_size();
         let bias = bias.map(|bias| bias[group * shape.out_channels + co]);
-        vectorised(|| {
-            for (row, line) in plane.chunks_exact_mut(width.output).enumerate() {
-                let (od, oh) = (row / height.output, row % height.output);
-                line.fill(T::ZERO);
-                for ci in 0..shape.in_channels {
-                    let weights =
-                        &w[((group * shape.in_channels + ci) * shape.out_channels + co) * taps..][..taps];
-                    for (tap, &weight) in weights.iter().enumerate() {
-                        let (kd, kh) = (
-                            tap / (height.kernel * width.kernel),
-                            tap / width.kernel % height.kernel,
-                        );
-                        let source = match (depth.source(od, kd), height.source(oh, kh)) {
-                            (Source::None, _) | (_, Source::None) => continue,
-                            (Source::Element(d), Source::Element(h)) => {
-                                &x[((ci * depth.input + d) * height.input + h) * width.input..][..width.input]
-                            }
-                            _ => &[],
-                        };
-                        spread(width, tap % width.kernel, weight, source, line);
-                    }
+        let w = &w[group * shape.in_channels * shape.out_channels * shape.kernel_size()..];
+        transpose_channel(shape, &x[image * size..][..size], w, co, bias, plane);
+    }
+}
+
+multiversion! {
+    /// One output channel of a transposed convolution, from its group's input and weights.
+    fn transpose_channel[T: Float](
+        shape: &ConvShape, x: &[T], w: &[T], co: usize, bias: Option<T>, plane: &mut [T]
+    ) {
+        let [depth, height, width] = &shape.axes;
+        let taps = shape.kernel_size();
+        for (row, line) in plane.chunks_exact_mut(width.output).enumerate() {
+            let (od, oh) = (row / height.output, row % height.output);
+            line.fill(T::ZERO);
+            for ci in 0..shape.in_channels {
+                let weights = &w[(ci * shape.out_channels + co) * taps..][..taps];
+                for (tap, &weight) in weights.iter().enumerate() {
+                    let (kd, kh) = (tap / (height.kernel * width.kernel), tap / width.kernel % height.kernel);
+                    let source = match (depth.source(od, kd), height.source(oh, kh)) {
+                        (Source::None, _) | (_, Source::None) => continue,
+                        (Source::Element(d), Source::Element(h)) => {
+                            &x[((ci * depth.input + d) * height.input + h) * width.input..][..width.input]
+                        }
+                        _ => &[],
+                    };
+                    spread(width, tap % width.kernel, weight, source, line);
                 }
-                let bias = |y: T| bias.map_or(y, |bias| y + bias).canonical();
-                line.iter_mut().for_each(|y| *y = bias(*y));
             }
-        });
+            for y in line {
+                *y = bias.map_or(*y, |bias| *y + bias).canonical();
+            }
+        }
     }
 }
 

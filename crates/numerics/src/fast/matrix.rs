@@ -5,14 +5,9 @@
 //! Loops, from the outside: a block of k that keeps a panel of sixteen columns in the first-level cache, a block of rows
 //! that stays in the second, panels of columns, tiles of rows.
 
-#![expect(
-    clippy::needless_range_loop,
-    reason = "terms of several panels are walked together"
-)]
-
 use super::tile::{self, COLUMNS, ROWS};
 use crate::float::Float;
-use crate::isa::{Isa, vectorised};
+use crate::isa::{Isa, multiversion};
 use crate::shape::Matrix;
 use crate::{float, reference};
 
@@ -193,15 +188,12 @@ pub fn gemm(
     product(isa, m, n, k, a, panels, out, scratch);
 }
 
-/// A row times a matrix that is not packed.
-fn one_row(n: usize, k: usize, a: Matrix<'_, f32>, b: Matrix<'_, f32>, out: &mut [f32]) {
-    assert!(
-        a.covers(1, k) && b.covers(k, n),
-        "operands of a matrix product cover its shape"
-    );
-    assert_eq!(out.len(), n, "output of a matrix product");
-    const BLOCK: usize = 64;
-    vectorised(|| {
+multiversion! {
+    /// A row times a matrix that is not packed.
+    fn one_row[](n: usize, k: usize, a: Matrix<'_, f32>, b: Matrix<'_, f32>, out: &mut [f32]) {
+        const BLOCK: usize = 64;
+        assert!(a.covers(1, k) && b.covers(k, n), "operands of a matrix product cover its shape");
+        assert_eq!(out.len(), n, "output of a matrix product");
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
             let first = block * BLOCK;
             if b.column_stride == 1 && out.len() == BLOCK {
@@ -223,9 +215,11 @@ fn one_row(n: usize, k: usize, a: Matrix<'_, f32>, b: Matrix<'_, f32>, out: &mut
                     }
                 }
             }
+            for y in out {
+                *y = y.canonical();
+            }
         }
-    });
-    float::canonicalise(out);
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
@@ -314,94 +308,60 @@ fn place(
     }
 }
 
-/// A row times a packed matrix: four panels at a time, so that enough chains are in flight.
+/// A row times a packed matrix.
 fn one_row_packed(isa: Isa, k: usize, a: Matrix<'_, f32>, panels: &[f32], out: &mut [f32]) {
-    if isa == Isa::Avx2 {
-        vectorised(|| row_times_panels(k, a, panels, out, |x, y, chain| x.mul_add(y, chain)));
-    } else {
-        row_times_panels(k, a, panels, out, tile::fma);
-    }
-}
-
-#[inline(always)]
-fn row_times_panels(
-    k: usize,
-    a: Matrix<'_, f32>,
-    panels: &[f32],
-    out: &mut [f32],
-    fma: impl Fn(f32, f32, f32) -> f32 + Copy,
-) {
-    const TOGETHER: usize = 4;
-    let size = COLUMNS * k;
-    let mut together = panels.chunks_exact(TOGETHER * size);
-    let mut outputs = out.chunks_mut(TOGETHER * COLUMNS);
-    for (panels, out) in (&mut together).zip(&mut outputs) {
-        let mut chains = [[0.0_f32; COLUMNS]; TOGETHER];
-        let panels: [&[[f32; COLUMNS]]; TOGETHER] =
-            std::array::from_fn(|p| panels[p * size..][..size].as_chunks().0);
-        for t in 0..k {
-            let x = a.at(0, t);
-            for p in 0..TOGETHER {
-                for j in 0..COLUMNS {
-                    chains[p][j] = fma(x, panels[p][t][j], chains[p][j]);
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Isa::Avx2` exists only where the processor has AVX2 and FMA (`Isa::detect`).
+        Isa::Avx2 => unsafe { tile::row_avx2(k, a.data, a.column_stride, panels, out) },
+        _ => {
+            for (panel, out) in panels.chunks_exact(COLUMNS * k).zip(out.chunks_mut(COLUMNS)) {
+                let mut chains = [0.0_f32; COLUMNS];
+                for (t, row) in panel.as_chunks::<COLUMNS>().0.iter().enumerate() {
+                    let x = a.at(0, t);
+                    for j in 0..COLUMNS {
+                        chains[j] = tile::fma(x, row[j], chains[j]);
+                    }
                 }
+                out.copy_from_slice(&chains[..out.len()]);
             }
         }
-        out.copy_from_slice(&chains.as_flattened()[..out.len()]);
-    }
-    let left = outputs.next().unwrap_or_default();
-    for (panel, out) in together
-        .remainder()
-        .chunks_exact(size)
-        .zip(left.chunks_mut(COLUMNS))
-    {
-        let mut chains = [0.0_f32; COLUMNS];
-        for (t, row) in panel.as_chunks::<COLUMNS>().0.iter().enumerate() {
-            let x = a.at(0, t);
-            for j in 0..COLUMNS {
-                chains[j] = fma(x, row[j], chains[j]);
-            }
-        }
-        out.copy_from_slice(&chains[..out.len()]);
     }
 }
 
-/// out\[m, n\] = a\[m, k\] · b\[k, n\] for any float type: [`reference::gemm`] with the loops over k and the columns exchanged, so
-/// that columns side by side can share a vector. For `f32` [`gemm`] is faster.
-///
-/// # Panics
-/// If a slice does not fit the shape.
-pub fn gemm_generic<T: Float>(
-    m: usize,
-    n: usize,
-    k: usize,
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-    out: &mut [T],
-) {
-    if b.column_stride != 1 {
-        return vectorised(|| reference::gemm(m, n, k, a, b, out));
-    }
-    assert!(
-        a.covers(m, k) && b.covers(k, n),
-        "operands of a matrix product cover its shape"
-    );
-    assert_eq!(out.len(), m * n, "output of a matrix product");
-    if n == 0 {
-        return;
-    }
-    vectorised(|| {
+multiversion! {
+    /// out\[m, n\] = a\[m, k\] · b\[k, n\] for any float type: [`reference::gemm`] with the loops over k and the columns exchanged,
+    /// so that columns side by side can share a vector. For `f32` [`gemm`] is faster.
+    ///
+    /// # Panics
+    /// If a slice does not fit the shape.
+    pub fn gemm_generic[T: Float](
+        m: usize, n: usize, k: usize, a: Matrix<'_, T>, b: Matrix<'_, T>, out: &mut [T]
+    ) {
+        assert!(a.covers(m, k) && b.covers(k, n), "operands of a matrix product cover its shape");
+        assert_eq!(out.len(), m * n, "output of a matrix product");
+        if n == 0 {
+            return;
+        }
         for (i, out) in out.chunks_exact_mut(n).enumerate() {
             out.fill(T::ZERO);
             for t in 0..k {
                 let x = a.at(i, t);
-                for (chain, &y) in out.iter_mut().zip(&b.data[t * b.row_stride..][..n]) {
-                    *chain = x.fma(y, *chain);
+                if b.column_stride == 1 {
+                    for (chain, &y) in out.iter_mut().zip(&b.data[t * b.row_stride..][..n]) {
+                        *chain = x.fma(y, *chain);
+                    }
+                } else {
+                    for (j, chain) in out.iter_mut().enumerate() {
+                        *chain = x.fma(b.at(t, j), *chain);
+                    }
                 }
             }
-            out.iter_mut().for_each(|y| *y = y.canonical());
+            for y in out {
+                *y = y.canonical();
+            }
         }
-    });
+    }
 }
 
 /// Scratch elements that a product with packed rows wants for n columns.

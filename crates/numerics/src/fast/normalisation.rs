@@ -2,8 +2,8 @@
 
 use super::reduction::in_lanes;
 use crate::float::Float;
-use crate::isa::vectorised;
-use crate::reference::Moments;
+use crate::isa::multiversion;
+use crate::reference::{LANES, Moments, tree};
 use crate::shape::ReduceShape;
 
 /// The bits of [`Moments::of`].
@@ -15,33 +15,20 @@ fn moments<T: Float>(x: &[T], epsilon: T) -> Moments<T> {
     Moments::from_sums(mean, squares / length, epsilon)
 }
 
-/// The bits of [`crate::reference::layer_norm`].
-pub fn layer_norm<T: Float>(
-    x: &[T],
-    scale: &[T],
-    bias: Option<&[T]>,
-    epsilon: T,
-    out: &mut [T],
-    mut report: impl FnMut(Moments<T>),
-) {
-    assert_eq!(x.len(), out.len(), "output of a layer normalisation");
-    assert!(
-        bias.is_none_or(|bias| bias.len() == scale.len()),
-        "as many biases as scales"
-    );
-    if scale.is_empty() {
-        return;
-    }
-    vectorised(|| {
+multiversion! {
+    /// The bits of [`crate::reference::layer_norm`].
+    pub fn layer_norm[T: Float, R: FnMut(Moments<T>)](
+        x: &[T], scale: &[T], bias: Option<&[T]>, epsilon: T, out: &mut [T], report: R
+    ) {
+        let mut report = report;
+        assert_eq!(x.len(), out.len(), "output of a layer normalisation");
+        assert!(bias.is_none_or(|bias| bias.len() == scale.len()), "as many biases as scales");
+        if scale.is_empty() {
+            return;
+        }
         for (x, out) in x.chunks_exact(scale.len()).zip(out.chunks_exact_mut(scale.len())) {
-            let Moments {
-                mean,
-                inverse_deviation,
-            } = moments(x, epsilon);
-            report(Moments {
-                mean,
-                inverse_deviation,
-            });
+            let Moments { mean, inverse_deviation } = moments(x, epsilon);
+            report(Moments { mean, inverse_deviation });
             let operands = out.iter_mut().zip(x).zip(scale);
             if let Some(bias) = bias {
                 for (((out, &x), &scale), &bias) in operands.zip(bias) {
@@ -53,54 +40,89 @@ pub fn layer_norm<T: Float>(
                 }
             }
         }
-    });
+    }
 }
 
-/// The bits of [`crate::reference::instance_norm`].
-pub fn instance_norm<T: Float>(x: &[T], size: usize, scale: &[T], bias: &[T], epsilon: T, out: &mut [T]) {
-    assert_eq!(x.len(), out.len(), "output of an instance normalisation");
-    assert_eq!(scale.len(), bias.len(), "as many biases as scales");
-    if size == 0 || scale.is_empty() {
-        return;
-    }
-    vectorised(|| {
+multiversion! {
+    /// The bits of [`crate::reference::instance_norm`].
+    pub fn instance_norm[T: Float](
+        x: &[T], size: usize, scale: &[T], bias: &[T], epsilon: T, out: &mut [T]
+    ) {
+        assert_eq!(x.len(), out.len(), "output of an instance normalisation");
+        assert_eq!(scale.len(), bias.len(), "as many biases as scales");
+        if size == 0 || scale.is_empty() {
+            return;
+        }
         for (c, (x, out)) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)).enumerate() {
             let (scale, bias) = (scale[c % scale.len()], bias[c % bias.len()]);
-            let Moments {
-                mean,
-                inverse_deviation,
-            } = moments(x, epsilon);
+            let Moments { mean, inverse_deviation } = moments(x, epsilon);
             for (out, &x) in out.iter_mut().zip(x) {
                 *out = ((x - mean) * inverse_deviation).fma(scale, bias).canonical();
             }
         }
-    });
+    }
 }
 
-/// The bits of [`crate::reference::batch_norm`].
-#[expect(clippy::too_many_arguments, reason = "the operator has this many operands")]
-pub fn batch_norm<T: Float>(
+multiversion! {
+    /// The bits of [`crate::reference::batch_norm`].
+    pub fn batch_norm[T: Float](
+        x: &[T], size: usize, scale: &[T], bias: &[T], mean: &[T], variance: &[T], epsilon: T, out: &mut [T]
+    ) {
+        assert_eq!(x.len(), out.len(), "output of a batch normalisation");
+        assert!(
+            bias.len() == scale.len() && mean.len() == scale.len() && variance.len() == scale.len(),
+            "one scale, bias, mean and variance for each channel"
+        );
+        if size == 0 || scale.is_empty() {
+            return;
+        }
+        for (c, (x, out)) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)).enumerate() {
+            let c = c % scale.len();
+            let factor = scale[c] / (variance[c] + epsilon).sqrt();
+            let (mean, bias) = (mean[c], bias[c]);
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = (x - mean).fma(factor, bias).canonical();
+            }
+        }
+    }
+}
+
+/// Columns of a softmax along another axis than the last that are taken side by side.
+const COLUMNS: usize = 16;
+
+multiversion! {
+    /// The bits of [`crate::reference::softmax`].
+    pub fn softmax[T: Float](shape: &ReduceShape, x: &[T], out: &mut [T]) {
+        either_softmax(shape, x, out, |_, exponential, sum| exponential / sum, |sum| sum);
+    }
+}
+
+multiversion! {
+    /// The bits of [`crate::reference::log_softmax`].
+    pub fn log_softmax[T: Float](shape: &ReduceShape, x: &[T], out: &mut [T]) {
+        either_softmax(shape, x, out, |difference, _, log| difference - log, T::log);
+    }
+}
+
+/// A softmax that ends with `finish(x − m, e^(x − m), of_sum(Σ e^(x − m)))`.
+#[inline(always)]
+fn either_softmax<T: Float>(
+    shape: &ReduceShape,
     x: &[T],
-    size: usize,
-    scale: &[T],
-    bias: &[T],
-    mean: &[T],
-    variance: &[T],
-    epsilon: T,
     out: &mut [T],
+    finish: impl Fn(T, T, T) -> T + Copy,
+    of_sum: impl Fn(T) -> T + Copy,
 ) {
-    // its loops are over independent elements already
-    vectorised(|| crate::reference::batch_norm(x, size, scale, bias, mean, variance, epsilon, out));
-}
-
-/// The bits of [`crate::reference::softmax`].
-pub fn softmax<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
-    if shape.inner != 1 || shape.length == 0 {
-        return vectorised(|| crate::reference::softmax(shape, x, out));
-    }
-    assert_eq!(x.len(), shape.outer * shape.length, "input of a softmax");
+    assert_eq!(
+        x.len(),
+        shape.outer * shape.length * shape.inner,
+        "input of a softmax"
+    );
     assert_eq!(out.len(), x.len(), "output of a softmax");
-    vectorised(|| {
+    if x.is_empty() {
+        return;
+    }
+    if shape.inner == 1 {
         for (x, out) in x
             .chunks_exact(shape.length)
             .zip(out.chunks_exact_mut(shape.length))
@@ -109,34 +131,43 @@ pub fn softmax<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
             for (out, &x) in out.iter_mut().zip(x) {
                 *out = (x - max).exp();
             }
-            let sum = in_lanes(out, T::ZERO, |sum, e| sum + e, |a, b| a + b);
-            for out in out {
-                *out = (*out / sum).canonical();
+            let sum = of_sum(in_lanes(out, T::ZERO, |sum, e| sum + e, |a, b| a + b));
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = finish(x - max, *out, sum).canonical();
             }
         }
-    });
-}
-
-/// The bits of [`crate::reference::log_softmax`].
-pub fn log_softmax<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
-    if shape.inner != 1 || shape.length == 0 {
-        return vectorised(|| crate::reference::log_softmax(shape, x, out));
+        return;
     }
-    assert_eq!(x.len(), shape.outer * shape.length, "input of a softmax");
-    assert_eq!(out.len(), x.len(), "output of a softmax");
-    vectorised(|| {
-        for (x, out) in x
-            .chunks_exact(shape.length)
-            .zip(out.chunks_exact_mut(shape.length))
-        {
-            let max = in_lanes(x, -T::INFINITY, T::maximum, T::maximum);
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = (x - max).exp();
+    let slab = shape.length * shape.inner;
+    for (x, out) in x.chunks_exact(slab).zip(out.chunks_exact_mut(slab)) {
+        for first in (0..shape.inner).step_by(COLUMNS) {
+            let columns = COLUMNS.min(shape.inner - first);
+            let mut max = [-T::INFINITY; COLUMNS];
+            for row in x.chunks_exact(shape.inner) {
+                for (max, &x) in max.iter_mut().zip(&row[first..][..columns]) {
+                    *max = max.maximum(x);
+                }
             }
-            let log = in_lanes(out, T::ZERO, |sum, e| sum + e, |a, b| a + b).log();
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = ((x - max) - log).canonical();
+            let mut lanes = [[T::ZERO; COLUMNS]; LANES];
+            for (l, (row, out)) in x
+                .chunks_exact(shape.inner)
+                .zip(out.chunks_exact_mut(shape.inner))
+                .enumerate()
+            {
+                let lane = &mut lanes[l % LANES];
+                let operands = row[first..][..columns].iter().zip(&max).zip(lane);
+                for (out, ((&x, &max), sum)) in out[first..][..columns].iter_mut().zip(operands) {
+                    *out = (x - max).exp();
+                    *sum = *sum + *out;
+                }
+            }
+            let sums = tree(lanes, |a, b| std::array::from_fn(|j| a[j] + b[j])).map(of_sum);
+            for (row, out) in x.chunks_exact(shape.inner).zip(out.chunks_exact_mut(shape.inner)) {
+                let operands = row[first..][..columns].iter().zip(&max).zip(&sums);
+                for (out, ((&x, &max), &sum)) in out[first..][..columns].iter_mut().zip(operands) {
+                    *out = finish(x - max, *out, sum).canonical();
+                }
             }
         }
-    });
+    }
 }

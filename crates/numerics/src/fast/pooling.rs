@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::reduction::in_lanes;
 use crate::float::Float;
-use crate::isa::vectorised;
+use crate::isa::multiversion;
 use crate::reference::Order;
 use crate::shape::{Axis, PoolShape};
 
@@ -28,16 +28,11 @@ fn over_padding(axis: &Axis, window: usize) -> usize {
         .min(axis.kernel)
 }
 
-/// Folds the elements under each window in ascending order, then hands the result and the window to `finish`.
-#[inline(always)]
-fn each_window<T: Copy>(
-    shape: &PoolShape,
-    x: &[T],
-    out: &mut [T],
-    start: T,
-    take: impl Fn(T, T) -> T + Copy,
-    finish: impl Fn(T, [usize; 3], usize) -> T + Copy,
-) {
+multiversion! {
+    /// Folds the elements under each window in ascending order, then hands the result and the window to `finish`.
+    fn each_window[T: Copy, A: Fn(T, T) -> T + Copy, F: Fn(T, [usize; 3], usize) -> T + Copy](
+        shape: &PoolShape, x: &[T], out: &mut [T], start: T, take: A, finish: F
+    ) {
     assert_eq!(x.len(), shape.channels * shape.input_size(), "input of a pool");
     assert_eq!(
         out.len(),
@@ -49,7 +44,7 @@ fn each_window<T: Copy>(
     }
     let [depth, height, width] = &shape.axes;
     let size = shape.input_size();
-    vectorised(|| {
+    {
         for (channel, out) in out.chunks_exact_mut(shape.output_size()).enumerate() {
             let plane = &x[channel * size..][..size];
             for (row, line) in out.chunks_exact_mut(width.output).enumerate() {
@@ -75,7 +70,8 @@ fn each_window<T: Copy>(
                 }
             }
         }
-    });
+    }
+}
 }
 
 /// The values of [`crate::reference::max_pool`].
@@ -105,24 +101,24 @@ pub fn average_pool<T: Float>(shape: &PoolShape, count_padding: bool, x: &[T], o
     );
 }
 
-/// The bits of [`crate::reference::global_average_pool`].
-pub fn global_average_pool<T: Float>(x: &[T], size: usize, out: &mut [T]) {
-    assert_eq!(x.len(), size * out.len(), "input of a global pool");
-    let count = T::from_count(size);
-    vectorised(|| {
+multiversion! {
+    /// The bits of [`crate::reference::global_average_pool`].
+    pub fn global_average_pool[T: Float](x: &[T], size: usize, out: &mut [T]) {
+        assert_eq!(x.len(), size * out.len(), "input of a global pool");
+        let count = T::from_count(size);
         for (c, out) in out.iter_mut().enumerate() {
             let sum = in_lanes(&x[c * size..][..size], T::ZERO, |sum, x| sum + x, |a, b| a + b);
             *out = (sum / count).canonical();
         }
-    });
+    }
 }
 
-/// The values of [`crate::reference::global_max_pool`].
-pub fn global_max_pool<T: Order>(x: &[T], size: usize, out: &mut [T]) {
-    assert_eq!(x.len(), size * out.len(), "input of a global pool");
-    vectorised(|| {
+multiversion! {
+    /// The values of [`crate::reference::global_max_pool`].
+    pub fn global_max_pool[T: Order](x: &[T], size: usize, out: &mut [T]) {
+        assert_eq!(x.len(), size * out.len(), "input of a global pool");
         for (c, out) in out.iter_mut().enumerate() {
             *out = in_lanes(&x[c * size..][..size], T::LOWEST, T::greater, T::greater);
         }
-    });
+    }
 }

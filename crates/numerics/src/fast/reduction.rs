@@ -1,7 +1,7 @@
 //! Reductions: the sixteen lanes of the definition are one or two vectors, and columns are taken side by side.
 
 use crate::float::Float;
-use crate::isa::vectorised;
+use crate::isa::multiversion;
 use crate::reference::{Extreme, LANES, Order, tree};
 use crate::shape::ReduceShape;
 
@@ -29,43 +29,39 @@ pub(super) fn in_lanes<T: Copy, S: Copy>(
     tree(lanes, combine)
 }
 
-/// Reduces the middle axis of x\[outer, length, inner\], then applies `finish`.
-#[inline(always)]
-fn reduce<T: Copy>(
-    shape: &ReduceShape,
-    x: &[T],
-    out: &mut [T],
-    start: T,
-    take: impl Fn(T, T) -> T + Copy,
-    combine: impl Fn(T, T) -> T + Copy,
-    finish: impl Fn(T) -> T + Copy,
-) {
-    assert_eq!(
-        x.len(),
-        shape.outer * shape.length * shape.inner,
-        "input of a reduction"
-    );
-    assert_eq!(out.len(), shape.outer * shape.inner, "output of a reduction");
-    if shape.length == 0 || out.is_empty() {
-        return out.fill(finish(tree([start; LANES], combine)));
-    }
-    vectorised(|| {
+multiversion! {
+    /// Reduces the middle axis of x\[outer, length, inner\], then applies `finish`.
+    fn reduce[T: Copy, A: Fn(T, T) -> T + Copy, B: Fn(T, T) -> T + Copy, F: Fn(T) -> T + Copy](
+        shape: &ReduceShape, x: &[T], out: &mut [T], start: T, take: A, combine: B, finish: F
+    ) {
+        assert_eq!(x.len(), shape.outer * shape.length * shape.inner, "input of a reduction");
+        assert_eq!(out.len(), shape.outer * shape.inner, "output of a reduction");
+        if shape.length == 0 || out.is_empty() {
+            for out in out {
+                *out = finish(tree([start; LANES], combine));
+            }
+            return;
+        }
         if shape.inner == 1 {
             for (x, out) in x.chunks_exact(shape.length).zip(out) {
                 *out = finish(in_lanes(x, start, take, combine));
             }
             return;
         }
-        for (x, out) in x
-            .chunks_exact(shape.length * shape.inner)
-            .zip(out.chunks_exact_mut(shape.inner))
-        {
+        for (x, out) in x.chunks_exact(shape.length * shape.inner).zip(out.chunks_exact_mut(shape.inner)) {
             for (block, out) in out.chunks_mut(COLUMNS).enumerate() {
                 let mut lanes = [[start; COLUMNS]; LANES];
                 for (l, row) in x.chunks_exact(shape.inner).enumerate() {
                     let lane = &mut lanes[l % LANES];
-                    for (lane, &x) in lane.iter_mut().zip(&row[block * COLUMNS..][..out.len()]) {
-                        *lane = take(*lane, x);
+                    let row = &row[block * COLUMNS..][..out.len()];
+                    if let Ok(row) = <&[T; COLUMNS]>::try_from(row) {
+                        for j in 0..COLUMNS {
+                            lane[j] = take(lane[j], row[j]);
+                        }
+                    } else {
+                        for (lane, &x) in lane.iter_mut().zip(row) {
+                            *lane = take(*lane, x);
+                        }
                     }
                 }
                 let sums = tree(lanes, |a, b| std::array::from_fn(|j| combine(a[j], b[j])));
@@ -74,7 +70,7 @@ fn reduce<T: Copy>(
                 }
             }
         }
-    });
+    }
 }
 
 /// Sums: the bits of [`crate::reference::reduce_sum`].

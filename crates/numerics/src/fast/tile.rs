@@ -5,11 +5,6 @@
 //! keeps both multipliers of an AVX2 core busy. Chains may be cut anywhere in k and resumed from memory: storing an
 //! `f32` loses nothing.
 
-#![expect(
-    clippy::needless_range_loop,
-    reason = "rows and columns of a tile are clearer by index"
-)]
-
 use crate::isa::Isa;
 
 /// Rows of a tile.
@@ -37,6 +32,12 @@ pub(super) fn run(isa: Isa, a: &[f32], b: &[f32], c: &mut [f32], stride: usize, 
 
 /// Any machine: fused multiply-add in hardware where the target always has it, else emulated exactly.
 fn portable(a: &[f32], b: &[f32], c: &mut [f32], stride: usize, resume: bool) {
+    assert!(
+        b.len() >= a.len() / ROWS * COLUMNS,
+        "the packed operands of a tile have the same number of terms"
+    );
+    let last_row = c.get((ROWS - 1) * stride..).map_or(0, <[f32]>::len);
+    assert!(last_row >= COLUMNS, "a tile lies within its output");
     let mut chains = [[0.0_f32; COLUMNS]; ROWS];
     if resume {
         for (i, chains) in chains.iter_mut().enumerate() {
@@ -92,64 +93,114 @@ pub(super) fn fma_in_software(a: f32, b: f32, c: f32) -> f32 {
 #[target_feature(enable = "avx2,fma")]
 fn avx2(a: &[f32], b: &[f32], c: &mut [f32], stride: usize, resume: bool) {
     use std::arch::x86_64::{
-        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+        _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
     };
 
-    /// Two registers' worth of elements.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn load(x: &[f32; COLUMNS]) -> [__m256; 2] {
-        // SAFETY: both loads of eight elements lie within the sixteen.
-        unsafe { [_mm256_loadu_ps(x.as_ptr()), _mm256_loadu_ps(x.as_ptr().add(8))] }
+    let terms = a.len() / ROWS;
+    assert!(
+        b.len() >= terms * COLUMNS,
+        "the packed operands of a tile have the same number of terms"
+    );
+    let last_row = c.get((ROWS - 1) * stride..).map_or(0, <[f32]>::len);
+    assert!(last_row >= COLUMNS, "a tile lies within its output");
+    let c = c.as_mut_ptr();
+    let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
+    // Each chain is a variable of its own: the compiler keeps twelve of them in registers, but not an array of twelve.
+    macro_rules! tile {
+        ($($i:literal: $left:ident $right:ident),*) => {
+            // SAFETY: row i of the tile lies at c + i·stride, and the last of the six ends within `c` (checked above). Each term
+            // reads six elements of `a` and sixteen of `b`; there are as many terms in both (checked above), and the pointers
+            // move on by exactly what was read.
+            unsafe {
+                $(let (mut $left, mut $right) = (_mm256_setzero_ps(), _mm256_setzero_ps());)*
+                if resume {
+                    $($left = _mm256_loadu_ps(c.add($i * stride));
+                    $right = _mm256_loadu_ps(c.add($i * stride + 8));)*
+                }
+                macro_rules! term {
+                    ($t:literal) => {
+                        let b0 = _mm256_loadu_ps(b.add($t * COLUMNS));
+                        let b1 = _mm256_loadu_ps(b.add($t * COLUMNS + 8));
+                        $(let x = _mm256_broadcast_ss(&*a.add($t * ROWS + $i));
+                        $left = _mm256_fmadd_ps(x, b0, $left);
+                        $right = _mm256_fmadd_ps(x, b1, $right);)*
+                    };
+                }
+                let mut left = terms;
+                // four at a time, so that the loop's own instructions do not count
+                while left >= 4 {
+                    term!(0);
+                    term!(1);
+                    term!(2);
+                    term!(3);
+                    a = a.add(4 * ROWS);
+                    b = b.add(4 * COLUMNS);
+                    left -= 4;
+                }
+                while left > 0 {
+                    term!(0);
+                    a = a.add(ROWS);
+                    b = b.add(COLUMNS);
+                    left -= 1;
+                }
+                $(_mm256_storeu_ps(c.add($i * stride), $left);
+                _mm256_storeu_ps(c.add($i * stride + 8), $right);)*
+            }
+        };
     }
+    tile!(0: r0 s0, 1: r1 s1, 2: r2 s2, 3: r3 s3, 4: r4 s4, 5: r5 s5);
+}
 
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn step(a: &[f32; ROWS], b: &[f32; COLUMNS], chains: &mut [[__m256; 2]; ROWS]) {
-        let [b0, b1] = load(b);
-        for i in 0..ROWS {
-            let x = _mm256_set1_ps(a[i]);
-            chains[i][0] = _mm256_fmadd_ps(x, b0, chains[i][0]);
-            chains[i][1] = _mm256_fmadd_ps(x, b1, chains[i][1]);
-        }
-    }
+/// A row times packed panels of sixteen columns, four panels side by side while there are as many: sixty-four chains, so that
+/// enough of them are in flight. `a` has a term for each `stride` elements.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn row_avx2(terms: usize, a: &[f32], stride: usize, panels: &[f32], out: &mut [f32]) {
+    use std::arch::x86_64::{
+        _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    };
 
-    /// Row i of the tile; checks that it lies within the slice.
-    fn row(c: &mut [f32], start: usize) -> &mut [f32; COLUMNS] {
-        (&mut c[start..][..COLUMNS])
-            .try_into()
-            .expect("a slice of sixteen is an array of sixteen")
+    const TOGETHER: usize = 4;
+    let panel = terms * COLUMNS;
+    assert!(
+        terms == 0 || (terms - 1) * stride < a.len(),
+        "a row has all its terms"
+    );
+    assert!(
+        panels.len() >= out.len().div_ceil(COLUMNS) * panel,
+        "there is a panel for every sixteen outputs"
+    );
+    // The chains of vectors `v` of the panels from `first` on, two vectors for each panel; written to a buffer.
+    macro_rules! chains {
+        ($first:expr, $buffer:ident, $($v:literal: $chain:ident),*) => {
+            // SAFETY: `a` has `terms` elements `stride` apart, and panels `first` + v / 2 lie within `panels`: there is one for every
+            // sixteen outputs (both checked above), and the callers below take those of outputs that exist. The buffer has
+            // eight elements for each vector.
+            unsafe {
+                let start = panels.as_ptr().add($first * panel);
+                $(let mut $chain = _mm256_setzero_ps();)*
+                for t in 0..terms {
+                    let x = _mm256_broadcast_ss(&*a.as_ptr().add(t * stride));
+                    $(let y = _mm256_loadu_ps(start.add($v / 2 * panel + t * COLUMNS + $v % 2 * 8));
+                    $chain = _mm256_fmadd_ps(x, y, $chain);)*
+                }
+                $(_mm256_storeu_ps($buffer.as_mut_ptr().add($v * 8), $chain);)*
+            }
+        };
     }
-
-    let mut chains = [[_mm256_setzero_ps(); 2]; ROWS];
-    if resume {
-        for i in 0..ROWS {
-            chains[i] = load(row(c, i * stride));
-        }
+    let mut outputs = out.chunks_exact_mut(TOGETHER * COLUMNS);
+    let mut first = 0;
+    for out in &mut outputs {
+        let mut buffer = [0.0_f32; TOGETHER * COLUMNS];
+        chains!(first, buffer, 0: c0, 1: c1, 2: c2, 3: c3, 4: c4, 5: c5, 6: c6, 7: c7);
+        out.copy_from_slice(&buffer);
+        first += TOGETHER;
     }
-    // four terms at a time, so that the loop's own instructions do not count
-    let (a_fours, a_rest) = a.as_chunks::<{ 4 * ROWS }>();
-    let (b_fours, b_rest) = b.as_chunks::<{ 4 * COLUMNS }>();
-    for (a, b) in a_fours.iter().zip(b_fours) {
-        for (a, b) in a.as_chunks::<ROWS>().0.iter().zip(b.as_chunks::<COLUMNS>().0) {
-            step(a, b, &mut chains);
-        }
-    }
-    for (a, b) in a_rest
-        .as_chunks::<ROWS>()
-        .0
-        .iter()
-        .zip(b_rest.as_chunks::<COLUMNS>().0)
-    {
-        step(a, b, &mut chains);
-    }
-    for i in 0..ROWS {
-        let row = row(c, i * stride);
-        // SAFETY: both stores of eight elements lie within the row of sixteen.
-        unsafe {
-            _mm256_storeu_ps(row.as_mut_ptr(), chains[i][0]);
-            _mm256_storeu_ps(row.as_mut_ptr().add(8), chains[i][1]);
-        }
+    for out in outputs.into_remainder().chunks_mut(COLUMNS) {
+        let mut buffer = [0.0_f32; COLUMNS];
+        chains!(first, buffer, 0: c0, 1: c1);
+        out.copy_from_slice(&buffer[..out.len()]);
+        first += 1;
     }
 }
 
@@ -212,9 +263,54 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "range end index")]
+    #[should_panic(expected = "a tile lies within its output")]
     fn a_tile_beyond_its_output_is_refused() {
         let mut c = vec![0.0; 5 * 16 + 15];
         run(Isa::detect(), &[0.0; 6], &[0.0; 16], &mut c, 16, false);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_row_reads_its_panels_and_no_further() {
+        if Isa::detect() != Isa::Avx2 {
+            return;
+        }
+        for columns in [1, 15, 16, 17, 63, 64, 65, 130] {
+            let (terms, a) = (3, [1.0, 9.0, 2.0, 9.0, 3.0]);
+            // exactly as long as the columns need; column j of term t is t + j
+            let panels: Vec<f32> = (0..columns_padded(columns) * terms)
+                .map(|at| (at / COLUMNS % terms + at / (COLUMNS * terms) * COLUMNS + at % COLUMNS) as f32)
+                .collect();
+            let mut out = vec![0.0; columns];
+            // SAFETY: the processor has AVX2 and FMA, as was asked above.
+            unsafe { row_avx2(terms, &a, 2, &panels, &mut out) };
+            for (j, y) in out.into_iter().enumerate() {
+                assert_eq!(y, (6 * j + 2 + 6) as f32, "column {j} of {columns}");
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn columns_padded(columns: usize) -> usize {
+        columns.div_ceil(COLUMNS) * COLUMNS
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    #[should_panic(expected = "a panel for every sixteen outputs")]
+    fn a_row_without_enough_panels_is_refused() {
+        assert_eq!(
+            Isa::detect(),
+            Isa::Avx2,
+            "there is a panel for every sixteen outputs, but no kernel to try"
+        );
+        // SAFETY: the processor has AVX2 and FMA, as was asserted.
+        unsafe { row_avx2(2, &[1.0, 1.0], 1, &[0.0; 32], &mut [0.0; 17]) };
+    }
+
+    #[test]
+    #[should_panic(expected = "the same number of terms")]
+    fn operands_of_different_lengths_are_refused() {
+        run(Isa::detect(), &[0.0; 12], &[0.0; 16], &mut [0.0; 96], 16, false);
     }
 }
