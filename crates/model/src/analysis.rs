@@ -6,7 +6,7 @@
 use crate::{
     Tensor,
     constant::Constant,
-    limits::{MAX_FOLDED_ARITHMETIC, MAX_FOLDED_ELEMENTS},
+    limits::{MAX_FOLDED_ARITHMETIC, MAX_FOLDED_BYTES, MAX_FOLDED_ELEMENTS},
     model::{Node, PlanError, ResolvedGraph},
     ops::{Inputs, Io, OpError, Operand, Path, TensorType, Work},
     shape::Shape,
@@ -68,12 +68,13 @@ impl Analysis {
         }
         values.extend(graph.constants.iter().cloned().map(Value::Known));
         let mut steps = Vec::with_capacity(graph.nodes.len());
+        let mut foldable = MAX_FOLDED_BYTES;
         for (index, node) in graph.nodes.iter().enumerate() {
             let fail = |error| PlanError::Node {
                 node: node.label.clone(),
                 error,
             };
-            match analyse(index, node, &values).map_err(fail)? {
+            match analyse(index, node, &values, &mut foldable).map_err(fail)? {
                 Outcome::Step(step) => {
                     let wanted = node
                         .outputs
@@ -146,7 +147,8 @@ pub(crate) fn operands<'a>(node: &Node, values: &'a [Value]) -> Vec<Option<Opera
         .collect()
 }
 
-fn analyse(index: usize, node: &Node, values: &[Value]) -> Result<Outcome, OpError> {
+/// `foldable` is how many bytes may still be computed ahead.
+fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) -> Result<Outcome, OpError> {
     let operands = operands(node, values);
     let inputs = Inputs(&operands);
     let outputs = node.operator.infer(&inputs)?;
@@ -165,7 +167,11 @@ fn analyse(index: usize, node: &Node, values: &[Value]) -> Result<Outcome, OpErr
         .all(|operand| operand.value().is_some() && small(operand.elements()));
     let cheap = work.arithmetic <= MAX_FOLDED_ARITHMETIC;
     if known && cheap && outputs.iter().all(|output| small(output.elements())) {
-        return fold(node, &inputs, &outputs).map(Outcome::Known);
+        let bytes = outputs.iter().map(TensorType::bytes).sum();
+        if let Some(left) = foldable.checked_sub(bytes) {
+            *foldable = left;
+            return fold(node, &inputs, &outputs).map(Outcome::Known);
+        }
     }
     let multiply_adds = node.operator.multiply_adds(&inputs, &outputs);
     Ok(Outcome::Step(AnalysedStep {

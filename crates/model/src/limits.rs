@@ -19,11 +19,17 @@ pub const MAX_VALUES: usize = 1 << 16;
 
 /// Length-delimited fields (messages, strings, byte strings) of a graph's protobuf, at most. Decoding turns a message of
 /// two bytes into a structure of a few hundred: this is what bounds the memory of it.
-pub const MAX_PROTO_FIELDS: usize = 1 << 20;
+pub const MAX_PROTO_FIELDS: usize = 1 << 18;
+
+/// Inputs and outputs that one node lists, at most, each.
+pub const MAX_NODE_VALUES: usize = 4096;
 
 /// Elements of a tensor that planning may compute ahead, at most: shapes and indices are tiny, and planning must stay
 /// cheap next to running.
 pub const MAX_FOLDED_ELEMENTS: usize = 1024;
+
+/// Bytes of all that planning computes ahead, at most; what comes after is computed by the run.
+pub const MAX_FOLDED_BYTES: usize = 4 << 20;
 
 /// Arithmetic of a node that planning computes ahead, at most, in multiply-add equivalents: about 1.5 microseconds.
 pub const MAX_FOLDED_ARITHMETIC: u64 = 1 << 16;

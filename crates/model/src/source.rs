@@ -9,7 +9,7 @@ use crate::{
     constant::Constant,
     external::ExternalData,
     import::{DimSetting, ImportError, ImportOptions, NodeLabel},
-    limits::{MAX_NODES, MAX_OPSET, MAX_RANK, MAX_VALUES, MIN_OPSET},
+    limits::{MAX_NODE_VALUES, MAX_NODES, MAX_OPSET, MAX_RANK, MAX_VALUES, MIN_OPSET},
     proto::{
         AttributeProto, DimensionValue, ModelProto, NodeProto, TensorProto, ValueInfoProto, attribute_type,
     },
@@ -473,6 +473,18 @@ fn read_node(node: NodeProto, index: usize, external: &dyn ExternalData) -> Resu
         outputs: node.output,
         attributes: BTreeMap::new(),
     };
+    for (what, list) in [
+        ("inputs of a node", &result.inputs),
+        ("outputs of a node", &result.outputs),
+    ] {
+        if list.len() > MAX_NODE_VALUES {
+            return Err(ImportError::TooMany {
+                what,
+                count: list.len(),
+                limit: MAX_NODE_VALUES,
+            });
+        }
+    }
     let domain = node.domain.unwrap_or_default();
     if !matches!(domain.as_str(), "" | "ai.onnx") {
         return Err(ImportError::UnknownDomain {

@@ -111,7 +111,34 @@ fn seeds() -> Vec<OnnxFile> {
         .node("Pad", &["w", "pads", "fill"], &["p"])
         .output("i", INT64)
         .output("p", FLOAT);
-    vec![conv_like, shapes, data]
+    let image = OnnxFile::new(15)
+        .input("x", FLOAT, &["1", "2", "6", "5"])
+        .floats("K", &[4, 2, 3, 3], &[0.25; 72])
+        .floats("b", &[4], &[1.0, -1.0, 0.0, 2.0])
+        .node_with(
+            "Conv",
+            &["x", "K", "b"],
+            &["c"],
+            &[attr_ints("pads", &[1, 1, 1, 1])],
+        )
+        .node_with(
+            "MaxPool",
+            &["c"],
+            &["m"],
+            &[attr_ints("kernel_shape", &[2, 2]), attr_ints("strides", &[2, 1])],
+        )
+        .node("InstanceNormalization", &["m", "b", "b"], &["i"])
+        .node_with(
+            "ReduceMean",
+            &["i"],
+            &["r"],
+            &[attr_ints("axes", &[2, 3]), attr_int("keepdims", 0)],
+        )
+        .node_with("Softmax", &["r"], &["y"], &[attr_int("axis", 1)])
+        .node_with("ArgMax", &["y"], &["label"], &[attr_int("axis", 1)])
+        .output("label", INT64)
+        .output("y", FLOAT);
+    vec![conv_like, shapes, data, image]
 }
 
 #[test]

@@ -81,6 +81,31 @@ fn memory_is_reused() {
     assert_eq!(model.plan(&[vec![1024]]).unwrap().cost().peak_memory, 4 * 4096);
 }
 
+/// Runs a model whose input `x` is [batch, row...] on batches of several sizes and on their rows one by one.
+fn assert_batches_equal_their_rows(file: OnnxFile, row: &[usize], random: &mut Random) {
+    let dims = [("batch".to_owned(), DimSetting::AtMost(64))].into();
+    let model = load(file, &ImportOptions { dims });
+    let size: usize = row.iter().product();
+    let run = |x: &[f32]| {
+        let shape = [&[x.len() / size], row].concat();
+        let plan = model
+            .plan(std::slice::from_ref(&shape))
+            .expect("the size is within its bound");
+        let input = Tensor::from_slice(DType::F32, &shape, x).expect("the length is right");
+        let outputs = plan
+            .run(&[input], &mut Unmetered)
+            .expect("nothing in it depends on values");
+        outputs[0].to_le_bytes()
+    };
+    for rows in [1, 2, 5, 6, 7, 16, 33, 64] {
+        let mut x = random.floats(rows * size);
+        x[0] = f32::NAN;
+        x[rows * size - 1] = f32::INFINITY;
+        let one_by_one: Vec<u8> = x.chunks(size).flat_map(run).collect();
+        assert_eq!(run(&x), one_by_one, "{rows} rows");
+    }
+}
+
 #[test]
 fn a_batch_equals_its_rows_bit_for_bit() {
     let mut random = Random(7);
@@ -95,21 +120,83 @@ fn a_batch_equals_its_rows_bit_for_bit() {
         .node("MatMul", &["r", "W2"], &["m"])
         .node("Add", &["m", "b2"], &["y"])
         .output("y", FLOAT);
-    let dims = [("batch".to_owned(), DimSetting::AtMost(64))].into();
-    let model = load(file, &ImportOptions { dims });
-    let run = |x: &[f32]| {
-        let shape = vec![x.len() / 37, 37];
-        let plan = model.plan(std::slice::from_ref(&shape)).unwrap();
-        let input = Tensor::from_slice(DType::F32, &shape, x).unwrap();
-        plan.run(&[input], &mut Unmetered).unwrap()[0].to_le_bytes()
-    };
-    for rows in [1, 2, 5, 6, 7, 16, 33, 64] {
-        let mut x = random.floats(rows * 37);
-        x[0] = f32::NAN;
-        x[rows * 37 - 1] = f32::INFINITY;
-        let one_by_one: Vec<u8> = x.chunks(37).flat_map(run).collect();
-        assert_eq!(run(&x), one_by_one, "{rows} rows");
-    }
+    assert_batches_equal_their_rows(file, &[37], &mut random);
+}
+
+#[test]
+fn a_batch_of_images_equals_them_one_by_one() {
+    let mut random = Random(8);
+    let positive: Vec<f32> = random.floats(8).into_iter().map(|x| x + 1.5).collect();
+    let kernel = |size: i64| attr_ints("kernel_shape", &[size, size]);
+    let file = OnnxFile::new(15)
+        .input("x", FLOAT, &["batch", "3", "11", "9"])
+        .floats("K1", &[8, 3, 3, 3], &random.floats(216))
+        .floats("b1", &[8], &random.floats(8))
+        .floats("scale", &[8], &random.floats(8))
+        .floats("shift", &[8], &random.floats(8))
+        .floats("mean", &[8], &random.floats(8))
+        .floats("var", &[8], &positive)
+        .floats("D", &[8, 1, 3, 3], &random.floats(72))
+        .floats("T", &[8, 5, 2, 2], &random.floats(160))
+        .node_with(
+            "Conv",
+            &["x", "K1", "b1"],
+            &["c"],
+            &[attr_ints("pads", &[1, 1, 1, 1])],
+        )
+        .node(
+            "BatchNormalization",
+            &["c", "scale", "shift", "mean", "var"],
+            &["n"],
+        )
+        .node("HardSwish", &["n"], &["a"])
+        .node_with(
+            "MaxPool",
+            &["a"],
+            &["p"],
+            &[kernel(2), attr_ints("strides", &[2, 2])],
+        )
+        .node_with("Conv", &["p", "D"], &["d"], &[attr_int("group", 8)])
+        .node("InstanceNormalization", &["d", "scale", "shift"], &["i"])
+        .node_with(
+            "ConvTranspose",
+            &["i", "T"],
+            &["t"],
+            &[attr_ints("strides", &[2, 2])],
+        )
+        .node_with("AveragePool", &["t"], &["v"], &[kernel(3)])
+        .node("GlobalAveragePool", &["v"], &["g"])
+        .node("Flatten", &["g"], &["f"])
+        .node_with("Softmax", &["f"], &["y"], &[attr_int("axis", -1)])
+        .output("y", FLOAT);
+    assert_batches_equal_their_rows(file, &[3, 11, 9], &mut random);
+}
+
+#[test]
+fn a_batch_of_sequences_equals_them_one_by_one() {
+    let mut random = Random(9);
+    let file = OnnxFile::new(20)
+        .input("x", FLOAT, &["batch", "7", "24"])
+        .floats("g", &[24], &random.floats(24))
+        .floats("b", &[24], &random.floats(24))
+        .floats("Q", &[24, 24], &random.floats(576))
+        .floats("K", &[24, 24], &random.floats(576))
+        .floats("F", &[24, 40], &random.floats(960))
+        .i64s("axes", &[1], &[1])
+        .node("LayerNormalization", &["x", "g", "b"], &["n"])
+        .node("MatMul", &["n", "Q"], &["q"])
+        .node("MatMul", &["n", "K"], &["k"])
+        .node_with("Transpose", &["k"], &["kt"], &[attr_ints("perm", &[0, 2, 1])])
+        .node("MatMul", &["q", "kt"], &["s"])
+        .node_with("Softmax", &["s"], &["p"], &[attr_int("axis", -1)])
+        .node("MatMul", &["p", "n"], &["o"])
+        .node("Add", &["o", "x"], &["r"])
+        .node("MatMul", &["r", "F"], &["f"])
+        .node("Gelu", &["f"], &["e"])
+        .node("Tanh", &["e"], &["h"])
+        .node_with("ReduceMean", &["h", "axes"], &["y"], &[attr_int("keepdims", 0)])
+        .output("y", FLOAT);
+    assert_batches_equal_their_rows(file, &[7, 24], &mut random);
 }
 
 #[test]

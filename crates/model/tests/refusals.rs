@@ -476,3 +476,32 @@ fn an_index_out_of_range_stops_the_run() {
         );
     }
 }
+
+#[test]
+fn what_is_computed_ahead_is_bounded_in_sum() {
+    // Each node adds 8 KiB to what is known before the run; beyond the limit they are left to the run.
+    let nodes = limits::MAX_FOLDED_BYTES / 8192 + 10;
+    let mut file = OnnxFile::new(13)
+        .input("x", INT64, &["1024"])
+        .i64s("c", &[1024], &[1; 1024]);
+    for node in 0..nodes {
+        let before = if node == 0 {
+            "c".to_owned()
+        } else {
+            format!("n{}", node - 1)
+        };
+        file = file.node("Add", &[&before, "c"], &[&format!("n{node}")]);
+    }
+    let file = file
+        .node("Add", &["x", &format!("n{}", nodes - 1)], &["y"])
+        .output("y", INT64);
+    let canonical = import(&file.encode()).unwrap();
+    let plan = Model::load(canonical.graph, canonical.weights)
+        .unwrap()
+        .plan(&[vec![1024]])
+        .unwrap();
+    assert_eq!(plan.cost().nodes.len(), 11);
+    let x = Tensor::zeros(DType::I64, &[1024]).unwrap();
+    let y = plan.run(&[x], &mut Unmetered).unwrap();
+    assert!(y[0].as_slice::<i64>().iter().all(|&sum| sum == nodes as i64 + 1));
+}

@@ -57,11 +57,13 @@ mod conv;
 mod data;
 mod dropout;
 mod elementwise;
+mod error;
 mod expand;
 mod floats;
 mod gather;
 mod gemm;
 mod identity;
+mod inputs;
 mod matmul;
 mod normalization;
 mod pad;
@@ -78,11 +80,13 @@ mod window;
 
 use crate::{
     Attributes, DType, Tensor,
-    constant::Constant,
     shape::{Shape, SizeError, byte_length, element_count},
     tensor::{Element, TensorView, TensorViewMut},
 };
-use std::{any::Any, fmt, ops::RangeInclusive, sync::Arc};
+use std::{fmt, ops::RangeInclusive};
+
+pub use error::{AttributeError, OpError};
+pub use inputs::{Inputs, Operand};
 
 /// Every operator of the profile, sorted by name.
 pub static OPERATORS: &[&Definition] = &[
@@ -279,162 +283,6 @@ impl TensorType {
     /// Number of bytes.
     pub fn bytes(&self) -> usize {
         self.elements() * self.dtype.size()
-    }
-}
-
-/// An input of a node while planning: type and shape always, the value where it does not depend on the model's inputs.
-#[derive(Debug, Clone, Copy)]
-pub struct Operand<'a> {
-    /// Element type.
-    pub dtype: DType,
-    /// Dimensions.
-    pub shape: &'a [usize],
-    pub(crate) constant: Option<&'a Constant>,
-}
-
-impl<'a> Operand<'a> {
-    /// An operand whose value is not known before the model runs.
-    pub fn unknown(dtype: DType, shape: &'a [usize]) -> Self {
-        Self {
-            dtype,
-            shape,
-            constant: None,
-        }
-    }
-
-    pub(crate) fn known(constant: &'a Constant) -> Self {
-        Self {
-            dtype: constant.tensor.dtype(),
-            shape: constant.tensor.shape(),
-            constant: Some(constant),
-        }
-    }
-
-    /// The value, if it is known before the model runs.
-    pub fn value(&self) -> Option<&'a Tensor> {
-        self.constant.map(|constant| &constant.tensor)
-    }
-
-    /// A known value arranged for kernels, as `arrange` does it. It is made once for a model and type `P` and `parameters`
-    /// (everything that the arrangement depends on besides the value, but not the shapes of a call) and shared by all plans.
-    pub fn arranged<P: Any + Send + Sync>(
-        &self,
-        parameters: &[usize],
-        arrange: impl FnOnce(&Tensor) -> P,
-    ) -> Option<Arc<P>> {
-        self.constant
-            .map(|constant| constant.arranged(parameters, || arrange(&constant.tensor)))
-    }
-
-    /// Type and shape.
-    pub fn tensor_type(&self) -> TensorType {
-        TensorType {
-            dtype: self.dtype,
-            shape: self.shape.to_vec(),
-        }
-    }
-
-    /// Number of elements.
-    pub fn elements(&self) -> usize {
-        element_count(self.shape)
-    }
-}
-
-/// The inputs of a node while planning.
-#[derive(Debug, Clone, Copy)]
-pub struct Inputs<'a>(pub(crate) &'a [Option<Operand<'a>>]);
-
-impl<'a> Inputs<'a> {
-    /// Inputs listed by the node, skipped ones included.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether the node lists no inputs.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// An optional input.
-    pub fn optional(&self, index: usize) -> Option<Operand<'a>> {
-        self.0.get(index).copied().flatten()
-    }
-
-    /// A required input.
-    ///
-    /// # Errors
-    /// If the node skips it.
-    pub fn required(&self, index: usize) -> Result<Operand<'a>, OpError> {
-        self.optional(index).ok_or(OpError::MissingInput { index })
-    }
-
-    /// A required input of one of these element types.
-    ///
-    /// # Errors
-    /// If the node skips it or it has another type.
-    pub fn of_types(&self, index: usize, types: &'static [DType]) -> Result<Operand<'a>, OpError> {
-        let operand = self.required(index)?;
-        if types.contains(&operand.dtype) {
-            Ok(operand)
-        } else {
-            Err(OpError::DType {
-                index,
-                got: operand.dtype,
-                expected: types,
-            })
-        }
-    }
-
-    /// A required input whose element type is that of another one.
-    ///
-    /// # Errors
-    /// If the node skips it or it has another type.
-    pub fn like(&self, index: usize, dtype: DType) -> Result<Operand<'a>, OpError> {
-        let operand = self.required(index)?;
-        if operand.dtype == dtype {
-            Ok(operand)
-        } else {
-            Err(OpError::DTypeMismatch {
-                index,
-                got: operand.dtype,
-                expected: dtype,
-            })
-        }
-    }
-
-    /// The value of a required input that must be known while planning, because a shape depends on it.
-    ///
-    /// # Errors
-    /// If it is skipped, or computed from the model's inputs.
-    pub fn known(&self, index: usize) -> Result<&'a Tensor, OpError> {
-        self.required(index)?
-            .value()
-            .ok_or(OpError::DataDependent { index })
-    }
-
-    /// [`Self::known`] as integers: axes, sizes, indices.
-    ///
-    /// # Errors
-    /// Also if the elements are floats.
-    pub fn known_i64s(&self, index: usize) -> Result<Vec<i64>, OpError> {
-        let value = self.known(index)?;
-        value.to_i64s().ok_or(OpError::DType {
-            index,
-            got: value.dtype(),
-            expected: INDICES,
-        })
-    }
-
-    /// [`Self::known_i64s`] of an optional input.
-    ///
-    /// # Errors
-    /// If it is given but not known or not of integers.
-    pub fn known_i64s_if_given(&self, index: usize) -> Result<Option<Vec<i64>>, OpError> {
-        self.optional(index).map(|_| self.known_i64s(index)).transpose()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Operand<'a>> + '_ {
-        self.0.iter().flatten().copied()
     }
 }
 
@@ -643,139 +491,6 @@ pub const NUMBERS: &[DType] = &[
     DType::U32,
     DType::U64,
 ];
-
-/// What is wrong with an attribute.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AttributeError {
-    /// Not an attribute of this version of the operator.
-    #[error("attribute `{name}` is not part of this operator's version {version}")]
-    Unknown {
-        /// Its name.
-        name: String,
-        /// The version of the operator.
-        version: i64,
-    },
-    /// Of another type.
-    #[error("attribute `{name}` should be {expected}, found {got}")]
-    Type {
-        /// Its name.
-        name: &'static str,
-        /// What is taken.
-        expected: &'static str,
-        /// What was found.
-        got: &'static str,
-    },
-    /// Not there.
-    #[error("attribute `{name}` is required")]
-    Missing {
-        /// Its name.
-        name: &'static str,
-    },
-    /// Not text.
-    #[error("attribute `{name}` is not UTF-8")]
-    NotUtf8 {
-        /// Its name.
-        name: &'static str,
-    },
-    /// A value out of range, or one whose meaning is not part of the profile.
-    #[error("attribute `{name}` is {value}; supported: {expected}")]
-    Value {
-        /// Its name.
-        name: &'static str,
-        /// What was found.
-        value: String,
-        /// What is taken.
-        expected: &'static str,
-    },
-}
-
-/// Why an operator refuses a node, its shapes, or, when running, a value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpError {
-    /// An attribute.
-    #[error(transparent)]
-    Attribute(#[from] AttributeError),
-    /// The model's opset is older than what is known of this operator.
-    #[error("not supported at opset {opset}: supported from opset {first}")]
-    Version {
-        /// The model's opset.
-        opset: i64,
-        /// The first supported.
-        first: i64,
-    },
-    /// Too few or too many inputs.
-    #[error("has {got} inputs; it takes {min} to {max}")]
-    InputCount {
-        /// Listed.
-        got: usize,
-        /// At least.
-        min: usize,
-        /// At most.
-        max: usize,
-    },
-    /// Too few or too many outputs.
-    #[error("has {got} outputs; it gives {min} to {max}")]
-    OutputCount {
-        /// Listed.
-        got: usize,
-        /// At least.
-        min: usize,
-        /// At most.
-        max: usize,
-    },
-    /// A required input is skipped.
-    #[error("input {index} is required")]
-    MissingInput {
-        /// Its position.
-        index: usize,
-    },
-    /// An element type that the operator, or the profile, does not take there.
-    #[error("input {index} has elements of type {got}; supported: {}", list(expected))]
-    DType {
-        /// Its position.
-        index: usize,
-        /// Its type.
-        got: DType,
-        /// What is taken.
-        expected: &'static [DType],
-    },
-    /// Inputs that should have the same type do not.
-    #[error("input {index} has elements of type {got}, the others of type {expected}")]
-    DTypeMismatch {
-        /// Its position.
-        index: usize,
-        /// Its type.
-        got: DType,
-        /// The others'.
-        expected: DType,
-    },
-    /// Shapes that do not fit together.
-    #[error("{0}")]
-    Shape(String),
-    /// A shape beyond the limits.
-    #[error(transparent)]
-    Size(#[from] SizeError),
-    /// A value that decides a shape depends on the model's inputs.
-    #[error(
-        "input {index} decides a shape, but its value depends on the model's inputs; \
-         only shapes that follow from the inputs' shapes are supported"
-    )]
-    DataDependent {
-        /// Its position.
-        index: usize,
-    },
-    /// A value out of its range.
-    #[error("{0}")]
-    Value(String),
-}
-
-fn list(types: &[DType]) -> String {
-    types
-        .iter()
-        .map(|dtype| dtype.name())
-        .collect::<Vec<_>>()
-        .join(", ")
-}
 
 /// An axis counted from the front, from one that may count from the back.
 ///
