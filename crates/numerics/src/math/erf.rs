@@ -101,7 +101,9 @@ fn large(x: f64) -> f64 {
 pub(super) fn erf_for_f32(x: f64) -> f64 {
     let near = if x < 1.0 { x } else { 1.0 };
     let far = if x < 4.0 { x } else { 4.0 };
-    if x < 1.0 { small(near) } else { large(far) }
+    // picked on the bits: given a choice of values, the compiler would branch and no longer vectorise
+    let mask = u64::from(x < 1.0).wrapping_neg();
+    f64::from_bits((small(near).to_bits() & mask) | (large(far).to_bits() & !mask))
 }
 
 /// erf of any |x| that is not NaN.
