@@ -63,9 +63,22 @@ impl LoadedModel {
 
 /// Reads a model file and brings it to canonical form.
 pub(crate) fn load(path: &Path, dims: &BTreeMap<String, DimSetting>) -> Result<LoadedModel> {
-    let file = std::fs::read(path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
+    load_bytes(path, &read(path)?, dims)
+}
+
+/// The bytes of a model file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).wrap_err_with(|| format!("cannot read {}", path.display()))
+}
+
+/// [`load`] with the file's bytes at hand; its external tensors are beside `path`.
+pub(crate) fn load_bytes(
+    path: &Path,
+    file: &[u8],
+    dims: &BTreeMap<String, DimSetting>,
+) -> Result<LoadedModel> {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    from_bytes(&file, &Beside { folder }, dims).wrap_err_with(|| format!("{}", path.display()))
+    from_bytes(file, &Beside { folder }, dims).wrap_err_with(|| format!("{}", path.display()))
 }
 
 /// The same for a file that is in memory.

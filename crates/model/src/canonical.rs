@@ -227,6 +227,11 @@ fn attribute(name: &str, value: &Attribute) -> AttributeProto {
     proto
 }
 
+/// A tensor with its elements inside the message.
+pub(crate) fn inline_tensor(value: &Tensor, name: &str) -> TensorProto {
+    tensor(value, Some(name), None)
+}
+
 fn tensor(tensor: &Tensor, name: Option<&str>, offset: Option<usize>) -> TensorProto {
     let mut proto = TensorProto {
         dims: tensor.shape().iter().map(|&dim| dim as i64).collect(),

@@ -42,6 +42,7 @@ mod dtype;
 mod external;
 mod id;
 mod import;
+mod inputs;
 pub mod limits;
 mod model;
 pub mod ops;
@@ -61,6 +62,7 @@ pub use id::{LEAF_BYTES, ModelId, ParseModelIdError, merkle_root};
 pub use import::{
     DimArgument, DimSetting, ImportError, ImportOptions, NodeLabel, ParseDimError, import_onnx,
 };
+pub use inputs::{bind_input, declared_inputs};
 pub use model::{Dim, Model, ModelError, PlanError, Signature, TensorSignature};
 pub use ops::{TensorType, Work};
 pub use plan::{Meter, Plan, RunError, Stop, Unmetered};

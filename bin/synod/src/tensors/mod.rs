@@ -74,12 +74,14 @@ impl Candidate {
             Content::Numbers(numbers) => numbers.shape(),
         }
     }
-}
 
-impl Candidate {
-    /// The tensor that an input takes from this.
-    fn fit(&self, input: &TensorSignature) -> Result<Tensor> {
-        convert(self, input).wrap_err_with(|| format!("{} does not fit input {:?}", self.source, input.name))
+    /// The elements as a scalar or vector of this type, if that is what they are.
+    pub(crate) fn vector(&self, dtype: DType) -> Option<Tensor> {
+        let tensor = match &self.content {
+            Content::Typed(tensor) => tensor.clone(),
+            Content::Numbers(numbers) => numbers.round_to(dtype, numbers.shape()).ok()?,
+        };
+        (tensor.dtype() == dtype && tensor.shape().len() <= 1).then_some(tensor)
     }
 }
 
@@ -164,52 +166,26 @@ fn read_file(arg: &InputArg, found: &mut Vec<Candidate>) -> Result<()> {
     Ok(())
 }
 
-/// The size that the files give to a dimension of an input, before the network is known: of the file that names this input,
-/// or of the only file.
-pub(crate) fn size_of(candidates: &[Candidate], input: &str, axis: usize) -> Option<usize> {
-    let names = |candidate: &Candidate| {
-        candidate
-            .asked
-            .as_deref()
-            .or(candidate.hint.as_deref())
-            .is_some_and(|name| name == input)
-    };
-    let candidate = candidates
-        .iter()
-        .find(|candidate| names(candidate))
-        .or(match candidates {
-            [only] => Some(only),
-            _ => None,
-        })?;
-    candidate.shape().get(axis).copied()
-}
-
-/// Which input each candidate is for: the one asked for, else the one whose name the file carries, else the next free one.
-pub(crate) fn order<'a>(
-    inputs: &[TensorSignature],
-    candidates: &'a [Candidate],
-) -> Result<Vec<&'a Candidate>> {
-    let names = || {
-        inputs
-            .iter()
-            .map(|input| input.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let position = |name: &str| inputs.iter().position(|input| input.name == name);
-    let mut slots: Vec<Option<&Candidate>> = vec![None; inputs.len()];
+/// The candidate for each of the inputs with these names: the one asked for, else the one whose name the file carries,
+/// else the next that is free.
+pub(crate) fn order<'a>(names: &[&str], candidates: &'a [Candidate]) -> Result<Vec<Option<&'a Candidate>>> {
+    let position = |name: &str| names.iter().position(|input| *input == name);
+    let mut slots: Vec<Option<&Candidate>> = vec![None; names.len()];
     let mut unnamed = Vec::new();
     for candidate in candidates {
         let index = match (&candidate.asked, &candidate.hint) {
             (Some(name), _) => match position(name) {
                 Some(index) => Some(index),
-                None => bail!("the network has no input {name:?}; its inputs are: {}", names()),
+                None => bail!(
+                    "the network has no input {name:?}; its inputs are: {}",
+                    names.join(", ")
+                ),
             },
             (None, Some(hint)) => position(hint),
             (None, None) => None,
         };
         match index {
-            Some(index) if slots[index].is_some() => bail!("input {:?} is given twice", inputs[index].name),
+            Some(index) if slots[index].is_some() => bail!("input {:?} is given twice", names[index]),
             Some(index) => slots[index] = Some(candidate),
             None => unnamed.push(candidate),
         }
@@ -220,33 +196,39 @@ pub(crate) fn order<'a>(
             None => bail!(
                 "{} is one input too many; the network takes {}: {}",
                 candidate.source,
-                inputs.len(),
-                names()
+                names.len(),
+                names.join(", ")
             ),
         }
     }
-    slots
-        .into_iter()
-        .zip(inputs)
-        .map(|(slot, input)| match slot {
-            Some(candidate) => Ok(candidate),
-            None => bail!(
+    Ok(slots)
+}
+
+/// The inputs of a network, in its order, with types and shapes checked.
+pub(crate) fn assign(inputs: &[TensorSignature], candidates: &[Candidate]) -> Result<Vec<Tensor>> {
+    let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+    let ordered = order(&names, candidates)?;
+    inputs
+        .iter()
+        .zip(ordered)
+        .map(|(input, candidate)| fit(candidate, input))
+        .collect()
+}
+
+/// What an input takes from its candidate.
+pub(crate) fn fit(candidate: Option<&Candidate>, input: &TensorSignature) -> Result<Tensor> {
+    match candidate {
+        Some(candidate) => convert(candidate, input)
+            .wrap_err_with(|| format!("{} does not fit input {:?}", candidate.source, input.name)),
+        None => {
+            bail!(
                 "input {:?} ({}) is missing: add --input {}=FILE",
                 input.name,
                 describe(input),
                 input.name
-            ),
-        })
-        .collect()
-}
-
-/// The inputs of a network, in its order, with types and ranks checked; sizes of dimensions are the plan's business.
-pub(crate) fn assign(inputs: &[TensorSignature], candidates: &[Candidate]) -> Result<Vec<Tensor>> {
-    order(inputs, candidates)?
-        .into_iter()
-        .zip(inputs)
-        .map(|(candidate, input)| candidate.fit(input))
-        .collect()
+            )
+        }
+    }
 }
 
 fn convert(candidate: &Candidate, input: &TensorSignature) -> Result<Tensor> {

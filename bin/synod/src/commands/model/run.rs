@@ -11,8 +11,10 @@ use crate::{
 use clap::Args;
 use eyre::{Context as _, Result};
 use serde::Serialize;
-use std::{fmt, path::PathBuf};
-use synod_model::{DimSetting, ImportError, Tensor, Unmetered};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+use synod_model::{
+    DType, DimSetting, ImportError, PlanError, Tensor, Unmetered, bind_input, declared_inputs, ops::OpError,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -46,9 +48,8 @@ impl fmt::Display for Report {
 
 pub(crate) fn run(args: &RunArgs, form: Form) -> Result<()> {
     let candidates = tensors::read(&args.inputs)?;
-    let loaded = load(&args.model, &candidates)?;
+    let (loaded, inputs) = load(&args.model, &candidates)?;
     let signature = loaded.model.signature();
-    let inputs = tensors::assign(&signature.inputs, &candidates)?;
     for (tensor, input) in inputs.iter().zip(&signature.inputs) {
         if let Some(index) = tensors::first_non_finite(tensor) {
             note(format_args!(
@@ -85,22 +86,65 @@ pub(crate) fn execute(loaded: &LoadedModel, inputs: &[Tensor], reference: bool) 
     results.wrap_err("the model refuses the data")
 }
 
-/// Reads the model; free dimensions without a `--dim` become what the inputs say.
-fn load(args: &ModelArgs, candidates: &[Candidate]) -> Result<LoadedModel> {
+/// Reads the model and the inputs for it. What the file leaves open is settled by the inputs: free dimensions without a
+/// `--dim`, and inputs that decide shapes, which a model on a chain has as constants.
+fn load(args: &ModelArgs, candidates: &[Candidate]) -> Result<(LoadedModel, Vec<Tensor>)> {
+    let mut file = model_file::read(&args.file)?;
+    let declared = declared_inputs(&file).wrap_err_with(|| format!("{}", args.file.display()))?;
+    let names: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
+    let given: BTreeMap<&str, &Candidate> = names
+        .iter()
+        .zip(tensors::order(&names, candidates)?)
+        .filter_map(|(&name, candidate)| Some((name, candidate?)))
+        .collect();
     let mut dims = args.settings()?;
-    loop {
-        let error = match model_file::load(&args.file, &dims) {
-            Ok(loaded) => return Ok(loaded),
+    let mut bound = false;
+    let loaded = loop {
+        let error = match model_file::load_bytes(&args.file, &file, &dims) {
+            Ok(loaded) => break loaded,
             Err(error) => error,
         };
-        let Some(ImportError::FreeDimension { name, input, axis }) = error.downcast_ref() else {
-            return Err(error);
-        };
-        match tensors::size_of(candidates, input, *axis) {
-            Some(size) if size > 0 && !dims.contains_key(name) => {
-                dims.insert(name.clone(), DimSetting::Pin(size));
+        match error.downcast_ref() {
+            Some(ImportError::FreeDimension { name, input, axis }) => {
+                let size = given
+                    .get(input.as_str())
+                    .and_then(|candidate| candidate.shape().get(*axis));
+                match size {
+                    Some(&size) if size > 0 && !dims.contains_key(name) => {
+                        dims.insert(name.clone(), DimSetting::Pin(size));
+                    }
+                    _ => return Err(error),
+                }
+            }
+            Some(ImportError::Plan(PlanError::Node {
+                error: OpError::DataDependent { .. },
+                ..
+            })) if !bound => {
+                bound = true;
+                for (name, dtype) in &declared {
+                    let Some(dtype @ (DType::I64 | DType::I32 | DType::Bool)) = *dtype else {
+                        continue;
+                    };
+                    if let Some(value) = given
+                        .get(name.as_str())
+                        .and_then(|candidate| candidate.vector(dtype))
+                    {
+                        note(format_args!(
+                            "note: input {name:?} is taken as a constant, as a chain would need it"
+                        ));
+                        bind_input(&mut file, name, &value);
+                    }
+                }
             }
             _ => return Err(error),
         }
-    }
+    };
+    let inputs = loaded
+        .model
+        .signature()
+        .inputs
+        .iter()
+        .map(|input| tensors::fit(given.get(input.name.as_str()).copied(), input))
+        .collect::<Result<_>>()?;
+    Ok((loaded, inputs))
 }
