@@ -156,3 +156,70 @@ fn bad_inputs_are_refused_with_the_reason() {
     ];
     synod(bounded).refuses(&["[72, 13]", "batch<=8"]);
 }
+
+/// A length-delimited protobuf field, short enough for one byte of key and one of length.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).expect("short");
+    assert!(number < 16 && length < 128);
+    [&[number << 3 | 2, length], content].concat()
+}
+
+/// `y = Reshape(x, shape)` with `x` f32[rows, columns] and `shape` i64[2], both inputs: field numbers of `onnx.proto`.
+fn reshape() -> Vec<u8> {
+    let value = |name: &str, element: u8, dims: &[Vec<u8>]| {
+        let shape: Vec<u8> = dims.iter().flat_map(|dim| field(1, dim)).collect();
+        let tensor = [&[0x08, element][..], &field(2, &shape)].concat();
+        [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat()
+    };
+    let (rows, columns, two) = (field(2, b"rows"), field(2, b"columns"), vec![0x08, 2]);
+    let node = [
+        field(1, b"x"),
+        field(1, b"shape"),
+        field(2, b"y"),
+        field(4, b"Reshape"),
+    ]
+    .concat();
+    let graph = [
+        field(1, &node),
+        field(2, b"g"),
+        field(11, &value("x", 1, &[rows, columns])),
+        field(11, &value("shape", 7, &[two])),
+        field(12, &value("y", 1, &[])),
+    ];
+    [vec![0x08, 8], field(7, &graph.concat()), field(8, &[0x10, 17])].concat()
+}
+
+#[test]
+fn what_a_file_leaves_to_its_inputs_is_settled_by_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        arg(&path).to_owned()
+    };
+    let (model, x) = (
+        write("reshape.onnx", &reshape()),
+        write("x.json", b"[[1, 2, 3], [4, 5, 6]]"),
+    );
+    let shape = write("shape.json", b"[3, 2]");
+    let out = synod(["model", "run", &model, "--input", &x, "--input", &shape, "--json"]).succeeds();
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["outputs"][0]["shape"], serde_json::json!([3, 2]));
+    assert_eq!(
+        report["outputs"][0]["values"],
+        serde_json::json!([1, 2, 3, 4, 5, 6])
+    );
+    // On a chain nothing settles it: the file says so, and why.
+    synod([
+        "model",
+        "inspect",
+        &model,
+        "--dim",
+        "rows=2",
+        "--dim",
+        "columns=3",
+    ])
+    .refuses(&["Reshape", "decides a shape"]);
+    let wrong = write("wrong.json", b"[4, 2]");
+    synod(["model", "run", &model, "--input", &x, "--input", &wrong]).refuses(&["Reshape"]);
+}
