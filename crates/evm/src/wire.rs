@@ -2,6 +2,7 @@
 
 use crate::{
     abi::Array,
+    chunks::fatal,
     failure::Failure,
     fixed::{FixedError, MAX_DECIMALS, Scale},
     interface::IPredict as interface,
@@ -83,14 +84,19 @@ pub(crate) fn unsupported_shape(error: PlanError) -> Failure {
     interface::UnsupportedShape { node }.into()
 }
 
-/// The data led to something that an operator refuses. Inputs of wrong types or shapes cannot get here: they were made for
-/// the plan.
+/// A run that failed though it was paid for.
+///
+/// A value that an operator refuses is the caller's: a typed revert. All else is this node's own fault, such as a library
+/// that changed the rounding mode, and other nodes do not share it: it must stop the transaction here instead of becoming an
+/// outcome that only this node sees.
 pub(crate) fn execution_failed(error: RunError) -> Failure {
-    let node = match error {
-        RunError::Node { node, .. } => U256::from(node.index),
-        _ => U256::MAX,
-    };
-    interface::ExecutionFailed { node }.into()
+    match error {
+        RunError::Node { node, .. } => interface::ExecutionFailed {
+            node: U256::from(node.index),
+        }
+        .into(),
+        fault => fatal(fault).into(),
+    }
 }
 
 /// The answer of `classify`: label and score of output number `output`.
@@ -206,5 +212,16 @@ fn port_answer(port: &Port) -> interface::Port {
         name: port.name.clone(),
         dtype: type_code(port.dtype),
         shape,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_node_is_no_outcome_of_the_transaction() {
+        let failure = execution_failed(RunError::FloatEnvironment);
+        assert!(matches!(failure, Failure::Fatal(_)), "{failure:?}");
     }
 }
