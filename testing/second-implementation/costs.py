@@ -13,7 +13,7 @@ SIZES = {
 FLOATS = ("f32", "f64", "f16", "bf16")
 
 # docs/spec/predict.md §6
-NODE, MACS_PER_GAS, BYTES_PER_GAS = 30, 150, 40
+NODE, MACS_PER_GAS, BYTES_PER_GAS = 70, 150, 30
 
 
 @dataclass
@@ -91,7 +91,7 @@ def side_by_side(shape, axes):
 
 
 def product(kind, m, n, k):
-    return (1 if m == 1 else up(m, 6)) * up(n, 16) * k * (1 if kind in ("f32", "f16", "bf16") else 8)
+    return (1 if m == 1 else up(m, 6)) * up(n, 16) * (k + 12) * (1 if kind in ("f32", "f16", "bf16") else 24)
 
 
 class Convolution:
