@@ -24,8 +24,8 @@ pub const WEIGHTS_FILE: &str = "weights.bin";
 /// Alignment of each tensor in the weight blob: a cache line.
 const ALIGNMENT: usize = 64;
 
-/// `int64` tensors of up to this many elements and at most one dimension stay in the graph: they are axes, sizes and
-/// shapes, which belong to the structure, and other runtimes want them there. All else is weights.
+/// `int32` and `int64` tensors of up to this many elements and at most one dimension stay in the graph: they are axes,
+/// sizes and shapes, which belong to the structure, and other runtimes want them there. All else is weights.
 const MAX_INLINE_ELEMENTS: usize = 64;
 
 /// The IR version of ONNX that canonical models state: the newest that onnxruntime 1.17 and later read.
@@ -130,7 +130,7 @@ impl Layout {
 }
 
 fn is_inline(tensor: &Tensor) -> bool {
-    let structural = tensor.dtype() == DType::I64 && tensor.shape().len() <= 1;
+    let structural = matches!(tensor.dtype(), DType::I32 | DType::I64) && tensor.shape().len() <= 1;
     tensor.bytes().is_empty() || structural && tensor.elements() <= MAX_INLINE_ELEMENTS
 }
 
