@@ -7,6 +7,8 @@
 
 mod dev;
 mod params;
+#[cfg(test)]
+mod tests;
 
 pub use dev::{DEV_CHAIN_ID, DEV_MNEMONIC, dev_accounts, dev_genesis, predict_contracts, system_contracts};
 pub use params::{GasPrices, Limits, SynodParams};
