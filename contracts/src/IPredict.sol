@@ -88,6 +88,9 @@ interface IPredict {
     error UnknownModel(string name);
     /// @notice No validated model has this id.
     error UnknownModelId(bytes32 id);
+    /// @notice The model was validated against a profile (arithmetic, operators, canonical form) that this chain's engine
+    /// does not run; publish it again under `supported`.
+    error UnsupportedProfile(bytes32 id, uint32 profile, uint32 supported);
 
     /// @notice A packed input has the wrong number of bytes.
     error WrongInputLength(uint256 expected, uint256 got);

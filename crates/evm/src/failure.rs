@@ -35,7 +35,8 @@ macro_rules! refusals {
     )+};
 }
 refusals! {
-    UnknownFunction MalformedCall NonPayable InvalidName UnknownModel UnknownModelId WrongInputLength
+    UnknownFunction MalformedCall NonPayable InvalidName UnknownModel UnknownModelId UnsupportedProfile
+    WrongInputLength
     WrongFreeInputLength AmbiguousShape WrongValueCount WrongFreeValueCount WrongInputCount WrongInputType WrongInputRank
     WrongDimension DimensionOutOfRange WrongTensorLength NotFinite InvalidBool OutputNotFinite ValueOutOfRange
     DecimalsOutOfRange UnsupportedType NotAClassifier MaxGasExceeded MemoryLimitExceeded UnsupportedShape ExecutionFailed

@@ -35,7 +35,7 @@ use alloy_evm::{
 use alloy_primitives::{B256, I256, U256};
 use alloy_sol_types::SolCall;
 use std::sync::Arc;
-use synod_model::{Plan, Tensor, Work};
+use synod_model::{Plan, Tensor, Work, limits::PROFILE_VERSION};
 
 /// Bytes around the data in the encoding of one `bytes`: its offset and its length.
 const BYTES_ENVELOPE: usize = 2 * WORD;
@@ -171,27 +171,32 @@ impl Call<'_, '_> {
 
     // ---------------------------------------------------------------- models
 
-    /// The validated-model record that a reference stands for now.
+    /// The validated-model record that a reference stands for now, of a profile that this engine runs.
     fn record(&mut self, reference: Reference<'_>) -> Result<Record, Failure> {
         self.meter.charge(resolution_gas(reference)?)?;
-        match reference {
-            Reference::Id(id) => {
-                registry::record(self.state, id)?.ok_or_else(|| interface::UnknownModelId { id }.into())
-            }
+        let record = match reference {
+            Reference::Id(id) => registry::record(self.state, id)?.ok_or(interface::UnknownModelId { id })?,
             Reference::Name(text) => {
                 let name = ModelName::parse(text)?;
                 let record = match registry::resolve(self.state, &name)? {
                     Some(id) => registry::record(self.state, id)?,
                     None => None,
                 };
-                record.ok_or_else(|| {
-                    interface::UnknownModel {
-                        name: name.to_string(),
-                    }
-                    .into()
-                })
+                record.ok_or_else(|| interface::UnknownModel {
+                    name: name.to_string(),
+                })?
             }
+        };
+        if record.profile != PROFILE_VERSION {
+            // The bytes may be fine, but they mean another arithmetic: no answer is better than other bits.
+            return Err(interface::UnsupportedProfile {
+                id: record.id,
+                profile: record.profile,
+                supported: PROFILE_VERSION,
+            }
+            .into());
         }
+        Ok(record)
     }
 
     /// The compiled model of a record, loaded at most once a transaction as far as gas is concerned. Its inputs and outputs are
@@ -484,7 +489,7 @@ impl Call<'_, '_> {
         Ok(interface::validateCall::abi_encode_returns(
             &interface::Validated {
                 id: found.compiled.id,
-                profile: synod_model::limits::PROFILE_VERSION,
+                profile: PROFILE_VERSION,
                 graphBytes: found.manifest.graph_bytes,
                 weightBytes: found.manifest.weight_bytes,
                 chunks: found.manifest.chunks() as u32,

@@ -60,6 +60,10 @@ fn engine(error: &IPredictErrors) -> String {
             )
         }
         E::UnknownModelId(e) => format!("no model on this chain has the id {}", e.id),
+        E::UnsupportedProfile(e) => format!(
+            "the model {} was validated against profile {}, but the chain's engine runs profile {}: publish the file again",
+            e.id, e.profile, e.supported
+        ),
         E::InvalidName(e) => {
             format!(
                 "{:?} is not a model's name: ORG/MODEL or ORG/MODEL@N in lower case is expected",

@@ -2,12 +2,18 @@
 
 use crate::{
     onnx::{BOOL, Dim, F32, Graph, I64},
-    world::{Tx, World, fixed, import, pack, refusal, run},
+    world::{Tx, World, dense, fixed, import, pack, refusal, run},
 };
 use IPredict::IPredictErrors as E;
+use alloy_evm::revm::DatabaseRef;
 use alloy_primitives::{B256, Bytes, I256, U256};
 use alloy_sol_types::SolCall;
-use synod_evm::{addresses::PREDICT, interface::IPredict};
+use synod_evm::{
+    addresses::{MODEL_REGISTRY, PREDICT},
+    interface::IPredict,
+    registry::record_slot,
+};
+use synod_model::limits::PROFILE_VERSION;
 
 fn raw(world: &World, data: Vec<u8>) -> E {
     refusal(&world.look(&Tx::call(PREDICT, data)).result)
@@ -115,6 +121,44 @@ fn names() {
         world.refusal(&call),
         E::UnknownModelId(IPredict::UnknownModelId { id })
     );
+}
+
+#[test]
+fn a_profile_of_another_engine() {
+    let mut world = World::with_models();
+    let id = B256::from(dense().id().0);
+    let slot = record_slot(id);
+    let head = world.db.storage_ref(MODEL_REGISTRY, slot).unwrap();
+    let without = head & (U256::MAX >> 32usize);
+    let calls = |world: &World| {
+        let (by_name, by_id) = (run("test/dense", &[1.0, 2.0, 3.0]), IPredict::quoteIdCall { id });
+        let resolve = IPredict::resolveCall {
+            model: "test/dense@1".into(),
+        };
+        [by_name.abi_encode(), by_id.abi_encode(), resolve.abi_encode()]
+            .map(|data| world.look(&Tx::call(PREDICT, data)))
+    };
+    // The engine has the model in memory from here on: what the record says counts all the same.
+    let known = calls(&world);
+    assert!(known.iter().all(|outcome| outcome.result.is_success()));
+    for profile in [0u32, 2, u32::MAX] {
+        let word = without | (U256::from(profile) << 224usize);
+        world
+            .db
+            .insert_account_storage(MODEL_REGISTRY, slot, word)
+            .unwrap();
+        let expected = E::UnsupportedProfile(IPredict::UnsupportedProfile {
+            id,
+            profile,
+            supported: PROFILE_VERSION,
+        });
+        let (warm, cold) = (calls(&world), calls(&world.cold()));
+        for (warm, cold) in warm.iter().zip(&cold) {
+            assert_eq!(refusal(&warm.result), expected);
+            assert_eq!(warm.result, cold.result);
+            assert_eq!(warm.state, cold.state);
+        }
+    }
 }
 
 #[test]
