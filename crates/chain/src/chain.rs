@@ -101,6 +101,7 @@ impl Chain {
         }
         let head = read_head(&store)?;
         let (events, _) = broadcast::channel(EVENTS);
+        let factory = factory.with_inference_gas_limit(spec.inference_gas_limit());
         Ok(Arc::new(Self {
             spec: Arc::new(spec),
             factory,

@@ -61,6 +61,16 @@ pub enum InvalidBlock {
         /// Its position.
         index: usize,
     },
+    /// Its predictions are too much work.
+    #[error("its predictions use {used} gas up to transaction {index}, more than the {limit} of a block")]
+    InferenceGas {
+        /// The transaction that goes over the limit.
+        index: usize,
+        /// Inference gas of the block's transactions up to and with it.
+        used: u64,
+        /// The chain's limit.
+        limit: u64,
+    },
     /// Execution refused a transaction, or a system call that every block makes.
     #[error("execution: {0}")]
     Execution(String),

@@ -59,13 +59,25 @@ pub(crate) enum Next {
     Cancel,
 }
 
+/// What a block has left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) gas: u64,
+    /// Gas for predictions.
+    pub(crate) inference_gas: u64,
+}
+
 /// Supplies transactions and hears what became of them.
 pub(crate) trait Script {
-    /// The next transaction. `gas_left` is what the block has left.
-    fn next(&mut self, gas_left: u64) -> Next;
+    /// The next transaction.
+    fn next(&mut self, room: Room) -> Next;
 
-    /// A transaction did not run. An error ends the block.
-    fn refused(&mut self, transaction: &Recovered<Transaction>, reason: String) -> Result<(), InvalidBlock>;
+    /// A transaction cannot be in the block, by this rule; nothing of it stays. An error ends the block.
+    fn refused(
+        &mut self,
+        transaction: &Recovered<Transaction>,
+        rule: InvalidBlock,
+    ) -> Result<(), InvalidBlock>;
 }
 
 /// Runs a block on `view`. Of `header` only the fields that execution reads must be right: number, time, gas limit, base
@@ -96,28 +108,37 @@ pub(crate) fn execute(
     };
     let mut executor = EthBlockExecutor::new(evm, context, spec, AlloyReceiptBuilder::default());
     executor.apply_pre_execution_changes().map_err(judge)?;
+    let limit = spec.inference_gas_limit();
+    let mut inference_gas = 0u64;
     loop {
-        let gas_left = header.gas_limit().saturating_sub(executor.cumulative_tx_gas_used);
-        let transaction = match script.next(gas_left) {
+        let room = Room {
+            gas: header.gas_limit().saturating_sub(executor.cumulative_tx_gas_used),
+            inference_gas: limit.saturating_sub(inference_gas),
+        };
+        let transaction = match script.next(room) {
             Next::Run(transaction) => *transaction,
             Next::Finish => break,
             Next::Cancel => return Err(ExecutionError::Cancelled),
         };
-        match executor.execute_transaction(&transaction) {
-            Ok(_) => {}
-            Err(error) => match judge(error) {
-                ExecutionError::Invalid(rule) => {
-                    let reason = match rule {
-                        InvalidBlock::Execution(reason) => reason,
-                        other => other.to_string(),
-                    };
-                    script
-                        .refused(&transaction, reason)
-                        .map_err(ExecutionError::Invalid)?;
+        let rule = match executor.execute_transaction_without_commit(&transaction) {
+            Ok(outcome) => {
+                let used = inference_gas.saturating_add(executor.evm().inference_gas());
+                if used <= limit {
+                    inference_gas = used;
+                    executor.commit_transaction(outcome);
+                    continue;
                 }
+                let index = executor.receipts().len();
+                InvalidBlock::InferenceGas { index, used, limit }
+            }
+            Err(error) => match judge(error) {
+                ExecutionError::Invalid(rule) => rule,
                 other => return Err(other),
             },
-        }
+        };
+        script
+            .refused(&transaction, rule)
+            .map_err(ExecutionError::Invalid)?;
     }
     let (evm, result) = executor.finish().map_err(judge)?;
     drop(evm);
@@ -172,7 +193,7 @@ impl<'a> Given<'a> {
 }
 
 impl Script for Given<'_> {
-    fn next(&mut self, _gas_left: u64) -> Next {
+    fn next(&mut self, _: Room) -> Next {
         if (self.cancelled)() {
             return Next::Cancel;
         }
@@ -184,8 +205,8 @@ impl Script for Given<'_> {
         }
     }
 
-    fn refused(&mut self, _: &Recovered<Transaction>, reason: String) -> Result<(), InvalidBlock> {
-        Err(InvalidBlock::Execution(reason))
+    fn refused(&mut self, _: &Recovered<Transaction>, rule: InvalidBlock) -> Result<(), InvalidBlock> {
+        Err(rule)
     }
 }
 

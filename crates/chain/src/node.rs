@@ -3,12 +3,12 @@
 use crate::{
     Application, BlockData, BuildError, Chain, ChainError, ChainSpec, Context, Digest, Duty, Envelope,
     Finalization, FinalizeError, InvalidBlock, Pending, Proposal, Skipped, Timestamp, Verdict,
-    execution::{Executed, ExecutionError, Given, Next, Script, execute, recover_senders},
+    execution::{Executed, ExecutionError, Given, Next, Room, Script, execute, recover_senders},
     pool, rules,
     tree::Unfinalised,
 };
 use alloy_consensus::{
-    Block, Header,
+    Block, Header, Transaction as _,
     constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS},
     proofs::{calculate_receipt_root, calculate_transaction_root},
     transaction::Recovered,
@@ -235,28 +235,56 @@ struct Filling<'a> {
     context: &'a Context,
     /// What ran; the last entry may still be refused.
     taken: Vec<Recovered<Transaction>>,
+    /// A transaction's predictions were too much for what the block had left. Nobody pays for the work of finding that out,
+    /// so it may happen once: from then on only those are tried whose gas limit says that they fit.
+    strained: bool,
 }
 
 impl Script for Filling<'_> {
-    fn next(&mut self, gas_left: u64) -> Next {
-        if self.context.cancellation.is_cancelled() {
-            return Next::Cancel;
-        }
-        // Nothing runs on less than a transfer's gas.
-        if gas_left < 21_000 {
-            return Next::Finish;
-        }
-        match self.best.next() {
-            Some(transaction) => {
-                self.taken.push(transaction.clone());
-                Next::Run(Box::new(transaction))
+    fn next(&mut self, room: Room) -> Next {
+        loop {
+            if self.context.cancellation.is_cancelled() {
+                return Next::Cancel;
             }
-            None => Next::Finish,
+            // Nothing runs on less than a transfer's gas.
+            if room.gas < 21_000 {
+                return Next::Finish;
+            }
+            let Some(transaction) = self.best.next() else {
+                return Next::Finish;
+            };
+            if self.strained && transaction.gas_limit() > room.inference_gas {
+                let reason = format!(
+                    "its gas limit {} is above the {} that the block has left for predictions",
+                    transaction.gas_limit(),
+                    room.inference_gas
+                );
+                self.skip(&transaction, reason);
+                continue;
+            }
+            self.taken.push(transaction.clone());
+            return Next::Run(Box::new(transaction));
         }
     }
 
-    fn refused(&mut self, transaction: &Recovered<Transaction>, reason: String) -> Result<(), InvalidBlock> {
+    fn refused(
+        &mut self,
+        transaction: &Recovered<Transaction>,
+        rule: InvalidBlock,
+    ) -> Result<(), InvalidBlock> {
         self.taken.pop();
+        self.strained |= matches!(rule, InvalidBlock::InferenceGas { .. });
+        let reason = match rule {
+            InvalidBlock::Execution(reason) => reason,
+            other => other.to_string(),
+        };
+        self.skip(transaction, reason);
+        Ok(())
+    }
+}
+
+impl Filling<'_> {
+    fn skip(&mut self, transaction: &Recovered<Transaction>, reason: String) {
         let skipped = Skipped {
             sender: transaction.signer(),
             hash: *transaction.inner().tx_hash(),
@@ -264,7 +292,6 @@ impl Script for Filling<'_> {
         };
         tracing::debug!(%skipped, "left out of a block");
         self.best.skip(&skipped);
-        Ok(())
     }
 }
 
@@ -295,6 +322,7 @@ impl ChainApplication {
             best,
             context,
             taken: Vec::new(),
+            strained: false,
         };
         let executed = execute(
             spec,

@@ -3,7 +3,12 @@
 //! One factory is the whole difference. Everything that builds on `alloy_evm` (block execution, RPC calls, traces) gets
 //! PREDICT by being handed this factory instead of Ethereum's; without a call to `0x…AE01` or an `AE` byte nothing differs.
 
-use crate::{addresses, engine::Engine, opcode, precompile};
+use crate::{
+    addresses,
+    engine::Engine,
+    inference::{InferenceGas, SynodEvm},
+    opcode, precompile,
+};
 use alloy_evm::{
     Database, EvmEnv, EvmFactory,
     eth::{EthEvm, EthEvmContext},
@@ -23,15 +28,33 @@ use alloy_evm::{
 use std::sync::Arc;
 
 /// Builds EVMs that know PREDICT and share one [`Engine`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SynodEvmFactory {
     engine: Arc<Engine>,
+    inference_gas_limit: u64,
+}
+
+impl Default for SynodEvmFactory {
+    fn default() -> Self {
+        Self::new(Arc::default())
+    }
 }
 
 impl SynodEvmFactory {
     /// A factory over this engine. Clones share it.
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine }
+        Self {
+            engine,
+            inference_gas_limit: u64::MAX,
+        }
+    }
+
+    /// The same with a limit on what PREDICT may charge in one transaction. At the limit a call of the precompile is out
+    /// of gas, as if it had been given no more.
+    #[must_use]
+    pub fn with_inference_gas_limit(mut self, limit: u64) -> Self {
+        self.inference_gas_limit = limit;
+        self
     }
 
     /// The engine.
@@ -45,11 +68,15 @@ impl SynodEvmFactory {
         env: EvmEnv,
         inspector: I,
         inspect: bool,
-    ) -> EthEvm<DB, I, PrecompilesMap> {
+    ) -> SynodEvm<DB, I> {
+        let inference = Arc::new(InferenceGas::new(self.inference_gas_limit));
         let ethereum = Precompiles::new(PrecompileSpecId::from_spec_id(env.cfg_env.spec));
         let mut precompiles = PrecompilesMap::from_static(ethereum);
         precompiles.apply_precompile(&addresses::PREDICT, |_| {
-            Some(precompile::predict(Arc::clone(&self.engine)))
+            Some(precompile::predict(
+                Arc::clone(&self.engine),
+                Arc::clone(&inference),
+            ))
         });
         let mut evm = Context::mainnet()
             .with_block(env.block_env)
@@ -60,12 +87,12 @@ impl SynodEvmFactory {
         let extension = Instruction::new(opcode::extension);
         evm.instruction
             .insert_instruction(opcode::EXTENSION, extension, opcode::STATIC_GAS);
-        EthEvm::new(evm, inspect)
+        SynodEvm::new(EthEvm::new(evm, inspect), inference)
     }
 }
 
 impl EvmFactory for SynodEvmFactory {
-    type Evm<DB: Database, I: Inspector<EthEvmContext<DB>>> = EthEvm<DB, I, PrecompilesMap>;
+    type Evm<DB: Database, I: Inspector<EthEvmContext<DB>>> = SynodEvm<DB, I>;
     type Context<DB: Database> = EthEvmContext<DB>;
     type Tx = TxEnv;
     type Error<DBError: DBErrorMarker> = EVMError<DBError>;

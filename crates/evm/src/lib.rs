@@ -35,9 +35,11 @@ mod chunks;
 mod engine;
 mod factory;
 mod failure;
+mod inference;
 mod ports;
 mod precompile;
 mod wire;
 
 pub use engine::{Engine, EngineConfig, EngineUsage};
 pub use factory::SynodEvmFactory;
+pub use inference::SynodEvm;

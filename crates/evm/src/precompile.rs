@@ -17,6 +17,7 @@ use crate::{
     engine::{Compiled, Engine},
     failure::Failure,
     gas::{self, Exhausted, GasMeter},
+    inference::InferenceGas,
     interface::IPredict::{self as interface, Quote},
     name::ModelName,
     ports::{self, Shapes, Unit},
@@ -41,16 +42,18 @@ use synod_model::{Plan, Tensor, Work, limits::PROFILE_VERSION};
 const BYTES_ENVELOPE: usize = 2 * WORD;
 
 /// The precompile over an engine.
-pub(crate) fn predict(engine: Arc<Engine>) -> DynPrecompile {
+pub(crate) fn predict(engine: Arc<Engine>, inference: Arc<InferenceGas>) -> DynPrecompile {
     // Stateful: nobody may remember answers by call data, since they depend on the registry.
-    DynPrecompile::new_stateful(PrecompileId::custom("PREDICT"), move |input| run(&engine, input))
+    DynPrecompile::new_stateful(PrecompileId::custom("PREDICT"), move |input| {
+        run(&engine, &inference, input)
+    })
 }
 
-fn run(engine: &Engine, mut input: PrecompileInput<'_>) -> PrecompileResult {
+fn run(engine: &Engine, inference: &InferenceGas, mut input: PrecompileInput<'_>) -> PrecompileResult {
     let mut call = Call {
         engine,
         state: &mut input.internals,
-        meter: GasMeter::new(input.gas),
+        meter: GasMeter::new(input.gas.min(inference.left())),
     };
     // A DELEGATECALL or CALLCODE reports its caller's value, which does not come here.
     let paid = input.target_address == input.bytecode_address && !input.value.is_zero();
@@ -60,6 +63,8 @@ fn run(engine: &Engine, mut input: PrecompileInput<'_>) -> PrecompileResult {
         call.answer(input.data)
     };
     let used = call.meter.used();
+    // Whatever the outcome, and whatever becomes of the frames around: the work was done.
+    inference.spend(used);
     match answer {
         Ok(answer) => Ok(PrecompileOutput::new(used, answer.into(), input.reservoir)),
         Err(Failure::Refused(refusal)) => Ok(PrecompileOutput::revert(

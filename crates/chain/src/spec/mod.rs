@@ -183,6 +183,14 @@ impl ChainSpec {
         parent.gas_limit
     }
 
+    /// Most gas of a block's predictions, and so of one transaction's. An Ethereum chain has no such limit.
+    #[must_use]
+    pub fn inference_gas_limit(&self) -> u64 {
+        self.synod.as_ref().map_or(u64::MAX, |synod| {
+            synod.limits.inference_gas.unwrap_or(self.genesis.gas_limit)
+        })
+    }
+
     /// What the EVM sees when it executes the block with this header.
     #[must_use]
     pub fn evm_env(&self, header: &Header) -> EvmEnv {

@@ -62,6 +62,9 @@ pub struct Limits {
     pub initcode_size: usize,
     /// Gas of one transaction (EIP-7825).
     pub transaction_gas: u64,
+    /// Gas of a block's predictions; all of a block's gas if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inference_gas: Option<u64>,
 }
 
 impl Default for Limits {
@@ -70,6 +73,7 @@ impl Default for Limits {
             code_size: 128 << 10,
             initcode_size: 256 << 10,
             transaction_gas: 1 << 27,
+            inference_gas: None,
         }
     }
 }
@@ -111,6 +115,7 @@ impl SynodParams {
             code_size,
             initcode_size,
             transaction_gas,
+            inference_gas,
         } = self.limits;
         if code_size == 0 || code_size > MAX_CODE {
             return wrong(
@@ -133,6 +138,15 @@ impl SynodParams {
                 "config.synod.limits.transactionGas",
                 transaction_gas.to_string(),
                 expected,
+            );
+        }
+        if let Some(gas) = inference_gas
+            && (gas == 0 || gas > block_gas)
+        {
+            return wrong(
+                "config.synod.limits.inferenceGas",
+                gas.to_string(),
+                "1 to gasLimit",
             );
         }
         let GasPrices {

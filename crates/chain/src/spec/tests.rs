@@ -77,6 +77,7 @@ fn forks_come_by_block_and_then_by_time() {
     assert_eq!(spec.chain_id(), 7);
     assert_eq!(spec.deposit_contract_address(), Some(Address::repeat_byte(1)));
     assert!(spec.synod().is_none());
+    assert_eq!(spec.inference_gas_limit(), u64::MAX);
     // Before London there is no base fee; its first block has EIP-1559's initial one.
     let old = Header {
         base_fee_per_gas: None,
@@ -157,6 +158,9 @@ fn a_synod_chain_has_the_prices_and_limits_of_its_file() {
             3
         );
     }
+    assert_eq!(spec.inference_gas_limit(), 300_000_000, "a block's gas");
+    let less = synod(json!({"limits": {"inferenceGas": 7_000_000}})).unwrap();
+    assert_eq!(less.inference_gas_limit(), 7_000_000);
     // What the file leaves out is the default.
     let spec = synod(json!({"gas": {"calldataByte": 3}})).unwrap();
     let gas = GasPrices {
@@ -192,6 +196,14 @@ fn parameters_that_cannot_be_are_refused_by_name() {
         (
             json!({"limits": {"transactionGas": 300_000_001}}),
             "config.synod.limits.transactionGas",
+        ),
+        (
+            json!({"limits": {"inferenceGas": 0}}),
+            "config.synod.limits.inferenceGas",
+        ),
+        (
+            json!({"limits": {"inferenceGas": 300_000_001}}),
+            "config.synod.limits.inferenceGas",
         ),
         (
             json!({"gas": {"calldataByte": 0}}),

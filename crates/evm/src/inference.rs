@@ -1,0 +1,132 @@
+//! Inference gas: what PREDICT charges, counted apart from the rest of a transaction's gas.
+//!
+//! A chain may give a block less gas for networks than for everything else, so somebody must count it. The journal cannot: a
+//! revert would undo the count although the work was done. So the count belongs to the EVM, beside the journal: it starts
+//! at zero with each transaction, grows with every call of the precompile, and never shrinks, whatever becomes of the frame
+//! that called. It follows from the transaction and its state alone, as the gas does.
+
+use alloy_evm::{
+    Database, Evm, EvmEnv,
+    eth::{EthEvm, EthEvmContext},
+    precompiles::PrecompilesMap,
+    revm::{
+        Inspector,
+        context::{
+            BlockEnv, CfgEnv, TxEnv,
+            result::{EVMError, HaltReason, ResultAndState},
+        },
+        primitives::hardfork::SpecId,
+    },
+};
+use alloy_primitives::{Address, Bytes};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// The inference gas of the transaction that runs.
+///
+/// An EVM runs on one thread; the atomic is there because a precompile must be `Sync`.
+#[derive(Debug)]
+pub(crate) struct InferenceGas {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl InferenceGas {
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            used: AtomicU64::new(0),
+        }
+    }
+
+    /// What the transaction may still spend.
+    pub(crate) fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.used())
+    }
+
+    pub(crate) fn spend(&self, gas: u64) {
+        self.used.store(self.used().saturating_add(gas), Relaxed);
+    }
+
+    fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
+    fn begin(&self) {
+        self.used.store(0, Relaxed);
+    }
+}
+
+/// Ethereum's EVM with PREDICT, which knows how much of a transaction's gas went to networks.
+#[expect(missing_debug_implementations, reason = "the EVM inside has none")]
+pub struct SynodEvm<DB: Database, I> {
+    inner: EthEvm<DB, I, PrecompilesMap>,
+    inference: Arc<InferenceGas>,
+}
+
+impl<DB: Database, I> SynodEvm<DB, I> {
+    pub(crate) fn new(inner: EthEvm<DB, I, PrecompilesMap>, inference: Arc<InferenceGas>) -> Self {
+        Self { inner, inference }
+    }
+
+    /// What the precompile charged in the last transaction, in all its calls, also those whose frames reverted or halted.
+    pub fn inference_gas(&self) -> u64 {
+        self.inference.used()
+    }
+}
+
+impl<DB: Database, I: Inspector<EthEvmContext<DB>>> Evm for SynodEvm<DB, I> {
+    type DB = DB;
+    type Tx = TxEnv;
+    type Error = EVMError<DB::Error>;
+    type HaltReason = HaltReason;
+    type Spec = SpecId;
+    type BlockEnv = BlockEnv;
+    type Precompiles = PrecompilesMap;
+    type Inspector = I;
+
+    fn block(&self) -> &BlockEnv {
+        self.inner.block()
+    }
+
+    fn cfg_env(&self) -> &CfgEnv<SpecId> {
+        self.inner.cfg_env()
+    }
+
+    fn chain_id(&self) -> u64 {
+        self.inner.chain_id()
+    }
+
+    fn transact_raw(&mut self, tx: TxEnv) -> Result<ResultAndState<HaltReason>, Self::Error> {
+        self.inference.begin();
+        self.inner.transact_raw(tx)
+    }
+
+    fn transact_system_call(
+        &mut self,
+        caller: Address,
+        contract: Address,
+        data: Bytes,
+    ) -> Result<ResultAndState<HaltReason>, Self::Error> {
+        self.inference.begin();
+        self.inner.transact_system_call(caller, contract, data)
+    }
+
+    fn finish(self) -> (DB, EvmEnv<SpecId>) {
+        self.inner.finish()
+    }
+
+    fn set_inspector_enabled(&mut self, enabled: bool) {
+        self.inner.set_inspector_enabled(enabled);
+    }
+
+    fn components(&self) -> (&DB, &I, &PrecompilesMap) {
+        self.inner.components()
+    }
+
+    fn components_mut(&mut self) -> (&mut DB, &mut I, &mut PrecompilesMap) {
+        self.inner.components_mut()
+    }
+}
