@@ -16,6 +16,7 @@ use alloy_consensus::{
 use alloy_eips::eip4895::Withdrawals;
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{Address, B256};
+use alloy_rlp::Encodable;
 use std::sync::Arc;
 use synod_state::{Body, Overlay, Seal, SealedBlock, Transaction};
 
@@ -229,12 +230,18 @@ fn template(
     }
 }
 
+/// Bytes of a block beside its transactions, at most: 17 fields of 33 bytes or fewer, the bloom's 259, empty lists, and the
+/// lengths of lists.
+const FRAME: usize = 1024;
+
 /// Takes transactions from a source until the block is full.
 struct Filling<'a> {
     best: Box<dyn BestTransactions + 'a>,
     context: &'a Context,
     /// What ran; the last entry may still be refused.
     taken: Vec<Recovered<Transaction>>,
+    /// Bytes that the transactions may still take, if the fork limits a block's size.
+    bytes_left: Option<usize>,
     /// A transaction's predictions were too much for what the block had left. Nobody pays for the work of finding that out,
     /// so it may happen once: from then on only those are tried whose gas limit says that they fit.
     strained: bool,
@@ -253,6 +260,14 @@ impl Script for Filling<'_> {
             let Some(transaction) = self.best.next() else {
                 return Next::Finish;
             };
+            let bytes = transaction.inner().length();
+            if let Some(left) = self.bytes_left
+                && bytes > left
+            {
+                let reason = format!("it has {bytes} bytes, and the block has room for {left}");
+                self.skip(&transaction, reason);
+                continue;
+            }
             if self.strained && transaction.gas_limit() > room.inference_gas {
                 let reason = format!(
                     "its gas limit {} is above the {} that the block has left for predictions",
@@ -262,6 +277,7 @@ impl Script for Filling<'_> {
                 self.skip(&transaction, reason);
                 continue;
             }
+            self.bytes_left = self.bytes_left.map(|left| left - bytes);
             self.taken.push(transaction.clone());
             return Next::Run(Box::new(transaction));
         }
@@ -273,6 +289,8 @@ impl Script for Filling<'_> {
         rule: InvalidBlock,
     ) -> Result<(), InvalidBlock> {
         self.taken.pop();
+        let bytes = transaction.inner().length();
+        self.bytes_left = self.bytes_left.map(|left| left.saturating_add(bytes));
         self.strained |= matches!(rule, InvalidBlock::InferenceGas { .. });
         let reason = match rule {
             InvalidBlock::Execution(reason) => reason,
@@ -322,6 +340,9 @@ impl ChainApplication {
             best,
             context,
             taken: Vec::new(),
+            bytes_left: spec
+                .block_size_limit(header.timestamp)
+                .map(|limit| limit.saturating_sub(FRAME)),
             strained: false,
         };
         let executed = execute(

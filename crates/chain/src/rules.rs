@@ -17,8 +17,6 @@ use synod_state::Transaction;
 
 /// Least gas limit of a block.
 const MIN_GAS_LIMIT: u64 = 5_000;
-/// Most bytes of a block's RLP on Ethereum (EIP-7934: 10 MiB, of which 2 are left to the beacon block).
-const MAX_BLOCK_BYTES: usize = 8 << 20;
 /// The gas limit moves by less than a 1/1024th of the parent's.
 const GAS_LIMIT_BOUND_DIVISOR: u64 = 1_024;
 
@@ -57,6 +55,13 @@ pub(crate) fn before_execution(
 ) -> Result<(), InvalidBlock> {
     let header = &block.header;
     let body = &block.body;
+    if let Some(limit) = spec.block_size_limit(header.timestamp) {
+        // First, so that no other check hashes more than this.
+        let got = block.length();
+        if got > limit {
+            return Err(InvalidBlock::Size { got, limit });
+        }
+    }
     same("parentHash", header.parent_hash, parent_hash)?;
     same("number", header.number, parent.number.saturating_add(1))?;
     if header.extra_data.len() > MAX_EXTRA_DATA {
@@ -157,13 +162,6 @@ pub(crate) fn before_execution(
         return Err(InvalidBlock::Presence {
             field: "blockAccessListHash",
             required: false,
-        });
-    }
-    if !synod && spec.is_osaka_active_at_timestamp(time) && block.length() > MAX_BLOCK_BYTES {
-        // A Synod chain bounds a block's bytes by their gas.
-        return Err(InvalidBlock::Size {
-            got: block.length(),
-            limit: MAX_BLOCK_BYTES,
         });
     }
     Ok(())

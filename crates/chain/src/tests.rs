@@ -16,6 +16,7 @@ use synod_state::Transaction;
 
 mod hostile;
 mod inference;
+mod size;
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
 

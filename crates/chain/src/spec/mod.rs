@@ -183,6 +183,16 @@ impl ChainSpec {
         parent.gas_limit
     }
 
+    /// Most bytes of the RLP of a block at a time (EIP-7934); `None` before Osaka.
+    #[must_use]
+    pub fn block_size_limit(&self, timestamp: u64) -> Option<usize> {
+        let limit = self
+            .synod
+            .as_ref()
+            .map_or(params::ETHEREUM_BLOCK_SIZE, |synod| synod.limits.block_size);
+        self.is_osaka_active_at_timestamp(timestamp).then_some(limit)
+    }
+
     /// Most gas of a block's predictions, and so of one transaction's. An Ethereum chain has no such limit.
     #[must_use]
     pub fn inference_gas_limit(&self) -> u64 {

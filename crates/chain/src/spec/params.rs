@@ -14,7 +14,7 @@
 //!
 //! Zero bytes cost what other bytes cost: weights are stored as they are, and a zero takes as much disk. Together with the
 //! memory that carries a chunk (about 1 gas a byte at 128 KiB) a published byte costs 13.5 gas, so a 14 MB network costs
-//! some 190 Mgas, less than one block.
+//! some 190 Mgas, less than one block's gas (and two blocks' bytes).
 //!
 //! Measured (`cargo run --release -p synod-chain --example price_of_a_byte`): a validator spends about 40 ns on verifying a
 //! published byte and 25 ns on writing it durably, on two busy cores, and is paid 135 ns. The margin of two is for slower
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SynodParams {
-    /// Sizes and amounts that a transaction may not exceed.
+    /// Sizes and amounts that a transaction or a block may not exceed.
     pub limits: Limits,
     /// Prices that differ from Ethereum's.
     pub gas: GasPrices,
@@ -52,7 +52,10 @@ impl Default for SynodParams {
     }
 }
 
-/// Sizes and amounts that a transaction may not exceed.
+/// Most bytes of a block's RLP on Ethereum (EIP-7934: 10 MiB, of which 2 are left to the beacon block).
+pub(super) const ETHEREUM_BLOCK_SIZE: usize = 8 << 20;
+
+/// Sizes and amounts that a transaction or a block may not exceed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
@@ -62,6 +65,8 @@ pub struct Limits {
     pub initcode_size: usize,
     /// Gas of one transaction (EIP-7825).
     pub transaction_gas: u64,
+    /// Bytes of a block's RLP (EIP-7934).
+    pub block_size: usize,
     /// Gas of a block's predictions; all of a block's gas if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inference_gas: Option<u64>,
@@ -73,6 +78,7 @@ impl Default for Limits {
             code_size: 128 << 10,
             initcode_size: 256 << 10,
             transaction_gas: 1 << 27,
+            block_size: ETHEREUM_BLOCK_SIZE,
             inference_gas: None,
         }
     }
@@ -110,11 +116,16 @@ impl SynodParams {
         const MAX_PRICE: u64 = 1 << 20;
         /// Memory that a single code may take.
         const MAX_CODE: usize = 16 << 20;
+        /// What pools take for one transaction by default fits twice.
+        const MIN_BLOCK: usize = 1 << 20;
+        /// What peers can send each other within a view.
+        const MAX_BLOCK: usize = 64 << 20;
         let wrong = |field, got: String, expected| Err(SpecError::Parameter { field, got, expected });
         let Limits {
             code_size,
             initcode_size,
             transaction_gas,
+            block_size,
             inference_gas,
         } = self.limits;
         if code_size == 0 || code_size > MAX_CODE {
@@ -139,6 +150,10 @@ impl SynodParams {
                 transaction_gas.to_string(),
                 expected,
             );
+        }
+        if block_size < MIN_BLOCK.max(initcode_size + (64 << 10)) || block_size > MAX_BLOCK {
+            let expected = "at least 1048576, at least initcodeSize + 65536, and at most 67108864";
+            return wrong("config.synod.limits.blockSize", block_size.to_string(), expected);
         }
         if let Some(gas) = inference_gas
             && (gas == 0 || gas > block_gas)

@@ -78,6 +78,10 @@ fn forks_come_by_block_and_then_by_time() {
     assert_eq!(spec.deposit_contract_address(), Some(Address::repeat_byte(1)));
     assert!(spec.synod().is_none());
     assert_eq!(spec.inference_gas_limit(), u64::MAX);
+    assert_eq!(
+        (spec.block_size_limit(3999), spec.block_size_limit(4000)),
+        (None, Some(8 << 20))
+    );
     // Before London there is no base fee; its first block has EIP-1559's initial one.
     let old = Header {
         base_fee_per_gas: None,
@@ -161,6 +165,9 @@ fn a_synod_chain_has_the_prices_and_limits_of_its_file() {
     assert_eq!(spec.inference_gas_limit(), 300_000_000, "a block's gas");
     let less = synod(json!({"limits": {"inferenceGas": 7_000_000}})).unwrap();
     assert_eq!(less.inference_gas_limit(), 7_000_000);
+    assert_eq!(spec.block_size_limit(1), Some(8 << 20));
+    let larger = synod(json!({"limits": {"blockSize": 9 << 20}})).unwrap();
+    assert_eq!(larger.block_size_limit(1), Some(9 << 20));
     // What the file leaves out is the default.
     let spec = synod(json!({"gas": {"calldataByte": 3}})).unwrap();
     let gas = GasPrices {
@@ -196,6 +203,18 @@ fn parameters_that_cannot_be_are_refused_by_name() {
         (
             json!({"limits": {"transactionGas": 300_000_001}}),
             "config.synod.limits.transactionGas",
+        ),
+        (
+            json!({"limits": {"blockSize": (1 << 20) - 1}}),
+            "config.synod.limits.blockSize",
+        ),
+        (
+            json!({"limits": {"initcodeSize": 1 << 24, "blockSize": 1 << 24}}),
+            "config.synod.limits.blockSize",
+        ),
+        (
+            json!({"limits": {"blockSize": (64 << 20) + 1}}),
+            "config.synod.limits.blockSize",
         ),
         (
             json!({"limits": {"inferenceGas": 0}}),
