@@ -21,6 +21,7 @@ from pathlib import Path
 import arithmetic as a
 import costs
 import files
+import networks
 import operators as o
 from arithmetic import F32, F64, FLOATS, INTEGERS, f32
 from operators import Tensor
@@ -302,6 +303,11 @@ def normalizations(kind, numbers, draw):
     yield Case("BatchNormalization training", moments, outputs, {"training_mode": 1})
 
 
+def small_networks(kind, numbers, draw):
+    for title, inputs, outputs, attributes in networks.cases(kind, numbers, draw):
+        yield Case(title, inputs, [stored(kind, *output) for output in outputs], attributes)
+
+
 def casts(kind, numbers):
     """From f32 and f64 to every type, and from integers to floats."""
     x = numbers.tensor(kind, (500,), numbers.any)
@@ -372,7 +378,7 @@ def floats(kind, numbers):
     if kind == "f32":
         yield from logic(numbers)
     for draw in (numbers.finite, numbers.any):
-        for family in (products, convolutions, padded_by_rule, pools, reductions, normalizations):
+        for family in (products, convolutions, padded_by_rule, pools, reductions, normalizations, small_networks):
             yield from family(kind, numbers, draw)
     if kind in ("f32", "f64"):
         yield from casts(kind, numbers)

@@ -68,6 +68,7 @@ ELEMENTWISE = {
 PER_ELEMENT = {name: c for c, names in ELEMENTWISE.items() for name in names}
 COMPARISONS = ("Equal", "Greater", "Less")
 MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Split")
+RECURRENT = ("LSTM", "GRU", "RNN")
 NORMALISATIONS = ("BatchNormalization", "InstanceNormalization", "LayerNormalization")
 
 
@@ -117,6 +118,43 @@ def matrices(step):
     return x[-2], y[-1], x[-1], prod(out[:-2])
 
 
+class Recurrence:
+    """Sizes of a recurrent network, whose weights are never known in advance here."""
+
+    def __init__(self, step):
+        x, r = step.inputs[0].shape, step.inputs[2].shape
+        self.steps, self.batch, self.input = x
+        self.directions, self.rows, self.hidden = r
+        # of the products with R: a GRU whose reset gate acts first has two
+        split = step.operator == "GRU" and not step.attributes.get("linear_before_reset")
+        self.parts = (2 * self.hidden, self.hidden) if split else (self.rows,)
+
+    def arithmetic(self, name, kind):
+        f = 4 if kind == "f64" else 1
+        evaluations = {"LSTM": 5, "GRU": 3, "RNN": 1}[name]
+        ahead = product(kind, self.steps * self.batch + 60, self.rows, self.input)
+        one = product(kind, self.batch + 60, self.rows, self.hidden) + product(kind, self.batch, 16, self.hidden)
+        rows = self.steps * self.batch * (self.hidden * evaluations * 600 * f + 6_000)
+        return self.directions * (ahead + self.steps * one + rows)
+
+    def bytes(self, kind):
+        moved = 8 * self.steps * self.batch * self.rows
+        return moved + self.directions * self.steps * self.rows * self.hidden * SIZES[kind]
+
+    def scratch(self, computing):
+        gates = self.steps * self.batch * self.rows + self.batch * self.rows
+        own = gates + 3 * self.batch * self.hidden + self.rows + self.hidden
+        if computing == "f64":
+            return own
+        parts = [product_scratch(self.batch, rows, self.hidden) for rows in self.parts]
+        return own + max(product_scratch(self.steps * self.batch, self.rows, self.input), *parts)
+
+
+def product_scratch(m, n, k):
+    """Where the right operand is not known in advance."""
+    return 0 if m == 1 else min(48, up(m, 6)) * min(512, k) + up(n, 16) * k
+
+
 def arithmetic(step):
     name, x, y, attributes = step.operator, step.inputs[0], step.outputs[0], step.attributes
     n, elements = y.elements, x.elements
@@ -131,6 +169,8 @@ def arithmetic(step):
     if name in ("MatMul", "Gemm"):
         *dims, products = matrices(step)
         return product(x.kind, *dims) * products + (2 * n if name == "Gemm" else 0)
+    if name in RECURRENT:
+        return Recurrence(step).arithmetic(name, x.kind)
     if name == "Conv":
         c = Convolution(step)
         if c.channels >= 4:
@@ -177,6 +217,8 @@ def streamed(step):
     name, x, y = step.operator, step.inputs[0], step.outputs[0]
     outputs = defined_outputs(step)[: 1 if name == "LayerNormalization" else None]
     everything = sum(kind.bytes for kind in (*step.inputs, *outputs))
+    if name in RECURRENT:
+        return everything + Recurrence(step).bytes(x.kind)
     return {
         "Softmax": 2 * everything,
         "LogSoftmax": 2 * everything,
@@ -194,7 +236,7 @@ def gas(step):
 
 CONVERTING = (
     "MatMul", "Gemm", "Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
-    "Softmax", "LogSoftmax", *NORMALISATIONS,
+    "Softmax", "LogSoftmax", *NORMALISATIONS, *RECURRENT,
 )  # fmt: skip
 
 
@@ -204,12 +246,14 @@ def own_scratch(step, computing):
         return 0 if side_by_side(x.shape, step.axes) else x.elements
     if name == "BatchNormalization" and attributes.get("training_mode"):
         return 2 * x.shape[1]
+    if name in RECURRENT:
+        return Recurrence(step).scratch(computing)
     if computing == "f64":
         return 0
     if name in ("MatMul", "Gemm"):
         m, n, k, _ = matrices(step)
         # the right operand is never known in advance here
-        return 0 if m == 1 else min(48, up(m, 6)) * min(512, k) + up(n, 16) * k
+        return product_scratch(m, n, k)
     if name == "Conv":
         c = Convolution(step)
         if c.channels >= 4:

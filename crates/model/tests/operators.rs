@@ -5,7 +5,11 @@
 mod build;
 mod fuzzing;
 
-use build::{random::Random, *};
+use build::{
+    random::Random,
+    shaped::{self, Drawn},
+    *,
+};
 use std::collections::BTreeMap;
 use synod_model::{
     ops::{AttributeError, OpError},
@@ -157,6 +161,11 @@ fn any_node(
     required: &Required,
     random: &mut Random,
 ) -> (&'static str, OnnxFile) {
+    if random.below(4) > 0
+        && let Some(drawn) = shaped::draw(definition.name, random)
+    {
+        return (definition.name, shaped_node(definition, &drawn, random));
+    }
     let opset = if random.below(2) == 0 {
         limits::MAX_OPSET
     } else {
@@ -224,6 +233,40 @@ fn any_node(
         file = file.output(output, dtype.onnx_code());
     }
     (definition.name, file)
+}
+
+/// A node whose inputs and attributes were drawn to fit; each input is a constant or a variable.
+fn shaped_node(definition: &'static ops::Definition, drawn: &Drawn, random: &mut Random) -> OnnxFile {
+    let mut file = OnnxFile::new(limits::MAX_OPSET);
+    let mut names = Vec::new();
+    for (index, input) in drawn.inputs.iter().enumerate() {
+        let Some((dtype, shape)) = input else {
+            names.push(String::new());
+            continue;
+        };
+        let name = format!("i{index}");
+        let code = dtype.onnx_code();
+        if random.below(3) == 0 {
+            let dims: Vec<i64> = shape.iter().map(|&dim| dim as i64).collect();
+            let bytes = elements(*dtype, shape.iter().product(), random);
+            file = file.initializer(&name, code, &dims, &bytes);
+        } else {
+            let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
+            file = file.input(&name, code, &dims.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        names.push(name);
+    }
+    let outputs: Vec<String> = (0..*definition.outputs.end()).map(|o| format!("o{o}")).collect();
+    file = file.node_with(
+        definition.name,
+        &names.iter().map(String::as_str).collect::<Vec<_>>(),
+        &outputs.iter().map(String::as_str).collect::<Vec<_>>(),
+        &drawn.attributes,
+    );
+    for output in &outputs {
+        file = file.output(output, DType::F32.onnx_code());
+    }
+    file
 }
 
 #[test]

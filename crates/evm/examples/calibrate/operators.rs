@@ -1,5 +1,7 @@
 //! Every operator over shapes that are good and bad for it: what validators run, and what an attacker would pick.
 
+mod networks;
+
 use crate::{
     Measured,
     build::{FLOAT, INT64, OnnxFile, attr_int, attr_ints},
@@ -26,9 +28,13 @@ struct Node {
 }
 
 fn node(operator: &'static str) -> Node {
+    node_of(18, operator)
+}
+
+fn node_of(opset: i64, operator: &'static str) -> Node {
     Node {
         operator,
-        file: OnnxFile::new(18),
+        file: OnnxFile::new(opset),
         inputs: vec![],
         attributes: vec![],
         case: vec![],
@@ -554,5 +560,6 @@ pub(crate) fn measure() -> Vec<Measured> {
     products(&mut cases);
     windows(&mut cases);
     movements(&mut cases);
+    networks::all(&mut cases);
     cases.into_iter().filter_map(time).collect()
 }

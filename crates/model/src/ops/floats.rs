@@ -177,6 +177,62 @@ pub(super) trait FloatKernel<T: Compute>: Send + Sync {
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]);
 }
 
+/// What a [`MixedKernel`] computes from: the float operands in the type that it computes in, and all operands as they are.
+pub(super) struct Operands<'a, 'b, T> {
+    /// Float operands; `None` where there is none, it is of another kind, or the kernel does not read it.
+    pub(super) floats: &'b [Option<&'b [T]>],
+    /// Every operand.
+    pub(super) views: &'b [Option<TensorView<'a>>],
+}
+
+/// A [`FloatKernel`] that has operands of other kinds too (lengths, masks), or may refuse a value.
+pub(super) trait MixedKernel<T: Compute>: Send + Sync {
+    /// Scratch elements.
+    fn scratch(&self) -> usize;
+
+    /// Whether a run reads this float input (one arranged in advance it does not).
+    fn reads(&self, path: Path, input: usize) -> bool;
+
+    /// Computes the outputs; one that is not wanted is empty.
+    fn run(
+        &self,
+        path: Path,
+        operands: &Operands<'_, '_, T>,
+        outputs: &mut [&mut [T]],
+        scratch: &mut [T],
+    ) -> Result<(), OpError>;
+}
+
+/// A float kernel as a mixed one.
+struct FloatsOnly<T: Compute>(Box<dyn FloatKernel<T>>);
+
+impl<T: Compute> MixedKernel<T> for FloatsOnly<T> {
+    fn scratch(&self) -> usize {
+        self.0.scratch()
+    }
+
+    fn reads(&self, path: Path, input: usize) -> bool {
+        self.0.reads(path, input)
+    }
+
+    fn run(
+        &self,
+        path: Path,
+        operands: &Operands<'_, '_, T>,
+        outputs: &mut [&mut [T]],
+        scratch: &mut [T],
+    ) -> Result<(), OpError> {
+        self.0.run(path, operands.floats, outputs, scratch);
+        Ok(())
+    }
+}
+
+/// An operation on operands of several kinds that can be specialised for either type of computing.
+pub(super) trait MixedOperation {
+    /// Specialises; `known` has the inputs whose value is known in advance.
+    fn build<T: Compute>(&self, known: &Known<'_>) -> Box<dyn MixedKernel<T>>;
+}
+
 /// An operation that can be specialised for either type of computing.
 pub(super) trait FloatOperation {
     /// Specialises; `known` has the inputs whose value is known in advance.
@@ -193,6 +249,8 @@ pub(super) enum Purpose {
     Product,
     /// The weights of a convolution.
     Convolution,
+    /// Rows of a stack of matrices, transposed, as right operand of a product: see [`PackedWeights`].
+    Rows,
 }
 
 impl Known<'_> {
@@ -215,6 +273,73 @@ impl Known<'_> {
     }
 }
 
+/// Some rows of an operand, transposed: the right operand of products x · rowsᵀ, arranged once if the operand is known in
+/// advance.
+pub(super) struct PackedWeights<T: Compute> {
+    input: usize,
+    first: usize,
+    rows: usize,
+    terms: usize,
+    packed: Option<Arc<T::Packed>>,
+}
+
+impl<T: Compute> PackedWeights<T> {
+    /// `rows` rows of `terms` elements of input `input`, from row `first`.
+    pub(super) fn new(known: &Known<'_>, input: usize, first: usize, rows: usize, terms: usize) -> Self {
+        let parameters = [first, rows, terms];
+        let packed = known.arranged(input, Purpose::Rows, parameters, |w: &[T]| {
+            T::pack(
+                terms,
+                rows,
+                Matrix::transposed(&w[first * terms..][..rows * terms], terms),
+            )
+        });
+        Self {
+            input,
+            first,
+            rows,
+            terms,
+            packed,
+        }
+    }
+
+    /// Whether a run reads the operand itself.
+    pub(super) fn reads(&self, path: Path) -> bool {
+        self.packed.is_none() || path == Path::Reference
+    }
+
+    /// Scratch elements of a product of `m` rows.
+    pub(super) fn scratch(&self, m: usize) -> usize {
+        match &self.packed {
+            Some(_) => T::gemm_packed_scratch(m, self.terms),
+            None => T::gemm_scratch(m, self.rows, self.terms),
+        }
+    }
+
+    /// out\[m, rows\] = x\[m, terms\] · rowsᵀ.
+    pub(super) fn product(
+        &self,
+        path: Path,
+        floats: &[Option<&[T]>],
+        x: &[T],
+        out: &mut [T],
+        scratch: &mut [T],
+    ) {
+        let m = out.len() / self.rows;
+        let dims = [m, self.rows, self.terms];
+        let x = Matrix::row_major(x, self.terms);
+        if let (Path::Fast, Some(packed)) = (path, &self.packed) {
+            return T::gemm_packed(dims, x, packed, out, scratch);
+        }
+        let weights = &required(floats, self.input)[self.first * self.terms..][..self.rows * self.terms];
+        let weights = Matrix::transposed(weights, self.terms);
+        match path {
+            Path::Fast => T::gemm(dims, x, weights, out, scratch),
+            Path::Reference => reference::gemm(m, self.rows, self.terms, x, weights, out),
+        }
+    }
+}
+
 /// The required input of a [`FloatKernel`].
 pub(super) fn required<'a, T>(inputs: &[Option<&'a [T]>], index: usize) -> &'a [T] {
     inputs[index].expect("inference checked that the input is given, and the kernel says that it reads it")
@@ -226,19 +351,37 @@ pub(super) fn on_floats(
     inputs: &Inputs<'_>,
     outputs: &[TensorType],
 ) -> Box<dyn Kernel> {
-    if inputs.iter().any(|operand| operand.dtype == DType::F64) {
-        adapt::<f64>(operation, inputs, outputs)
+    let known = Known(inputs);
+    if computes_in_f64(inputs) {
+        adapt::<f64>(Box::new(FloatsOnly(operation.build(&known))), inputs, outputs)
     } else {
-        adapt::<f32>(operation, inputs, outputs)
+        adapt::<f32>(Box::new(FloatsOnly(operation.build(&known))), inputs, outputs)
     }
 }
 
-fn adapt<T: Compute>(
-    operation: &impl FloatOperation,
+/// A kernel for operands of several kinds, whose results are floats.
+pub(super) fn on_mixed(
+    operation: &impl MixedOperation,
     inputs: &Inputs<'_>,
     outputs: &[TensorType],
 ) -> Box<dyn Kernel> {
-    let kernel = operation.build::<T>(&Known(inputs));
+    let known = Known(inputs);
+    if computes_in_f64(inputs) {
+        adapt::<f64>(operation.build(&known), inputs, outputs)
+    } else {
+        adapt::<f32>(operation.build(&known), inputs, outputs)
+    }
+}
+
+fn computes_in_f64(inputs: &Inputs<'_>) -> bool {
+    inputs.iter().any(|operand| operand.dtype == DType::F64)
+}
+
+fn adapt<T: Compute>(
+    kernel: Box<dyn MixedKernel<T>>,
+    inputs: &Inputs<'_>,
+    outputs: &[TensorType],
+) -> Box<dyn Kernel> {
     let inputs: Vec<_> = (0..inputs.len())
         .map(|index| {
             inputs
@@ -258,7 +401,7 @@ fn adapt<T: Compute>(
 
 /// A float kernel among operands of other float types.
 struct Adapted<T: Compute> {
-    kernel: Box<dyn FloatKernel<T>>,
+    kernel: Box<dyn MixedKernel<T>>,
     inputs: Vec<Option<(DType, usize)>>,
     outputs: Vec<(DType, usize)>,
 }
@@ -296,13 +439,15 @@ impl<T: Compute> Kernel for Adapted<T> {
         let mut inputs: Vec<Option<&[T]>> = Vec::with_capacity(self.inputs.len());
         for (index, view) in views.iter().enumerate() {
             inputs.push(match view {
-                Some(view) if self.kernel.reads(path, index) => Some(if view.dtype() == T::DTYPE {
-                    view.as_slice()
-                } else {
-                    let converted = take(self.inputs[index].map_or(0, |(_, elements)| elements));
-                    widen_into(view, converted);
-                    converted
-                }),
+                Some(view) if view.dtype().is_float() && self.kernel.reads(path, index) => {
+                    Some(if view.dtype() == T::DTYPE {
+                        view.as_slice()
+                    } else {
+                        let converted = take(self.inputs[index].map_or(0, |(_, elements)| elements));
+                        widen_into(view, converted);
+                        converted
+                    })
+                }
                 _ => None,
             });
         }
@@ -326,7 +471,11 @@ impl<T: Compute> Kernel for Adapted<T> {
                 }
             }
         }
-        self.kernel.run(path, &inputs, &mut results, scratch);
+        let operands = Operands {
+            floats: &inputs,
+            views,
+        };
+        self.kernel.run(path, &operands, &mut results, scratch)?;
         for (result, output) in results.iter().zip(narrowed) {
             if let Some(output) = output {
                 narrow_into(result, output);

@@ -68,6 +68,7 @@ mod matmul;
 mod normalization;
 mod pad;
 mod pool;
+mod recurrent;
 mod reduce;
 mod reshape;
 mod select;
@@ -114,6 +115,7 @@ pub static OPERATORS: &[&Definition] = &[
     &expand::EXPAND,
     &reshape::FLATTEN,
     &unary::FLOOR,
+    &recurrent::GRU,
     &gather::GATHER,
     &activation::GELU,
     &gemm::GEMM,
@@ -124,6 +126,7 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::HARD_SWISH,
     &identity::IDENTITY,
     &normalization::INSTANCE_NORMALIZATION,
+    &recurrent::LSTM,
     &normalization::LAYER_NORMALIZATION,
     &activation::LEAKY_RELU,
     &compare::LESS,
@@ -140,6 +143,7 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::PRELU,
     &pad::PAD,
     &binary::POW,
+    &recurrent::RNN,
     &unary::RECIPROCAL,
     &reduce::REDUCE_MAX,
     &reduce::REDUCE_MEAN,

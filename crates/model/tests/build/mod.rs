@@ -10,6 +10,7 @@
 )]
 
 pub mod random;
+pub mod shaped;
 
 pub const FLOAT: i32 = 1;
 pub const INT64: i32 = 7;
@@ -69,6 +70,27 @@ pub fn attr_float(name: &str, value: f32) -> Vec<u8> {
 /// An attribute.
 pub fn attr_string(name: &str, value: &str) -> Vec<u8> {
     [field(1, name.as_bytes()), field(4, value.as_bytes()), int(20, 3)].concat()
+}
+
+/// An attribute.
+pub fn attr_strings(name: &str, values: &[&str]) -> Vec<u8> {
+    let mut bytes = field(1, name.as_bytes());
+    values
+        .iter()
+        .for_each(|value| bytes.extend(field(9, value.as_bytes())));
+    bytes.extend(int(20, 8));
+    bytes
+}
+
+/// An attribute.
+pub fn attr_floats(name: &str, values: &[f32]) -> Vec<u8> {
+    let mut bytes = field(1, name.as_bytes());
+    for value in values {
+        bytes.extend(varint(7 << 3 | 5));
+        bytes.extend(value.to_le_bytes());
+    }
+    bytes.extend(int(20, 6));
+    bytes
 }
 
 /// An attribute that holds a subgraph.

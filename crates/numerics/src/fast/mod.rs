@@ -9,9 +9,11 @@ pub mod convolution;
 pub mod matrix;
 mod normalisation;
 mod pooling;
+mod recurrent;
 mod reduction;
 mod tile;
 
 pub use normalisation::{batch_norm, instance_norm, layer_norm, log_softmax, softmax};
 pub use pooling::{average_pool, global_average_pool, global_max_pool, max_pool};
+pub use recurrent::{gru_gates, gru_row, lstm_row, rnn_row};
 pub use reduction::{reduce_extreme, reduce_mean, reduce_product, reduce_sum, reduce_sum_of_squares};

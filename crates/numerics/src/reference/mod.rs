@@ -7,6 +7,7 @@ mod conv;
 mod gemm;
 mod norm;
 mod pool;
+mod recurrent;
 mod reduce;
 mod softmax;
 
@@ -14,6 +15,8 @@ pub use conv::{conv, conv_transpose};
 pub use gemm::gemm;
 pub use norm::{Moments, batch_moments, batch_norm, instance_norm, layer_norm};
 pub use pool::{average_pool, global_average_pool, global_max_pool, max_pool};
+pub(crate) use recurrent::held;
+pub use recurrent::{Activation, GruCell, LstmCell, gru_gates, gru_row, lstm_row, rnn_row};
 pub use reduce::{
     Extreme, LANES, Order, arg_extreme, reduce_extreme, reduce_mean, reduce_product, reduce_sum,
     reduce_sum_of_squares, tree,
