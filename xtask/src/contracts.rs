@@ -32,5 +32,12 @@ pub(crate) fn build(options: &Options) -> Result<()> {
             "compile the contracts"
         },
         &mut build,
-    )
+    )?;
+    if options.check {
+        run(
+            "the contracts install as a package",
+            command("node").arg("contracts/consumer.mjs"),
+        )?;
+    }
+    Ok(())
 }
