@@ -3,7 +3,7 @@
 use crate::{
     ChainError, ChainSpec, Digest, Envelope, Factory, Finalization, FinalizeError, Timestamp,
     recent::Recent,
-    tree::{Head, Tree, Unfinalised},
+    tree::{Head, Tree, TreeLimits, Unfinalised},
 };
 use alloy_consensus::Header;
 use alloy_evm::EvmEnv;
@@ -73,20 +73,30 @@ pub struct Chain {
 impl Chain {
     /// Opens the chain in a data folder, or starts it there from its genesis.
     pub fn open(dir: &Path, spec: ChainSpec) -> Result<Arc<Self>, ChainError> {
-        Self::with_store(Store::open(dir)?, spec, Factory::default())
+        Self::with_store(Store::open(dir)?, spec, Factory::default(), TreeLimits::default())
     }
 
     /// The same with a factory of the caller's choice: its engine's memory and threads are the node's to decide.
     pub fn open_with(dir: &Path, spec: ChainSpec, factory: Factory) -> Result<Arc<Self>, ChainError> {
-        Self::with_store(Store::open(dir)?, spec, factory)
+        Self::with_store(Store::open(dir)?, spec, factory, TreeLimits::default())
     }
 
     /// A chain that lives in memory and is forgotten when dropped.
     pub fn in_memory(spec: ChainSpec) -> Result<Arc<Self>, ChainError> {
-        Self::with_store(Store::in_memory()?, spec, Factory::default())
+        Self::in_memory_with(spec, TreeLimits::default())
     }
 
-    fn with_store(store: Arc<Store>, spec: ChainSpec, factory: Factory) -> Result<Arc<Self>, ChainError> {
+    /// The same with limits of the caller's choice on what waits to become final.
+    pub fn in_memory_with(spec: ChainSpec, limits: TreeLimits) -> Result<Arc<Self>, ChainError> {
+        Self::with_store(Store::in_memory()?, spec, Factory::default(), limits)
+    }
+
+    fn with_store(
+        store: Arc<Store>,
+        spec: ChainSpec,
+        factory: Factory,
+        limits: TreeLimits,
+    ) -> Result<Arc<Self>, ChainError> {
         let snapshot = store.snapshot()?;
         let genesis = genesis_block(&spec, &snapshot)?;
         let height = genesis.data.number();
@@ -106,7 +116,7 @@ impl Chain {
             spec: Arc::new(spec),
             factory,
             store,
-            tree: RwLock::new(Tree::new(head)),
+            tree: RwLock::new(Tree::new(head, limits)),
             recent: RwLock::default(),
             writer: Mutex::new(()),
             events,

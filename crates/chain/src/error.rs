@@ -109,6 +109,9 @@ pub enum BuildError {
     /// The parent is neither final nor waiting to be.
     #[error("cannot build on {0}: it is not known here, or a rival of it is final")]
     UnknownParent(Digest),
+    /// Too much waits to become final; build when something has.
+    #[error("cannot build: {0}")]
+    TooFarAhead(#[from] crate::TooFarAhead),
     /// The view ended first.
     #[error("building was cancelled")]
     Cancelled,

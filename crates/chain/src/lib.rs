@@ -48,5 +48,7 @@ pub use synod_state::{
     TransactionLocation,
 };
 
+pub use tree::{TooFarAhead, TreeLimits};
+
 /// Makes the EVMs of this chain.
 pub type Factory = synod_evm::SynodEvmFactory;

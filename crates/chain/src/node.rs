@@ -5,7 +5,7 @@ use crate::{
     Finalization, FinalizeError, InvalidBlock, Pending, Proposal, Skipped, Timestamp, Verdict,
     execution::{Executed, ExecutionError, Given, Next, Room, Script, execute, recover_senders},
     pool, rules,
-    tree::Unfinalised,
+    tree::{self, Unfinalised},
 };
 use alloy_consensus::{
     Block, Header, Transaction as _,
@@ -335,7 +335,14 @@ impl ChainApplication {
         let mut header = template(spec, &parent.data, context, duty, envelope.commitment());
         let withdrawals = header.withdrawals_root.map(|_| Withdrawals::default());
         let view = self.chain.state_of(context.parent)?;
-        let best = self.source.best(header.base_fee_per_gas.unwrap_or_default());
+        let room = self.chain.tree.read().room_on(context.parent)?;
+        let best = match room {
+            tree::Room::Any => self.source.best(header.base_fee_per_gas.unwrap_or_default()),
+            tree::Room::Empty(full) => {
+                tracing::warn!(%full, "building an empty block");
+                Box::new(NoTransactions)
+            }
+        };
         let mut filling = Filling {
             best,
             context,
@@ -458,6 +465,14 @@ impl Application for ChainApplication {
         let (block_ms, clock_ms) = (proposal.timestamp().0, context.timestamp.0);
         if block_ms > clock_ms.saturating_add(drift) {
             return Ok(Verdict::Pending(Pending::ClockSkew { block_ms, clock_ms }));
+        }
+        let room = self.chain.tree.read().room_on(context.parent);
+        match room {
+            Err(full) => return Ok(Verdict::Pending(Pending::TooFarAhead(full))),
+            Ok(tree::Room::Empty(full)) if !proposal.block.body.transactions.is_empty() => {
+                return Ok(Verdict::Pending(Pending::TooFarAhead(full)));
+            }
+            Ok(_) => {}
         }
         let cancelled = || context.cancellation.is_cancelled();
         match self.chain.check(&parent, context.parent, proposal, &cancelled) {

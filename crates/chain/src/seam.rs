@@ -26,7 +26,7 @@
 //!
 //! **A verdict is permanent and equal on every honest node.** [`Verdict::Invalid`] depends on nothing but the proposal, its
 //! ancestors and the engine's own facts in [`Context`]. What time or delivery could still cure is [`Verdict::Pending`]: an
-//! ancestor that has not arrived, a clock that is ahead, a cancelled check. A fault of this node (its disk, say) is an error
+//! ancestor that has not arrived, a clock that is ahead, too much that waits to become final, a cancelled check. A fault of this node (its disk, say) is an error
 //! and no verdict at all.
 //!
 //! **Time.** [`Timestamp`] is in milliseconds. Seconds go into the header, never decreasing (Ethereum's own rule, strictly
@@ -192,7 +192,7 @@ impl Proposal {
 /// What the chain thinks of a proposal.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It follows the rules. The chain keeps it until it or a rival is final.
+    /// It follows the rules. The chain keeps it until it or a rival is final, or until newer rivals need its room.
     Valid,
     /// It breaks a rule, and will for ever, on every node.
     Invalid(crate::InvalidBlock),
@@ -214,6 +214,9 @@ pub enum Pending {
         /// The verifier's.
         clock_ms: u64,
     },
+    /// Too much waits to become final: something must, before this can be kept.
+    #[error(transparent)]
+    TooFarAhead(crate::TooFarAhead),
     /// The engine gave up waiting.
     #[error("the check was cancelled")]
     Cancelled,

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use std::{collections::VecDeque, sync::Arc};
 use synod_state::Transaction;
 
+mod bounds;
 mod hostile;
 mod inference;
 mod size;

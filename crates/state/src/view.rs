@@ -24,6 +24,19 @@ pub struct Overlay {
     pub nodes: BTreeMap<B256, Bytes>,
 }
 
+impl Overlay {
+    /// Bytes that the overlay holds, roughly: what it keeps, and the keys and pointers around it.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        /// A key with its place in a map, the value's own pointers, an account's fields.
+        const ENTRY: usize = 128;
+        let accounts = self.changes.accounts.values();
+        let accounts: usize = accounts.map(|change| (1 + change.storage.len()) * ENTRY).sum();
+        let blobs = self.changes.codes.values().chain(self.nodes.values());
+        accounts + blobs.map(|bytes| bytes.len() + ENTRY).sum::<usize>()
+    }
+}
+
 /// The state after a block: a snapshot of the store, and above it the overlays of blocks that are not final.
 ///
 /// Reads look through the overlays, newest first, then into the flat tables when the snapshot's head is exactly the
