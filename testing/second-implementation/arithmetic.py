@@ -477,6 +477,40 @@ def selu(x, alpha, gamma):
     return gamma * elu(x, alpha)
 
 
+def celu(x, alpha):
+    return x if x > 0 else alpha * expm1(divide(x, alpha))
+
+
+def divide(a, b):
+    """IEEE 754's quotient of two f64."""
+    return Operations(F64).div(a, b)
+
+
+def swish(x, alpha):
+    gate = sigmoid(alpha * x)
+    return copysign(0.0, x) if gate == 0 and not isnan(x) else x * gate
+
+
+def mish(x):
+    return -0.0 if x == -inf else x * tanh(softplus(x))
+
+
+def remainder(a, b):
+    if isnan(a) or isnan(b) or isinf(a) or b == 0:
+        return nan
+    if isinf(b):
+        return a
+    rest = abs(Fraction(a)) % abs(Fraction(b))
+    return copysign(float(rest), a)
+
+
+def modulo(a, b):
+    rest = remainder(a, b)
+    if rest == 0:
+        return copysign(0.0, b)
+    return rest + b if is_negative(rest) != is_negative(b) else rest
+
+
 def softplus(x):
     if isnan(x):
         return nan

@@ -145,6 +145,49 @@ def binary(kind, numbers):
     yield Case("Where", [condition, *operands[:2]], [picked])
 
 
+NEWEST = 28
+
+
+def newer(kind, numbers):
+    """Operators of one element and several that came after `OPSET`."""
+    op, shape = o.operations(kind), (600,)
+    x, y = (numbers.tensor(kind, shape, numbers.any) for _ in range(2))
+    for title, (function, given) in o.NEWER_BINARY.items():
+        result = stored(kind, shape, [function(op, *pair) for pair in zip(x.items, y.items)])
+        yield Case(title, [x, y], [result], given, NEWEST)
+    gated = [op.kind.of(a.swish(value, F32.of(-0.4))) for value in x.items]
+    yield Case("Swish", [x], [stored(kind, shape, gated)], {"alpha": -0.4}, NEWEST)
+    for title, test in (("IsNaN", isnan), ("IsInf", lambda value: abs(value) == inf)):
+        yield Case(title, [x], [Tensor("bool", shape, [test(value) for value in x.items])], {}, NEWEST)
+    operands = [numbers.tensor(kind, shape, numbers.any) for shape in ((3, 1, 5), (4, 1), (2, 1, 4, 5))]
+    for count in (1, 2, 3):
+        so_far, items = operands[0].shape, operands[0].items
+        for operand in operands[1:count]:
+            so_far, items = o.elementwise(op.add, Tensor(kind, so_far, items), operand)
+        yield Case("Sum", operands[:count], [stored(kind, so_far, items)], {}, NEWEST)
+        mean = [op.div(value, float(count)) for value in items]
+        yield Case("Mean", operands[:count], [stored(kind, so_far, mean)], {}, NEWEST)
+    box = numbers.tensor(kind, (3, 5, 7), numbers.any)
+    for title, start, take in (("CumSum", 0.0, op.add), ("CumProd", 1.0, op.mul)):
+        yield from accumulations(title, start, take, box, lambda items: stored(kind, (3, 5, 7), items))
+    ones = [0.0] * 105
+    for line in o.lines((3, 5, 7), [1]):
+        ones[line[o.arg_extreme([box.items[place] for place in line], max, 0)]] = 1.0
+    yield Case("Hardmax", [box], [stored(kind, (3, 5, 7), ones)], {"axis": 1}, NEWEST)
+
+
+def accumulations(title, start, take, box, store):
+    for axis, exclusive, backwards in ((0, 0, 0), (1, 1, 0), (2, 0, 1), (1, 1, 1)):
+        items = [start] * len(box.items)
+        for line in o.lines(box.shape, [axis]):
+            x = [box.items[place] for place in line]
+            y = o.accumulated(take, start, x, exclusive=exclusive, backwards=backwards)
+            for place, value in zip(line, y):
+                items[place] = value
+        given = {"exclusive": exclusive, "reverse": backwards}
+        yield Case(title, [box, [axis]], [store(items)], given, NEWEST)
+
+
 def products(kind, numbers, draw):
     op = o.operations(kind)
     x, y = (numbers.tensor(kind, shape, draw) for shape in ((5, 37), (37, 19)))
@@ -324,6 +367,7 @@ def logic(numbers):
     x, y = (Tensor("bool", (40,), [numbers.random.random() < 0.5 for _ in range(40)]) for _ in range(2))
     yield Case("And", [x, y], [Tensor("bool", (40,), [p and q for p, q in zip(x.items, y.items)])])
     yield Case("Or", [x, y], [Tensor("bool", (40,), [p or q for p, q in zip(x.items, y.items)])])
+    yield Case("Xor", [x, y], [Tensor("bool", (40,), [p != q for p, q in zip(x.items, y.items)])])
     yield Case("Not", [x], [Tensor("bool", (40,), [not p for p in x.items])])
     yield Case("Equal", [x, y], [Tensor("bool", (40,), [p == q for p, q in zip(x.items, y.items)])])
     box = Tensor("bool", (8, 5), x.items)
@@ -367,6 +411,10 @@ def movement(kind, numbers, draw):
             return None if None in places else places
 
         yield Case(f"Pad {mode}", [x, [*before, *after]], own(shape, source), {"mode": mode})
+    for upper in (0, 1):
+        for k in (-2, 0, 1):
+            kept = lambda at, k=k, upper=upper: at if (at[2] - at[1] >= k if upper else at[2] - at[1] <= k) else None
+            yield Case("Trilu", [x, [k]], own((3, 4, 5), kept), {"upper": upper})
     yield Case("Shape", [x], [Tensor("i64", (2,), [4, 5])], {"start": 1})
     yield Case("Size", [x], [Tensor("i64", (), [60])])
 
@@ -374,6 +422,7 @@ def movement(kind, numbers, draw):
 def floats(kind, numbers):
     yield from unary(kind, numbers)
     yield from binary(kind, numbers)
+    yield from newer(kind, numbers)
     yield from movement(kind, numbers, numbers.any)
     if kind == "f32":
         yield from logic(numbers)
@@ -399,6 +448,20 @@ def integers(kind, numbers):
     for title, function in o.COMPARISONS.items():
         truth = [function(*pair) for pair in zip(x.items, y.items)]
         yield Case(title, [x, y], [Tensor("bool", shape, truth)])
+    for title, (function, given) in o.NEWER_INTEGER_BINARY.items():
+        shifts = tensor([value % 70 - 3 if kind[0] == "i" else value % 70 for value in y.items])
+        second = shifts if title.startswith("BitShift") else y
+        bits = lambda value: value if value < of.greatest.bit_length() + (kind[0] == "i") else -1
+        amounts = [bits(value) for value in second.items] if second is shifts else second.items
+        result = [function(of, *pair) for pair in zip(x.items, amounts)]
+        yield Case(title, [x, second], [tensor(result)], given, NEWEST)
+    yield Case("BitwiseNot", [x], [tensor([of.wrap(~value) for value in x.items])], {}, NEWEST)
+    shrunk = [of.of_float(o.shrink(a.Operations(F64), F64.nearest(a.Fraction(v)), 1.5, 2.25)) for v in x.items]
+    yield Case("Shrink", [x], [tensor(shrunk)], {"lambd": 1.5, "bias": 2.25})
+    if kind in ("i32", "i64", "u32", "u64"):
+        cube = tensor(x.items[:105], (3, 5, 7))
+        for title, start, take in (("CumSum", 0, of.add), ("CumProd", 1, of.mul)):
+            yield from accumulations(title, start, take, cube, lambda items: tensor(items, (3, 5, 7)))
     for to, narrow in INTEGERS.items():
         yield Case("Cast", [x], [Tensor(to, shape, [narrow.wrap(v) for v in x.items])], {"to": files.CODES[to]})
     for to, narrow in FLOATS.items():

@@ -50,23 +50,29 @@ def up(x, multiple):
 
 ELEMENTWISE = {
     2: ["Not"],
-    4: ["And", "Or"],
-    6: ["Abs", "Neg", "Sign", "Relu", "Add", "Sub", "Mul"],
-    8: ["LeakyRelu", "PRelu"],
+    4: ["And", "Or", "Xor"],
+    6: ["Abs", "Neg", "Sign", "Relu", "Add", "Sub", "Mul", "BitwiseNot"],
+    8: ["LeakyRelu", "PRelu", "ThresholdedRelu"],
     12: ["HardSigmoid"],
-    16: ["Floor", "Ceil", "HardSwish", "Clip"],
+    16: ["Floor", "Ceil", "Round", "HardSwish", "Clip"],
     24: ["Sqrt", "Reciprocal"],
-    60: ["Div"],
+    32: ["BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"],
+    60: ["Div", "Softsign"],
+    64: ["IsNaN", "IsInf"],
     140: ["Exp"],
     170: ["Sigmoid", "Tanh"],
     250: ["Log"],
     300: ["Erf", "Elu", "Selu"],
+    360: ["Celu"],
+    400: ["Swish"],
+    420: ["SwiGLU"],
     500: ["Softplus"],
     700: ["Gelu"],
+    900: ["Mish"],
     3_000: ["Pow"],
 }
 PER_ELEMENT = {name: c for c, names in ELEMENTWISE.items() for name in names}
-COMPARISONS = ("Equal", "Greater", "Less")
+COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Split")
 RECURRENT = ("LSTM", "GRU", "RNN")
 NORMALISATIONS = ("BatchNormalization", "InstanceNormalization", "LayerNormalization")
@@ -158,8 +164,13 @@ def product_scratch(m, n, k):
 def arithmetic(step):
     name, x, y, attributes = step.operator, step.inputs[0], step.outputs[0], step.attributes
     n, elements = y.elements, x.elements
-    if name in PER_ELEMENT or name in ("Min", "Max", *COMPARISONS):
+    if name in PER_ELEMENT or name in ("Min", "Max", "Sum", "Mean", "Mod", "Shrink", *COMPARISONS):
         c = PER_ELEMENT.get(name, 10 * max(1, len(step.inputs) - 1))
+        if name in ("Sum", "Mean"):
+            c = (120 if x.kind in ("f16", "bf16") else 24) * len(step.inputs)
+        if name in ("Mod", "Shrink"):
+            floats, integers = {"Mod": (3_000, 400), "Shrink": (20, 200)}[name]
+            c = floats if x.kind in FLOATS else integers
         if name in COMPARISONS:
             c = 300 if x.kind in ("f16", "bf16") else 20
         c = c + 250 if y.kind in ("f16", "bf16") else 4 * c if y.kind == "f64" else c
@@ -184,7 +195,7 @@ def arithmetic(step):
         return n // width * terms * (-(-width // attributes["strides"][-1]) + 8) * 64
     if name.startswith("Reduce"):
         return elements * (16 if side_by_side(x.shape, step.axes) else 80) + n * 1_500
-    if name in ("Softmax", "LogSoftmax"):
+    if name in ("Softmax", "LogSoftmax", "Hardmax"):
         axis = attributes.get("axis", 1)
         length = prod(x.shape[axis:]) if step.opset < 13 else x.shape[axis]
         whole = step.opset < 13 or prod(x.shape[axis + 1 :]) == 1
@@ -202,6 +213,11 @@ def arithmetic(step):
         "GlobalMaxPool": elements * 6 + n * 1_000,
         "InstanceNormalization": n * 40 + prod(x.shape[:2]) * 4_000,
         "LayerNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
+        "CumSum": n * 160,
+        "CumProd": n * 160,
+        "Trilu": n * 64,
+        "BitCast": n * 16,
+        "OneHot": n * 16 + elements * 600,
         "Slice": n * 8,
         "Expand": n * 8,
         "Tile": n * 8,
@@ -222,6 +238,9 @@ def streamed(step):
     return {
         "Softmax": 2 * everything,
         "LogSoftmax": 2 * everything,
+        "Hardmax": 2 * everything,
+        "CumSum": 2 * everything,
+        "CumProd": 2 * everything,
         "Slice": 2 * y.bytes,
         "Cast": x.bytes + y.bytes,
         "Gather": 2 * y.bytes + 8 * step.inputs[-1].elements,
@@ -236,7 +255,7 @@ def gas(step):
 
 CONVERTING = (
     "MatMul", "Gemm", "Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
-    "Softmax", "LogSoftmax", *NORMALISATIONS, *RECURRENT,
+    "Softmax", "LogSoftmax", "Hardmax", "Sum", "Mean", *NORMALISATIONS, *RECURRENT,
 )  # fmt: skip
 
 
@@ -248,6 +267,8 @@ def own_scratch(step, computing):
         return 2 * x.shape[1]
     if name in RECURRENT:
         return Recurrence(step).scratch(computing)
+    if name in ("Sum", "Mean"):
+        return step.outputs[0].elements if len(step.inputs) > 2 else 0
     if computing == "f64":
         return 0
     if name in ("MatMul", "Gemm"):
@@ -268,6 +289,8 @@ def scratch(step):
     name, x = step.operator, step.inputs[0]
     if name == "Pow":
         return 8 * step.inputs[1].elements
+    if name == "OneHot":
+        return 8 * x.elements
     if name in ("ArgMax", "ArgMin"):
         return 4 * x.elements if x.kind in ("f16", "bf16") else 0
     if name.startswith("Reduce") and x.kind not in FLOATS:

@@ -87,6 +87,10 @@ def whole(rounding):
     return lambda op, x: x if isnan(x) or isinf(x) else copysign(float(rounding(x)), x)
 
 
+def shrink(op, x, lambd, bias):
+    return op.add(x, bias) if x < -lambd else op.sub(x, bias) if x > lambd else 0.0
+
+
 # name: (function of op, x and the attributes, attributes as given to ONNX, attributes as the function takes them)
 UNARY = {
     "Abs": (lambda op, x: abs(x), {}, ()),
@@ -109,6 +113,13 @@ UNARY = {
     "Selu": (through_f64(a.selu), {}, (f32(0x3FD62D7D), f32(0x3F867D5F))),
     "Gelu": (through_f64(a.gelu), {}, ()),
     "Gelu tanh": (through_f64(a.gelu_tanh), {"approximate": "tanh"}, ()),
+    "Celu": (through_f64(a.celu), {}, (1.0,)),
+    "Celu -0.6": (through_f64(a.celu), {"alpha": -0.6}, (F32.of(-0.6),)),
+    "Mish": (through_f64(a.mish), {}, ()),
+    "Softsign": (lambda op, x: op.div(x, op.add(1.0, abs(x))), {}, ()),
+    "ThresholdedRelu": (lambda op, x, alpha: x if x > alpha else 0.0, {"alpha": 0.7}, (F32.of(0.7),)),
+    "Shrink": (shrink, {"lambd": 1.4, "bias": 0.3}, (F32.of(1.4), F32.of(0.3))),
+    "Round": (whole(round), {}, ()),
     "HardSigmoid": (a.hard_sigmoid, {}, (f32(0x3E4CCCCD), 0.5)),
     "HardSwish": (a.hard_swish, {}, ()),
     "Softplus": (through_f64(a.softplus), {}, ()),
@@ -125,10 +136,19 @@ BINARY = {
     "Pow": lambda op, x, y: op.kind.of(a.power(x, y)),
 }
 
+# of opset 28: (function of op, x and y, attributes)
+NEWER_BINARY = {
+    "Mod": (lambda op, x, y: op.kind.of(a.modulo(x, y)), {}),
+    "Mod truncated": (lambda op, x, y: op.kind.of(a.remainder(x, y)), {"fmod": 1}),
+    "SwiGLU": (lambda op, x, y: op.kind.of(a.swish(x, F32.of(1.3)) * y), {"alpha": 1.3}),
+}
+
 COMPARISONS = {
     "Equal": lambda x, y: x == y,
     "Greater": lambda x, y: x > y,
     "Less": lambda x, y: x < y,
+    "GreaterOrEqual": lambda x, y: x >= y,
+    "LessOrEqual": lambda x, y: x <= y,
 }
 
 INTEGER_BINARY = {
@@ -138,6 +158,16 @@ INTEGER_BINARY = {
     "Div": lambda t, x, y: t.div(x, y),
     "Min": lambda t, x, y: min(x, y),
     "Max": lambda t, x, y: max(x, y),
+}
+
+NEWER_INTEGER_BINARY = {
+    "Mod": (lambda t, x, y: x % y if y else 0, {}),
+    "Mod truncated": (lambda t, x, y: t.wrap(x - t.div(x, y) * y) if y else 0, {"fmod": 1}),
+    "BitwiseAnd": (lambda t, x, y: x & y, {}),
+    "BitwiseOr": (lambda t, x, y: x | y, {}),
+    "BitwiseXor": (lambda t, x, y: x ^ y, {}),
+    "BitShift left": (lambda t, x, y: t.wrap(x << y) if 0 <= y < 64 else 0, {"direction": "LEFT"}),
+    "BitShift right": (lambda t, x, y: x >> y if 0 <= y < 64 else -(x < 0), {"direction": "RIGHT"}),
 }
 
 INTEGER_UNARY = {
@@ -251,6 +281,16 @@ INTEGER_REDUCTIONS = {
     "ReduceMax": lambda t, x: max(x),
     "ReduceMin": lambda t, x: min(x),
 }
+
+
+def accumulated(take, start, x, *, exclusive, backwards):
+    """CumSum or CumProd of one line."""
+    y, so_far = [], start
+    for value in reversed(x) if backwards else x:
+        following = take(so_far, value)
+        y.append(so_far if exclusive else following)
+        so_far = following
+    return y[::-1] if backwards else y
 
 
 def arg_extreme(x, extreme, last):

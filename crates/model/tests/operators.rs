@@ -50,9 +50,17 @@ const INTS: &[&str] = &[
     "stash_type",
     "saturate",
     "seed",
+    "fmod",
+    "exclusive",
+    "reverse",
+    "upper",
+    "k",
+    "dtype",
+    "detect_negative",
+    "detect_positive",
 ];
 const FLOATS: &[&str] = &[
-    "alpha", "beta", "gamma", "epsilon", "momentum", "min", "max", "value", "ratio",
+    "alpha", "beta", "gamma", "epsilon", "momentum", "min", "max", "value", "ratio", "lambd", "bias",
 ];
 const STRINGS: &[(&str, &[&str])] = &[
     (
@@ -61,6 +69,7 @@ const STRINGS: &[(&str, &[&str])] = &[
     ),
     ("mode", &["constant", "reflect", "edge", "wrap", "linear"]),
     ("approximate", &["none", "tanh"]),
+    ("direction", &["LEFT", "RIGHT"]),
 ];
 const SMALL: &[i64] = &[0, 1, 2, 3, -1, -2, 1, 2, 1, 4, 5];
 const ANY: &[i64] = &[i64::MAX, i64::MIN, 1 << 31, -(1 << 31), 1 << 40, 100, -100];
@@ -112,8 +121,10 @@ fn attributes(required: &[&'static str], rank: usize, random: &mut Random) -> Ve
         .filter(|_| random.below(10) > 0)
         .collect::<Vec<_>>()
     {
-        let is_list = INT_LISTS.contains(name);
-        attributes.push(if is_list {
+        let words = STRINGS.iter().find(|(known, _)| known == name);
+        attributes.push(if let Some((_, values)) = words {
+            attr_string(name, random.pick(values))
+        } else if INT_LISTS.contains(name) {
             attr_ints(name, &numbers(rank, random))
         } else {
             attr_int(name, number(random))
@@ -246,7 +257,9 @@ fn shaped_node(definition: &'static ops::Definition, drawn: &Drawn, random: &mut
         };
         let name = format!("i{index}");
         let code = dtype.onnx_code();
-        if random.below(3) == 0 {
+        if let Some(numbers) = drawn.numbers.get(&index) {
+            file = file.i64s(&name, &[numbers.len() as i64], numbers);
+        } else if random.below(3) == 0 {
             let dims: Vec<i64> = shape.iter().map(|&dim| dim as i64).collect();
             let bytes = elements(*dtype, shape.iter().product(), random);
             file = file.initializer(&name, code, &dims, &bytes);

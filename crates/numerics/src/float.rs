@@ -50,6 +50,9 @@ pub trait Float:
     /// The smallest integer not below; −0 for what lies in (−1, 0).
     #[must_use]
     fn ceil(self) -> Self;
+    /// The nearest integer, ties to even; the sign of zero stays.
+    #[must_use]
+    fn round_even(self) -> Self;
     /// A count (an element count, a divisor), rounded.
     fn from_count(count: usize) -> Self;
     /// A value of `f64` (an attribute), rounded.
@@ -160,6 +163,10 @@ impl Float for f32 {
         f32::ceil(self)
     }
     #[inline(always)]
+    fn round_even(self) -> Self {
+        self.round_ties_even()
+    }
+    #[inline(always)]
     fn from_count(count: usize) -> Self {
         count as f32
     }
@@ -240,6 +247,10 @@ impl Float for f64 {
     #[inline(always)]
     fn ceil(self) -> Self {
         f64::ceil(self)
+    }
+    #[inline(always)]
+    fn round_even(self) -> Self {
+        self.round_ties_even()
     }
     #[inline(always)]
     fn from_count(count: usize) -> Self {

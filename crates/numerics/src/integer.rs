@@ -31,6 +31,21 @@ pub trait Integer: Copy + Ord + Default + Send + Sync + 'static {
     /// base of 0 too).
     #[must_use]
     fn pow(self, exponent: i64) -> Self;
+    /// The bits that both have.
+    #[must_use]
+    fn and(self, other: Self) -> Self;
+    /// The bits that either has.
+    #[must_use]
+    fn or(self, other: Self) -> Self;
+    /// The bits that one of the two has.
+    #[must_use]
+    fn xor(self, other: Self) -> Self;
+    /// Shifted to the left; 0 if by less than 0 or by the width and more.
+    #[must_use]
+    fn shift_left(self, by: Self) -> Self;
+    /// Shifted to the right, the sign shifted in; nothing but that if by less than 0 or by the width and more.
+    #[must_use]
+    fn shift_right(self, by: Self) -> Self;
     /// To the widest type.
     fn to_i128(self) -> i128;
     /// From the widest type, dropping high bits.
@@ -93,6 +108,28 @@ macro_rules! integer {
                 } else {
                     0
                 }
+            }
+            #[inline(always)]
+            fn and(self, other: Self) -> Self {
+                self & other
+            }
+            #[inline(always)]
+            fn or(self, other: Self) -> Self {
+                self | other
+            }
+            #[inline(always)]
+            fn xor(self, other: Self) -> Self {
+                self ^ other
+            }
+            #[inline(always)]
+            fn shift_left(self, by: Self) -> Self {
+                // a negative shift is a huge one as an unsigned number
+                if (by as u64) < u64::from(Self::BITS) { self << by } else { 0 }
+            }
+            #[inline(always)]
+            fn shift_right(self, by: Self) -> Self {
+                let last = Self::BITS - 1;
+                if (by as u64) < u64::from(Self::BITS) { self >> by } else { (self >> last) >> 1 }
             }
             #[inline(always)]
             fn to_i128(self) -> i128 {

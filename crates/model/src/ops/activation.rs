@@ -1,14 +1,15 @@
-//! Activations: Elu, Gelu, HardSigmoid, HardSwish, LeakyRelu, PRelu, Relu, Selu, Sigmoid, Softplus, Tanh.
+//! Activations: Celu, Elu, Gelu, HardSigmoid, HardSwish, LeakyRelu, Mish, PRelu, Relu, Selu, Sigmoid, Softplus, Softsign, SwiGLU,
+//! Swish, Tanh, ThresholdedRelu.
 //!
 //! Relu is the maximum of the element and +0: NaN stays NaN, -0 becomes +0. Sigmoid and Tanh are correctly rounded in
-//! `f32`. Elu, Gelu, Selu and Softplus are formulas in `f64`, rounded once. HardSigmoid and HardSwish fuse product and
+//! `f32`. Celu, Elu, Gelu, Mish, Selu, Softplus, SwiGLU and Swish are formulas in `f64`, rounded once. HardSigmoid and HardSwish fuse product and
 //! sum. The formulas stand in `synod_numerics::math`.
 
 use super::{
     AttributeError, DType, Definition, FLOATS, Inputs, Kernel, OpError, Operator, TensorType, Work,
     elementwise::{
-        BinaryFloat, BinaryInteger, UnaryFloat, UnaryInteger, elementwise_work, fold_number, unary_float,
-        unary_number,
+        BinaryFloat, BinaryInteger, UnaryFloat, UnaryInteger, binary_float, elementwise_work, fold_number,
+        unary_float, unary_number,
     },
 };
 use crate::shape::broadcast;
@@ -117,6 +118,82 @@ activation!(
     },
     |me, x: T| if me.tanh { math::gelu_tanh(x) } else { math::gelu(x) }
 );
+
+activation!(
+    CELU,
+    Celu { alpha: f32 },
+    [12, 28],
+    360,
+    parse: |node| Ok(Box::new(Celu { alpha: node.attributes.float("alpha")?.unwrap_or(1.0) })),
+    |me, x: T| math::celu(x, me.alpha)
+);
+activation!(MISH, Mish {}, [18, 22], 900, parse: |_| Ok(Box::new(Mish {})), |_me, x: T| math::mish(x));
+activation!(SOFTSIGN, Softsign {}, [1, 22], 60, parse: |_| Ok(Box::new(Softsign {})), |_me, x: T| {
+    (x / (T::ONE + x.abs())).canonical()
+});
+activation!(
+    SWISH,
+    Swish { alpha: f32 },
+    [24],
+    400,
+    parse: |node| Ok(Box::new(Swish { alpha: node.attributes.float("alpha")?.unwrap_or(1.0) })),
+    |me, x: T| x.through_f64(|x| math::swish(x, me.alpha))
+);
+activation!(
+    THRESHOLDED_RELU,
+    ThresholdedRelu { alpha: f32 },
+    [10, 22],
+    8,
+    parse: |node| Ok(Box::new(ThresholdedRelu { alpha: node.attributes.float("alpha")?.unwrap_or(1.0) })),
+    |me, x: T| if x > T::from_f32(me.alpha) { x } else { T::ZERO }
+);
+
+/// `SwiGLU`
+pub(super) const SWI_GLU: Definition = Definition {
+    name: "SwiGLU",
+    since: &[28],
+    inputs: 2..=2,
+    outputs: 1..=1,
+    parse: |node| {
+        let alpha = node.attributes.float("alpha")?.unwrap_or(1.0);
+        Ok(Box::new(SwiGlu { alpha }))
+    },
+};
+
+/// The gate's Swish times the linear input: both roundings but the last are of `f64`.
+#[derive(Debug, Clone, Copy)]
+struct SwiGlu {
+    alpha: f32,
+}
+
+impl BinaryFloat for SwiGlu {
+    #[inline(always)]
+    fn float<T: Float>(self, gate: T, linear: T) -> T {
+        gate.through_f64(|gate| math::swish(gate, self.alpha) * linear.to_f64())
+    }
+}
+
+impl Operator for SwiGlu {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let gate = inputs.of_types(0, FLOATS)?;
+        let linear = inputs.like(1, gate.dtype)?;
+        if gate.shape != linear.shape {
+            return Err(OpError::Shape(format!(
+                "the gate {:?} and the linear input {:?} differ in shape",
+                gate.shape, linear.shape
+            )));
+        }
+        Ok(vec![gate.tensor_type()])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        elementwise_work(inputs, outputs, 420)
+    }
+
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        binary_float(inputs, &outputs[0], *self)
+    }
+}
 
 /// `Relu`
 pub(super) const RELU: Definition = Definition {

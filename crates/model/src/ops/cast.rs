@@ -8,7 +8,7 @@
 
 use super::{AttributeError, Definition, Inputs, Kernel, OpError, Operator, TensorType, Work, kernel};
 use crate::{
-    DType,
+    DType, Tensor,
     tensor::{TensorView, TensorViewMut},
 };
 use bytemuck::{Pod, Zeroable};
@@ -25,22 +25,7 @@ pub(super) const CAST: Definition = Definition {
     inputs: 1..=1,
     outputs: 1..=1,
     parse: |node| {
-        let code = node
-            .attributes
-            .int("to")?
-            .ok_or(AttributeError::Missing { name: "to" })?;
-        let to = i32::try_from(code)
-            .ok()
-            .and_then(DType::from_onnx_code)
-            .ok_or_else(|| {
-                let name = i32::try_from(code).map_or("unknown", DType::onnx_code_name);
-                let expected = "a float of 16 to 64 bits, an integer of 8 to 64, or bool";
-                AttributeError::Value {
-                    name: "to",
-                    value: format!("{code} ({name})"),
-                    expected,
-                }
-            })?;
+        let to = dtype_attribute(node, "to")?.ok_or(AttributeError::Missing { name: "to" })?;
         ignore_8_bit_attributes(node)?;
         Ok(Box::new(Cast { to: Some(to) }))
     },
@@ -57,6 +42,29 @@ pub(super) const CAST_LIKE: Definition = Definition {
         Ok(Box::new(Cast { to: None }))
     },
 };
+
+/// An attribute that names an element type by ONNX's code.
+pub(super) fn dtype_attribute(
+    node: &mut super::NodeSpec<'_>,
+    name: &'static str,
+) -> Result<Option<DType>, OpError> {
+    let Some(code) = node.attributes.int(name)? else {
+        return Ok(None);
+    };
+    match i32::try_from(code).ok().and_then(DType::from_onnx_code) {
+        Some(dtype) => Ok(Some(dtype)),
+        None => {
+            let type_name = i32::try_from(code).map_or("unknown", DType::onnx_code_name);
+            let expected = "a float of 16 to 64 bits, an integer of 8 to 64, or bool";
+            Err(AttributeError::Value {
+                name,
+                value: format!("{code} ({type_name})"),
+                expected,
+            }
+            .into())
+        }
+    }
+}
 
 /// `saturate` (from 19) and `round_mode` (from 24) say something about 8-bit floats only, which the profile does not have.
 fn ignore_8_bit_attributes(node: &mut super::NodeSpec<'_>) -> Result<(), OpError> {
@@ -107,8 +115,15 @@ impl Operator for Cast {
     }
 }
 
+/// A tensor converted to another type.
+pub(super) fn converted(tensor: &Tensor, to: DType) -> Result<Tensor, OpError> {
+    let mut result = Tensor::zeros(to, tensor.shape())?;
+    cast(&tensor.view(), &mut result.view_mut());
+    Ok(result)
+}
+
 /// Converts every element.
-fn cast(input: &TensorView<'_>, output: &mut TensorViewMut<'_>) {
+pub(super) fn cast(input: &TensorView<'_>, output: &mut TensorViewMut<'_>) {
     match input.dtype() {
         DType::F32 => cast_from::<f32>(input, output),
         DType::F64 => cast_from::<f64>(input, output),

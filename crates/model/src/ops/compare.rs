@@ -1,4 +1,4 @@
-//! Comparisons (Equal, Greater, Less) and logic (And, Or, Not), with NumPy's broadcasting.
+//! Comparisons (Equal, Greater, GreaterOrEqual, Less, LessOrEqual) and logic (And, Or, Xor, Not), with NumPy's broadcasting.
 //!
 //! Nothing compares true with NaN; zeros of both signs are equal.
 
@@ -20,11 +20,24 @@ pub(super) const GREATER: Definition =
 /// `Less`
 pub(super) const LESS: Definition = comparison("Less", &[7, 9, 13], |_| Ok(Box::new(Comparison::Less)));
 
+/// `GreaterOrEqual`
+pub(super) const GREATER_OR_EQUAL: Definition = comparison("GreaterOrEqual", &[12, 16], |_| {
+    Ok(Box::new(Comparison::GreaterOrEqual))
+});
+
+/// `LessOrEqual`
+pub(super) const LESS_OR_EQUAL: Definition = comparison("LessOrEqual", &[12, 16], |_| {
+    Ok(Box::new(Comparison::LessOrEqual))
+});
+
 /// `And`
 pub(super) const AND: Definition = comparison("And", &[7], |_| Ok(Box::new(Logic::And)));
 
 /// `Or`
 pub(super) const OR: Definition = comparison("Or", &[7], |_| Ok(Box::new(Logic::Or)));
+
+/// `Xor`
+pub(super) const XOR: Definition = comparison("Xor", &[7], |_| Ok(Box::new(Logic::Xor)));
 
 type Parse = fn(&mut super::NodeSpec<'_>) -> Result<Box<dyn Operator>, OpError>;
 
@@ -42,7 +55,9 @@ const fn comparison(name: &'static str, since: &'static [i64], parse: Parse) -> 
 enum Comparison {
     Equal,
     Greater,
+    GreaterOrEqual,
     Less,
+    LessOrEqual,
 }
 
 /// Everything but strings.
@@ -73,8 +88,14 @@ impl Operator for Comparison {
                 Comparison::Greater => {
                     pair::<F::Stored, F::Stored, u8>(operands, |a, b| (F::load(a) > F::load(b)).into())
                 }
+                Comparison::GreaterOrEqual => {
+                    pair::<F::Stored, F::Stored, u8>(operands, |a, b| (F::load(a) >= F::load(b)).into())
+                }
                 Comparison::Less => {
                     pair::<F::Stored, F::Stored, u8>(operands, |a, b| (F::load(a) < F::load(b)).into())
+                }
+                Comparison::LessOrEqual => {
+                    pair::<F::Stored, F::Stored, u8>(operands, |a, b| (F::load(a) <= F::load(b)).into())
                 }
             }
         }
@@ -100,6 +121,7 @@ impl Operator for Comparison {
 enum Logic {
     And,
     Or,
+    Xor,
 }
 
 impl Operator for Logic {
@@ -116,6 +138,7 @@ impl Operator for Logic {
         Ok(match self {
             Self::And => pair::<u8, u8, u8>(operands, |a, b| a & b),
             Self::Or => pair::<u8, u8, u8>(operands, |a, b| a | b),
+            Self::Xor => pair::<u8, u8, u8>(operands, |a, b| a ^ b),
         })
     }
 }

@@ -117,6 +117,7 @@ macro_rules! with_integer {
     };
 }
 pub(super) use with_float_format;
+pub(super) use with_integer;
 
 /// out\[i\] = f(a\[i\], b\[i\]) over slices of one length.
 ///
@@ -223,6 +224,7 @@ fn element(index: usize, shape: &[usize], output: &[usize]) -> usize {
 }
 
 /// Two operands of concrete shapes.
+#[derive(Clone)]
 pub(super) struct Pair {
     /// Of the operands and the output.
     shapes: [Vec<usize>; 3],
@@ -332,6 +334,12 @@ pub(super) trait BinaryInteger: BinaryFloat {
     fn integer<T: Integer>(self, a: T, b: T) -> T;
 }
 
+/// A function of two elements that only integers have.
+pub(super) trait BinaryIntegerOnly: Copy + Debug + Send + Sync + 'static {
+    /// The function on integers.
+    fn integer<T: Integer>(self, a: T, b: T) -> T;
+}
+
 /// The type of a binary operator's output: the operands' own, the shape they broadcast to.
 pub(super) fn binary_type(inputs: &Inputs<'_>, types: &'static [DType]) -> Result<TensorType, OpError> {
     let a = inputs.of_types(0, types)?;
@@ -342,6 +350,32 @@ pub(super) fn binary_type(inputs: &Inputs<'_>, types: &'static [DType]) -> Resul
 /// The shape that operands broadcast to.
 pub(super) fn broadcast_of(shapes: &[&[usize]]) -> Result<Vec<usize>, OpError> {
     broadcast(shapes).ok_or_else(|| OpError::Shape(format!("shapes {shapes:?} do not broadcast")))
+}
+
+/// A kernel of two inputs and one output of the same float type.
+pub(super) fn binary_float(
+    inputs: &Inputs<'_>,
+    output: &TensorType,
+    function: impl BinaryFloat,
+) -> Result<Box<dyn Kernel>, OpError> {
+    fn build<F: FloatFormat, O: BinaryFloat>(operands: Pair, function: O) -> Box<dyn Kernel> {
+        pair_of::<F::Stored, F::Stored, F::Stored>(operands, zip_of(Between::<F, O>(function, PhantomData)))
+    }
+    let operands = Pair::of(inputs, &output.shape)?;
+    Ok(with_float_format!(output.dtype, build(operands, function)))
+}
+
+/// A kernel of two inputs and one output of the same integer type.
+pub(super) fn binary_integer(
+    inputs: &Inputs<'_>,
+    output: &TensorType,
+    function: impl BinaryIntegerOnly,
+) -> Result<Box<dyn Kernel>, OpError> {
+    fn build<T: Integer + Element, O: BinaryIntegerOnly>(operands: Pair, function: O) -> Box<dyn Kernel> {
+        pair::<T, T, T>(operands, move |a, b| function.integer(a, b))
+    }
+    let operands = Pair::of(inputs, &output.shape)?;
+    Ok(with_integer!(output.dtype, build(operands, function)))
 }
 
 /// A kernel of any number of inputs and one output of one type: the function is applied from the left.
@@ -411,7 +445,10 @@ pub(super) fn pair<A: Element, B: Element, U: Element>(
     pair: Pair,
     f: impl Fn(A, B) -> U + Copy + Send + Sync + 'static,
 ) -> Box<dyn Kernel> {
-    let f = zip_of(f);
+    pair_of(pair, zip_of(f))
+}
+
+fn pair_of<A: Element, B: Element, U: Element>(pair: Pair, f: Box<Zip<A, B, U>>) -> Box<dyn Kernel> {
     kernel(move |io: &mut Io<'_, '_>| {
         let (path, a, b) = (io.path, io.input(0).as_slice::<A>(), io.input(1).as_slice::<B>());
         let out = io.output(0).map_or(&mut [][..], TensorViewMut::as_mut_slice::<U>);

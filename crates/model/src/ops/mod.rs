@@ -49,11 +49,14 @@
 
 mod activation;
 mod binary;
+mod bits;
 mod cast;
+mod classify;
 mod compare;
 mod concat;
 mod constant_of_shape;
 mod conv;
+mod cumulative;
 mod data;
 mod dropout;
 mod elementwise;
@@ -62,9 +65,11 @@ mod expand;
 mod floats;
 mod gather;
 mod gemm;
+mod generate;
 mod identity;
 mod inputs;
 mod matmul;
+mod modulo;
 mod normalization;
 mod pad;
 mod pool;
@@ -73,9 +78,12 @@ mod reduce;
 mod reshape;
 mod select;
 mod shape;
+mod shrink;
 mod slice;
 mod softmax;
+mod sum;
 mod transpose;
+mod trilu;
 mod unary;
 mod window;
 
@@ -98,14 +106,23 @@ pub static OPERATORS: &[&Definition] = &[
     &reduce::ARG_MIN,
     &pool::AVERAGE_POOL,
     &normalization::BATCH_NORMALIZATION,
+    &bits::BIT_CAST,
+    &bits::BIT_SHIFT,
+    &bits::BITWISE_AND,
+    &bits::BITWISE_NOT,
+    &bits::BITWISE_OR,
+    &bits::BITWISE_XOR,
     &cast::CAST,
     &cast::CAST_LIKE,
     &unary::CEIL,
+    &activation::CELU,
     &binary::CLIP,
     &concat::CONCAT,
     &constant_of_shape::CONSTANT_OF_SHAPE,
     &conv::CONV,
     &conv::CONV_TRANSPOSE,
+    &cumulative::CUM_PROD,
+    &cumulative::CUM_SUM,
     &binary::DIV,
     &dropout::DROPOUT,
     &activation::ELU,
@@ -113,6 +130,7 @@ pub static OPERATORS: &[&Definition] = &[
     &unary::ERF,
     &unary::EXP,
     &expand::EXPAND,
+    &generate::EYE_LIKE,
     &reshape::FLATTEN,
     &unary::FLOOR,
     &recurrent::GRU,
@@ -122,28 +140,38 @@ pub static OPERATORS: &[&Definition] = &[
     &pool::GLOBAL_AVERAGE_POOL,
     &pool::GLOBAL_MAX_POOL,
     &compare::GREATER,
+    &compare::GREATER_OR_EQUAL,
     &activation::HARD_SIGMOID,
     &activation::HARD_SWISH,
+    &softmax::HARDMAX,
     &identity::IDENTITY,
     &normalization::INSTANCE_NORMALIZATION,
+    &classify::IS_INF,
+    &classify::IS_NAN,
     &recurrent::LSTM,
     &normalization::LAYER_NORMALIZATION,
     &activation::LEAKY_RELU,
     &compare::LESS,
+    &compare::LESS_OR_EQUAL,
     &unary::LOG,
     &softmax::LOG_SOFTMAX,
     &matmul::MATMUL,
     &binary::MAX,
     &pool::MAX_POOL,
+    &sum::MEAN,
     &binary::MIN,
+    &activation::MISH,
+    &modulo::MOD,
     &binary::MUL,
     &unary::NEG,
     &compare::NOT,
+    &generate::ONE_HOT,
     &compare::OR,
     &activation::PRELU,
     &pad::PAD,
     &binary::POW,
     &recurrent::RNN,
+    &generate::RANGE,
     &unary::RECIPROCAL,
     &reduce::REDUCE_MAX,
     &reduce::REDUCE_MEAN,
@@ -152,23 +180,32 @@ pub static OPERATORS: &[&Definition] = &[
     &reduce::REDUCE_SUM,
     &activation::RELU,
     &reshape::RESHAPE,
+    &unary::ROUND,
     &activation::SELU,
     &shape::SHAPE,
+    &shrink::SHRINK,
     &activation::SIGMOID,
     &unary::SIGN,
     &shape::SIZE,
     &slice::SLICE,
     &softmax::SOFTMAX,
     &activation::SOFTPLUS,
+    &activation::SOFTSIGN,
     &concat::SPLIT,
     &unary::SQRT,
     &reshape::SQUEEZE,
     &binary::SUB,
+    &sum::SUM,
+    &activation::SWI_GLU,
+    &activation::SWISH,
     &activation::TANH,
+    &activation::THRESHOLDED_RELU,
     &expand::TILE,
     &transpose::TRANSPOSE,
+    &trilu::TRILU,
     &reshape::UNSQUEEZE,
     &select::WHERE,
+    &compare::XOR,
 ];
 
 /// The operator of this name in `ai.onnx`, if the profile has it.

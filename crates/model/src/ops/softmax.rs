@@ -1,7 +1,7 @@
-//! Softmax and LogSoftmax. ONNX versions 1, 11 and 13 of both.
+//! Softmax, LogSoftmax and Hardmax. ONNX versions 1, 11 and 13 of all three.
 //!
 //! With m the maximum: e^(x - m) / Σ e^(x - m), or (x - m) - log Σ e^(x - m). Every step is rounded, the sum is made in
-//! sixteen lanes. Until version 11 all dimensions from `axis` on are one; from 13 only `axis` itself is normalised.
+//! sixteen lanes. Hardmax is 1 where ArgMax points and 0 elsewhere. Until version 11 all dimensions from `axis` on are one; from 13 only `axis` itself is normalised.
 
 use super::{
     Definition, FLOATS, Inputs, Kernel, NodeSpec, OpError, Operator, Path, TensorType, Work,
@@ -16,7 +16,7 @@ pub(super) const SOFTMAX: Definition = Definition {
     since: &[1, 11, 13],
     inputs: 1..=1,
     outputs: 1..=1,
-    parse: |node| Softmax::parse(node, false),
+    parse: |node| Softmax::parse(node, Kind::Softmax),
 };
 
 /// `LogSoftmax`
@@ -25,29 +25,42 @@ pub(super) const LOG_SOFTMAX: Definition = Definition {
     since: &[1, 11, 13],
     inputs: 1..=1,
     outputs: 1..=1,
-    parse: |node| Softmax::parse(node, true),
+    parse: |node| Softmax::parse(node, Kind::LogSoftmax),
 };
+
+/// `Hardmax`
+pub(super) const HARDMAX: Definition = Definition {
+    name: "Hardmax",
+    since: &[1, 11, 13],
+    inputs: 1..=1,
+    outputs: 1..=1,
+    parse: |node| Softmax::parse(node, Kind::Hardmax),
+};
+
+/// What is made of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Softmax,
+    LogSoftmax,
+    Hardmax,
+}
 
 #[derive(Debug)]
 struct Softmax {
     axis: i64,
     /// All dimensions from the axis on are one.
     flattens: bool,
-    logarithm: bool,
+    kind: Kind,
 }
 
 impl Softmax {
-    fn parse(node: &mut NodeSpec<'_>, logarithm: bool) -> Result<Box<dyn Operator>, OpError> {
+    fn parse(node: &mut NodeSpec<'_>, kind: Kind) -> Result<Box<dyn Operator>, OpError> {
         let flattens = node.version < 13;
         let axis = node
             .attributes
             .int("axis")?
             .unwrap_or(if flattens { 1 } else { -1 });
-        Ok(Box::new(Softmax {
-            axis,
-            flattens,
-            logarithm,
-        }))
+        Ok(Box::new(Softmax { axis, flattens, kind }))
     }
 
     fn shape(&self, shape: &[usize]) -> Result<ReduceShape, OpError> {
@@ -113,7 +126,7 @@ impl Operator for Softmax {
         Ok(on_floats(
             &Concrete {
                 shape,
-                logarithm: self.logarithm,
+                kind: self.kind,
             },
             inputs,
             outputs,
@@ -124,7 +137,7 @@ impl Operator for Softmax {
 #[derive(Clone)]
 struct Concrete {
     shape: ReduceShape,
-    logarithm: bool,
+    kind: Kind,
 }
 
 impl FloatOperation for Concrete {
@@ -144,11 +157,51 @@ impl<T: Compute> FloatKernel<T> for Concrete {
 
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], _scratch: &mut [T]) {
         let (x, out) = (required(inputs, 0), &mut *outputs[0]);
-        match (path, self.logarithm) {
-            (Path::Fast, false) => fast::softmax(&self.shape, x, out),
-            (Path::Fast, true) => fast::log_softmax(&self.shape, x, out),
-            (Path::Reference, false) => reference::softmax(&self.shape, x, out),
-            (Path::Reference, true) => reference::log_softmax(&self.shape, x, out),
+        match (path, self.kind) {
+            (Path::Fast, Kind::Softmax) => fast::softmax(&self.shape, x, out),
+            (Path::Fast, Kind::LogSoftmax) => fast::log_softmax(&self.shape, x, out),
+            (Path::Reference, Kind::Softmax) => reference::softmax(&self.shape, x, out),
+            (Path::Reference, Kind::LogSoftmax) => reference::log_softmax(&self.shape, x, out),
+            (_, Kind::Hardmax) => hardmax(&self.shape, x, out),
         }
+    }
+}
+
+/// 1 at the first maximum of each line (at the first NaN, if there is one), 0 elsewhere.
+fn hardmax<T: Compute>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    out.fill(T::ZERO);
+    for outer in 0..shape.outer {
+        for inner in 0..shape.inner {
+            let at = |place: usize| (outer * shape.length + place) * shape.inner + inner;
+            let first = (1..shape.length).fold(0, |best, place| {
+                let (held, seen) = (x[at(best)], x[at(place)]);
+                let wins = !held.is_nan() && (seen.is_nan() || seen > held);
+                if wins { place } else { best }
+            });
+            if shape.length > 0 {
+                out[at(first)] = T::ONE;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_element_of_each_line_is_one() {
+        let mut out = [9.0_f32; 8];
+        let shape = ReduceShape {
+            outer: 2,
+            length: 4,
+            inner: 1,
+        };
+        hardmax(
+            &shape,
+            &[1.0, 3.0, 3.0, -0.0, 5.0, f32::NAN, 7.0, f32::NAN],
+            &mut out,
+        );
+        assert_eq!(out, [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
     }
 }

@@ -1,7 +1,7 @@
-//! Functions of one element: Abs, Ceil, Erf, Exp, Floor, Log, Neg, Reciprocal, Sign, Sqrt.
+//! Functions of one element: Abs, Ceil, Erf, Exp, Floor, Log, Neg, Reciprocal, Round, Sign, Sqrt.
 //!
 //! In `f32` all are correctly rounded (those not exact), in `f64` Erf, Exp and Log are the algorithms of the specification;
-//! 16-bit floats compute in `f32` and round once. Integers wrap: the smallest has itself as magnitude and negation.
+//! 16-bit floats compute in `f32` and round once. Round takes halves to the even neighbour and keeps the sign of zero. Integers wrap: the smallest has itself as magnitude and negation.
 //! Sign of ±0 is +0, of NaN is NaN.
 
 use super::{
@@ -111,6 +111,7 @@ on_numbers!(NEG, Neg, [6, 13], SIGNED, |x: T| (-x).canonical(), |i| i.neg());
 on_numbers!(SIGN, Sign, [9, 13], NUMBERS, |x: T| sign(x), |i| i.sign());
 on_floats!(CEIL, Ceil, [6, 13], 16, |x: T| x.ceil().canonical());
 on_floats!(FLOOR, Floor, [6, 13], 16, |x: T| x.floor().canonical());
+on_floats!(ROUND, Round, [11, 22], 16, |x: T| x.round_even().canonical());
 on_floats!(SQRT, Sqrt, [6, 13], 24, |x: T| x.sqrt().canonical());
 on_floats!(RECIPROCAL, Reciprocal, [6, 13], 24, |x: T| (T::ONE / x)
     .canonical());

@@ -1,6 +1,7 @@
 //! Inputs and attributes that fit together, for operators that a blind draw would never satisfy.
 
 use super::{random::Random, *};
+use std::collections::BTreeMap;
 use synod_model::DType;
 
 /// A node's inputs and attributes.
@@ -9,6 +10,8 @@ pub struct Drawn {
     /// Types of the inputs; `None` skips one.
     pub inputs: Vec<Option<(DType, Vec<usize>)>>,
     pub attributes: Vec<Vec<u8>>,
+    /// Values of those inputs that are constants of i64 with one dimension, by their position.
+    pub numbers: BTreeMap<usize, Vec<i64>>,
 }
 
 impl Drawn {
@@ -20,6 +23,11 @@ impl Drawn {
     fn maybe(mut self, given: bool, dtype: DType, shape: &[usize]) -> Self {
         self.inputs.push(given.then(|| (dtype, shape.to_vec())));
         self
+    }
+
+    fn numbers(mut self, values: &[i64]) -> Self {
+        self.numbers.insert(self.inputs.len(), values.to_vec());
+        self.input(DType::I64, &[values.len()])
     }
 
     fn with(mut self, attribute: Vec<u8>) -> Self {
@@ -36,8 +44,25 @@ pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
         "LSTM" => recurrent(4, 3, random),
         "GRU" => recurrent(3, 2, random).with(attr_int("linear_before_reset", random.below(2) as i64)),
         "RNN" => recurrent(1, 1, random),
+        "MaxPool" | "AveragePool" => pool(random),
         _ => return None,
     })
+}
+
+fn pool(random: &mut Random) -> Drawn {
+    let space = 1 + random.below(3);
+    let mut dims = vec![random.below(3), 1 + random.below(3)];
+    dims.extend((0..space).map(|_| 3 + random.below(4)));
+    let mut list = |from: usize, below: usize, count: usize| -> Vec<i64> {
+        (0..count).map(|_| (from + random.below(below)) as i64).collect()
+    };
+    let kernel = list(1, 3, space);
+    let (strides, pads) = (list(1, 3, space), list(0, 2, 2 * space));
+    Drawn::default()
+        .input(random.pick(FLOAT_TYPES), &dims)
+        .with(attr_ints("kernel_shape", &kernel))
+        .with(attr_ints("strides", &strides))
+        .with(attr_ints("pads", &pads))
 }
 
 fn recurrent(gates: usize, functions: usize, random: &mut Random) -> Drawn {

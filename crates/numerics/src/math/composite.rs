@@ -1,7 +1,7 @@
 //! Activations made of several functions. Each is a stated formula, computed in `f64` and rounded once to its
 //! type, so that nothing is lost between the steps.
 
-use super::double::{erf, expm1, log1p_unit, tanh};
+use super::double::{erf, expm1, log1p_unit, sigmoid, tanh};
 use crate::float::Float;
 
 /// √½
@@ -22,6 +22,41 @@ pub fn leaky_relu<T: Float>(x: T, slope: T) -> T {
 pub fn elu<T: Float>(x: T, alpha: f32) -> T {
     let alpha = f64::from(alpha);
     x.through_f64(|x| if x > 0.0 { x } else { alpha * expm1(x) })
+}
+
+/// x for x > 0, alpha·(e^(x / alpha) − 1) else.
+#[must_use]
+#[inline(always)]
+pub fn celu<T: Float>(x: T, alpha: f32) -> T {
+    let alpha = f64::from(alpha);
+    x.through_f64(|x| if x > 0.0 { x } else { alpha * expm1(x / alpha) })
+}
+
+/// x·tanh(softplus(x)).
+#[must_use]
+#[inline(always)]
+pub fn mish<T: Float>(x: T) -> T {
+    // −∞ would be −∞·0; the limit is 0
+    x.through_f64(|x| {
+        if x == f64::NEG_INFINITY {
+            -0.0
+        } else {
+            x * tanh(softplus(x))
+        }
+    })
+}
+
+/// x / (1 + e^(−alpha·x)), in `f64`: it is a factor of others.
+#[must_use]
+#[inline(always)]
+pub fn swish(x: f64, alpha: f32) -> f64 {
+    let gate = sigmoid(f64::from(alpha) * x);
+    // an infinity that the gate shuts would be ∞·0; the limit is 0
+    if gate == 0.0 && !x.is_nan() {
+        if x < 0.0 { -0.0 } else { 0.0 }
+    } else {
+        x * gate
+    }
 }
 
 /// gamma·x for x > 0, gamma·(alpha·(e^x − 1)) else.

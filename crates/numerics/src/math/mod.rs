@@ -16,9 +16,13 @@ mod erf;
 mod exp;
 mod log;
 mod pow;
+mod remainder;
 
-pub use composite::{elu, gelu, gelu_tanh, hard_sigmoid, hard_swish, leaky_relu, selu, softplus};
+pub use composite::{
+    celu, elu, gelu, gelu_tanh, hard_sigmoid, hard_swish, leaky_relu, mish, selu, softplus, swish,
+};
 pub use pow::{pow, powi_wrapping};
+pub use remainder::{modulo, remainder};
 
 use crate::float::Float;
 
