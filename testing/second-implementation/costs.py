@@ -74,8 +74,11 @@ ELEMENTWISE = {
 PER_ELEMENT = {name: c for c, names in ELEMENTWISE.items() for name in names}
 COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Split")
+ATTENTIONS = ("Attention", "RotaryEmbedding", "LinearAttention", "CausalConvWithState")
 RECURRENT = ("LSTM", "GRU", "RNN")
-NORMALISATIONS = ("BatchNormalization", "InstanceNormalization", "LayerNormalization")
+NORMALISATIONS = (
+    "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization",
+)  # fmt: skip
 
 
 def defined_outputs(step):
@@ -85,6 +88,11 @@ def defined_outputs(step):
         missing = {1: Type("i64", step.outputs[0].shape)}
     if step.operator == "BatchNormalization":
         missing = {1: step.inputs[3], 2: step.inputs[4]}
+    if step.operator == "Attention":
+        (batch, heads, queries, _), (_, key_heads, _, size) = (kind.shape for kind in step.inputs[:2])
+        keys, value = Scores(step).keys, step.inputs[2].shape[3]
+        shapes = {1: (batch, key_heads, keys, size), 2: (batch, key_heads, keys, value), 3: (batch, heads, queries, keys)}
+        missing = {at: Type(step.inputs[0].kind, shape) for at, shape in shapes.items()}
     if step.operator == "LayerNormalization":
         rows = step.outputs[0].elements // step.inputs[1].elements
         missing = {1: Type("f32", (rows,)), 2: Type("f32", (rows,))}
@@ -156,6 +164,48 @@ class Recurrence:
         return own + max(product_scratch(self.steps * self.batch, self.rows, self.input), *parts)
 
 
+class Scores:
+    """Sizes of an attention whose operands have four dimensions."""
+
+    def __init__(self, step):
+        q, k, v = (kind.shape for kind in step.inputs[:3])
+        self.queries, self.size, self.value = q[2], q[3], v[3]
+        self.past = step.inputs[4].shape[2] if len(step.inputs) > 4 else 0
+        self.keys = k[2] + self.past
+        self.heads, self.key_heads = q[0] * q[1], k[0] * k[1]
+
+    def arithmetic(self, kind):
+        q, k, f = self.queries, self.keys, 4 if kind == "f64" else 1
+        products = product(kind, q + 80, k, self.size) + product(kind, q + 80, self.value, k)
+        products += product(kind, k, 1, self.size if q == 1 else 0)
+        return self.heads * (products + q * k * 900 * f + q * 4_000 + 20_000)
+
+    def scratch(self, computing):
+        q, k = self.queries, self.keys
+        own = 2 * q * k + q * self.value
+        if self.past:
+            own += self.key_heads * k * (self.size + self.value)
+        if computing == "f64":
+            return own
+        scores = product_scratch(k, 1, self.size) if q == 1 else product_scratch(q, k, self.size)
+        return own + max(scores, product_scratch(q, self.value, k))
+
+
+class Delta:
+    """Sizes of a linear attention."""
+
+    def __init__(self, step):
+        q, k, v = (kind.shape for kind in step.inputs[:3])
+        self.steps = q[0] * q[1]
+        self.queries, self.heads = (step.attributes[name] for name in ("q_num_heads", "kv_num_heads"))
+        self.key, self.value = k[2] // self.heads, v[2] // self.heads
+
+    def arithmetic(self, kind):
+        touches, f = 3 * self.heads + self.queries, 4 if kind == "f64" else 1
+        one = self.key * up(self.value, 8) * touches * 12 * f + self.key * touches * 800 * f
+        return self.steps * (one + (self.heads + self.queries) * 6_000)
+
+
 def product_scratch(m, n, k):
     """Where the right operand is not known in advance."""
     return 0 if m == 1 else min(48, up(m, 6)) * min(512, k) + up(n, 16) * k
@@ -182,6 +232,17 @@ def arithmetic(step):
         return product(x.kind, *dims) * products + (2 * n if name == "Gemm" else 0)
     if name in RECURRENT:
         return Recurrence(step).arithmetic(name, x.kind)
+    if name == "Attention":
+        return Scores(step).arithmetic(x.kind)
+    if name == "LinearAttention":
+        return Delta(step).arithmetic(x.kind)
+    if name == "CausalConvWithState":
+        rows, taps = prod(x.shape[:2]), step.inputs[1].shape[2]
+        per_element = taps * 8 + (30 if attributes.get("activation", "none") == "none" else 250)
+        f = 4 if x.kind == "f64" else 1
+        return rows * up(x.shape[2], 8) * per_element * f + rows * (2_000 + 400 * taps)
+    if name == "GroupNormalization":
+        return n * 40 + x.shape[0] * attributes["num_groups"] * 4_000 + prod(x.shape[:2]) * 1_000
     if name == "Conv":
         c = Convolution(step)
         if c.channels >= 4:
@@ -212,6 +273,8 @@ def arithmetic(step):
         "GlobalAveragePool": elements * 6 + n * 1_000,
         "GlobalMaxPool": elements * 6 + n * 1_000,
         "InstanceNormalization": n * 40 + prod(x.shape[:2]) * 4_000,
+        "RMSNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
+        "RotaryEmbedding": n * 60 + n // x.shape[-1] * 1_500,
         "LayerNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
         "CumSum": n * 160,
         "CumProd": n * 160,
@@ -237,6 +300,8 @@ def streamed(step):
         return everything + Recurrence(step).bytes(x.kind)
     return {
         "Softmax": 2 * everything,
+        "Attention": 3 * everything,
+        "CausalConvWithState": 2 * everything,
         "LogSoftmax": 2 * everything,
         "Hardmax": 2 * everything,
         "CumSum": 2 * everything,
@@ -255,7 +320,7 @@ def gas(step):
 
 CONVERTING = (
     "MatMul", "Gemm", "Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
-    "Softmax", "LogSoftmax", "Hardmax", "Sum", "Mean", *NORMALISATIONS, *RECURRENT,
+    "Softmax", "LogSoftmax", "Hardmax", "Sum", "Mean", *NORMALISATIONS, *RECURRENT, *ATTENTIONS,
 )  # fmt: skip
 
 
@@ -269,6 +334,12 @@ def own_scratch(step, computing):
         return Recurrence(step).scratch(computing)
     if name in ("Sum", "Mean"):
         return step.outputs[0].elements if len(step.inputs) > 2 else 0
+    if name == "Attention":
+        return Scores(step).scratch(computing)
+    if name == "LinearAttention":
+        return Delta(step).key * Delta(step).value + Delta(step).value
+    if name == "CausalConvWithState":
+        return x.shape[2] + step.inputs[1].shape[2] - 1
     if computing == "f64":
         return 0
     if name in ("MatMul", "Gemm"):

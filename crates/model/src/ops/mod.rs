@@ -48,9 +48,11 @@
 //!   kernels where those matter, and bytes streamed.
 
 mod activation;
+mod attention;
 mod binary;
 mod bits;
 mod cast;
+mod causal_conv;
 mod classify;
 mod compare;
 mod concat;
@@ -66,8 +68,10 @@ mod floats;
 mod gather;
 mod gemm;
 mod generate;
+mod group_normalization;
 mod identity;
 mod inputs;
+mod linear_attention;
 mod matmul;
 mod modulo;
 mod normalization;
@@ -76,6 +80,7 @@ mod pool;
 mod recurrent;
 mod reduce;
 mod reshape;
+mod rotary_embedding;
 mod select;
 mod shape;
 mod shrink;
@@ -104,6 +109,7 @@ pub static OPERATORS: &[&Definition] = &[
     &compare::AND,
     &reduce::ARG_MAX,
     &reduce::ARG_MIN,
+    &attention::ATTENTION,
     &pool::AVERAGE_POOL,
     &normalization::BATCH_NORMALIZATION,
     &bits::BIT_CAST,
@@ -114,6 +120,7 @@ pub static OPERATORS: &[&Definition] = &[
     &bits::BITWISE_XOR,
     &cast::CAST,
     &cast::CAST_LIKE,
+    &causal_conv::CAUSAL_CONV_WITH_STATE,
     &unary::CEIL,
     &activation::CELU,
     &binary::CLIP,
@@ -141,6 +148,7 @@ pub static OPERATORS: &[&Definition] = &[
     &pool::GLOBAL_MAX_POOL,
     &compare::GREATER,
     &compare::GREATER_OR_EQUAL,
+    &group_normalization::GROUP_NORMALIZATION,
     &activation::HARD_SIGMOID,
     &activation::HARD_SWISH,
     &softmax::HARDMAX,
@@ -153,6 +161,7 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::LEAKY_RELU,
     &compare::LESS,
     &compare::LESS_OR_EQUAL,
+    &linear_attention::LINEAR_ATTENTION,
     &unary::LOG,
     &softmax::LOG_SOFTMAX,
     &matmul::MATMUL,
@@ -170,6 +179,7 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::PRELU,
     &pad::PAD,
     &binary::POW,
+    &group_normalization::RMS_NORMALIZATION,
     &recurrent::RNN,
     &generate::RANGE,
     &unary::RECIPROCAL,
@@ -180,6 +190,7 @@ pub static OPERATORS: &[&Definition] = &[
     &reduce::REDUCE_SUM,
     &activation::RELU,
     &reshape::RESHAPE,
+    &rotary_embedding::ROTARY_EMBEDDING,
     &unary::ROUND,
     &activation::SELU,
     &shape::SHAPE,

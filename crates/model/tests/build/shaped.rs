@@ -45,6 +45,35 @@ pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
         "GRU" => recurrent(3, 2, random).with(attr_int("linear_before_reset", random.below(2) as i64)),
         "RNN" => recurrent(1, 1, random),
         "MaxPool" | "AveragePool" => pool(random),
+        "Attention" => attention(random),
+        "RotaryEmbedding" => rotary(random),
+        "LinearAttention" => linear_attention(random),
+        "CausalConvWithState" => {
+            let (batch, channels, length, taps) = (
+                random.below(3),
+                random.below(4),
+                random.below(9),
+                1 + random.below(4),
+            );
+            let dtype = random.pick(FLOAT_TYPES);
+            Drawn::default()
+                .input(dtype, &[batch, channels, length])
+                .input(dtype, &[channels, 1, taps])
+                .maybe(random.below(2) == 0, dtype, &[channels])
+                .maybe(random.below(2) == 0, dtype, &[batch, channels, taps - 1])
+                .with(attr_string("activation", random.pick(&["none", "silu", "swish"])))
+        }
+        "GroupNormalization" => {
+            let (groups, of_group) = (1 + random.below(3), 1 + random.below(3));
+            let dtype = random.pick(FLOAT_TYPES);
+            let channels = groups * of_group;
+            let shape = [random.below(3), channels, random.below(5), 1 + random.below(3)];
+            Drawn::default()
+                .input(dtype, &shape[..2 + random.below(3)])
+                .input(dtype, &[channels])
+                .input(dtype, &[channels])
+                .with(attr_int("num_groups", groups as i64))
+        }
         _ => return None,
     })
 }
@@ -63,6 +92,112 @@ fn pool(random: &mut Random) -> Drawn {
         .with(attr_ints("kernel_shape", &kernel))
         .with(attr_ints("strides", &strides))
         .with(attr_ints("pads", &pads))
+}
+
+fn attention(random: &mut Random) -> Drawn {
+    let dtype = random.pick(FLOAT_TYPES);
+    let (batch, kv_heads, group) = (1 + random.below(2), 1 + random.below(2), 1 + random.below(2));
+    let heads = kv_heads * group;
+    let (queries, keys, size, values) = (
+        random.pick(&[1, 1, 2, 7]),
+        random.below(20),
+        1 + random.below(9),
+        1 + random.below(4),
+    );
+    let flat = random.below(2) == 0;
+    let shape = |heads: usize, rows: usize, size: usize| {
+        if flat {
+            vec![batch, rows, heads * size]
+        } else {
+            vec![batch, heads, rows, size]
+        }
+    };
+    let past = if random.below(2) == 0 {
+        1 + random.below(3)
+    } else {
+        0
+    };
+    let all = past + keys;
+    let mask_type = if random.below(2) == 0 { DType::Bool } else { dtype };
+    let mask = [
+        random.pick(&[1, batch]),
+        random.pick(&[1, heads]),
+        queries,
+        all - random.below(2).min(all),
+    ];
+    let mut drawn = Drawn::default()
+        .input(dtype, &shape(heads, queries, size))
+        .input(dtype, &shape(kv_heads, keys, size))
+        .input(dtype, &shape(kv_heads, keys, values))
+        .maybe(random.below(2) == 0, mask_type, &mask[random.below(4)..])
+        .maybe(past > 0, dtype, &[batch, kv_heads, past, size])
+        .maybe(past > 0, dtype, &[batch, kv_heads, past, values])
+        .maybe(past == 0 && random.below(2) == 0, DType::I64, &[batch])
+        .with(attr_int("is_causal", random.below(2) as i64))
+        .with(attr_int("qk_matmul_output_mode", random.below(4) as i64))
+        .with(attr_int("left_window_size", random.pick(&[-1, -1, 0, 3])))
+        .with(attr_int("right_window_size", random.pick(&[-1, -1, 0, 2])));
+    if flat {
+        drawn = drawn
+            .with(attr_int("q_num_heads", heads as i64))
+            .with(attr_int("kv_num_heads", kv_heads as i64));
+    }
+    if random.below(2) == 0 {
+        drawn = drawn.with(attr_float("softcap", random.float().abs()));
+    }
+    drawn
+}
+
+fn rotary(random: &mut Random) -> Drawn {
+    let dtype = random.pick(FLOAT_TYPES);
+    let (batch, heads, rows, half) = (
+        random.below(3),
+        1 + random.below(3),
+        random.below(4),
+        1 + random.below(9),
+    );
+    let size = 2 * half + random.below(3);
+    let positions = random.below(2) == 0;
+    let shape = if random.below(2) == 0 {
+        vec![batch, rows, heads * size]
+    } else {
+        vec![batch, heads, rows, size]
+    };
+    let cache = if positions {
+        vec![6, half]
+    } else {
+        vec![batch, rows, half]
+    };
+    Drawn::default()
+        .input(dtype, &shape)
+        .input(dtype, &cache)
+        .input(dtype, &cache)
+        .maybe(positions, DType::I64, &[batch, rows])
+        .with(attr_int("num_heads", heads as i64))
+        .with(attr_int("rotary_embedding_dim", 2 * half as i64))
+        .with(attr_int("interleaved", random.below(2) as i64))
+}
+
+fn linear_attention(random: &mut Random) -> Drawn {
+    let dtype = random.pick(FLOAT_TYPES);
+    let (batch, heads, group) = (random.below(3), 1 + random.below(3), 1 + random.below(2));
+    let (steps, key, value) = (random.below(4), 1 + random.below(5), random.below(10));
+    let rule = random.pick(&["linear", "gated", "delta", "gated_delta"]);
+    let decays = heads * random.pick(&[1, key]);
+    Drawn::default()
+        .input(dtype, &[batch, steps, heads * group * key])
+        .input(dtype, &[batch, steps, heads * key])
+        .input(dtype, &[batch, steps, heads * value])
+        .maybe(random.below(2) == 0, dtype, &[batch, heads, key, value])
+        .maybe(rule.starts_with("gated"), dtype, &[batch, steps, decays])
+        .maybe(
+            rule.ends_with("delta"),
+            dtype,
+            &[batch, steps, random.pick(&[1, heads])],
+        )
+        .with(attr_string("update_rule", rule))
+        .with(attr_int("q_num_heads", (heads * group) as i64))
+        .with(attr_int("kv_num_heads", heads as i64))
 }
 
 fn recurrent(gates: usize, functions: usize, random: &mut Random) -> Drawn {

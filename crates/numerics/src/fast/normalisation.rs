@@ -87,6 +87,47 @@ multiversion! {
     }
 }
 
+multiversion! {
+    /// The bits of [`crate::reference::rms_norm`].
+    pub fn rms_norm[T: Float](x: &[T], scale: &[T], epsilon: T, out: &mut [T]) {
+        assert_eq!(x.len(), out.len(), "output of a normalisation");
+        if scale.is_empty() {
+            return;
+        }
+        for (x, out) in x.chunks_exact(scale.len()).zip(out.chunks_exact_mut(scale.len())) {
+            let squares = in_lanes(x, T::ZERO, |sum, x| x.fma(x, sum), |a, b| a + b);
+            let inverse = T::ONE / (squares / T::from_count(x.len()) + epsilon).sqrt();
+            for ((out, &x), &scale) in out.iter_mut().zip(x).zip(scale) {
+                *out = (x * inverse * scale).canonical();
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// The bits of [`crate::reference::group_norm`].
+    pub fn group_norm[T: Float](
+        x: &[T], size: usize, of_group: usize, scale: &[T], bias: &[T], epsilon: T, out: &mut [T]
+    ) {
+        assert_eq!(x.len(), out.len(), "output of a group normalisation");
+        assert_eq!(scale.len(), bias.len(), "as many biases as scales");
+        let whole = size * of_group;
+        if whole == 0 || scale.is_empty() {
+            return;
+        }
+        for (g, (x, out)) in x.chunks_exact(whole).zip(out.chunks_exact_mut(whole)).enumerate() {
+            let Moments { mean, inverse_deviation } = moments(x, epsilon);
+            for (c, (x, out)) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)).enumerate() {
+                let channel = (g * of_group + c) % scale.len();
+                let (scale, bias) = (scale[channel], bias[channel]);
+                for (out, &x) in out.iter_mut().zip(x) {
+                    *out = ((x - mean) * inverse_deviation).fma(scale, bias).canonical();
+                }
+            }
+        }
+    }
+}
+
 /// Columns of a softmax along another axis than the last that are taken side by side.
 const COLUMNS: usize = 16;
 

@@ -3,6 +3,7 @@
 //! `docs/spec/arithmetic.md` says the same in words. Everything here is written to be read beside it: one output
 //! element at a time, loops in the order of the definition. The fast kernels must give these bits.
 
+mod attention;
 mod conv;
 mod gemm;
 mod norm;
@@ -11,9 +12,10 @@ mod recurrent;
 mod reduce;
 mod softmax;
 
+pub use attention::{LinearUpdate, causal_conv, linear_attention_read, linear_attention_write, rotate};
 pub use conv::{conv, conv_transpose};
 pub use gemm::gemm;
-pub use norm::{Moments, batch_moments, batch_norm, instance_norm, layer_norm};
+pub use norm::{Moments, batch_moments, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
 pub use pool::{average_pool, global_average_pool, global_max_pool, max_pool};
 pub(crate) use recurrent::held;
 pub use recurrent::{Activation, GruCell, LstmCell, gru_gates, gru_row, lstm_row, rnn_row};

@@ -138,3 +138,47 @@ pub fn batch_moments<T: Float>(x: &[T], channels: usize, size: usize, mean: &mut
         variance[c] = (squares / count).canonical();
     }
 }
+
+/// RMSNormalization over rows of `scale.len()` elements: with r = 1 / √(Σ fma(x, x) / n + epsilon), y = x · r · scale.
+pub fn rms_norm<T: Float>(x: &[T], scale: &[T], epsilon: T, out: &mut [T]) {
+    assert_eq!(x.len(), out.len(), "output of a normalisation");
+    if scale.is_empty() {
+        return;
+    }
+    for (x, out) in x.chunks_exact(scale.len()).zip(out.chunks_exact_mut(scale.len())) {
+        let squares = in_lanes(x.iter(), T::ZERO, |sum, &x| x.fma(x, sum), |a, b| a + b);
+        let root = (squares / T::from_count(x.len()) + epsilon).sqrt();
+        let inverse = T::ONE / root;
+        for i in 0..x.len() {
+            out[i] = (x[i] * inverse * scale[i]).canonical();
+        }
+    }
+}
+
+/// GroupNormalization of x\[batch, channels, size\] in groups of `of_group` channels side by side: with n = (x − mean) · inverse
+/// deviation of the group, y = fma(n, scale, bias) of the channel.
+pub fn group_norm<T: Float>(
+    x: &[T],
+    size: usize,
+    of_group: usize,
+    scale: &[T],
+    bias: &[T],
+    epsilon: T,
+    out: &mut [T],
+) {
+    assert_eq!(x.len(), out.len(), "output of a group normalisation");
+    assert_eq!(scale.len(), bias.len(), "as many biases as scales");
+    let whole = size * of_group;
+    if whole == 0 || scale.is_empty() {
+        return;
+    }
+    for (g, (x, out)) in x.chunks_exact(whole).zip(out.chunks_exact_mut(whole)).enumerate() {
+        let moments = Moments::of(x, epsilon);
+        for i in 0..whole {
+            let channel = (g * of_group + i / size) % scale.len();
+            out[i] = ((x[i] - moments.mean) * moments.inverse_deviation)
+                .fma(scale[channel], bias[channel])
+                .canonical();
+        }
+    }
+}
