@@ -13,7 +13,7 @@ use alloy_consensus::{
     proofs::{calculate_receipt_root, calculate_transaction_root},
     transaction::Recovered,
 };
-use alloy_eips::eip4895::Withdrawals;
+use alloy_eips::{eip4895::Withdrawals, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{Address, B256};
 use alloy_rlp::Encodable;
@@ -194,6 +194,57 @@ fn unfinalised(
         overlay: Arc::new(overlay),
         seal,
         timestamp: proposal.timestamp(),
+    }
+}
+
+impl Chain {
+    /// The next block as far as it is known before it is built: parent, number, limits, base fee, and `transactions` that
+    /// nobody ran. Proposer, randomness and whatever execution gives are those of a block in which nothing happens.
+    #[must_use]
+    pub fn pending_block(
+        &self,
+        timestamp: Timestamp,
+        transactions: Vec<Recovered<Transaction>>,
+    ) -> BlockData {
+        let (head, parent) = (self.head(), self.head_digest().0);
+        let context = Context {
+            epoch: 0,
+            view: 0,
+            parent,
+            proposer: Default::default(),
+            timestamp: timestamp.max(Timestamp::from_seconds(head.header().timestamp)),
+            randomness: head.header().mix_hash,
+            cancellation: Default::default(),
+        };
+        let duty = Duty {
+            beneficiary: head.header().beneficiary,
+            ..Default::default()
+        };
+        let mut header = template(&self.spec, &head, &context, &duty, B256::ZERO);
+        let (transactions, senders): (Vec<_>, Vec<_>) =
+            transactions.into_iter().map(Recovered::into_parts).unzip();
+        header.transactions_root = calculate_transaction_root(&transactions);
+        header.state_root = head.header().state_root;
+        header.blob_gas_used = header.excess_blob_gas.map(|_| 0);
+        header.requests_hash = self
+            .spec
+            .is_prague_active_at_timestamp(header.timestamp)
+            .then_some(EMPTY_REQUESTS_HASH);
+        let body = Body {
+            transactions,
+            ommers: Vec::new(),
+            withdrawals: header.withdrawals_root.map(|_| Withdrawals::default()),
+        };
+        let block = SealedBlock {
+            hash: header.hash_slow(),
+            header,
+            body,
+            senders,
+        };
+        BlockData {
+            block,
+            receipts: Vec::new(),
+        }
     }
 }
 

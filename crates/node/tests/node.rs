@@ -270,3 +270,109 @@ async fn a_traced_transaction_shows_its_steps() {
     assert_eq!(calls["type"], "CREATE");
     world.node.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pending_block_is_the_next_one_with_what_waits() {
+    let world = World::start(|config| config.mining = Mining::Manual).await;
+    let accounts = world.accounts().await;
+    let get = async |tag: &str, full: bool| {
+        let block = world.ask("eth_getBlockByNumber", json!([tag, full])).await;
+        block.unwrap()
+    };
+    let latest = get("latest", false).await;
+    let empty = get("pending", false).await;
+    assert_eq!(empty["number"], "0x1");
+    assert_eq!(empty["parentHash"], latest["hash"]);
+    assert_eq!(empty["stateRoot"], latest["stateRoot"]);
+    assert_eq!(empty["transactions"], json!([]));
+    let first = world
+        .send(json!({"from": accounts[0], "to": accounts[1], "value": "0x7"}))
+        .await;
+    let second = world
+        .send(json!({"from": accounts[0], "to": accounts[1], "value": "0x8"}))
+        .await;
+    let pending = get("pending", false).await;
+    assert_eq!(pending["transactions"], json!([first, second]));
+    let full = get("pending", true).await;
+    assert_eq!(full["transactions"][1]["value"], "0x8");
+    let count = |method: &'static str| world.ask(method, json!(["pending"]));
+    assert_eq!(
+        count("eth_getBlockTransactionCountByNumber").await.unwrap(),
+        "0x2"
+    );
+    assert_eq!(count("eth_getBlockReceipts").await.unwrap(), Value::Null);
+    let by_index = world.ask(
+        "eth_getTransactionByBlockNumberAndIndex",
+        json!(["pending", "0x0"]),
+    );
+    assert_eq!(by_index.await.unwrap()["hash"], first.as_str());
+    let nonce = world.ask("eth_getTransactionCount", json!([accounts[0], "pending"]));
+    assert_eq!(nonce.await.unwrap(), "0x2");
+    let nonce = world.ask("eth_getTransactionCount", json!([accounts[0], "latest"]));
+    assert_eq!(nonce.await.unwrap(), "0x0");
+    // A call there runs in the next block: NUMBER, MSTORE, RETURN.
+    let number = json!({"data": "0x435f5260205ff3"});
+    let call = async |tag: &str| {
+        let answer = world.ask("eth_call", json!([number, tag])).await.unwrap();
+        u64::from_str_radix(&answer.as_str().unwrap()[2..], 16).unwrap()
+    };
+    assert_eq!((call("latest").await, call("pending").await), (0, 1));
+    // The block that comes has the promised number, fee and transactions.
+    world.ask("evm_mine", json!([])).await.unwrap();
+    let mined = get("latest", false).await;
+    for field in [
+        "number",
+        "parentHash",
+        "baseFeePerGas",
+        "gasLimit",
+        "transactions",
+    ] {
+        assert_eq!(mined[field], pending[field], "{field}");
+    }
+    world.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_names_the_precompile_and_its_contracts() {
+    let world = World::start(|_| ()).await;
+    let config = world.ask("eth_config", json!([])).await.unwrap();
+    let current = &config["current"];
+    assert_eq!(current["activationTime"], 0);
+    assert_eq!(current["chainId"], "0x539");
+    let predict = "0x000000000000000000000000000000000000ae01";
+    assert_eq!(current["precompiles"]["PREDICT"], predict);
+    let registry = "0x000000000000000000000000000000000000ae02";
+    assert_eq!(current["systemContracts"]["MODEL_REGISTRY_ADDRESS"], registry);
+    assert_eq!(current["systemContracts"].as_object().unwrap().len(), 6);
+    assert_eq!(config["next"], Value::Null);
+    world.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_gets_more_gas_than_the_node_gives() {
+    let world = World::start(|config| config.rpc.call_gas = 1_000_000).await;
+    // Without end: JUMPDEST PUSH0 JUMP. The caller asks for all the gas there is.
+    let endless = json!({"data": "0x5b5f56", "gas": "0xffffffffffffffff"});
+    for method in [
+        "eth_call",
+        "eth_estimateGas",
+        "eth_createAccessList",
+        "debug_traceCall",
+    ] {
+        let answer = world.ask(method, json!([endless, "latest", {}])).await;
+        let said = match &answer {
+            Err(error) => error.to_string(),
+            Ok(value) => value.to_string(),
+        };
+        assert!(
+            said.contains("out of gas") || said.contains("allowance") || said.contains("\"failed\":true"),
+            "{method}: {said}"
+        );
+    }
+    // GAS, as it is seen inside: MSTORE, RETURN.
+    let gas = json!({"data": "0x5a5f5260205ff3", "gas": "0xffffffffffffffff"});
+    let left = world.ask("eth_call", json!([gas])).await.unwrap();
+    let left = u64::from_str_radix(left.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    assert!((900_000..1_000_000).contains(&left), "{left}");
+    world.node.stop().await.unwrap();
+}

@@ -191,7 +191,7 @@ impl View {
 }
 
 /// This node's clock. Only simulated calls read it here; blocks get their time from the engine.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

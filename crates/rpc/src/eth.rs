@@ -13,6 +13,7 @@ use alloy_rpc_types_eth::{
     state::{EvmOverrides, StateOverride},
 };
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
+use synod_chain::BlockData;
 
 use crate::{
     Limits,
@@ -23,6 +24,7 @@ use crate::{
     filters::Filters,
     logs::{self, SearchLimits},
     params::Slot,
+    pending,
     simulate::Simulation,
     workers::Workers,
 };
@@ -254,9 +256,18 @@ impl Eth {
         Ok(location.map(|at| (at.block_number, usize::try_from(at.index).unwrap_or(usize::MAX))))
     }
 
+    /// A block, the next one included.
+    fn block(&self, id: BlockId) -> RpcResult<Option<Arc<BlockData>>> {
+        if id.is_pending() {
+            return Ok(Some(pending::block(&self.backend)));
+        }
+        self.backend.view()?.block(id)
+    }
+
     fn transaction_at(&self, id: BlockId, index: usize) -> RpcResult<Option<Transaction>> {
-        let block = self.backend.view()?.block(id)?;
-        Ok(block.and_then(|data| convert::transaction(&data.block, index)))
+        Ok(self
+            .block(id)?
+            .and_then(|data| convert::transaction(&data.block, index)))
     }
 
     fn count(
@@ -264,11 +275,7 @@ impl Eth {
         id: BlockId,
         count: impl Fn(&synod_chain::SealedBlock) -> usize,
     ) -> RpcResult<Option<U64>> {
-        Ok(self
-            .backend
-            .view()?
-            .block(id)?
-            .map(|data| U64::from(count(&data.block))))
+        Ok(self.block(id)?.map(|data| U64::from(count(&data.block))))
     }
 
     fn suggested_tip(&self, view: &View) -> RpcResult<u128> {
@@ -430,7 +437,7 @@ impl EthApiServer for Eth {
     }
 
     fn block_by_number(&self, number: BlockNumberOrTag, full: Option<bool>) -> RpcResult<Option<Block>> {
-        let block = self.backend.view()?.block(number.into())?;
+        let block = self.block(number.into())?;
         Ok(block.map(|data| convert::block(&data.block, full.unwrap_or_default())))
     }
 
@@ -441,8 +448,6 @@ impl EthApiServer for Eth {
 
     fn header_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<Header>> {
         Ok(self
-            .backend
-            .view()?
             .block(number.into())?
             .map(|data| convert::header(&data.block)))
     }
@@ -456,6 +461,9 @@ impl EthApiServer for Eth {
     }
 
     fn block_receipts(&self, block: BlockId) -> RpcResult<Option<Vec<TransactionReceipt>>> {
+        if block.is_pending() {
+            return Ok(None);
+        }
         let view = self.backend.view()?;
         let found = view.block(block)?;
         Ok(found.map(|data| convert::receipts(&data, view.blob_params(data.header()))))

@@ -15,6 +15,7 @@
 //! of the node is logged with its cause and told to the client as "internal error", no more.
 
 mod backend;
+mod config;
 mod convert;
 mod debug;
 mod dev;
@@ -26,6 +27,7 @@ mod filters;
 mod logs;
 mod misc;
 mod params;
+mod pending;
 mod pubsub;
 mod simulate;
 mod synod;
@@ -46,6 +48,7 @@ pub use backend::{Backend, Control, DevControl};
 pub use error::{RpcError, RpcResult};
 pub use wallet::Wallet;
 
+use config::{Config, ConfigApiServer};
 use debug::{Debug, DebugApiServer};
 use dev::{Dev, DevApiServer};
 use eth::{Eth, EthApiServer};
@@ -159,7 +162,7 @@ pub fn methods(backend: Backend, limits: Limits) -> Methods {
     let limits = Arc::new(limits);
     let workers = Workers::new(limits.workers);
     let mut module = RpcModule::new(());
-    let parts: [Methods; 8] = [
+    let parts: [Methods; 9] = [
         Debug::new(backend.clone(), workers.clone(), limits.call_gas)
             .into_rpc()
             .into(),
@@ -167,6 +170,7 @@ pub fn methods(backend: Backend, limits: Limits) -> Methods {
             .into_rpc()
             .into(),
         Eth::new(backend.clone(), workers, limits).into_rpc().into(),
+        Config::new(backend.clone()).into_rpc().into(),
         PubSub::new(backend.clone()).into_rpc().into(),
         NetApiServer::into_rpc(Misc::new(backend.clone())).into(),
         Web3ApiServer::into_rpc(Misc::new(backend.clone())).into(),

@@ -26,10 +26,6 @@ use tokio::sync::broadcast;
 
 /// Methods that this node does not have, and why.
 const NOT_OFFERED: &[(&str, &str)] = &[
-    (
-        "eth_config",
-        "EIP-7910 describes a client's Ethereum forks; this chain's parameters have no place in it",
-    ),
     ("eth_simulateV1", "not written yet"),
     (
         "testing_buildBlockV1",

@@ -19,6 +19,7 @@ use alloy_consensus::{
 };
 use alloy_eips::{
     eip1559::{BaseFeeParams, INITIAL_BASE_FEE},
+    eip2124::ForkHash,
     eip7685::EMPTY_REQUESTS_HASH,
     eip7840::BlobParams,
 };
@@ -27,6 +28,7 @@ use alloy_genesis::{ChainConfig, Genesis};
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork as Fork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
 use alloy_trie::EMPTY_ROOT_HASH;
+use std::collections::BTreeSet;
 use synod_state::StateChanges;
 
 /// Largest `extraData` of a header, in bytes.
@@ -161,6 +163,36 @@ impl ChainSpec {
             .rev()
             .find(|(time, _)| *time <= timestamp)
             .map(|(_, params)| *params)
+    }
+
+    /// The times at which rules change, ascending; the genesis time, as 0, if rules by time are in force from there on.
+    #[must_use]
+    pub fn fork_times(&self) -> BTreeSet<u64> {
+        let genesis = self.genesis.timestamp;
+        let times = Fork::VARIANTS
+            .iter()
+            .filter_map(|fork| self.forks.ethereum_fork_activation(*fork).as_timestamp());
+        times.map(|time| if time <= genesis { 0 } else { time }).collect()
+    }
+
+    /// The fork hash (EIP-2124, EIP-6122) of the rules in force at a time, all changes by block number being past.
+    #[must_use]
+    pub fn fork_hash(&self, genesis_hash: B256, timestamp: u64) -> ForkHash {
+        let blocks: BTreeSet<u64> = Fork::VARIANTS
+            .iter()
+            .filter_map(|fork| match self.forks.ethereum_fork_activation(*fork) {
+                ForkCondition::Block(block) => Some(block),
+                ForkCondition::TTD { fork_block, .. } => fork_block,
+                _ => None,
+            })
+            .filter(|block| *block > 0)
+            .collect();
+        let times = self.fork_times();
+        let times = times.range(1..=timestamp.max(1));
+        blocks
+            .iter()
+            .chain(times)
+            .fold(ForkHash::from(genesis_hash), |hash, at| hash + *at)
     }
 
     /// The base fee of a block on `parent`, `None` before London.
