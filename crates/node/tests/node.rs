@@ -353,19 +353,14 @@ async fn no_call_gets_more_gas_than_the_node_gives() {
     let world = World::start(|config| config.rpc.call_gas = 1_000_000).await;
     // Without end: JUMPDEST PUSH0 JUMP. The caller asks for all the gas there is.
     let endless = json!({"data": "0x5b5f56", "gas": "0xffffffffffffffff"});
-    for method in [
-        "eth_call",
-        "eth_estimateGas",
-        "eth_createAccessList",
-        "debug_traceCall",
-    ] {
-        let answer = world.ask(method, json!([endless, "latest", {}])).await;
+    for method in ["eth_call", "eth_estimateGas", "eth_createAccessList"] {
+        let answer = world.ask(method, json!([endless, "latest"])).await;
         let said = match &answer {
             Err(error) => error.to_string(),
             Ok(value) => value.to_string(),
         };
         assert!(
-            said.contains("out of gas") || said.contains("allowance") || said.contains("\"failed\":true"),
+            said.contains("out of gas") || said.contains("allowance"),
             "{method}: {said}"
         );
     }
