@@ -289,6 +289,9 @@ def pools(kind, numbers, draw):
             both = [Tensor(kind, shape, values), Tensor("i64", shape, turned)]
             yield Case("MaxPool by columns", [x], both, given | {"storage_order": 1})
         yield Case("AveragePool", [x], [stored(kind, shape, means)], given)
+        for p in (1, 2, 3) if not ceil else ():
+            y = o.lp_pool(op, x, shape, kernel, steps, pads, p)
+            yield Case("LpPool", [x], [stored(kind, shape, y)], given | {"p": p}, NEWEST)
         counting = given | {"count_include_pad": 1}
         yield Case("AveragePool padded", [x], [stored(kind, shape, padded)], counting)
     for title, rule in (("GlobalAveragePool", "ReduceMean"), ("GlobalMaxPool", "ReduceMax")):
@@ -333,6 +336,43 @@ def normalizations(kind, numbers, draw):
     x, scale, bias = (numbers.tensor(kind, shape, draw) for shape in ((2, 3, 5, 7), (5, 7), (5, 7)))
     y, *_ = o.layer_normalization(op, x, scale, bias)
     yield Case("LayerNormalization axes", [x, scale, bias], [stored(kind, (2, 3, 5, 7), y)], {"axis": 2})
+
+    shape = (2, 3, 4, 5)
+    x = numbers.tensor(kind, shape, draw)
+
+    def line_by_line(axes, function):
+        items = [0.0] * len(x.items)
+        for line in o.lines(shape, axes):
+            for place, value in zip(line, function([x.items[place] for place in line])):
+                items[place] = value
+        return [stored(kind, shape, items)]
+
+    for axis, p in ((1, 1), (3, 2)):
+        y = line_by_line([axis], lambda line: o.lp_normalization(op, line, p))
+        yield Case("LpNormalization", [x], y, {"axis": axis, "p": p})
+    for axes in ((0, 2, 3), (1,), (2, 3)):
+        y = line_by_line(axes, lambda line: o.mean_variance_normalization(op, line))
+        yield Case("MeanVarianceNormalization", [x], y, {"axes": axes})
+    for size in (2, 3):
+        taken = {"size": size, "alpha": F32.of(0.3), "beta": F32.of(0.7), "bias": F32.of(1.5)}
+        y = line_by_line([1], lambda line: o.lrn(op, line, **taken))
+        yield Case("LRN", [x], y, taken)
+    classes = [numbers.random.randrange(-1, 3) for _ in range(40)]
+    weights = numbers.tensor(kind, (3,), draw)
+    columns = [[x.items[place] for place in line] for line in o.lines(shape, [1])]
+    softmax, logarithm = o.softmaxes(op, x, 1)
+    log_columns = [[logarithm[place] for place in line] for line in o.lines(shape, [1])]
+    for title, scores, more in (
+        ("NegativeLogLikelihoodLoss", columns, []),
+        ("SoftmaxCrossEntropyLoss", log_columns, [stored(kind, shape, logarithm)]),
+    ):
+        for given in (None, weights):
+            lost = o.losses(op, scores, classes, given and given.items, -1)
+            for reduction, items in lost.items():
+                result = stored(kind, (2, 4, 5) if reduction == "none" else (), items)
+                inputs = [x, Tensor("i64", (2, 4, 5), classes), *([given] if given else [])]
+                attributes = {"reduction": reduction, "ignore_index": -1}
+                yield Case(title, inputs, [result, *more], attributes, opset=13)
 
     shape = (2, 3, 23)
     x, scale, bias, mean = (numbers.tensor(kind, s, draw) for s in (shape, (3,), (3,), (3,)))
@@ -497,7 +537,7 @@ def integers(kind, numbers):
         yield Case("MatMul", [m, n], [tensor(result, (4, 5))])
         scaled = [of.wrap(-3 * value) for value in result]
         yield Case("Gemm", [m, n], [tensor(scaled, (4, 5))], {"alpha": -3.0})
-        for title in ("ReduceSum", "ReduceMean", "ReduceProd"):
+        for title in ("ReduceSum", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare"):
             reduced = tensor([o.INTEGER_REDUCTIONS[title](of, line) for line in lines], (3,))
             yield Case(title, [box, [0, 2]], [reduced], {"keepdims": 0})
 

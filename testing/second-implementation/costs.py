@@ -255,7 +255,8 @@ def arithmetic(step):
         terms = w[0] // attributes.get("group", 1) * prod(w[2:])
         return n // width * terms * (-(-width // attributes["strides"][-1]) + 8) * 64
     if name.startswith("Reduce"):
-        return elements * (16 if side_by_side(x.shape, step.axes) else 80) + n * 1_500
+        more = {"ReduceL1": 16, "ReduceLogSumExp": 240}.get(name, 0)
+        return elements * ((16 if side_by_side(x.shape, step.axes) else 80) + more) + n * 1_500
     if name in ("Softmax", "LogSoftmax", "Hardmax"):
         axis = attributes.get("axis", 1)
         length = prod(x.shape[axis:]) if step.opset < 13 else x.shape[axis]
@@ -263,6 +264,19 @@ def arithmetic(step):
         return n * (220 if whole else 700) + n // length * 3_000
     if name in ("MaxPool", "AveragePool"):
         return n * (prod(attributes["kernel_shape"]) + 2) * 64 * (12 if len(step.outputs) > 1 else 1)
+    if name == "LpPool":
+        return n * (prod(attributes["kernel_shape"]) + 2) * (512 if attributes["p"] <= 2 else 3_840)
+    if name == "LRN":
+        return n * (min(attributes["size"], x.shape[1]) * 32 + 3_500)
+    if name == "LpNormalization":
+        return n * 120 + n // x.shape[attributes["axis"]] * 2_000
+    if name == "MeanVarianceNormalization":
+        groups = prod(size for axis, size in enumerate(x.shape) if axis not in attributes["axes"])
+        return n * 320 + groups * 4_000
+    if name in ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"):
+        samples = step.inputs[1].elements
+        of_softmax = name == "SoftmaxCrossEntropyLoss"
+        return samples * (4_000 if of_softmax else 1_000) + of_softmax * elements * 1_200 + 4_000
     if name == "BatchNormalization":
         return n * (800 if attributes.get("training_mode") else 8) + prod(x.shape[:2]) * 1_000
     if name == "Gather":
@@ -304,6 +318,8 @@ def streamed(step):
         "CausalConvWithState": 2 * everything,
         "LogSoftmax": 2 * everything,
         "Hardmax": 2 * everything,
+        "LpNormalization": 2 * everything,
+        "MeanVarianceNormalization": 2 * everything,
         "CumSum": 2 * everything,
         "CumProd": 2 * everything,
         "Slice": 2 * y.bytes,
@@ -320,12 +336,23 @@ def gas(step):
 
 CONVERTING = (
     "MatMul", "Gemm", "Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
-    "Softmax", "LogSoftmax", "Hardmax", "Sum", "Mean", *NORMALISATIONS, *RECURRENT, *ATTENTIONS,
+    "Softmax", "LogSoftmax", "Hardmax", "Sum", "Mean", "LpPool", "LRN", "LpNormalization",
+    "MeanVarianceNormalization", *NORMALISATIONS, *RECURRENT, *ATTENTIONS,
 )  # fmt: skip
 
 
 def own_scratch(step, computing):
     name, x, attributes = step.operator, step.inputs[0], step.attributes
+    if name == "ReduceL1" and x.kind in FLOATS:
+        return x.elements
+    if name == "ReduceLogSumExp":
+        return x.elements + step.outputs[0].elements
+    if name == "LpNormalization":
+        return x.elements // x.shape[attributes["axis"]]
+    if name == "MeanVarianceNormalization":
+        axes = attributes["axes"]
+        groups = prod(size for axis, size in enumerate(x.shape) if axis not in axes)
+        return groups + (0 if side_by_side(x.shape, axes) else x.elements)
     if name.startswith("Reduce"):
         return 0 if side_by_side(x.shape, step.axes) else x.elements
     if name == "BatchNormalization" and attributes.get("training_mode"):

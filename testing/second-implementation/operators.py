@@ -7,7 +7,7 @@ the computing type, and `check.py` stores them. Only what decides bits is here: 
 from dataclasses import dataclass
 from functools import reduce as fold
 from itertools import product as box
-from math import ceil, copysign, floor, inf, isinf, isnan, nan
+from math import ceil, copysign, floor, inf, isinf, isnan, nan, sqrt
 
 import arithmetic as a
 from arithmetic import F32, F64, Operations, f32
@@ -274,10 +274,37 @@ REDUCTIONS = {
     "ReduceMin": lambda op, x: fold(a.minimum, x, inf),
 }
 
+def square_sum(op, x):
+    return a.total_of_squares(op, x)
+
+
+def log_sum_exp(op, x):
+    exp, log = (a.exp32, a.log32) if op.kind is F32 else (a.exp, a.log)
+    top = fold(a.maximum, x, -inf)
+    shift = 0.0 if isnan(top) or isinf(top) else top
+    return op.add(log(a.total(op, [exp(op.sub(value, shift)) for value in x])), shift)
+
+
+REDUCTIONS |= {
+    "ReduceL1": lambda op, x: a.total(op, [abs(value) for value in x]),
+    "ReduceL2": lambda op, x: op.sqrt(square_sum(op, x)),
+    "ReduceSumSquare": square_sum,
+    "ReduceLogSum": lambda op, x: (a.log32 if op.kind is F32 else a.log)(a.total(op, x)),
+    "ReduceLogSumExp": log_sum_exp,
+}
+
+
+def rational_root(t, square):
+    return t.of_float(sqrt(F64.nearest(a.Fraction(square))) if square >= 0 else nan)
+
+
 INTEGER_REDUCTIONS = {
     "ReduceSum": lambda t, x: t.wrap(sum(x)),
     "ReduceMean": lambda t, x: t.div(t.wrap(sum(x)), len(x)),
     "ReduceProd": lambda t, x: fold(t.mul, x, 1),
+    "ReduceL1": lambda t, x: t.wrap(sum(abs(value) for value in x)),
+    "ReduceL2": lambda t, x: rational_root(t, t.wrap(sum(value * value for value in x))),
+    "ReduceSumSquare": lambda t, x: t.wrap(sum(value * value for value in x)),
     "ReduceMax": lambda t, x: max(x),
     "ReduceMin": lambda t, x: min(x),
 }
@@ -373,6 +400,69 @@ def layer_normalization(op, x, scale, bias=None):
             q = op.mul(op.sub(value, mean), inverse)
             y.append(op.fma(q, scale.items[i], bias.items[i]) if bias else op.mul(q, scale.items[i]))
     return y, means, deviations
+
+
+def lp_normalization(op, x, p):
+    """Of one line."""
+    norm = a.total(op, [abs(value) for value in x]) if p == 1 else op.sqrt(a.total_of_squares(op, x))
+    return [0.0 if norm == 0 else op.div(value, norm) for value in x]
+
+
+def mean_variance_normalization(op, x):
+    """Of one group."""
+    mean, variance = mean_and_variance(op, x)
+    deviation = op.add(op.sqrt(variance), op.kind.of(1e-9))
+    return [op.div(op.sub(value, mean), deviation) for value in x]
+
+
+def lrn(op, x, *, size, alpha, beta, bias):
+    """Of one place's channels."""
+    y = []
+    for c, value in enumerate(x):
+        total = 0.0
+        for other in x[max(0, c - (size - 1) // 2) : c + size // 2 + 1]:
+            total = op.fma(other, other, total)
+        base = op.add(bias, op.mul(op.div(alpha, float(size)), total))
+        y.append(op.div(value, op.kind.of(a.power(base, beta))))
+    return y
+
+
+def losses(op, x, classes, weights, ignored):
+    """Of samples: each with its scores and class."""
+    lost, weighing = [], []
+    for scores, t in zip(x, classes):
+        if t == ignored:
+            lost.append(0.0)
+            weighing.append(0.0)
+            continue
+        loss = -scores[t]
+        lost.append(op.mul(loss, weights[t]) if weights else loss)
+        weighing.append(weights[t] if weights else 1.0)
+    total = a.total(op, lost)
+    divisor = a.total(op, weighing) if weights else float(sum(t != ignored for t in classes))
+    return {"none": lost, "sum": [total], "mean": [op.div(total, divisor)]}
+
+
+def lp_pool(op, x, out, kernel, steps, pads, p):
+    space = x.shape[2:]
+    axes, own = range(len(space)), strides(x.shape)
+    y = []
+    for n, c, *window in windows(out):
+        total = 0.0
+        for tap in windows(kernel):
+            at = [window[i] * steps[i] + tap[i] - pads[i] for i in axes]
+            if not all(0 <= at[i] < space[i] for i in axes):
+                continue
+            element = x.items[dot((n, c, *at), own)]
+            match p:
+                case 1:
+                    total = op.add(total, abs(element))
+                case 2:
+                    total = op.fma(element, element, total)
+                case _:
+                    total = op.add(total, op.kind.of(a.power(abs(element), float(p))))
+        y.append(total if p == 1 else op.sqrt(total) if p == 2 else op.kind.of(a.power(total, 1.0 / p)))
+    return y
 
 
 def instance_normalization(op, x, scale, bias):

@@ -1,5 +1,6 @@
 //! Every operator over shapes that are good and bad for it: what validators run, and what an attacker would pick.
 
+mod breadth;
 mod networks;
 
 use crate::{
@@ -561,5 +562,6 @@ pub(crate) fn measure() -> Vec<Measured> {
     windows(&mut cases);
     movements(&mut cases);
     networks::all(&mut cases);
+    breadth::all(&mut cases);
     cases.into_iter().filter_map(time).collect()
 }

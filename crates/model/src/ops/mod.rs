@@ -72,9 +72,11 @@ mod group_normalization;
 mod identity;
 mod inputs;
 mod linear_attention;
+mod loss;
 mod matmul;
 mod modulo;
 mod normalization;
+mod norms;
 mod pad;
 mod pool;
 mod recurrent;
@@ -156,6 +158,7 @@ pub static OPERATORS: &[&Definition] = &[
     &normalization::INSTANCE_NORMALIZATION,
     &classify::IS_INF,
     &classify::IS_NAN,
+    &norms::LRN,
     &recurrent::LSTM,
     &normalization::LAYER_NORMALIZATION,
     &activation::LEAKY_RELU,
@@ -164,15 +167,19 @@ pub static OPERATORS: &[&Definition] = &[
     &linear_attention::LINEAR_ATTENTION,
     &unary::LOG,
     &softmax::LOG_SOFTMAX,
+    &norms::LP_NORMALIZATION,
+    &pool::LP_POOL,
     &matmul::MATMUL,
     &binary::MAX,
     &pool::MAX_POOL,
     &sum::MEAN,
+    &norms::MEAN_VARIANCE_NORMALIZATION,
     &binary::MIN,
     &activation::MISH,
     &modulo::MOD,
     &binary::MUL,
     &unary::NEG,
+    &loss::NEGATIVE_LOG_LIKELIHOOD_LOSS,
     &compare::NOT,
     &generate::ONE_HOT,
     &compare::OR,
@@ -183,11 +190,16 @@ pub static OPERATORS: &[&Definition] = &[
     &recurrent::RNN,
     &generate::RANGE,
     &unary::RECIPROCAL,
+    &reduce::REDUCE_L1,
+    &reduce::REDUCE_L2,
+    &reduce::REDUCE_LOG_SUM,
+    &reduce::REDUCE_LOG_SUM_EXP,
     &reduce::REDUCE_MAX,
     &reduce::REDUCE_MEAN,
     &reduce::REDUCE_MIN,
     &reduce::REDUCE_PROD,
     &reduce::REDUCE_SUM,
+    &reduce::REDUCE_SUM_SQUARE,
     &activation::RELU,
     &reshape::RESHAPE,
     &rotary_embedding::ROTARY_EMBEDDING,
@@ -200,6 +212,7 @@ pub static OPERATORS: &[&Definition] = &[
     &shape::SIZE,
     &slice::SLICE,
     &softmax::SOFTMAX,
+    &loss::SOFTMAX_CROSS_ENTROPY_LOSS,
     &activation::SOFTPLUS,
     &activation::SOFTSIGN,
     &concat::SPLIT,

@@ -1,11 +1,11 @@
-//! Pools: MaxPool (versions 1 to 22), AveragePool (1 to 22), GlobalAveragePool and GlobalMaxPool (1, 22).
+//! Pools: MaxPool (versions 1 to 22), AveragePool (1 to 22), LpPool (2 to 22), GlobalAveragePool and GlobalMaxPool (1, 22).
 //!
 //! Taps over padding are skipped. A maximum is NaN if a tap is NaN, and -0 is below +0. An average is the sum of the taps
 //! in ascending order from +0.0, divided by their number, or with `count_include_pad` by the number of taps over the
 //! input and its padding. A global average is a mean in lanes like ReduceMean's.
 
 use super::{
-    DType, Definition, FLOATS, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
+    AttributeError, DType, Definition, FLOATS, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
     floats::{Compute, FloatKernel, FloatOperation, Known, on_floats, required},
     kernel, streamed,
     window::{Window, image, in_three},
@@ -44,6 +44,30 @@ pub(super) const AVERAGE_POOL: Definition = Definition {
             window: Window::parse(node, node.version >= 19)?,
             ceil_mode: node.version >= 10 && node.attributes.flag("ceil_mode", false)?,
             count_padding: node.version >= 7 && node.attributes.flag("count_include_pad", false)?,
+        }))
+    },
+};
+
+/// `LpPool`
+pub(super) const LP_POOL: Definition = Definition {
+    name: "LpPool",
+    since: &[2, 11, 18, 22],
+    inputs: 1..=1,
+    outputs: 1..=1,
+    parse: |node| {
+        let p = node.attributes.int("p")?.unwrap_or(2);
+        let Some(p) = u32::try_from(p).ok().filter(|&p| p >= 1) else {
+            return Err(AttributeError::Value {
+                name: "p",
+                value: p.to_string(),
+                expected: "1 to 4294967295",
+            }
+            .into());
+        };
+        Ok(Box::new(LpPool {
+            window: Window::parse(node, node.version >= 18)?,
+            ceil_mode: node.version >= 18 && node.attributes.flag("ceil_mode", false)?,
+            p,
         }))
     },
 };
@@ -250,8 +274,40 @@ impl Operator for AveragePool {
     }
 }
 
+/// The p-norm of the taps.
+#[derive(Debug)]
+struct LpPool {
+    window: Window,
+    ceil_mode: bool,
+    p: u32,
+}
+
+impl Operator for LpPool {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let x = inputs.of_types(0, FLOATS)?;
+        Ok(vec![TensorType::new(
+            x.dtype,
+            geometry(&self.window, self.ceil_mode, inputs)?.1,
+        )?])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        let mut work = work(geometry(&self.window, self.ceil_mode, inputs), inputs, outputs);
+        // the scalar reference runs, and above 2 a power for each tap
+        work.arithmetic = work.arithmetic.saturating_mul(if self.p <= 2 { 8 } else { 60 });
+        work
+    }
+
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        let (shape, _) = geometry(&self.window, self.ceil_mode, inputs)?;
+        let kind = Kind::Norm { p: self.p };
+        Ok(on_floats(&FloatPool { shape, kind }, inputs, outputs))
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
+    Norm { p: u32 },
     Max,
     Average { count_padding: bool },
 }
@@ -280,6 +336,7 @@ impl<T: Compute> FloatKernel<T> for FloatPool {
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], _scratch: &mut [T]) {
         let (shape, x, out) = (&self.shape, required(inputs, 0), &mut *outputs[0]);
         match (path, self.kind) {
+            (_, Kind::Norm { p }) => reference::norm_pool(shape, p, x, out),
             (Path::Fast, Kind::Max) => fast::max_pool(shape, x, out),
             (Path::Reference, Kind::Max) => reference::max_pool(shape, x, out, |_, _| {}),
             (Path::Fast, Kind::Average { count_padding }) => fast::average_pool(shape, count_padding, x, out),

@@ -1,4 +1,5 @@
-//! Reductions: ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd; ArgMax and ArgMin.
+//! Reductions: ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum,
+//! ReduceLogSumExp; ArgMax and ArgMin.
 //!
 //! The reduced elements are taken in row-major order of the reduced axes. Floats are summed and multiplied in sixteen lanes
 //! that one fixed tree combines; integers wrap, and their mean is the wrapped sum divided towards zero (0 of nothing).
@@ -6,7 +7,8 @@
 //! equal extremes an Arg operator takes the first, or the last, and a NaN before any number.
 
 use super::{
-    DType, Definition, Inputs, Io, Kernel, NUMBERS, NodeSpec, OpError, Operator, Path, TensorType, Work,
+    DType, Definition, FLOATS, Inputs, Io, Kernel, NUMBERS, NodeSpec, OpError, Operator, Path, TensorType,
+    Work,
     data::{Strided, distinct_axes, signed_strides},
     floats::{Compute, FloatKernel, FloatOperation, Known, on_floats, required},
     kernel, kernel_with_scratch, normalize_axis, streamed,
@@ -27,7 +29,76 @@ enum Kind {
     Mean,
     Product,
     Extreme(Extreme),
+    /// Sum of magnitudes.
+    L1,
+    /// Root of the sum of squares.
+    L2,
+    SumSquare,
+    /// Logarithm of the sum.
+    LogSum,
+    /// Logarithm of the sum of exponentials.
+    LogSumExp,
 }
+
+impl Kind {
+    /// Whether the elements are replaced by a function of them before they are summed.
+    fn transforms(self) -> bool {
+        matches!(self, Self::L1 | Self::LogSumExp)
+    }
+
+    fn types(self) -> &'static [DType] {
+        match self {
+            Self::Extreme(_) => EXTREME_TYPES,
+            Self::LogSum | Self::LogSumExp => FLOATS,
+            _ => SUM_TYPES,
+        }
+    }
+}
+
+/// `ReduceL1`
+pub(super) const REDUCE_L1: Definition = Definition {
+    name: "ReduceL1",
+    since: &[1, 11, 13, 18],
+    inputs: 1..=2,
+    outputs: 1..=1,
+    parse: |node| Reduce::parse(node, Kind::L1, 18),
+};
+
+/// `ReduceL2`
+pub(super) const REDUCE_L2: Definition = Definition {
+    name: "ReduceL2",
+    since: &[1, 11, 13, 18],
+    inputs: 1..=2,
+    outputs: 1..=1,
+    parse: |node| Reduce::parse(node, Kind::L2, 18),
+};
+
+/// `ReduceSumSquare`
+pub(super) const REDUCE_SUM_SQUARE: Definition = Definition {
+    name: "ReduceSumSquare",
+    since: &[1, 11, 13, 18],
+    inputs: 1..=2,
+    outputs: 1..=1,
+    parse: |node| Reduce::parse(node, Kind::SumSquare, 18),
+};
+
+/// `ReduceLogSum`
+pub(super) const REDUCE_LOG_SUM: Definition = Definition {
+    name: "ReduceLogSum",
+    since: &[1, 11, 13, 18, 28],
+    inputs: 1..=2,
+    outputs: 1..=1,
+    parse: |node| Reduce::parse(node, Kind::LogSum, 18),
+};
+
+/// `ReduceLogSumExp`
+pub(super) const REDUCE_LOG_SUM_EXP: Definition = Definition {
+    name: "ReduceLogSumExp",
+    since: &[1, 11, 13, 18, 28],
+    inputs: 1..=2,
+    outputs: 1..=1,
+    parse: |node| Reduce::parse(node, Kind::LogSumExp, 18),
+};
 
 /// `ReduceSum`
 pub(super) const REDUCE_SUM: Definition = Definition {
@@ -169,15 +240,15 @@ fn result_shape(shape: &[usize], reduced: &[bool], keep_dims: bool) -> Vec<usize
 
 /// How a reduction of some axes becomes one of a middle axis.
 #[derive(Debug, Clone)]
-struct Arrangement {
-    shape: ReduceShape,
+pub(super) struct Arrangement {
+    pub(super) shape: ReduceShape,
     /// If the reduced axes do not lie side by side: gathers them behind the kept ones.
     gather: Option<Strided>,
     elements: usize,
 }
 
 impl Arrangement {
-    fn new(shape: &[usize], reduced: &[bool]) -> Self {
+    pub(super) fn new(shape: &[usize], reduced: &[bool]) -> Self {
         let elements = shape.iter().product();
         // dimensions of 1 may count as reduced or not
         let wide: Vec<usize> = (0..shape.len()).filter(|&axis| shape[axis] != 1).collect();
@@ -231,12 +302,12 @@ impl Arrangement {
     }
 
     /// Elements of scratch memory for gathering.
-    fn scratch(&self) -> usize {
+    pub(super) fn scratch(&self) -> usize {
         if self.gather.is_some() { self.elements } else { 0 }
     }
 
     /// The elements, with the reduced ones in the middle.
-    fn arranged<'a, T: bytemuck::Pod>(&self, x: &'a [T], scratch: &'a mut [T]) -> &'a [T] {
+    pub(super) fn arranged<'a, T: bytemuck::Pod>(&self, x: &'a [T], scratch: &'a mut [T]) -> &'a [T] {
         match &self.gather {
             None => x,
             Some(gather) => {
@@ -250,12 +321,7 @@ impl Arrangement {
 
 impl Operator for Reduce {
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
-        let types = if matches!(self.kind, Kind::Extreme(_)) {
-            EXTREME_TYPES
-        } else {
-            SUM_TYPES
-        };
-        let x = inputs.of_types(0, types)?;
+        let x = inputs.of_types(0, self.kind.types())?;
         let reduced = self.reduced(inputs)?;
         Ok(vec![TensorType::new(
             x.dtype,
@@ -269,7 +335,12 @@ impl Operator for Reduce {
             (Some(x), Ok(reduced)) => Arrangement::new(x.shape, &reduced).gather.is_some(),
             _ => false,
         };
-        let per_element = if gathers { 80 } else { 16 };
+        let per_element = if gathers { 80 } else { 16 }
+            + match self.kind {
+                Kind::L1 => 16,
+                Kind::LogSumExp => 240,
+                _ => 0,
+            };
         let results = outputs[0].elements() as u64;
         Work {
             arithmetic: elements
@@ -345,7 +416,7 @@ impl Reduction {
     }
 }
 
-/// Sums, means and products of integers: wrapping, so without an order.
+/// Sums, means and products of integers: wrapping, so without an order. A root is that of the wrapped sum as an `f64`, truncated.
 fn reduce_integers<T: Integer>(kind: Kind, shape: &ReduceShape, x: &[T], out: &mut [T]) {
     let one = T::wrap(1);
     for o in 0..shape.outer {
@@ -355,8 +426,17 @@ fn reduce_integers<T: Integer>(kind: Kind, shape: &ReduceShape, x: &[T], out: &m
             x[o * shape.length * shape.inner..][..shape.length * shape.inner].chunks_exact(shape.inner.max(1))
         {
             for (y, &x) in out.iter_mut().zip(row) {
-                *y = if kind == Kind::Product { y.mul(x) } else { y.add(x) };
+                *y = match kind {
+                    Kind::Product => y.mul(x),
+                    Kind::L1 => y.add(x.abs()),
+                    Kind::L2 | Kind::SumSquare => y.add(x.mul(x)),
+                    _ => y.add(x),
+                };
             }
+        }
+        if kind == Kind::L2 {
+            out.iter_mut()
+                .for_each(|y| *y = T::from_float((y.to_i128() as f64).sqrt()));
         }
         if kind == Kind::Mean {
             let length = T::wrap(shape.length as i128);
@@ -373,7 +453,13 @@ impl FloatOperation for Reduction {
 
 impl<T: Compute> FloatKernel<T> for Reduction {
     fn scratch(&self) -> usize {
-        self.arrangement.scratch()
+        let shape = &self.arrangement.shape;
+        match self.kind {
+            Kind::L1 => self.arrangement.elements,
+            // the shifted exponentials, and what each line was shifted by
+            Kind::LogSumExp => self.arrangement.elements + shape.outer * shape.inner,
+            _ => self.arrangement.scratch(),
+        }
     }
 
     fn reads(&self, _path: Path, input: usize) -> bool {
@@ -382,9 +468,17 @@ impl<T: Compute> FloatKernel<T> for Reduction {
     }
 
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]) {
-        let x = self.arrangement.arranged(required(inputs, 0), scratch);
         let (shape, out) = (&self.arrangement.shape, &mut *outputs[0]);
+        if self.kind.transforms() {
+            return self.transformed(path, required(inputs, 0), out, scratch);
+        }
+        let x = self.arrangement.arranged(required(inputs, 0), scratch);
         match (path, self.kind) {
+            (Path::Fast, Kind::L2 | Kind::SumSquare) => fast::reduce_sum_of_squares(shape, x, out),
+            (Path::Reference, Kind::L2 | Kind::SumSquare) => reference::reduce_sum_of_squares(shape, x, out),
+            (Path::Fast, Kind::LogSum) => fast::reduce_sum(shape, x, out),
+            (Path::Reference, Kind::LogSum) => reference::reduce_sum(shape, x, out),
+            (_, Kind::L1 | Kind::LogSumExp) => unreachable!("these transform their elements"),
             (Path::Fast, Kind::Sum) => fast::reduce_sum(shape, x, out),
             (Path::Reference, Kind::Sum) => reference::reduce_sum(shape, x, out),
             (Path::Fast, Kind::Mean) => fast::reduce_mean(shape, x, out),
@@ -394,6 +488,51 @@ impl<T: Compute> FloatKernel<T> for Reduction {
             (Path::Fast, Kind::Extreme(extreme)) => fast::reduce_extreme(extreme, shape, x, out),
             (Path::Reference, Kind::Extreme(extreme)) => reference::reduce_extreme(extreme, shape, x, out),
         }
+        match self.kind {
+            Kind::L2 => out.iter_mut().for_each(|y| *y = y.sqrt().canonical()),
+            Kind::LogSum => out.iter_mut().for_each(|y| *y = y.log()),
+            _ => {}
+        }
+    }
+}
+
+impl Reduction {
+    /// Sums of magnitudes, and log Σ e^x: with c the greatest of a line (0 if that is not finite), log Σ e^(x − c) + c.
+    fn transformed<T: Compute>(&self, path: Path, x: &[T], out: &mut [T], scratch: &mut [T]) {
+        let shape = &self.arrangement.shape;
+        let (elements, shifts) = scratch.split_at_mut(self.arrangement.elements);
+        match &self.arrangement.gather {
+            Some(gather) => gather.run(x, elements),
+            None => elements.copy_from_slice(x),
+        }
+        let sum = match path {
+            Path::Fast => fast::reduce_sum::<T>,
+            Path::Reference => reference::reduce_sum::<T>,
+        };
+        if self.kind == Kind::L1 {
+            elements.iter_mut().for_each(|x| *x = x.abs());
+            return sum(shape, elements, out);
+        }
+        let shifts = &mut shifts[..out.len()];
+        match path {
+            Path::Fast => fast::reduce_extreme(Extreme::Max, shape, elements, shifts),
+            Path::Reference => reference::reduce_extreme(Extreme::Max, shape, elements, shifts),
+        }
+        shifts
+            .iter_mut()
+            .for_each(|c| *c = if c.abs() < T::INFINITY { *c } else { T::ZERO });
+        let lines = elements.chunks_exact_mut(shape.inner.max(1));
+        for (number, line) in lines.enumerate() {
+            let outer = number / shape.length.max(1);
+            let shifts = &shifts[outer * shape.inner..][..line.len()];
+            line.iter_mut()
+                .zip(shifts)
+                .for_each(|(x, &c)| *x = (*x - c).exp());
+        }
+        sum(shape, elements, out);
+        out.iter_mut()
+            .zip(&*shifts)
+            .for_each(|(y, &c)| *y = (y.log() + c).canonical());
     }
 }
 

@@ -74,8 +74,36 @@ pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
                 .input(dtype, &[channels])
                 .with(attr_int("num_groups", groups as i64))
         }
+        "LpPool" => pool(random).with(attr_int("p", 1 + random.below(4) as i64)),
+        "LRN" => image(random)
+            .with(attr_int("size", 1 + random.below(5) as i64))
+            .with(attr_float("alpha", random.float())),
+        "MeanVarianceNormalization" => image(random),
+        "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss" => loss(random),
         _ => return None,
     })
+}
+
+fn image(random: &mut Random) -> Drawn {
+    let dims: Vec<usize> = (0..4).map(|_| random.pick(&[1, 2, 3, 4, 1, 2, 5, 0])).collect();
+    Drawn::default().input(random.pick(FLOAT_TYPES), &dims)
+}
+
+fn loss(random: &mut Random) -> Drawn {
+    let (dtype, classes) = (random.pick(FLOAT_TYPES), 1 + random.below(5));
+    let mut dims = vec![random.below(4), classes];
+    dims.extend((0..random.below(3)).map(|_| random.below(4)));
+    let samples = [&dims[..1], &dims[2..]].concat();
+    let drawn = Drawn::default()
+        .input(dtype, &dims)
+        .input(random.pick(&[DType::I64, DType::I32]), &samples)
+        .maybe(random.below(2) == 0, dtype, &[classes])
+        .with(attr_string("reduction", random.pick(&["none", "sum", "mean"])));
+    if random.below(2) == 0 {
+        drawn.with(attr_int("ignore_index", random.below(6) as i64 - 1))
+    } else {
+        drawn
+    }
 }
 
 fn pool(random: &mut Random) -> Drawn {

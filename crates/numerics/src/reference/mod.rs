@@ -16,11 +16,11 @@ pub use attention::{LinearUpdate, causal_conv, linear_attention_read, linear_att
 pub use conv::{conv, conv_transpose};
 pub use gemm::gemm;
 pub use norm::{Moments, batch_moments, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
-pub use pool::{average_pool, global_average_pool, global_max_pool, max_pool};
+pub use pool::{average_pool, global_average_pool, global_max_pool, max_pool, norm_pool};
 pub(crate) use recurrent::held;
 pub use recurrent::{Activation, GruCell, LstmCell, gru_gates, gru_row, lstm_row, rnn_row};
 pub use reduce::{
     Extreme, LANES, Order, arg_extreme, reduce_extreme, reduce_mean, reduce_product, reduce_sum,
-    reduce_sum_of_squares, tree,
+    reduce_sum_of_squares, sum_in_lanes, tree,
 };
 pub use softmax::{log_softmax, softmax};

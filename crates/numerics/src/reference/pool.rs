@@ -3,6 +3,7 @@
 use super::conv::positions;
 use super::reduce::{Order, in_lanes};
 use crate::float::Float;
+use crate::math;
 use crate::shape::PoolShape;
 
 /// MaxPool: the greatest under each window, by [`Order::greater`]; the lowest value if the window holds only padding.
@@ -44,6 +45,22 @@ pub fn average_pool<T: Float>(shape: &PoolShape, count_padding: bool, x: &[T], o
             }
         }
         (sum / T::from_count(count)).canonical()
+    });
+}
+
+/// LpPool: the p-norm of the taps, their powers added in ascending order from +0.0. For p = 2 the squares are fused into the sum.
+pub fn norm_pool<T: Float>(shape: &PoolShape, p: u32, x: &[T], out: &mut [T]) {
+    let exponent = f64::from(p);
+    each_window(shape, x, out, |_, taps| {
+        let terms = taps.filter_map(|(_, x, _)| x);
+        match p {
+            1 => terms.fold(T::ZERO, |sum, x| sum + x.abs()).canonical(),
+            2 => terms.fold(T::ZERO, |sum, x| x.fma(x, sum)).sqrt().canonical(),
+            _ => math::pow(
+                terms.fold(T::ZERO, |sum, x| sum + math::pow(x.abs(), exponent)),
+                1.0 / exponent,
+            ),
+        }
     });
 }
 

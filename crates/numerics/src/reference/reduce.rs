@@ -36,6 +36,11 @@ pub(crate) fn in_lanes<T: Copy, S: Copy>(
     tree(lanes, combine)
 }
 
+/// The sum of values in lanes; +0.0 of nothing.
+pub fn sum_in_lanes<T: Float>(values: impl Iterator<Item = T>) -> T {
+    in_lanes(values, T::ZERO, |sum, x| sum + x, |a, b| a + b)
+}
+
 /// Calls `reduce` with the values of each output element.
 fn each<T: Copy, U>(
     shape: &ReduceShape,
