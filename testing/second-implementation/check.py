@@ -457,8 +457,72 @@ def movement(kind, numbers, draw):
         for k in (-2, 0, 1):
             kept = lambda at, k=k, upper=upper: at if (at[2] - at[1] >= k if upper else at[2] - at[1] <= k) else None
             yield Case("Trilu", [x, [k]], own((3, 4, 5), kept), {"upper": upper})
+    yield from by_index(kind, numbers, draw)
+    for mode in ("DCR", "CRD"):
+        deep = numbers.tensor(kind, (2, 12, 3, 2), draw)
+
+        def depth(at, mode=mode):
+            row, column = at[2] % 2, at[3] % 2
+            block = row * 2 + column
+            channel = block * 3 + at[1] if mode == "DCR" else at[1] * 4 + block
+            return at[0], channel, at[2] // 2, at[3] // 2
+
+        wide = o.moved(deep, (2, 3, 6, 4), depth)
+        yield Case("DepthToSpace", [deep], [wide], {"mode": mode, "blocksize": 2}, NEWEST)
+        yield Case("SpaceToDepth", [wide], [deep], {"mode": mode, "blocksize": 2}, NEWEST)
+    resized = [(2, 7, 5), (6, 1, 2)]
+    for shape in resized:
+        shift = [int((to - size) / 2) for to, size in zip(shape, x.shape)]
+
+        def centred(at, shift=shift):
+            places = [place - by for place, by in zip(at, shift)]
+            return places if all(0 <= place < size for place, size in zip(places, x.shape)) else None
+
+        yield Case("CenterCropPad", [x, list(shape)], own(shape, centred))
     yield Case("Shape", [x], [Tensor("i64", (2,), [4, 5])], {"start": 1})
     yield Case("Size", [x], [Tensor("i64", (), [60])])
+
+
+def by_index(kind, numbers, draw):
+    x = numbers.tensor(kind, (3, 4, 5), draw)
+    pick = numbers.random.randrange
+    along = Tensor("i64", (2, 6, 5), [pick(-4, 4) for _ in range(60)])
+    places = dict(zip(o.windows(along.shape), along.items))
+    result = o.moved(x, along.shape, lambda at: (at[0], places[at] % 4, at[2]))
+    yield Case("GatherElements", [x, along], [result], {"axis": 1})
+    rows = Tensor("i64", (7, 2), [index for _ in range(7) for index in (pick(-3, 3), pick(-4, 4))])
+    named = [(rows.items[i * 2] % 3, rows.items[i * 2 + 1] % 4) for i in range(7)]
+    yield Case("GatherND", [x, rows], [o.moved(x, (7, 5), lambda at: (*named[at[0]], at[1]))])
+    rules = {"none": lambda old, new: new}
+    if kind in FLOATS:
+        op = o.operations(kind)
+        round_ = FLOATS[kind].of
+        rules |= {"add": lambda p, q: round_(op.add(p, q)), "mul": lambda p, q: round_(op.mul(p, q))}
+        rules |= {"max": a.maximum, "min": a.minimum}
+    elif kind in INTEGERS:
+        of = INTEGERS[kind]
+        rules |= {"add": of.add, "mul": of.mul, "max": max, "min": min}
+    updates, slices = numbers.tensor(kind, along.shape, draw), numbers.tensor(kind, (7, 5), draw)
+    # an axis of updates may be longer than the data's only along the axis of the indices
+    for rule, take in rules.items():
+        y = o.scattered(x, [((at[0], places[at] % 4, at[2]), value) for at, value in zip(o.windows(along.shape), updates.items)], take)
+        yield Case("ScatterElements", [x, along, updates], [y], {"axis": 1, "reduction": rule})
+        y = o.scattered(x, [((*named[at[0]], at[1]), value) for at, value in zip(o.windows((7, 5)), slices.items)], take)
+        yield Case("ScatterND", [x, rows, slices], [y], {"reduction": rule})
+    lengths = [pick(0, 4) for _ in range(4)]
+    reversed_ = o.moved(x, x.shape, lambda at: (lengths[at[1]] - 1 - at[0] if at[0] < lengths[at[1]] else at[0], *at[1:]))
+    yield Case("ReverseSequence", [x, Tensor("i64", (4,), lengths)], [reversed_])
+    if kind == "bool":
+        return
+    for largest in (0, 1):
+        items, order = [], []
+        for line in o.lines(x.shape, [1]):
+            ranked = o.top([x.items[place] for place in line], largest)[:3]
+            order.append(ranked)
+            items.append([x.items[line[rank]] for rank in ranked])
+        flat = lambda parts: [part[rank] for outer in range(3) for rank in range(3) for part in parts[outer * 5 : outer * 5 + 5]]
+        result = [Tensor(kind, (3, 3, 5), flat(items)), Tensor("i64", (3, 3, 5), flat(order))]
+        yield Case("TopK", [x, [3]], result, {"axis": 1, "largest": largest})
 
 
 def floats(kind, numbers):

@@ -264,6 +264,12 @@ def arithmetic(step):
         return n * (220 if whole else 700) + n // length * 3_000
     if name in ("MaxPool", "AveragePool"):
         return n * (prod(attributes["kernel_shape"]) + 2) * 64 * (12 if len(step.outputs) > 1 else 1)
+    if name in ("GatherElements", "GatherND"):
+        return step.inputs[1].elements * 512
+    if name in ("ScatterElements", "ScatterND"):
+        return step.inputs[1].elements * 512 + step.inputs[2].elements * 32
+    if name == "TopK":
+        return elements * (x.shape[attributes["axis"]].bit_length() + 4) * 160
     if name == "LpPool":
         return n * (prod(attributes["kernel_shape"]) + 2) * (512 if attributes["p"] <= 2 else 3_840)
     if name == "LRN":
@@ -294,6 +300,10 @@ def arithmetic(step):
         "CumProd": n * 160,
         "Trilu": n * 64,
         "BitCast": n * 16,
+        "ReverseSequence": prod(x.shape[:2]) * 256,
+        "DepthToSpace": n * 48,
+        "SpaceToDepth": n * 48,
+        "CenterCropPad": n * 64,
         "OneHot": n * 16 + elements * 600,
         "Slice": n * 8,
         "Expand": n * 8,
@@ -324,6 +334,9 @@ def streamed(step):
         "CumProd": 2 * everything,
         "Slice": 2 * y.bytes,
         "Cast": x.bytes + y.bytes,
+        "TopK": 2 * everything,
+        "GatherElements": 2 * y.bytes + 8 * step.inputs[-1].elements,
+        "GatherND": 2 * y.bytes + 8 * step.inputs[-1].elements,
         "Gather": 2 * y.bytes + 8 * step.inputs[-1].elements,
     }.get(name, everything)
 
@@ -387,6 +400,8 @@ def scratch(step):
     name, x = step.operator, step.inputs[0]
     if name == "Pow":
         return 8 * step.inputs[1].elements
+    if name == "TopK":
+        return 4 * x.shape[step.attributes["axis"]]
     if name == "OneHot":
         return 8 * x.elements
     if name in ("ArgMax", "ArgMin"):

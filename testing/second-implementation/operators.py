@@ -509,6 +509,20 @@ def moved(x, shape, source):
     return Tensor(x.kind, tuple(shape), [read(source(place)) for place in windows(shape)])
 
 
+def scattered(x, updates, take):
+    """A copy of `x` with pairs of place and value taken into it."""
+    items, own = list(x.items), strides(x.shape)
+    for place, value in updates:
+        items[dot(place, own)] = take(items[dot(place, own)], value)
+    return Tensor(x.kind, x.shape, items)
+
+
+def top(line, largest):
+    """Indices of a line in TopK's order."""
+    rank = lambda i: (isnan(line[i]), 0 if isnan(line[i]) else line[i])
+    return sorted(range(len(line)), key=rank, reverse=bool(largest))
+
+
 def padding(mode, size):
     """Where a position along a padded axis comes from."""
 

@@ -176,3 +176,115 @@ fn losses_of_what_is_ignored_or_no_class() {
         &[INF],
     );
 }
+
+#[test]
+fn indices_out_of_range_stop_the_run() {
+    let data = || F32(&[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+    let stops = |operator, given: &[Given<'_>]| {
+        let stopped = outputs(operator, given, &[], &[DType::F32]);
+        assert!(
+            stopped.unwrap_err().to_string().contains("out of range"),
+            "{operator:?}"
+        );
+    };
+    stops(("GatherElements", 13), &[data(), I64(&[1, 1], &[2])]);
+    stops(("GatherND", 13), &[data(), I64(&[1, 2], &[0, -3])]);
+    stops(
+        ("ScatterND", 18),
+        &[data(), I64(&[1, 1], &[2]), F32(&[1, 2], &[0.0, 0.0])],
+    );
+    stops(
+        ("ScatterElements", 18),
+        &[data(), I64(&[1, 1], &[-3]), F32(&[1, 1], &[0.0])],
+    );
+}
+
+#[test]
+fn updates_of_one_place_are_taken_in_order() {
+    let scatter = |reduction| {
+        let given = [
+            F32(&[3], &[1.0, -0.0, 5.0]),
+            I64(&[4], &[0, 0, 1, -3]),
+            F32(&[4], &[2.0, 3.0, 0.0, 4.0]),
+        ];
+        floats(
+            ("ScatterElements", 18),
+            &given,
+            &[attr_string("reduction", reduction)],
+        )
+    };
+    assert_bits(&scatter("none"), &[4.0, 0.0, 5.0]);
+    assert_bits(&scatter("add"), &[10.0, 0.0, 5.0]);
+    assert_bits(&scatter("mul"), &[24.0, -0.0, 5.0]);
+    assert_bits(&scatter("max"), &[4.0, 0.0, 5.0]);
+    assert_bits(&scatter("min"), &[1.0, -0.0, 5.0]);
+}
+
+#[test]
+fn the_greatest_come_first_nan_before_all() {
+    let top = |largest| {
+        let x = F32(&[6], &[1.0, f32::NAN, 0.0, INF, -0.0, 1.0]);
+        let given = [attr_int("largest", largest)];
+        let outputs = outputs(
+            ("TopK", 24),
+            &[x, Numbers(&[4])],
+            &given,
+            &[DType::F32, DType::I64],
+        )
+        .unwrap();
+        (
+            outputs[0].as_slice::<f32>().to_vec(),
+            outputs[1].as_slice::<i64>().to_vec(),
+        )
+    };
+    let (values, indices) = top(1);
+    assert_bits(&values, &[NAN, INF, 1.0, 1.0]);
+    assert_eq!(indices, [1, 3, 0, 5]);
+    let (values, indices) = top(0);
+    assert_bits(&values, &[0.0, -0.0, 1.0, 1.0]);
+    assert_eq!(indices, [2, 4, 0, 5]);
+}
+
+#[test]
+fn lengths_and_places_of_sequences_are_checked() {
+    let x = || F32(&[3, 1], &[1.0, 2.0, 3.0]);
+    assert_bits(
+        &floats(("ReverseSequence", 10), &[x(), I64(&[1], &[0])], &[]),
+        &[1.0, 2.0, 3.0],
+    );
+    assert_bits(
+        &floats(("ReverseSequence", 10), &[x(), I64(&[1], &[2])], &[]),
+        &[2.0, 1.0, 3.0],
+    );
+    for wrong in [4, -1] {
+        assert!(
+            outputs(
+                ("ReverseSequence", 10),
+                &[x(), I64(&[1], &[wrong])],
+                &[],
+                &[DType::F32]
+            )
+            .is_err()
+        );
+    }
+    let cache = || F32(&[1, 3, 1], &[1.0, 2.0, 3.0]);
+    let update = || F32(&[1, 2, 1], &[7.0, 8.0]);
+    let circular = [attr_string("mode", "circular")];
+    assert_bits(
+        &floats(
+            ("TensorScatter", 24),
+            &[cache(), update(), I64(&[1], &[-1])],
+            &circular,
+        ),
+        &[8.0, 2.0, 7.0],
+    );
+    assert!(
+        outputs(
+            ("TensorScatter", 24),
+            &[cache(), update(), I64(&[1], &[2])],
+            &[],
+            &[DType::F32]
+        )
+        .is_err()
+    );
+}

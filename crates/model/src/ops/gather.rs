@@ -3,9 +3,10 @@
 //! Indices may count from the back. One outside `-size..size` stops the run with an error.
 
 use super::{
-    Definition, INDICES, Inputs, Kernel, OpError, Operator, TensorType, Work, kernel, normalize_axis,
+    Definition, INDICES, Inputs, Kernel, OpError, Operator, TensorType, Work, indices::position, kernel,
+    normalize_axis,
 };
-use crate::{DType, shape::element_count, tensor::TensorView};
+use crate::shape::element_count;
 
 /// `Gather`
 pub(super) const GATHER: Definition = Definition {
@@ -75,21 +76,4 @@ impl Operator for Gather {
             Ok(())
         }))
     }
-}
-
-/// Index `number`, counted from the front of an axis of `size`.
-fn position(indices: &TensorView<'_>, number: usize, size: usize) -> Result<usize, OpError> {
-    let index = match indices.dtype() {
-        DType::I32 => i64::from(indices.as_slice::<i32>()[number]),
-        _ => indices.as_slice::<i64>()[number],
-    };
-    let from_front = if index < 0 {
-        index.saturating_add(size as i64)
-    } else {
-        index
-    };
-    usize::try_from(from_front)
-        .ok()
-        .filter(|&position| position < size)
-        .ok_or_else(|| OpError::Value(format!("index {index} is out of range for an axis of {size}")))
 }

@@ -66,10 +66,12 @@ mod error;
 mod expand;
 mod floats;
 mod gather;
+mod gather_elements;
 mod gemm;
 mod generate;
 mod group_normalization;
 mod identity;
+mod indices;
 mod inputs;
 mod linear_attention;
 mod loss;
@@ -83,12 +85,15 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod rotary_embedding;
+mod scatter;
 mod select;
 mod shape;
 mod shrink;
+mod shuffle;
 mod slice;
 mod softmax;
 mod sum;
+mod topk;
 mod transpose;
 mod trilu;
 mod unary;
@@ -125,6 +130,7 @@ pub static OPERATORS: &[&Definition] = &[
     &causal_conv::CAUSAL_CONV_WITH_STATE,
     &unary::CEIL,
     &activation::CELU,
+    &pad::CENTER_CROP_PAD,
     &binary::CLIP,
     &concat::CONCAT,
     &constant_of_shape::CONSTANT_OF_SHAPE,
@@ -132,6 +138,7 @@ pub static OPERATORS: &[&Definition] = &[
     &conv::CONV_TRANSPOSE,
     &cumulative::CUM_PROD,
     &cumulative::CUM_SUM,
+    &shuffle::DEPTH_TO_SPACE,
     &binary::DIV,
     &dropout::DROPOUT,
     &activation::ELU,
@@ -144,6 +151,8 @@ pub static OPERATORS: &[&Definition] = &[
     &unary::FLOOR,
     &recurrent::GRU,
     &gather::GATHER,
+    &gather_elements::GATHER_ELEMENTS,
+    &gather_elements::GATHER_ND,
     &activation::GELU,
     &gemm::GEMM,
     &pool::GLOBAL_AVERAGE_POOL,
@@ -202,8 +211,12 @@ pub static OPERATORS: &[&Definition] = &[
     &reduce::REDUCE_SUM_SQUARE,
     &activation::RELU,
     &reshape::RESHAPE,
+    &shuffle::REVERSE_SEQUENCE,
     &rotary_embedding::ROTARY_EMBEDDING,
     &unary::ROUND,
+    &scatter::SCATTER,
+    &scatter::SCATTER_ELEMENTS,
+    &scatter::SCATTER_ND,
     &activation::SELU,
     &shape::SHAPE,
     &shrink::SHRINK,
@@ -215,6 +228,7 @@ pub static OPERATORS: &[&Definition] = &[
     &loss::SOFTMAX_CROSS_ENTROPY_LOSS,
     &activation::SOFTPLUS,
     &activation::SOFTSIGN,
+    &shuffle::SPACE_TO_DEPTH,
     &concat::SPLIT,
     &unary::SQRT,
     &reshape::SQUEEZE,
@@ -223,8 +237,10 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::SWI_GLU,
     &activation::SWISH,
     &activation::TANH,
+    &shuffle::TENSOR_SCATTER,
     &activation::THRESHOLDED_RELU,
     &expand::TILE,
+    &topk::TOP_K,
     &transpose::TRANSPOSE,
     &trilu::TRILU,
     &reshape::UNSQUEEZE,

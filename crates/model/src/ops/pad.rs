@@ -1,4 +1,5 @@
-//! Pad: elements added around a tensor (or, where a pad is negative, taken away).
+//! Pad: elements added around a tensor (or, where a pad is negative, taken away). CenterCropPad (version 18): the same of what
+//! makes an axis as long as wanted, on both sides alike, the odd one at the end.
 //!
 //! ONNX `Pad`: version 2 has pads and value as attributes; 11 and later as inputs; 18 adds axes, 19 the mode `wrap`.
 //! `constant` adds a value, `edge` repeats the border, `reflect` mirrors without repeating the border, `wrap` continues from
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     DType,
-    shape::{Shape, strides},
+    shape::{Shape, shape_from_i64s, strides},
     tensor::TensorViewMut,
 };
 use bytemuck::Pod;
@@ -179,6 +180,71 @@ impl Operator for PadOperator {
             by_size!(size, Word => {
                 let fill: Word = bytemuck::pod_read_unaligned(fill);
                 padding.run(bytemuck::cast_slice(input.bytes()), bytemuck::cast_slice_mut(output), fill);
+            });
+            Ok(())
+        }))
+    }
+}
+
+/// `CenterCropPad`
+pub(super) const CENTER_CROP_PAD: Definition = Definition {
+    name: "CenterCropPad",
+    since: &[18],
+    inputs: 2..=2,
+    outputs: 1..=1,
+    parse: |node| {
+        Ok(Box::new(CenterCropPad {
+            axes: node.attributes.ints("axes")?,
+        }))
+    },
+};
+
+#[derive(Debug)]
+struct CenterCropPad {
+    axes: Option<Vec<i64>>,
+}
+
+impl Operator for CenterCropPad {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let data = inputs.required(0)?;
+        let axes = match &self.axes {
+            Some(axes) => distinct_axes(axes, data.shape.len())?,
+            None => (0..data.shape.len()).collect(),
+        };
+        let sizes = shape_from_i64s(&inputs.known_i64s(1)?)?;
+        if sizes.len() != axes.len() {
+            return Err(OpError::Shape(format!(
+                "{sizes:?} are not sizes of {} axes",
+                axes.len()
+            )));
+        }
+        let mut shape = data.shape.to_vec();
+        axes.into_iter()
+            .zip(sizes)
+            .for_each(|(axis, size)| shape[axis] = size);
+        Ok(vec![TensorType::new(data.dtype, shape)?])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        Work::elementwise(inputs, outputs, 64)
+    }
+
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        let data = inputs.required(0)?;
+        let sizes = data.shape.iter().zip(&outputs[0].shape);
+        let padding = Padding {
+            mode: Mode::Constant,
+            // towards zero on both sides: an odd element is taken or added at the end
+            before: sizes.map(|(&from, &to)| (to as i64 - from as i64) / 2).collect(),
+            from: data.shape.to_vec(),
+            to: outputs[0].shape.clone(),
+        };
+        let size = data.dtype.size();
+        Ok(kernel(move |io| {
+            let input = io.input(0).bytes();
+            let output = io.output(0).map_or(&mut [][..], TensorViewMut::bytes_mut);
+            by_size!(size, Word => {
+                padding.run::<Word>(bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output), 0);
             });
             Ok(())
         }))

@@ -30,6 +30,13 @@ impl Drawn {
         self.input(DType::I64, &[values.len()])
     }
 
+    /// The shape of an input that is given.
+    fn shape(&self, index: usize) -> Vec<usize> {
+        self.inputs[index]
+            .as_ref()
+            .map_or_else(Vec::new, |(_, shape)| shape.clone())
+    }
+
     fn with(mut self, attribute: Vec<u8>) -> Self {
         self.attributes.push(attribute);
         self
@@ -78,10 +85,97 @@ pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
         "LRN" => image(random)
             .with(attr_int("size", 1 + random.below(5) as i64))
             .with(attr_float("alpha", random.float())),
+        "GatherElements" | "ScatterElements" | "Scatter" => by_element(operator, random),
+        "GatherND" | "ScatterND" => by_slice(operator, random),
+        "TopK" => {
+            let drawn = any(random);
+            let dims = drawn.shape(0);
+            let axis = random.below(dims.len());
+            let count = random.below(dims[axis] + 1) as i64;
+            drawn
+                .numbers(&[count])
+                .with(attr_int("axis", axis as i64))
+                .with(attr_int("largest", random.below(2) as i64))
+        }
+        "CenterCropPad" => {
+            let drawn = any(random);
+            let sizes: Vec<i64> = drawn.shape(0).iter().map(|_| random.below(6) as i64).collect();
+            drawn.numbers(&sizes)
+        }
+        "ReverseSequence" => {
+            let dims: Vec<usize> = (0..2 + random.below(3)).map(|_| 3 + random.below(3)).collect();
+            Drawn::default()
+                .input(random.pick(&DType::ALL), &dims)
+                .input(DType::I64, &dims[1..2])
+        }
+        "TensorScatter" => {
+            let (batch, capacity) = (1 + random.below(3), 3 + random.below(4));
+            let dtype = random.pick(&DType::ALL);
+            Drawn::default()
+                .input(dtype, &[batch, 2, capacity, 3])
+                .input(dtype, &[batch, 2, 1 + random.below(3), 3])
+                .maybe(random.below(2) == 0, DType::I64, &[batch])
+                .with(attr_string("mode", random.pick(&["linear", "circular"])))
+        }
+        "DepthToSpace" | "SpaceToDepth" => {
+            let (block, size) = (1 + random.below(3), random.below(4));
+            let drawn = if operator == "DepthToSpace" {
+                Drawn::default().input(random.pick(&DType::ALL), &[size, 2 * block * block, 3, size])
+            } else {
+                Drawn::default().input(random.pick(&DType::ALL), &[2, size, 2 * block, block])
+            };
+            drawn
+                .with(attr_int("blocksize", block as i64))
+                .with(attr_string("mode", random.pick(&["DCR", "CRD"])))
+        }
         "MeanVarianceNormalization" => image(random),
         "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss" => loss(random),
         _ => return None,
     })
+}
+
+/// One input of any type, of one to four dimensions.
+fn any(random: &mut Random) -> Drawn {
+    let dims: Vec<usize> = (0..1 + random.below(4))
+        .map(|_| random.pick(&[1, 2, 3, 4, 5, 0]))
+        .collect();
+    Drawn::default().input(random.pick(&DType::ALL), &dims)
+}
+
+const REDUCTIONS: &[&str] = &["none", "add", "mul", "max", "min"];
+
+fn by_element(operator: &str, random: &mut Random) -> Drawn {
+    let dims: Vec<usize> = (0..1 + random.below(3)).map(|_| 3 + random.below(3)).collect();
+    let places: Vec<usize> = dims.iter().map(|&size| random.below(size + 1)).collect();
+    let dtype = random.pick(&DType::ALL);
+    let drawn = Drawn::default()
+        .input(dtype, &dims)
+        .input(random.pick(&[DType::I64, DType::I32]), &places)
+        .with(attr_int("axis", random.below(dims.len()) as i64));
+    match operator {
+        "GatherElements" => drawn,
+        "Scatter" => drawn.input(dtype, &places),
+        _ => drawn
+            .input(dtype, &places)
+            .with(attr_string("reduction", random.pick(REDUCTIONS))),
+    }
+}
+
+fn by_slice(operator: &str, random: &mut Random) -> Drawn {
+    let dims: Vec<usize> = (0..1 + random.below(3)).map(|_| 3 + random.below(3)).collect();
+    let (rows, width) = (random.below(4), 1 + random.below(dims.len()));
+    let dtype = random.pick(&DType::ALL);
+    let drawn = Drawn::default()
+        .input(dtype, &dims)
+        .input(DType::I64, &[rows, width]);
+    if operator == "GatherND" {
+        drawn
+    } else {
+        let updates = [&[rows], &dims[width..]].concat();
+        drawn
+            .input(dtype, &updates)
+            .with(attr_string("reduction", random.pick(REDUCTIONS)))
+    }
 }
 
 fn image(random: &mut Random) -> Drawn {

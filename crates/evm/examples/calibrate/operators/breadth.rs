@@ -19,6 +19,7 @@ fn node_of(opset: i64, operator: &'static str) -> Node {
 pub(super) fn all(cases: &mut Vec<Case>) {
     elementwise(cases);
     lines(cases);
+    movements(cases);
 }
 
 fn elementwise(cases: &mut Vec<Case>) {
@@ -162,4 +163,84 @@ fn lines(cases: &mut Vec<Case>) {
     }
     cases.push(node("Trilu").input(&[1024, 1024]).case());
     cases.push(node("Trilu").input(&[1 << 19, 2, 1]).case());
+}
+
+/// Operators that move elements, by index or by rule. Indices that a call gives are below 1024.
+fn movements(cases: &mut Vec<Case>) {
+    for (data, indices) in [
+        (&[1024, 1024][..], &[1024, 1024][..]),
+        (&[1 << 20], &[1 << 16]),
+        (&[1024, 8192], &[1024, 8192]),
+    ] {
+        cases.push(node("GatherElements").input(data).typed(INT64, indices).case());
+        cases.push(
+            node("ScatterElements")
+                .input(data)
+                .typed(INT64, indices)
+                .input(indices)
+                .case(),
+        );
+        let sum = attr_string("reduction", "add");
+        cases.push(
+            node("ScatterElements")
+                .input(data)
+                .typed(INT64, indices)
+                .input(indices)
+                .attribute(sum, "add")
+                .case(),
+        );
+    }
+    for (data, indices, slices) in [
+        (&[1024, 1024][..], &[4096, 2][..], &[4096][..]),
+        (&[1024, 1024], &[512, 1], &[512, 1024]),
+        (&[1 << 20, 1], &[1 << 16, 1], &[1 << 16, 1]),
+    ] {
+        cases.push(node("GatherND").input(data).typed(INT64, indices).case());
+        cases.push(
+            node("ScatterND")
+                .input(data)
+                .typed(INT64, indices)
+                .input(slices)
+                .case(),
+        );
+    }
+    for (shape, axis, count) in [
+        (&[64, 1000][..], -1, 5),
+        (&[1 << 20], 0, 1 << 20),
+        (&[1 << 20], 0, 1),
+        (&[1024, 1024], 0, 1024),
+        (&[1 << 19, 2], 1, 1),
+    ] {
+        let along = attr_int("axis", axis);
+        cases.push(
+            node("TopK")
+                .input(shape)
+                .i64s(&[count])
+                .attribute(along, &format!("axis {axis}, {count} of them"))
+                .gives(&[("y", FLOAT), ("i", INT64)])
+                .case(),
+        );
+    }
+    for block in [1, 2, 8] {
+        let size = || attr_int("blocksize", block);
+        let words = format!("blocks of {block}");
+        cases.push(
+            node("DepthToSpace")
+                .input(&[1, 256, 64, 64])
+                .attribute(size(), &words)
+                .case(),
+        );
+        cases.push(
+            node("SpaceToDepth")
+                .input(&[1, 3, 512, 512])
+                .attribute(size(), &words)
+                .case(),
+        );
+    }
+    cases.push(
+        node("CenterCropPad")
+            .input(&[1, 3, 224, 224])
+            .i64s(&[1, 3, 256, 256])
+            .case(),
+    );
 }
