@@ -23,6 +23,7 @@ import costs
 import files
 import networks
 import operators as o
+import quantized
 from arithmetic import F32, F64, FLOATS, INTEGERS, f32
 from operators import Tensor
 
@@ -393,6 +394,12 @@ def small_networks(kind, numbers, draw):
         yield Case(title, inputs, [stored(kind, *output) for output in outputs], attributes, opset)
 
 
+def quantization(kind, numbers, draw):
+    for title, inputs, outputs, attributes in quantized.cases(kind, numbers, draw):
+        outputs = [y if isinstance(y, Tensor) else stored(kind, *y) for y in outputs]
+        yield Case(title, inputs, outputs, attributes, NEWEST)
+
+
 def casts(kind, numbers):
     """From f32 and f64 to every type, and from integers to floats."""
     x = numbers.tensor(kind, (500,), numbers.any)
@@ -533,7 +540,7 @@ def floats(kind, numbers):
     if kind == "f32":
         yield from logic(numbers)
     for draw in (numbers.finite, numbers.any):
-        for family in (products, convolutions, padded_by_rule, pools, reductions, normalizations, small_networks):
+        for family in (products, convolutions, padded_by_rule, pools, reductions, normalizations, small_networks, quantization):
             yield from family(kind, numbers, draw)
     if kind in ("f32", "f64"):
         yield from casts(kind, numbers)

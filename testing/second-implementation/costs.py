@@ -206,6 +206,61 @@ class Delta:
         return self.steps * (one + (self.heads + self.queries) * 6_000)
 
 
+def integer_product(step):
+    """m, n, k and the number of products of matrices of bytes that are not known in advance."""
+    places = (0, 3) if step.operator == "QLinearMatMul" else (0, 1)
+    x, y = (step.inputs[place].shape for place in places)
+    out = step.outputs[0].shape
+    return x[-2], y[-1], x[-1], prod(out[:-2])
+
+
+def integer_product_scratch(step):
+    m, n, k, _ = integer_product(step)
+    quantizes = step.operator == "QLinearMatMul"
+    places = (1, 2, 4, 5) if quantizes else (2, 3)
+    numbers = sum(step.inputs[at].elements if at < len(step.inputs) else 1 for at in places)
+    rows = min(up(m, 6), up(max(1, min(48, 65_536 // max(k, 1))), 6))
+    return 4 * (numbers + (m * n + n if quantizes else 0)) + 2 * (up(n, 16) * up(k, 2) + rows * up(k, 2))
+
+
+class IntegerConvolution:
+    def __init__(self, step):
+        self.quantizes = step.operator == "QLinearConv"
+        x, w = (step.inputs[at].shape for at in ((0, 3) if self.quantizes else (0, 1)))
+        self.batch, self.groups = x[0], step.attributes.get("group", 1)
+        self.channels, self.terms = w[0] // self.groups, prod(w[1:])
+        self.space, self.n = step.outputs[0].shape[2:], step.outputs[0].elements
+        self.positions = prod(self.space)
+
+    def arithmetic(self):
+        m, terms, positions = self.channels, self.terms, self.positions
+        if m >= 4:
+            one = product("f32", m + 100, positions, terms)
+        else:
+            one = m * terms * (up(positions, 8) * 80 + positions // self.space[-1] * 600)
+        return (self.batch * one + m * terms * 60) * self.groups + self.n * 60
+
+    def scratch(self, step):
+        zeros = step.inputs[5 if self.quantizes else 3].elements if self.quantizes or len(step.inputs) > 3 else 1
+        own = 4 * (zeros + (step.inputs[4].elements + self.n if self.quantizes else 0))
+        if self.channels < 4:
+            return own
+        fitting = min(256, max(16, 65_536 // max(self.terms, 1)))
+        return own + 2 * (min(fitting, up(self.positions, 16)) // 16 * 16) * up(self.terms, 2)
+
+
+def scale_runs(step):
+    """Runs of elements with one scale, or a row of scales."""
+    x, scale = step.inputs[0], step.inputs[1]
+    axis, block = step.attributes.get("axis", 1), step.attributes.get("block_size", 0)
+    if block == 0 and len(scale.shape) <= 1 and scale.elements == 1:
+        return 1
+    behind = prod(x.shape[axis + 1 :])
+    if behind > 1:
+        return x.elements // behind
+    return x.elements // x.shape[axis] * (scale.shape[axis] if block else 1)
+
+
 def product_scratch(m, n, k):
     """Where the right operand is not known in advance."""
     return 0 if m == 1 else min(48, up(m, 6)) * min(512, k) + up(n, 16) * k
@@ -234,8 +289,19 @@ def arithmetic(step):
         return Recurrence(step).arithmetic(name, x.kind)
     if name == "Attention":
         return Scores(step).arithmetic(x.kind)
+    if name in ("MatMulInteger", "QLinearMatMul"):
+        m, width, k, products = integer_product(step)
+        return products * (product("f32", m + 60, width, k) + m * k * 60 + m * width * 60)
+    if name in ("ConvInteger", "QLinearConv"):
+        return IntegerConvolution(step).arithmetic()
+    if name in ("QuantizeLinear", "DequantizeLinear"):
+        return n * 120 + scale_runs(step) * 2_000
+    if name == "DynamicQuantizeLinear":
+        return n * 120 + 6_000
     if name == "LinearAttention":
         return Delta(step).arithmetic(x.kind)
+    if name == "RotaryEmbedding":
+        return n * 60 + n // x.shape[-1] * 1_500
     if name == "CausalConvWithState":
         rows, taps = prod(x.shape[:2]), step.inputs[1].shape[2]
         per_element = taps * 8 + (30 if attributes.get("activation", "none") == "none" else 250)
@@ -294,7 +360,6 @@ def arithmetic(step):
         "GlobalMaxPool": elements * 6 + n * 1_000,
         "InstanceNormalization": n * 40 + prod(x.shape[:2]) * 4_000,
         "RMSNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
-        "RotaryEmbedding": n * 60 + n // x.shape[-1] * 1_500,
         "LayerNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
         "CumSum": n * 160,
         "CumProd": n * 160,
@@ -320,11 +385,17 @@ def streamed(step):
     name, x, y = step.operator, step.inputs[0], step.outputs[0]
     outputs = defined_outputs(step)[: 1 if name == "LayerNormalization" else None]
     everything = sum(kind.bytes for kind in (*step.inputs, *outputs))
+    if name in ("MatMulInteger", "QLinearMatMul"):
+        _, n, k, products = integer_product(step)
+        return everything + 2 * n * k * products
     if name in RECURRENT:
         return everything + Recurrence(step).bytes(x.kind)
     return {
         "Softmax": 2 * everything,
         "Attention": 3 * everything,
+        "DynamicQuantizeLinear": 2 * everything,
+        "ConvInteger": everything + 4 * y.elements,
+        "QLinearConv": everything + 4 * y.elements,
         "CausalConvWithState": 2 * everything,
         "LogSoftmax": 2 * everything,
         "Hardmax": 2 * everything,
@@ -398,6 +469,12 @@ def own_scratch(step, computing):
 
 def scratch(step):
     name, x = step.operator, step.inputs[0]
+    if name in ("QuantizeLinear", "DequantizeLinear"):
+        return 8 * step.inputs[1].elements
+    if name in ("MatMulInteger", "QLinearMatMul"):
+        return integer_product_scratch(step)
+    if name in ("ConvInteger", "QLinearConv"):
+        return IntegerConvolution(step).scratch(step)
     if name == "Pow":
         return 8 * step.inputs[1].elements
     if name == "TopK":

@@ -192,7 +192,7 @@ fn any_node(
         .map(|_| random.pick(&[1, 2, 3, 4, 5, 6, 4, 3, 2, 0]))
         .collect();
     let mut file = OnnxFile::new(opset);
-    let most = (*definition.inputs.end()).min(5);
+    let most = (*definition.inputs.end()).min(5).max(*definition.inputs.start());
     let count = definition.inputs.start() + random.below(most + 1 - definition.inputs.start());
     let mut names = Vec::new();
     // normalisations take several operands of one element for each channel

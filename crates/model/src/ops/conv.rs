@@ -20,12 +20,7 @@ pub(super) const CONV: Definition = Definition {
     since: &[1, 11, 22],
     inputs: 2..=3,
     outputs: 1..=1,
-    parse: |node| {
-        Ok(Box::new(Conv {
-            window: Window::parse(node, true)?,
-            groups: groups(node)?,
-        }))
-    },
+    parse: |node| Ok(Box::new(Conv::parse(node)?)),
 };
 
 /// `ConvTranspose`
@@ -52,8 +47,9 @@ fn groups(node: &mut NodeSpec<'_>) -> Result<usize, OpError> {
         .ok_or_else(|| OpError::Shape(format!("attribute `group` is {groups}; it must be at least 1")))
 }
 
+/// The attributes of a convolution.
 #[derive(Debug)]
-struct Conv {
+pub(super) struct Conv {
     window: Window,
     groups: usize,
 }
@@ -87,7 +83,15 @@ fn output_type(inputs: &Inputs<'_>, shape: &ConvShape) -> Result<Vec<TensorType>
 }
 
 impl Conv {
-    fn shape(&self, inputs: &Inputs<'_>) -> Result<ConvShape, OpError> {
+    pub(super) fn parse(node: &mut NodeSpec<'_>) -> Result<Self, OpError> {
+        Ok(Self {
+            window: Window::parse(node, true)?,
+            groups: groups(node)?,
+        })
+    }
+
+    /// The geometry for an input (0) and weights (1).
+    pub(super) fn shape(&self, inputs: &Inputs<'_>) -> Result<ConvShape, OpError> {
         let (x, w) = (inputs.required(0)?, inputs.required(1)?);
         let (batch, channels, space) = image(x.shape)?;
         let refuse = || {

@@ -55,17 +55,18 @@ struct MatMul;
 
 /// The operands as stacks of matrices: `batch` of m×k by k×n.
 #[derive(Clone)]
-struct Stack {
-    batch: Shape,
-    a_batch: Shape,
-    b_batch: Shape,
-    m: usize,
-    k: usize,
-    n: usize,
-    output: Shape,
+pub(super) struct Stack {
+    pub(super) batch: Shape,
+    pub(super) a_batch: Shape,
+    pub(super) b_batch: Shape,
+    pub(super) m: usize,
+    pub(super) k: usize,
+    pub(super) n: usize,
+    pub(super) output: Shape,
 }
 
-fn stack(a: &[usize], b: &[usize]) -> Result<Stack, OpError> {
+/// The products of operands of these shapes, by NumPy's rule.
+pub(super) fn stack(a: &[usize], b: &[usize]) -> Result<Stack, OpError> {
     let refuse = || OpError::Shape(format!("matrices of shapes {a:?} and {b:?} cannot be multiplied"));
     let (a_batch, m, k) = match a {
         [] => return Err(refuse()),
@@ -110,7 +111,7 @@ impl Stack {
     }
 
     /// For each product, which matrix of each operand it takes.
-    fn pairs(&self) -> Vec<(usize, usize)> {
+    pub(super) fn pairs(&self) -> Vec<(usize, usize)> {
         let a_strides = broadcast_strides(&self.a_batch, &self.batch);
         let b_strides = broadcast_strides(&self.b_batch, &self.batch);
         let batch_strides = strides(&self.batch);

@@ -73,6 +73,7 @@ mod group_normalization;
 mod identity;
 mod indices;
 mod inputs;
+mod integer_products;
 mod linear_attention;
 mod loss;
 mod matmul;
@@ -81,6 +82,7 @@ mod normalization;
 mod norms;
 mod pad;
 mod pool;
+mod quantize;
 mod recurrent;
 mod reduce;
 mod reshape;
@@ -135,12 +137,15 @@ pub static OPERATORS: &[&Definition] = &[
     &concat::CONCAT,
     &constant_of_shape::CONSTANT_OF_SHAPE,
     &conv::CONV,
+    &integer_products::CONV_INTEGER,
     &conv::CONV_TRANSPOSE,
     &cumulative::CUM_PROD,
     &cumulative::CUM_SUM,
     &shuffle::DEPTH_TO_SPACE,
+    &quantize::DEQUANTIZE_LINEAR,
     &binary::DIV,
     &dropout::DROPOUT,
+    &quantize::DYNAMIC_QUANTIZE_LINEAR,
     &activation::ELU,
     &compare::EQUAL,
     &unary::ERF,
@@ -179,6 +184,7 @@ pub static OPERATORS: &[&Definition] = &[
     &norms::LP_NORMALIZATION,
     &pool::LP_POOL,
     &matmul::MATMUL,
+    &integer_products::MAT_MUL_INTEGER,
     &binary::MAX,
     &pool::MAX_POOL,
     &sum::MEAN,
@@ -195,6 +201,9 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::PRELU,
     &pad::PAD,
     &binary::POW,
+    &integer_products::Q_LINEAR_CONV,
+    &integer_products::Q_LINEAR_MAT_MUL,
+    &quantize::QUANTIZE_LINEAR,
     &group_normalization::RMS_NORMALIZATION,
     &recurrent::RNN,
     &generate::RANGE,

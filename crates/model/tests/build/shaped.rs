@@ -130,6 +130,9 @@ pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
         }
         "MeanVarianceNormalization" => image(random),
         "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss" => loss(random),
+        "MatMulInteger" | "QLinearMatMul" => integer_product(operator, random),
+        "ConvInteger" | "QLinearConv" => integer_convolution(operator, random),
+        "QuantizeLinear" | "DequantizeLinear" => quantization(operator == "QuantizeLinear", random),
         _ => return None,
     })
 }
@@ -198,6 +201,122 @@ fn loss(random: &mut Random) -> Drawn {
     } else {
         drawn
     }
+}
+
+const BYTES: &[DType] = &[DType::U8, DType::I8];
+
+fn integer_product(operator: &str, random: &mut Random) -> Drawn {
+    let (batch, m, k, n) = (
+        random.below(3),
+        random.below(9),
+        random.below(20),
+        random.below(20),
+    );
+    let (a, b, y) = (random.pick(BYTES), random.pick(BYTES), random.pick(BYTES));
+    let stacked = random.below(2) == 0;
+    let a_shape = if stacked { vec![batch, m, k] } else { vec![m, k] };
+    let b_shape = if stacked && random.below(2) == 0 {
+        vec![batch, k, n]
+    } else {
+        vec![k, n]
+    };
+    let mut lines = |of: &[usize], rows: bool| -> Vec<usize> {
+        let [rank, lines] = [of.len(), of[of.len() - if rows { 2 } else { 1 }]];
+        match random.below(3) {
+            0 => vec![],
+            1 => vec![lines],
+            _ => {
+                let mut shape = of.to_vec();
+                shape[rank - if rows { 1 } else { 2 }] = 1;
+                shape
+            }
+        }
+    };
+    let (rows, columns) = (lines(&a_shape, true), lines(&b_shape, false));
+    if operator == "MatMulInteger" {
+        return Drawn::default()
+            .input(a, &a_shape)
+            .input(b, &b_shape)
+            .maybe(random.below(2) == 0, a, &rows)
+            .maybe(random.below(2) == 0, b, &columns);
+    }
+    Drawn::default()
+        .input(a, &a_shape)
+        .input(DType::F32, &rows)
+        .input(a, &rows)
+        .input(b, &b_shape)
+        .input(DType::F32, &columns)
+        .input(b, &columns)
+        .input(DType::F32, &[])
+        .input(y, &[])
+}
+
+fn integer_convolution(operator: &str, random: &mut Random) -> Drawn {
+    let (groups, of_group, channels) = (1 + random.below(2), 1 + random.below(3), 1 + random.below(6));
+    let (x, w, y) = (random.pick(BYTES), random.pick(BYTES), random.pick(BYTES));
+    let x_shape = [
+        random.below(3),
+        groups * of_group,
+        3 + random.below(5),
+        3 + random.below(5),
+    ];
+    let outputs = groups * channels;
+    let w_shape = [outputs, of_group, 1 + random.below(3), 1 + random.below(3)];
+    let zeros = if random.below(2) == 0 {
+        vec![]
+    } else {
+        vec![outputs]
+    };
+    let drawn = Drawn::default()
+        .with(attr_int("group", groups as i64))
+        .with(attr_ints(
+            "strides",
+            &[1 + random.below(2) as i64, 1 + random.below(3) as i64],
+        ))
+        .with(attr_ints("pads", &[0, 1, random.below(3) as i64, 1]));
+    if operator == "ConvInteger" {
+        return drawn
+            .input(x, &x_shape)
+            .input(w, &w_shape)
+            .maybe(random.below(2) == 0, x, &[])
+            .maybe(random.below(2) == 0, w, &zeros);
+    }
+    drawn
+        .input(x, &x_shape)
+        .input(DType::F32, &[])
+        .input(x, &[])
+        .input(w, &w_shape)
+        .input(DType::F32, &zeros)
+        .input(w, &zeros)
+        .input(DType::F32, &[])
+        .input(y, &[])
+        .maybe(random.below(2) == 0, DType::I32, &[outputs])
+}
+
+fn quantization(forwards: bool, random: &mut Random) -> Drawn {
+    let float = random.pick(&[DType::F32, DType::F32, DType::F16, DType::BF16]);
+    let integer = random.pick(&[DType::I8, DType::U8, DType::I16, DType::U16]);
+    let shape = [1 + random.below(4), 1 + random.below(6), 1 + random.below(4)];
+    let axis = random.below(3);
+    let block = random.below(3);
+    let scales = match random.below(3) {
+        0 => vec![],
+        _ if block == 0 => vec![shape[axis]],
+        _ => {
+            let mut scales = shape.to_vec();
+            scales[axis] = scales[axis].div_ceil(block);
+            scales
+        }
+    };
+    let mut drawn = Drawn::default()
+        .input(if forwards { float } else { integer }, &shape)
+        .input(float, &scales)
+        .maybe(random.below(4) > 0, integer, &scales)
+        .with(attr_int("axis", axis as i64));
+    if !scales.is_empty() {
+        drawn = drawn.with(attr_int("block_size", block as i64));
+    }
+    drawn
 }
 
 fn pool(random: &mut Random) -> Drawn {

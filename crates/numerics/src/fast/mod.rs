@@ -7,6 +7,7 @@
 
 mod attention;
 pub mod convolution;
+pub mod integer;
 pub mod matrix;
 mod normalisation;
 mod pooling;

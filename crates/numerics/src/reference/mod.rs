@@ -6,6 +6,7 @@
 mod attention;
 mod conv;
 mod gemm;
+mod integer;
 mod norm;
 mod pool;
 mod recurrent;
@@ -15,6 +16,7 @@ mod softmax;
 pub use attention::{LinearUpdate, causal_conv, linear_attention_read, linear_attention_write, rotate};
 pub use conv::{conv, conv_transpose};
 pub use gemm::gemm;
+pub use integer::{integer_conv, integer_gemm};
 pub use norm::{Moments, batch_moments, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
 pub use pool::{average_pool, global_average_pool, global_max_pool, max_pool, norm_pool};
 pub(crate) use recurrent::held;

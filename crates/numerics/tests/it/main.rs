@@ -4,6 +4,7 @@ mod agreement;
 mod conversions;
 mod functions;
 mod ieee;
+mod integers;
 mod networks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

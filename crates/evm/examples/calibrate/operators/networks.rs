@@ -1,9 +1,12 @@
 //! Operators that are small networks of their own: recurrence, attention, normalisations of newer opsets.
 
 use super::{Case, node, node_of};
-use crate::build::{FLOAT, attr_float, attr_int, attr_string};
+use crate::build::{FLOAT, attr_float, attr_int, attr_ints, attr_string};
 
-/// ONNX's code of bool.
+// ONNX's codes of types.
+const U8: i32 = 2;
+const I8: i32 = 3;
+const I32: i32 = 6;
 const BOOL: i32 = 9;
 
 /// All of them.
@@ -11,6 +14,87 @@ pub(super) fn all(cases: &mut Vec<Case>) {
     recurrence(cases);
     attention(cases);
     normalisations(cases);
+    quantised(cases);
+}
+
+fn quantised(cases: &mut Vec<Case>) {
+    for [rows, width] in [[1024, 1024], [1 << 16, 1], [1, 1 << 16]] {
+        for scales in [vec![], vec![width]] {
+            cases.push(
+                node_of(21, "QuantizeLinear")
+                    .input(&[rows, width])
+                    .weights(&scales)
+                    .case(),
+            );
+            cases.push(
+                node_of(21, "DequantizeLinear")
+                    .typed(U8, &[rows, width])
+                    .weights(&scales)
+                    .case(),
+            );
+        }
+        cases.push(
+            node_of(21, "QuantizeLinear")
+                .input(&[rows, width])
+                .weights(&[rows, width.div_ceil(4)])
+                .attribute(attr_int("block_size", 4), "blocks of 4")
+                .case(),
+        );
+    }
+    cases.push(
+        node_of(11, "DynamicQuantizeLinear")
+            .input(&[1 << 16])
+            .gives(&[("y", U8), ("s", FLOAT), ("z", U8)])
+            .case(),
+    );
+    for [m, n, k] in [
+        [512, 512, 512],
+        [1, 1024, 1024],
+        [1024, 1, 1024],
+        [1024, 1024, 1],
+        [7, 17, 33],
+        [1, 1, 1],
+    ] {
+        cases.push(
+            node_of(10, "MatMulInteger")
+                .typed(U8, &[m, k])
+                .typed(I8, &[k, n])
+                .gives(&[("y", I32)])
+                .case(),
+        );
+        cases.push(
+            node_of(10, "MatMulInteger")
+                .typed(U8, &[m, k])
+                .typed(I8, &[k, n])
+                .typed(U8, &[])
+                .typed(I8, &[n])
+                .gives(&[("y", I32)])
+                .note("zero points")
+                .case(),
+        );
+    }
+    for ([batch, channels, side, outputs], groups) in [
+        ([1, 64, 56, 64], 1),
+        ([1, 256, 14, 256], 1),
+        ([1, 96, 56, 96], 96),
+        ([4, 1, 5, 1], 1),
+        ([1, 3, 64, 8], 1),
+    ] {
+        for stride in [1, 2] {
+            cases.push(
+                node_of(10, "ConvInteger")
+                    .typed(U8, &[batch, channels, side, side])
+                    .typed(I8, &[outputs, channels / groups, 3, 3])
+                    .attribute(attr_int("group", groups as i64), &format!("{groups} groups"))
+                    .attribute(
+                        attr_ints("strides", &[stride, stride]),
+                        &format!("stride {stride}"),
+                    )
+                    .gives(&[("y", I32)])
+                    .case(),
+            );
+        }
+    }
 }
 
 /// batch, heads, queries, keys, size: prefill, one query on a long past, many tiny heads, thin and long.

@@ -1,0 +1,149 @@
+//! From real numbers to small integers and back, as ONNX's quantised operators define it.
+//!
+//! A quantised number q stands for (q − zero point) × scale. Quantising divides, rounds to the nearest integer (ties to
+//! even), adds the zero point and holds the result within the range of its type.
+
+use crate::float::Float;
+use crate::isa::multiversion;
+
+/// The integers that a quantised type has, and which of them stands for 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Stands for 0.
+    pub zero: i32,
+    /// The least.
+    pub low: i32,
+    /// The greatest.
+    pub high: i32,
+}
+
+impl Grid {
+    /// The integer for a number of steps from 0: rounded to even, plus the zero point, held within the range. NaN is 0 steps.
+    #[must_use]
+    #[inline(always)]
+    pub fn place(self, steps: f32) -> i32 {
+        // differences of integers of at most 16 bits are exact in f32
+        let (low, high) = ((self.low - self.zero) as f32, (self.high - self.zero) as f32);
+        let steps = if steps.is_nan() { 0.0 } else { steps.round_even() };
+        let steps = if steps < low { low } else { steps };
+        let steps = if steps > high { high } else { steps };
+        steps as i32 + self.zero
+    }
+}
+
+/// A type of 8-bit integers.
+pub trait Byte: Copy + Send + Sync + 'static {
+    /// As 16 bits.
+    fn widen(self) -> i16;
+    /// The low 8 bits.
+    fn narrow(value: i32) -> Self;
+    /// The least and the greatest.
+    const RANGE: (i32, i32);
+}
+
+impl Byte for u8 {
+    const RANGE: (i32, i32) = (0, 255);
+    #[inline(always)]
+    fn widen(self) -> i16 {
+        self.into()
+    }
+    #[inline(always)]
+    fn narrow(value: i32) -> Self {
+        value as Self
+    }
+}
+
+impl Byte for i8 {
+    const RANGE: (i32, i32) = (-128, 127);
+    #[inline(always)]
+    fn widen(self) -> i16 {
+        self.into()
+    }
+    #[inline(always)]
+    fn narrow(value: i32) -> Self {
+        value as Self
+    }
+}
+
+multiversion! {
+    /// y = grid.place(x ÷ scale), the quotient rounded.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn quantize[](x: &[f32], scale: f32, grid: Grid, out: &mut [i32]) {
+        assert_eq!(x.len(), out.len(), "as many results as numbers");
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = grid.place(x / scale);
+        }
+    }
+}
+
+multiversion! {
+    /// y = grid.place(f32(sum) × factor): what a quantised product makes of its exact sums.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn requantize[B: Byte](sums: &[i32], factor: f32, grid: Grid, out: &mut [B]) {
+        assert_eq!(sums.len(), out.len(), "as many results as sums");
+        for (out, &sum) in out.iter_mut().zip(sums) {
+            *out = B::narrow(grid.place(sum as f32 * factor));
+        }
+    }
+}
+
+multiversion! {
+    /// [`requantize`] with a factor for each element.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn requantize_each[B: Byte](sums: &[i32], factors: &[f32], grid: Grid, out: &mut [B]) {
+        assert!(sums.len() == out.len() && factors.len() == out.len(), "as many results as sums");
+        for ((out, &sum), &factor) in out.iter_mut().zip(sums).zip(factors) {
+            *out = B::narrow(grid.place(sum as f32 * factor));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_find_their_place() {
+        let grid = Grid {
+            zero: 128,
+            low: 0,
+            high: 255,
+        };
+        for (steps, place) in [
+            (0.0, 128),
+            (-0.0, 128),
+            (0.5, 128),
+            (1.5, 130),
+            (-0.5, 128),
+            (-1.5, 126),
+            (126.5, 254),
+            (127.5, 255),
+            (1e30, 255),
+            (-1e30, 0),
+            (f32::INFINITY, 255),
+            (f32::NEG_INFINITY, 0),
+            (f32::NAN, 128),
+            (1e-45, 128),
+        ] {
+            assert_eq!(grid.place(steps), place, "{steps}");
+        }
+    }
+
+    #[test]
+    fn division_by_zero_saturates() {
+        let grid = Grid {
+            zero: 3,
+            low: -128,
+            high: 127,
+        };
+        let mut out = [0; 3];
+        quantize(&[1.0, -1.0, 0.0], 0.0, grid, &mut out);
+        assert_eq!(out, [127, -128, 3]);
+    }
+}
