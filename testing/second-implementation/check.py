@@ -207,6 +207,21 @@ def products(kind, numbers, draw):
     yield Case("Gemm alone", [x, y], [stored(kind, (5, 19), o.gemm(op, x, y, None, 1.0, 1.0))])
 
 
+def sums(kind, numbers, draw):
+    op = o.operations(kind)
+    for equation, shapes in (
+        ("ab,bc->ac", [(7, 9), (9, 5)]),
+        ("abcd,aecd->acbe", [(2, 3, 4, 5), (2, 6, 4, 5)]),
+        ("ab,b,ca->c", [(3, 4), (4,), (2, 3)]),
+        ("aab->ba", [(3, 3, 4)]),
+        ("ab,bc->b", [(3, 4), (4, 2)]),
+        ("ab->", [(5, 7)]),
+    ):
+        tensors = [numbers.tensor(kind, shape, draw) for shape in shapes]
+        y = stored(kind, *o.einsum(op, equation, tensors))
+        yield Case("Einsum", tensors, [y], {"equation": equation})
+
+
 def convolutions(kind, numbers, draw):
     op = o.operations(kind)
     # groups, channels in and out of a group, space, kernel, strides, dilations, pads
@@ -540,7 +555,7 @@ def floats(kind, numbers):
     if kind == "f32":
         yield from logic(numbers)
     for draw in (numbers.finite, numbers.any):
-        for family in (products, convolutions, padded_by_rule, pools, reductions, normalizations, small_networks, quantization):
+        for family in (products, sums, convolutions, padded_by_rule, pools, reductions, normalizations, small_networks, quantization):
             yield from family(kind, numbers, draw)
     if kind in ("f32", "f64"):
         yield from casts(kind, numbers)

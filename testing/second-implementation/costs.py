@@ -122,6 +122,22 @@ class Convolution:
         self.kernel = w[2:]
 
 
+class Sums:
+    """An Einsum without ellipses as a product of matrices, if it is one."""
+
+    def __init__(self, step):
+        left, output = step.attributes["equation"].split("->")
+        terms = left.split(",")
+        sizes = {letter: size for term, kind in zip(terms, step.inputs) for letter, size in zip(term, kind.shape)}
+        summed = [letter for letter in sizes if letter not in output]
+        self.k = prod(sizes[letter] for letter in summed)
+        self.is_product = len(terms) == 2 and all(sizes[s] == 1 or all(s in term for term in terms) for s in summed)
+        if self.is_product:
+            walked = [[letter in term for term in terms] for letter in output]
+            size = lambda wanted: prod(sizes[letter] for letter, by in zip(output, walked) if by in wanted)
+            self.b, self.m, self.n = size([[True, True]]), size([[True, False]]), size([[False, True], [False, False]])
+
+
 def matrices(step):
     """m, n, k and the number of products."""
     x, y, out = (kind.shape for kind in (*step.inputs[:2], step.outputs[0]))
@@ -330,6 +346,12 @@ def arithmetic(step):
         return n * (220 if whole else 700) + n // length * 3_000
     if name in ("MaxPool", "AveragePool"):
         return n * (prod(attributes["kernel_shape"]) + 2) * 64 * (12 if len(step.outputs) > 1 else 1)
+    if name == "Einsum":
+        sums = Sums(step)
+        if sums.is_product and x.kind in FLOATS:
+            moved = n + sum(kind.elements for kind in step.inputs)
+            return 4_000 + product(x.kind, sums.m, sums.n, sums.k) * sums.b + 64 * moved + 1_000 * sums.b
+        return 4_000 + n * (sums.k * len(step.inputs) * 160 + 4_000)
     if name in ("GatherElements", "GatherND"):
         return step.inputs[1].elements * 512
     if name in ("ScatterElements", "ScatterND"):
@@ -406,6 +428,7 @@ def streamed(step):
         "Slice": 2 * y.bytes,
         "Cast": x.bytes + y.bytes,
         "TopK": 2 * everything,
+        "Einsum": 2 * everything,
         "GatherElements": 2 * y.bytes + 8 * step.inputs[-1].elements,
         "GatherND": 2 * y.bytes + 8 * step.inputs[-1].elements,
         "Gather": 2 * y.bytes + 8 * step.inputs[-1].elements,
@@ -420,7 +443,7 @@ def gas(step):
 
 CONVERTING = (
     "MatMul", "Gemm", "Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
-    "Softmax", "LogSoftmax", "Hardmax", "Sum", "Mean", "LpPool", "LRN", "LpNormalization",
+    "Softmax", "LogSoftmax", "Hardmax", "Sum", "Mean", "LpPool", "Einsum", "LRN", "LpNormalization",
     "MeanVarianceNormalization", *NORMALISATIONS, *RECURRENT, *ATTENTIONS,
 )  # fmt: skip
 
@@ -431,6 +454,13 @@ def own_scratch(step, computing):
         return x.elements
     if name == "ReduceLogSumExp":
         return x.elements + step.outputs[0].elements
+    if name == "Einsum":
+        sums = Sums(step)
+        if not sums.is_product:
+            return 0
+        matrix = sums.m * sums.k + sums.k * sums.n + sums.m * sums.n
+        own = 0 if computing == "f64" or sums.m == 1 else min(48, up(sums.m, 6)) * min(512, sums.k) + up(sums.n, 16) * sums.k
+        return sums.b * matrix + own
     if name == "LpNormalization":
         return x.elements // x.shape[attributes["axis"]]
     if name == "MeanVarianceNormalization":

@@ -211,6 +211,25 @@ def gemm(op, x, y, c, alpha, beta):
 # ------------------------------------------------------------------------------------------------------- 9.4
 
 
+def einsum(op, equation, tensors):
+    """Shape and elements of an equation without ellipses."""
+    left, output = equation.split("->")
+    terms = left.split(",")
+    sizes = {letter: size for term, x in zip(terms, tensors) for letter, size in zip(term, x.shape)}
+    summed = [letter for letter in sizes if letter not in output]
+    shape = tuple(sizes[letter] for letter in output)
+    result = []
+    for outer in windows(shape):
+        chain = 0.0
+        for inner in windows([sizes[letter] for letter in summed]):
+            at = dict(zip([*output, *summed], [*outer, *inner]))
+            read = lambda term, x: x.items[dot([at[letter] for letter in term], strides(x.shape))]
+            *front, last = [read(term, x) for term, x in zip(terms, tensors)]
+            chain = op.fma(fold(op.mul, front), last, chain) if front else op.add(chain, last)
+        result.append(chain)
+    return shape, result
+
+
 def conv(op, x, w, bias, out, *, group, steps, dilations, pads):
     space, kernel, per_group = x.shape[2:], w.shape[2:], w.shape[1]
     outputs = w.shape[0] // group

@@ -155,7 +155,8 @@ fn run_set(file: &[u8], set: &Path) -> Result<(), Failure> {
             // the bounds of a Range decide a shape.
             for (name, tensor) in &given {
                 let indices = matches!(tensor.dtype(), DType::I64 | DType::I32 | DType::Bool);
-                if tensor.shape().is_empty() || indices && tensor.shape().len() <= 1 {
+                let scales = name.contains("scales") || *name == "roi";
+                if tensor.shape().is_empty() || (indices || scales) && tensor.shape().len() <= 1 {
                     bind(&mut file, name, tensor);
                 }
             }

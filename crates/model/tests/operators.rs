@@ -259,6 +259,8 @@ fn shaped_node(definition: &'static ops::Definition, drawn: &Drawn, random: &mut
         let code = dtype.onnx_code();
         if let Some(numbers) = drawn.numbers.get(&index) {
             file = file.i64s(&name, &[numbers.len() as i64], numbers);
+        } else if let Some(floats) = drawn.floats.get(&index) {
+            file = file.floats(&name, &[floats.len() as i64], floats);
         } else if random.below(3) == 0 {
             let dims: Vec<i64> = shape.iter().map(|&dim| dim as i64).collect();
             let bytes = elements(*dtype, shape.iter().product(), random);

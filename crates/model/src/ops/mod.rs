@@ -61,6 +61,7 @@ mod conv;
 mod cumulative;
 mod data;
 mod dropout;
+mod einsum;
 mod elementwise;
 mod error;
 mod expand;
@@ -86,7 +87,9 @@ mod quantize;
 mod recurrent;
 mod reduce;
 mod reshape;
+mod resize;
 mod rotary_embedding;
+mod sampling;
 mod scatter;
 mod select;
 mod shape;
@@ -146,6 +149,7 @@ pub static OPERATORS: &[&Definition] = &[
     &binary::DIV,
     &dropout::DROPOUT,
     &quantize::DYNAMIC_QUANTIZE_LINEAR,
+    &einsum::EINSUM,
     &activation::ELU,
     &compare::EQUAL,
     &unary::ERF,
@@ -220,6 +224,7 @@ pub static OPERATORS: &[&Definition] = &[
     &reduce::REDUCE_SUM_SQUARE,
     &activation::RELU,
     &reshape::RESHAPE,
+    &resize::RESIZE,
     &shuffle::REVERSE_SEQUENCE,
     &rotary_embedding::ROTARY_EMBEDDING,
     &unary::ROUND,
@@ -253,6 +258,7 @@ pub static OPERATORS: &[&Definition] = &[
     &transpose::TRANSPOSE,
     &trilu::TRILU,
     &reshape::UNSQUEEZE,
+    &resize::UPSAMPLE,
     &select::WHERE,
     &compare::XOR,
 ];

@@ -12,6 +12,8 @@ pub struct Drawn {
     pub attributes: Vec<Vec<u8>>,
     /// Values of those inputs that are constants of i64 with one dimension, by their position.
     pub numbers: BTreeMap<usize, Vec<i64>>,
+    /// The same of f32.
+    pub floats: BTreeMap<usize, Vec<f32>>,
 }
 
 impl Drawn {
@@ -28,6 +30,11 @@ impl Drawn {
     fn numbers(mut self, values: &[i64]) -> Self {
         self.numbers.insert(self.inputs.len(), values.to_vec());
         self.input(DType::I64, &[values.len()])
+    }
+
+    fn floats(mut self, values: &[f32]) -> Self {
+        self.floats.insert(self.inputs.len(), values.to_vec());
+        self.input(DType::F32, &[values.len()])
     }
 
     /// The shape of an input that is given.
@@ -128,6 +135,15 @@ pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
                 .with(attr_int("blocksize", block as i64))
                 .with(attr_string("mode", random.pick(&["DCR", "CRD"])))
         }
+        "Einsum" => einsum(random),
+        "Resize" => resize(random),
+        "Upsample" => {
+            let drawn = image(random);
+            let scales = [1.0, 1.0, random.float().abs() * 3.0, 2.0];
+            drawn
+                .floats(&scales)
+                .with(attr_string("mode", random.pick(&["nearest", "linear"])))
+        }
         "MeanVarianceNormalization" => image(random),
         "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss" => loss(random),
         "MatMulInteger" | "QLinearMatMul" => integer_product(operator, random),
@@ -179,6 +195,72 @@ fn by_slice(operator: &str, random: &mut Random) -> Drawn {
             .input(dtype, &updates)
             .with(attr_string("reduction", random.pick(REDUCTIONS)))
     }
+}
+
+fn einsum(random: &mut Random) -> Drawn {
+    let sizes: Vec<usize> = (0..6).map(|_| random.pick(&[1, 2, 3, 2, 3, 0])).collect();
+    // letters are places in the list of sizes
+    let (terms, equation): (&[&[usize]], &str) = random.pick(&[
+        (&[&[0, 1], &[1, 2]], "ab,bc->ac"),
+        (&[&[0, 1, 2], &[0, 2, 3]], "...bc,...cd->...bd"),
+        (&[&[0, 1, 2, 3], &[0, 4, 2, 3]], "abcd,aecd->acbe"),
+        (&[&[0, 0, 1]], "aab->ba"),
+        (&[&[0, 1]], "ab->"),
+        (&[&[0, 1], &[1], &[2, 0]], "ab,b,ca"),
+        (&[&[0, 1], &[2]], "ab,c->cba"),
+        (&[&[0, 1], &[0, 1]], "ab,ab->a"),
+        (&[&[0, 1], &[1, 2]], "ab,bc->b"),
+        (&[&[]], "->"),
+    ]);
+    let dtype = random.pick(&DType::ALL);
+    let drawn = terms.iter().fold(Drawn::default(), |drawn, term| {
+        drawn.input(
+            dtype,
+            &term.iter().map(|&letter| sizes[letter]).collect::<Vec<_>>(),
+        )
+    });
+    drawn.with(attr_string("equation", equation))
+}
+
+fn resize(random: &mut Random) -> Drawn {
+    let drawn = image(random);
+    let rank = drawn.shape(0).len();
+    let coordinates = random.pick(&[
+        "half_pixel",
+        "half_pixel_symmetric",
+        "pytorch_half_pixel",
+        "align_corners",
+        "asymmetric",
+        "tf_crop_and_resize",
+    ]);
+    let mode = random.pick(&["nearest", "linear", "cubic"]);
+    let mut number = |most: usize| random.below(most * 4) as f32 / 4.0;
+    let region: Vec<f32> = (0..2 * rank).map(|_| number(2) - 0.25).collect();
+    let scales: Vec<f32> = (0..rank).map(|_| number(3) + 0.25).collect();
+    let sizes: Vec<i64> = (0..rank).map(|_| random.below(6) as i64).collect();
+    let drawn = drawn.floats(&region);
+    let drawn = if random.below(2) == 0 {
+        drawn.floats(&scales)
+    } else {
+        drawn.floats(&[]).numbers(&sizes)
+    };
+    drawn
+        .with(attr_string("coordinate_transformation_mode", coordinates))
+        .with(attr_string("mode", mode))
+        .with(attr_string(
+            "nearest_mode",
+            random.pick(&["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
+        ))
+        .with(attr_string(
+            "keep_aspect_ratio_policy",
+            random.pick(&["stretch", "not_larger", "not_smaller"]),
+        ))
+        .with(attr_int("exclude_outside", random.below(2) as i64))
+        .with(attr_int(
+            "antialias",
+            i64::from(mode != "nearest" && random.below(2) == 0),
+        ))
+        .with(attr_float("extrapolation_value", random.float()))
 }
 
 fn image(random: &mut Random) -> Drawn {
