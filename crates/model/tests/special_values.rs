@@ -288,3 +288,58 @@ fn lengths_and_places_of_sequences_are_checked() {
         .is_err()
     );
 }
+
+#[test]
+fn regions_and_indices_of_what_is_not_there_stop_the_run() {
+    let x = || F32(&[1, 1, 2, 2], &[1.0, 2.0, 3.0, 4.0]);
+    let regions = || F32(&[1, 4], &[0.0, 0.0, 1.0, 1.0]);
+    for image in [1, -1] {
+        let given = [x(), regions(), I64(&[1], &[image])];
+        assert!(
+            outputs(("RoiAlign", 16), &given, &[], &[DType::F32]).is_err(),
+            "{image}"
+        );
+    }
+    // of a region without an extent there is nothing to sample
+    let given = [x(), F32(&[1, 4], &[1.0, 1.0, 1.0, 1.0]), I64(&[1], &[0])];
+    assert_bits(&floats(("RoiAlign", 16), &given, &[]), &[0.0]);
+    let kernel = [attr_ints("kernel_shape", &[2, 2])];
+    for (index, right) in [(0, true), (8, true), (9, false), (-1, false)] {
+        let given = [x(), I64(&[1, 1, 2, 2], &[index; 4])];
+        assert_eq!(
+            outputs(("MaxUnpool", 22), &given, &kernel, &[DType::F32]).is_ok(),
+            right,
+            "{index}"
+        );
+    }
+}
+
+#[test]
+fn images_are_sampled_where_the_specification_says() {
+    let resize = |scale: f32, mode: &str| {
+        let given = [
+            F32(&[3], &[1.0, INF, 3.0]),
+            Numbers(&[]),
+            Numbers(&[]),
+            Numbers(&[(3.0 * scale) as i64]),
+        ];
+        let coordinates = attr_string("coordinate_transformation_mode", "asymmetric");
+        floats(("Resize", 19), &given, &[attr_string("mode", mode), coordinates])
+    };
+    // a tap of weight 0 does not count, not even on an infinity
+    assert_bits(&resize(2.0, "linear"), &[1.0, INF, INF, INF, 3.0, 3.0]);
+    assert_bits(&resize(2.0, "nearest"), &[1.0, 1.0, INF, INF, 3.0, 3.0]);
+    let grid = F32(&[1, 3, 1], &[f32::NAN, INF, 0.0]);
+    let border = [
+        attr_string("padding_mode", "border"),
+        attr_string("mode", "nearest"),
+    ];
+    assert_bits(
+        &floats(
+            ("GridSample", 22),
+            &[F32(&[1, 1, 3], &[1.0, 2.0, 3.0]), grid],
+            &border,
+        ),
+        &[1.0, 3.0, 2.0],
+    );
+}

@@ -60,6 +60,7 @@ mod constant_of_shape;
 mod conv;
 mod cumulative;
 mod data;
+mod det;
 mod dropout;
 mod einsum;
 mod elementwise;
@@ -70,6 +71,7 @@ mod gather;
 mod gather_elements;
 mod gemm;
 mod generate;
+mod grid_sample;
 mod group_normalization;
 mod identity;
 mod indices;
@@ -88,6 +90,7 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod roi_align;
 mod rotary_embedding;
 mod sampling;
 mod scatter;
@@ -102,6 +105,7 @@ mod topk;
 mod transpose;
 mod trilu;
 mod unary;
+mod unpool;
 mod window;
 
 use crate::{
@@ -118,6 +122,7 @@ pub use inputs::{Inputs, Operand};
 pub static OPERATORS: &[&Definition] = &[
     &unary::ABS,
     &binary::ADD,
+    &grid_sample::AFFINE_GRID,
     &compare::AND,
     &reduce::ARG_MAX,
     &reduce::ARG_MIN,
@@ -137,6 +142,7 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::CELU,
     &pad::CENTER_CROP_PAD,
     &binary::CLIP,
+    &unpool::COL_2_IM,
     &concat::CONCAT,
     &constant_of_shape::CONSTANT_OF_SHAPE,
     &conv::CONV,
@@ -146,6 +152,7 @@ pub static OPERATORS: &[&Definition] = &[
     &cumulative::CUM_SUM,
     &shuffle::DEPTH_TO_SPACE,
     &quantize::DEQUANTIZE_LINEAR,
+    &det::DET,
     &binary::DIV,
     &dropout::DROPOUT,
     &quantize::DYNAMIC_QUANTIZE_LINEAR,
@@ -168,6 +175,7 @@ pub static OPERATORS: &[&Definition] = &[
     &pool::GLOBAL_MAX_POOL,
     &compare::GREATER,
     &compare::GREATER_OR_EQUAL,
+    &grid_sample::GRID_SAMPLE,
     &group_normalization::GROUP_NORMALIZATION,
     &activation::HARD_SIGMOID,
     &activation::HARD_SWISH,
@@ -191,6 +199,7 @@ pub static OPERATORS: &[&Definition] = &[
     &integer_products::MAT_MUL_INTEGER,
     &binary::MAX,
     &pool::MAX_POOL,
+    &unpool::MAX_UNPOOL,
     &sum::MEAN,
     &norms::MEAN_VARIANCE_NORMALIZATION,
     &binary::MIN,
@@ -226,6 +235,7 @@ pub static OPERATORS: &[&Definition] = &[
     &reshape::RESHAPE,
     &resize::RESIZE,
     &shuffle::REVERSE_SEQUENCE,
+    &roi_align::ROI_ALIGN,
     &rotary_embedding::ROTARY_EMBEDDING,
     &unary::ROUND,
     &scatter::SCATTER,

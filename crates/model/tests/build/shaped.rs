@@ -144,6 +144,71 @@ pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
                 .floats(&scales)
                 .with(attr_string("mode", random.pick(&["nearest", "linear"])))
         }
+        "GridSample" => {
+            let rank = 1 + random.below(3);
+            let mut dims = vec![random.below(3), random.below(3)];
+            dims.extend((0..rank).map(|_| 1 + random.below(4)));
+            let mut grid = vec![dims[0]];
+            grid.extend((0..rank).map(|_| random.below(4)));
+            grid.push(rank);
+            Drawn::default()
+                .input(random.pick(FLOAT_TYPES), &dims)
+                .input(random.pick(FLOAT_TYPES), &grid)
+                .with(attr_string("mode", random.pick(&["linear", "nearest", "cubic"])))
+                .with(attr_string(
+                    "padding_mode",
+                    random.pick(&["zeros", "border", "reflection"]),
+                ))
+                .with(attr_int("align_corners", random.below(2) as i64))
+        }
+        "AffineGrid" => {
+            let (batch, rank) = (random.below(3), 2 + random.below(2));
+            let mut size = vec![batch as i64, 3];
+            size.extend((0..rank).map(|_| random.below(4) as i64));
+            Drawn::default()
+                .input(random.pick(FLOAT_TYPES), &[batch, rank, rank + 1])
+                .numbers(&size)
+                .with(attr_int("align_corners", random.below(2) as i64))
+        }
+        "Det" => {
+            let rows = random.below(6);
+            Drawn::default().input(random.pick(FLOAT_TYPES), &[random.below(3), rows, rows])
+        }
+        "MaxUnpool" => {
+            let dims = [1, 1 + random.below(2), 1 + random.below(3), 1 + random.below(3)];
+            Drawn::default()
+                .input(random.pick(FLOAT_TYPES), &dims)
+                .input(DType::I64, &dims)
+                .with(attr_ints("kernel_shape", &[2, 2]))
+                .with(attr_ints("strides", &[2, 2]))
+        }
+        "Col2Im" => {
+            let (block, channels) = (1 + random.below(2), random.below(3));
+            Drawn::default()
+                .input(
+                    random.pick(FLOAT_TYPES),
+                    &[
+                        random.below(3),
+                        channels * block * block,
+                        (6 - block) * (5 - block),
+                    ],
+                )
+                .numbers(&[5, 4])
+                .numbers(&[block as i64, block as i64])
+        }
+        "RoiAlign" => {
+            let (dtype, regions) = (random.pick(FLOAT_TYPES), random.below(4));
+            Drawn::default()
+                .input(
+                    dtype,
+                    &[5, random.below(3), 1 + random.below(5), 1 + random.below(5)],
+                )
+                .input(dtype, &[regions, 4])
+                .input(DType::I64, &[regions])
+                .with(attr_string("mode", random.pick(&["avg", "max"])))
+                .with(attr_int("output_height", 1 + random.below(3) as i64))
+                .with(attr_int("sampling_ratio", random.below(3) as i64))
+        }
         "MeanVarianceNormalization" => image(random),
         "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss" => loss(random),
         "MatMulInteger" | "QLinearMatMul" => integer_product(operator, random),

@@ -20,6 +20,7 @@ pub(super) fn all(cases: &mut Vec<Case>) {
     elementwise(cases);
     lines(cases);
     movements(cases);
+    images(cases);
 }
 
 fn elementwise(cases: &mut Vec<Case>) {
@@ -243,4 +244,56 @@ fn movements(cases: &mut Vec<Case>) {
             .i64s(&[1, 3, 256, 256])
             .case(),
     );
+}
+
+/// Operators that sample images.
+fn images(cases: &mut Vec<Case>) {
+    for (mode, sizes) in [
+        ("nearest", [1, 64, 112, 112]),
+        ("linear", [1, 64, 112, 112]),
+        ("linear", [1, 64, 20, 20]),
+        ("cubic", [1, 64, 112, 112]),
+    ] {
+        let attribute = attr_string("mode", mode);
+        cases.push(
+            node_of(19, "Resize")
+                .input(&[1, 64, 56, 56])
+                .i64s(&[])
+                .i64s(&[])
+                .i64s(&sizes)
+                .attribute(attribute, &format!("{mode} to {sizes:?}"))
+                .case(),
+        );
+    }
+    for (mode, grid) in [
+        ("linear", [1, 128, 128, 2]),
+        ("cubic", [1, 128, 128, 2]),
+        ("nearest", [1, 1, 16384, 2]),
+    ] {
+        let attribute = attr_string("mode", mode);
+        cases.push(
+            node_of(22, "GridSample")
+                .input(&[1, 16, 256, 256])
+                .input(&grid)
+                .attribute(attribute, mode)
+                .case(),
+        );
+    }
+    cases.push(node("Det").input(&[1024, 3, 3]).case());
+    cases.push(node("Det").input(&[256, 256]).case());
+    for (shapes, equation) in [
+        (&[&[128, 256][..], &[256, 128]][..], "ab,bc->ac"),
+        (&[&[12, 64, 64], &[12, 64, 64]], "abc,adc->abd"),
+        (&[&[64, 64], &[64], &[64, 64]], "ab,b,ca->c"),
+        (&[&[1 << 20]], "a->"),
+    ] {
+        let inputs = shapes
+            .iter()
+            .fold(node("Einsum"), |node, shape| node.input(shape));
+        cases.push(
+            inputs
+                .attribute(attr_string("equation", equation), equation)
+                .case(),
+        );
+    }
 }
