@@ -152,10 +152,13 @@ pub(crate) fn encode_graph(source: &Source, layout: &Layout) -> Bytes {
     let model = ModelProto {
         ir_version: Some(IR_VERSION),
         graph: Some(graph),
-        opset_import: vec![OperatorSetIdProto {
-            domain: Some(String::new()),
-            version: Some(source.opset),
-        }],
+        opset_import: std::iter::once((&String::new(), &source.opset))
+            .chain(&source.domains)
+            .map(|(domain, version)| OperatorSetIdProto {
+                domain: Some(domain.clone()),
+                version: Some(*version),
+            })
+            .collect(),
         metadata_props: source
             .bounds
             .iter()
@@ -184,7 +187,7 @@ fn node(node: &SourceNode) -> NodeProto {
             .iter()
             .map(|(name, value)| attribute(name, value))
             .collect(),
-        domain: None,
+        domain: (!node.domain.is_empty()).then(|| node.domain.clone()),
     }
 }
 

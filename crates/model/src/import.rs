@@ -203,7 +203,7 @@ pub enum ImportError {
     #[error("the file imports no opset of ai.onnx")]
     NoOpset,
     /// Two versions of `ai.onnx` are imported.
-    #[error("the file imports two opsets of ai.onnx")]
+    #[error("the file imports two versions of one domain")]
     OpsetTwice,
     /// A version of `ai.onnx` that the profile does not have.
     #[error("opset {version} of ai.onnx is not supported: {MIN_OPSET} to {MAX_OPSET} are")]
@@ -212,12 +212,30 @@ pub enum ImportError {
         version: i64,
     },
     /// An operator of another domain.
-    #[error("{node} is of domain `{domain}`: only the operators of ai.onnx are supported")]
+    #[error("{node} is of domain `{domain}`: only the operators of ai.onnx and ai.onnx.ml are supported")]
     UnknownDomain {
         /// The node.
         node: NodeLabel,
         /// Its domain.
         domain: String,
+    },
+    /// A domain whose version the file does not state.
+    #[error("{node} is of domain `{domain}`, but the file does not import it")]
+    NoDomainVersion {
+        /// The node.
+        node: NodeLabel,
+        /// Its domain.
+        domain: String,
+    },
+    /// A version of a domain that is not known.
+    #[error("the file imports version {version} of domain `{domain}`; 1 to {max} are supported")]
+    DomainVersion {
+        /// The domain.
+        domain: String,
+        /// The version.
+        version: i64,
+        /// The newest known.
+        max: i64,
     },
     /// An operator that the profile does not have.
     #[error("{node}: the operator is not supported (opset {opset})")]

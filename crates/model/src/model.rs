@@ -178,10 +178,21 @@ impl Model {
         let mut nodes = Vec::with_capacity(source.nodes.len());
         for (index, node) in source.nodes.iter().enumerate() {
             let label = node.label(index);
-            let definition = ops::find(&node.op_type).ok_or_else(|| ImportError::UnknownOperator {
-                node: label.clone(),
-                opset: source.opset,
-            })?;
+            let opset = if node.domain.is_empty() {
+                source.opset
+            } else {
+                let version = source.domains.get(&node.domain);
+                *version.ok_or_else(|| ImportError::NoDomainVersion {
+                    node: label.clone(),
+                    domain: node.domain.clone(),
+                })?
+            };
+            let definition = ops::domain(&node.domain)
+                .and_then(|domain| domain.find(&node.op_type))
+                .ok_or_else(|| ImportError::UnknownOperator {
+                    node: label.clone(),
+                    opset,
+                })?;
             let presence = |names: &[String]| names.iter().map(|name| !name.is_empty()).collect::<Vec<_>>();
             let mut spec = NodeSpec {
                 version: 0,
@@ -190,7 +201,7 @@ impl Model {
                 outputs: &presence(&node.outputs),
             };
             let operator = definition
-                .parse(source.opset, &mut spec)
+                .parse(opset, &mut spec)
                 .map_err(|error| ImportError::Node {
                     node: label.clone(),
                     error,

@@ -10,6 +10,7 @@ use crate::{
     external::ExternalData,
     import::{DimSetting, ImportError, ImportOptions, NodeLabel},
     limits::{MAX_NODE_VALUES, MAX_NODES, MAX_OPSET, MAX_RANK, MAX_VALUES, MIN_OPSET},
+    ops,
     proto::{
         AttributeProto, DimensionValue, ModelProto, NodeProto, TensorProto, ValueInfoProto, attribute_type,
     },
@@ -24,6 +25,9 @@ use std::{
 
 /// Prefix of the metadata entries that hold the bounds of free dimensions.
 pub(crate) const BOUND_PREFIX: &str = "synod.max.";
+
+/// The version of `ai.onnx` of a file that states none because it has operators of other domains only.
+const OPSET_OF_OTHER_DOMAINS: i64 = 20;
 
 /// A dimension of an input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub(crate) struct SourceConstant {
 #[derive(Debug, Clone)]
 pub(crate) struct SourceNode {
     pub(crate) name: String,
+    /// Empty for `ai.onnx`.
+    pub(crate) domain: String,
     pub(crate) op_type: String,
     pub(crate) inputs: Vec<String>,
     pub(crate) outputs: Vec<String>,
@@ -76,7 +82,10 @@ impl SourceNode {
 /// The whole model.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
+    /// The version of `ai.onnx`.
     pub(crate) opset: i64,
+    /// The versions of other domains: in canonical form of those that nodes use.
+    pub(crate) domains: BTreeMap<String, i64>,
     pub(crate) inputs: Vec<SourceValue>,
     pub(crate) outputs: Vec<SourceValue>,
     pub(crate) constants: Vec<SourceConstant>,
@@ -92,7 +101,8 @@ impl Source {
         external: &dyn ExternalData,
         options: &ImportOptions,
     ) -> Result<Self, ImportError> {
-        let opset = opset(&proto)?;
+        let domains = other_domains(&proto)?;
+        let opset = opset(&proto, !domains.is_empty())?;
         if !proto.functions.is_empty() {
             return Err(ImportError::Functions {
                 count: proto.functions.len(),
@@ -121,7 +131,8 @@ impl Source {
         }
         let mut nodes = Vec::with_capacity(graph.node.len());
         for (index, node) in graph.node.into_iter().enumerate() {
-            let node = read_node(node, index, external)?;
+            let mut node = read_node(node, index, external)?;
+            drop_zip_map(&mut node);
             match constant_value(&node, index)? {
                 Some(tensor) => {
                     let name = node.outputs.into_iter().next().unwrap_or_default();
@@ -138,6 +149,11 @@ impl Source {
         // override. Here they are constants.
         let constant_names: BTreeSet<&str> =
             constants.iter().map(|constant| constant.name.as_str()).collect();
+        let zipped: BTreeSet<String> = nodes
+            .iter()
+            .filter(|node| node.op_type == "Identity")
+            .flat_map(|node| node.outputs.clone())
+            .collect();
         let mut inputs = Vec::new();
         for input in graph.input {
             if !constant_names.contains(input.name.as_deref().unwrap_or_default()) {
@@ -147,7 +163,7 @@ impl Source {
         let outputs = graph
             .output
             .into_iter()
-            .map(read_value)
+            .map(|output| read_output(output, &zipped))
             .collect::<Result<Vec<_>, _>>()?;
         if outputs.is_empty() {
             return Err(ImportError::NoOutputs);
@@ -170,6 +186,7 @@ impl Source {
         }
         let mut source = Self {
             opset,
+            domains,
             inputs,
             outputs,
             constants,
@@ -356,6 +373,8 @@ impl Source {
             keep[index - 1]
         });
         self.constants.retain(|constant| needed.contains(&constant.name));
+        let used: BTreeSet<&str> = self.nodes.iter().map(|node| node.domain.as_str()).collect();
+        self.domains.retain(|domain, _| used.contains(domain.as_str()));
     }
 
     fn sort_constants(&mut self) {
@@ -402,22 +421,82 @@ impl Source {
     }
 }
 
-fn opset(proto: &ModelProto) -> Result<i64, ImportError> {
+/// The version of `ai.onnx`. A file that imports other domains alone has no operators of it, but may come to have some.
+fn opset(proto: &ModelProto, others: bool) -> Result<i64, ImportError> {
     let of_onnx = |domain: Option<&str>| matches!(domain.unwrap_or(""), "" | "ai.onnx");
-    let mut versions = proto
+    // the same import twice, as skl2onnx writes it, says nothing new
+    let mut versions: Vec<i64> = proto
         .opset_import
         .iter()
-        .filter(|import| of_onnx(import.domain.as_deref()));
-    let version = match (versions.next(), versions.next()) {
-        (Some(import), None) => import.version.unwrap_or(0),
-        (Some(_), Some(_)) => return Err(ImportError::OpsetTwice),
-        (None, _) => return Err(ImportError::NoOpset),
+        .filter(|import| of_onnx(import.domain.as_deref()))
+        .map(|import| import.version.unwrap_or(0))
+        .collect();
+    versions.dedup();
+    let version = match versions[..] {
+        [version] => version,
+        [] if others => OPSET_OF_OTHER_DOMAINS,
+        [] => return Err(ImportError::NoOpset),
+        _ => return Err(ImportError::OpsetTwice),
     };
     if (MIN_OPSET..=MAX_OPSET).contains(&version) {
         Ok(version)
     } else {
         Err(ImportError::Opset { version })
     }
+}
+
+/// The versions of the other domains that the profile knows. What else a file imports, it may not use.
+fn other_domains(proto: &ModelProto) -> Result<BTreeMap<String, i64>, ImportError> {
+    let mut domains = BTreeMap::new();
+    for import in &proto.opset_import {
+        let name = import.domain.as_deref().unwrap_or("");
+        let Some(domain) = ops::domain(name).filter(|domain| !domain.name.is_empty()) else {
+            continue;
+        };
+        let version = import.version.unwrap_or(0);
+        if !(1..=domain.max_opset).contains(&version) {
+            return Err(ImportError::DomainVersion {
+                domain: name.to_owned(),
+                version,
+                max: domain.max_opset,
+            });
+        }
+        if domains
+            .insert(name.to_owned(), version)
+            .is_some_and(|other| other != version)
+        {
+            return Err(ImportError::OpsetTwice);
+        }
+    }
+    Ok(domains)
+}
+
+/// `ZipMap` makes a map from class to probability of each row, for people. Networks have tensors: the probabilities
+/// themselves are given instead, in the order of the classes.
+fn drop_zip_map(node: &mut SourceNode) {
+    if node.domain == ops::ML_DOMAIN && node.op_type == "ZipMap" {
+        node.domain.clear();
+        node.op_type = "Identity".into();
+        node.attributes.clear();
+    }
+}
+
+/// An output. Where a `ZipMap` gave it, the file declares a sequence of maps of floats; `copied` has the outputs of nodes that
+/// took its place, among others.
+fn read_output(value: ValueInfoProto, copied: &BTreeSet<String>) -> Result<SourceValue, ImportError> {
+    let name = value.name.clone().unwrap_or_default();
+    let declares_tensor = value
+        .r#type
+        .as_ref()
+        .is_some_and(|kind| kind.tensor_type.is_some());
+    if !declares_tensor && copied.contains(&name) {
+        return Ok(SourceValue {
+            name,
+            dtype: DType::F32,
+            dims: None,
+        });
+    }
+    read_value(value)
 }
 
 fn read_value(value: ValueInfoProto) -> Result<SourceValue, ImportError> {
@@ -468,6 +547,7 @@ fn read_value(value: ValueInfoProto) -> Result<SourceValue, ImportError> {
 fn read_node(node: NodeProto, index: usize, external: &dyn ExternalData) -> Result<SourceNode, ImportError> {
     let mut result = SourceNode {
         name: node.name.unwrap_or_default(),
+        domain: String::new(),
         op_type: node.op_type.unwrap_or_default(),
         inputs: node.input,
         outputs: node.output,
@@ -486,11 +566,14 @@ fn read_node(node: NodeProto, index: usize, external: &dyn ExternalData) -> Resu
         }
     }
     let domain = node.domain.unwrap_or_default();
-    if !matches!(domain.as_str(), "" | "ai.onnx") {
-        return Err(ImportError::UnknownDomain {
-            node: result.label(index),
-            domain,
-        });
+    match ops::domain(&domain) {
+        Some(domain) => result.domain = domain.name.to_owned(),
+        None => {
+            return Err(ImportError::UnknownDomain {
+                node: result.label(index),
+                domain,
+            });
+        }
     }
     for attribute in node.attribute {
         let name = attribute.name.clone().unwrap_or_default();
@@ -579,7 +662,7 @@ fn read_attribute(
 
 /// The value of a `Constant` node, which becomes an initialiser. ONNX `Constant`, opsets 1 to 25.
 fn constant_value(node: &SourceNode, index: usize) -> Result<Option<Tensor>, ImportError> {
-    if node.op_type != "Constant" {
+    if node.op_type != "Constant" || !node.domain.is_empty() {
         return Ok(None);
     }
     let refuse = |why| ImportError::Attribute {

@@ -104,7 +104,7 @@ fn unknown_operators_domains_and_opsets_are_named() {
     .concat();
     assert_eq!(
         refusal(small().raw(&field(1, &foreign))),
-        "node 2 (FusedGemm `z`) is of domain `com.microsoft`: only the operators of ai.onnx are supported"
+        "node 2 (FusedGemm `z`) is of domain `com.microsoft`: only the operators of ai.onnx and ai.onnx.ml are supported"
     );
     let relu = |opset| {
         OnnxFile::new(opset)

@@ -80,6 +80,7 @@ mod integer_products;
 mod linear_attention;
 mod loss;
 mod matmul;
+mod ml;
 mod modulo;
 mod normalization;
 mod norms;
@@ -275,10 +276,51 @@ pub static OPERATORS: &[&Definition] = &[
 
 /// The operator of this name in `ai.onnx`, if the profile has it.
 pub fn find(name: &str) -> Option<&'static Definition> {
-    OPERATORS
-        .binary_search_by(|definition| definition.name.cmp(name))
-        .ok()
-        .map(|index| OPERATORS[index])
+    DOMAINS[0].find(name)
+}
+
+/// The domain of classical machine learning.
+pub const ML_DOMAIN: &str = "ai.onnx.ml";
+
+/// A domain of operators, with versions of its own.
+#[derive(Debug)]
+pub struct Domain {
+    /// As nodes state it; `ai.onnx` has the empty name.
+    pub name: &'static str,
+    /// The newest version whose operators were reviewed.
+    pub max_opset: i64,
+    /// Its operators, sorted by name.
+    pub operators: &'static [&'static Definition],
+}
+
+/// Every domain of the profile.
+pub static DOMAINS: &[Domain] = &[
+    Domain {
+        name: "",
+        max_opset: crate::limits::MAX_OPSET,
+        operators: OPERATORS,
+    },
+    Domain {
+        name: ML_DOMAIN,
+        max_opset: 5,
+        operators: ml::OPERATORS,
+    },
+];
+
+/// The domain of this name, if the profile has it; `ai.onnx` may be written out.
+pub fn domain(name: &str) -> Option<&'static Domain> {
+    let name = if name == "ai.onnx" { "" } else { name };
+    DOMAINS.iter().find(|domain| domain.name == name)
+}
+
+impl Domain {
+    /// Its operator of this name.
+    pub fn find(&self, name: &str) -> Option<&'static Definition> {
+        self.operators
+            .binary_search_by(|definition| definition.name.cmp(name))
+            .ok()
+            .map(|index| self.operators[index])
+    }
 }
 
 /// What an operator's file registers.
@@ -639,6 +681,15 @@ mod tests {
             );
         }
         assert!(find("NoSuchOperator").is_none());
+        let ml = domain(ML_DOMAIN).expect("it is there");
+        assert!(
+            ml.operators.is_sorted_by(|a, b| a.name < b.name),
+            "sort ml::OPERATORS by name"
+        );
+        for definition in ml.operators {
+            assert!(definition.since.iter().all(|&since| since <= ml.max_opset));
+        }
+        assert_eq!(domain("ai.onnx").map(|domain| domain.name), Some(""));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub const INT64: i32 = 7;
 #[derive(Clone)]
 pub struct OnnxFile {
     opset: i64,
+    ml_opset: i64,
     graph: Vec<u8>,
 }
 
@@ -125,8 +126,15 @@ impl OnnxFile {
     pub fn new(opset: i64) -> Self {
         Self {
             opset,
+            ml_opset: 0,
             graph: field(2, b"test"),
         }
+    }
+
+    /// Imports a version of `ai.onnx.ml` too.
+    pub fn with_ml(mut self, version: i64) -> Self {
+        self.ml_opset = version;
+        self
     }
 
     /// Adds raw bytes to the graph.
@@ -170,6 +178,18 @@ impl OnnxFile {
 
     /// A node with attributes made by `attr_int` and its like.
     pub fn node_with(self, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Vec<u8>]) -> Self {
+        self.node_of("", op, inputs, outputs, attributes)
+    }
+
+    /// A node of another domain.
+    pub fn node_of(
+        self,
+        domain: &str,
+        op: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: &[Vec<u8>],
+    ) -> Self {
         let mut bytes = Vec::new();
         inputs
             .iter()
@@ -181,11 +201,16 @@ impl OnnxFile {
         attributes
             .iter()
             .for_each(|attribute| bytes.extend(field(5, attribute)));
+        if !domain.is_empty() {
+            bytes.extend(field(7, domain.as_bytes()));
+        }
         self.raw(&field(1, &bytes))
     }
 
     pub fn encode(self) -> Vec<u8> {
         let opset = [field(1, b""), int(2, self.opset)].concat();
-        [int(1, 8), field(7, &self.graph), field(8, &opset)].concat()
+        let ml = field(8, &[field(1, b"ai.onnx.ml"), int(2, self.ml_opset)].concat());
+        let ml = if self.ml_opset > 0 { ml } else { vec![] };
+        [int(1, 8), field(7, &self.graph), field(8, &opset), ml].concat()
     }
 }

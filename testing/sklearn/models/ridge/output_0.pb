@@ -1,0 +1,1 @@
+J`ธ3MCOCิ$OCิCCyฃBýำdCฒนrBโฌ1CภC702C•้Cr]CLgCต4Ceเ>C๗CฃB๐เþB€JQCด$CCC!Z#Cไ๗B2ฦ$C

@@ -1,0 +1,1 @@
+J`}JYCÌàCÔTCßªßBÂ;C2ÂB×^CºÌÅBˆ.CœÄC8C¡CèòuCdæuCx8C³JCym­BgZ¹BæLCf "CQtHCÓdC²^ZB¬¼C

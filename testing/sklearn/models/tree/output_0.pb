@@ -1,0 +1,1 @@
+J`Ž£`C;±íBŽ£`Cš™öB6e.CHáºBŽ£`CHáºBš™'Cš™öB6e.CUU0CŽ£`CŽ£`Cš™öBŽ£`Cš™¢B!½B6e.CUUCŽ£`C6e.C!½B6e.C
