@@ -69,6 +69,9 @@ ELEMENTWISE = {
     500: ["Softplus"],
     700: ["Gelu"],
     900: ["Mish"],
+    1_500: ["Sin", "Cos", "Sinh", "Cosh"],
+    2_000: ["Tan"],
+    2_500: ["Asin", "Acos", "Atan", "Asinh", "Acosh", "Atanh"],
     3_000: ["Pow"],
 }
 PER_ELEMENT = {name: c for c, names in ELEMENTWISE.items() for name in names}

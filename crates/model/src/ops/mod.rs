@@ -108,6 +108,7 @@ mod trilu;
 mod unary;
 mod unpool;
 mod window;
+mod windows;
 
 use crate::{
     Attributes, DType, Tensor,
@@ -122,11 +123,17 @@ pub use inputs::{Inputs, Operand};
 /// Every operator of the profile, sorted by name.
 pub static OPERATORS: &[&Definition] = &[
     &unary::ABS,
+    &unary::ACOS,
+    &unary::ACOSH,
     &binary::ADD,
     &grid_sample::AFFINE_GRID,
     &compare::AND,
     &reduce::ARG_MAX,
     &reduce::ARG_MIN,
+    &unary::ASIN,
+    &unary::ASINH,
+    &unary::ATAN,
+    &unary::ATANH,
     &attention::ATTENTION,
     &pool::AVERAGE_POOL,
     &normalization::BATCH_NORMALIZATION,
@@ -136,6 +143,7 @@ pub static OPERATORS: &[&Definition] = &[
     &bits::BITWISE_NOT,
     &bits::BITWISE_OR,
     &bits::BITWISE_XOR,
+    &windows::BLACKMAN_WINDOW,
     &cast::CAST,
     &cast::CAST_LIKE,
     &causal_conv::CAUSAL_CONV_WITH_STATE,
@@ -149,6 +157,8 @@ pub static OPERATORS: &[&Definition] = &[
     &conv::CONV,
     &integer_products::CONV_INTEGER,
     &conv::CONV_TRANSPOSE,
+    &unary::COS,
+    &unary::COSH,
     &cumulative::CUM_PROD,
     &cumulative::CUM_SUM,
     &shuffle::DEPTH_TO_SPACE,
@@ -178,6 +188,8 @@ pub static OPERATORS: &[&Definition] = &[
     &compare::GREATER_OR_EQUAL,
     &grid_sample::GRID_SAMPLE,
     &group_normalization::GROUP_NORMALIZATION,
+    &windows::HAMMING_WINDOW,
+    &windows::HANN_WINDOW,
     &activation::HARD_SIGMOID,
     &activation::HARD_SWISH,
     &softmax::HARDMAX,
@@ -247,6 +259,8 @@ pub static OPERATORS: &[&Definition] = &[
     &shrink::SHRINK,
     &activation::SIGMOID,
     &unary::SIGN,
+    &unary::SIN,
+    &unary::SINH,
     &shape::SIZE,
     &slice::SLICE,
     &softmax::SOFTMAX,
@@ -261,6 +275,7 @@ pub static OPERATORS: &[&Definition] = &[
     &sum::SUM,
     &activation::SWI_GLU,
     &activation::SWISH,
+    &unary::TAN,
     &activation::TANH,
     &shuffle::TENSOR_SCATTER,
     &activation::THRESHOLDED_RELU,

@@ -1,6 +1,7 @@
-//! Functions of one element: Abs, Ceil, Erf, Exp, Floor, Log, Neg, Reciprocal, Round, Sign, Sqrt.
+//! Functions of one element: Abs, Ceil, Erf, Exp, Floor, Log, Neg, Reciprocal, Round, Sign, Sqrt; the trigonometric and hyperbolic
+//! functions and their inverses.
 //!
-//! In `f32` all are correctly rounded (those not exact), in `f64` Erf, Exp and Log are the algorithms of the specification;
+//! In `f32` all are correctly rounded (those not exact), in `f64` those that are not exact are the algorithms of the specification;
 //! 16-bit floats compute in `f32` and round once. Round takes halves to the even neighbour and keeps the sign of zero. Integers wrap: the smallest has itself as magnitude and negation.
 //! Sign of ±0 is +0, of NaN is NaN.
 
@@ -8,7 +9,7 @@ use super::{
     DType, Definition, FLOATS, Inputs, Kernel, NUMBERS, OpError, Operator, TensorType, Work,
     elementwise::{UnaryFloat, UnaryInteger, elementwise_work, unary_float, unary_number},
 };
-use synod_numerics::{float::Float, integer::Integer};
+use synod_numerics::{float::Float, integer::Integer, math};
 
 /// Defines an operator on floats.
 macro_rules! on_floats {
@@ -118,6 +119,18 @@ on_floats!(RECIPROCAL, Reciprocal, [6, 13], 24, |x: T| (T::ONE / x)
 on_floats!(EXP, Exp, [6, 13], 140, |x: T| x.exp());
 on_floats!(LOG, Log, [6, 13], 250, |x: T| x.log());
 on_floats!(ERF, Erf, [9, 13], 300, |x: T| x.erf());
+
+on_floats!(SIN, Sin, [7, 22], 1_500, |x: T| math::sin(x));
+on_floats!(COS, Cos, [7, 22], 1_500, |x: T| math::cos(x));
+on_floats!(TAN, Tan, [7, 22], 2_000, |x: T| math::tan(x));
+on_floats!(ASIN, Asin, [7, 22], 2_500, |x: T| math::asin(x));
+on_floats!(ACOS, Acos, [7, 22], 2_500, |x: T| math::acos(x));
+on_floats!(ATAN, Atan, [7, 22], 2_500, |x: T| math::atan(x));
+on_floats!(SINH, Sinh, [9, 22], 1_500, |x: T| math::sinh(x));
+on_floats!(COSH, Cosh, [9, 22], 1_500, |x: T| math::cosh(x));
+on_floats!(ASINH, Asinh, [9, 22], 2_500, |x: T| math::asinh(x));
+on_floats!(ACOSH, Acosh, [9, 22], 2_500, |x: T| math::acosh(x));
+on_floats!(ATANH, Atanh, [9, 22], 2_500, |x: T| math::atanh(x));
 
 /// 1, +0, -1 or NaN.
 #[inline(always)]

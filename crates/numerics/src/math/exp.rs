@@ -14,7 +14,7 @@ pub(super) const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// 1/1!, 1/2!, … 1/13!
-const TAYLOR: [f64; 13] = [
+pub(super) const TAYLOR: [f64; 13] = [
     1.0,
     0.5,
     1.0 / 6.0,
@@ -40,6 +40,16 @@ fn reduce(x: f64) -> (f64, i64) {
     (r, ((shifted.to_bits() as i64) << 32) >> 32)
 }
 
+/// [`reduce`] with r as a sum of two numbers.
+#[inline(always)]
+pub(super) fn reduce_in_parts(x: f64) -> (i64, super::pair::Pair) {
+    let shifted = x * LOG2_E + ROUND;
+    let k = shifted - ROUND;
+    // the first difference is exact
+    let r = super::pair::sum(x - k * LN2_HIGH, -(k * LN2_LOW));
+    (((shifted.to_bits() as i64) << 32) >> 32, r)
+}
+
 /// e^r − 1 for |r| ≤ ln 2 / 2.
 #[inline(always)]
 fn expm1_reduced(r: f64) -> f64 {
@@ -48,7 +58,7 @@ fn expm1_reduced(r: f64) -> f64 {
 
 /// 2^k for −1022 ≤ k ≤ 1023.
 #[inline(always)]
-fn power_of_two(k: i64) -> f64 {
+pub(super) fn power_of_two(k: i64) -> f64 {
     f64::from_bits(((k + 1023) << 52) as u64)
 }
 

@@ -10,11 +10,14 @@
 //! written here and in `docs/spec/arithmetic.md`; none calls the platform's mathematical library, which differs
 //! from machine to machine. Their error is a few ulp at most.
 
+mod circular;
 mod composite;
 pub mod double;
 mod erf;
 mod exp;
+mod hyperbolic;
 mod log;
+mod pair;
 mod pow;
 mod remainder;
 
@@ -119,6 +122,88 @@ pub fn log(x: f32) -> f32 {
         y
     }
 }
+
+/// A function's value from the sum of two numbers that it was computed as. In `f32` it is correctly rounded: `hardest` are the inputs
+/// for which the sum is not close enough, with their results, as bits.
+#[inline]
+fn settled<T: Float>(x: T, (high, low): pair::Pair, hardest: &[(u32, u32)]) -> T {
+    if size_of::<T>() == size_of::<f64>() || low == 0.0 || Float::abs(high) == f64::INFINITY {
+        // an infinity has no second part
+        let whole = if Float::abs(high) == f64::INFINITY || low == 0.0 {
+            high
+        } else {
+            high + low
+        };
+        return T::from_f64(whole).canonical();
+    }
+    let bits = (x.to_f64() as f32).to_bits();
+    match hardest.iter().find(|(hard, _)| *hard == bits) {
+        Some(&(_, result)) => T::from_f32(f32::from_bits(result)),
+        None => T::from_f64(sum_to_odd(high, low)).canonical(),
+    }
+}
+
+/// Defines a function of one variable: where it has a value, what it is computed by, and its hardest inputs in `f32`.
+macro_rules! elementary {
+    ($(#[$doc:meta])* $name:ident: |$x:ident| $defined:expr, $keeps_zero:expr, $pair:path, $hardest:expr) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name<T: Float>(x: T) -> T {
+            let $x = x.to_f64();
+            // what is not a number is nowhere
+            if $defined {
+                if $keeps_zero && $x == 0.0 { x } else { settled(x, $pair($x), $hardest) }
+            } else {
+                T::NAN
+            }
+        }
+    };
+}
+
+elementary!(
+    /// Sine; NaN of an infinity.
+    sin: |x| Float::abs(x) < f64::INFINITY, true, circular::sin, &[]
+);
+elementary!(
+    /// Cosine; NaN of an infinity.
+    cos: |x| Float::abs(x) < f64::INFINITY, false, circular::cos, &[]
+);
+elementary!(
+    /// Tangent; NaN of an infinity.
+    tan: |x| Float::abs(x) < f64::INFINITY, true, circular::tan, &[]
+);
+elementary!(
+    /// Arc sine; NaN beyond ±1.
+    asin: |x| Float::abs(x) <= 1.0, true, circular::asin, &[]
+);
+elementary!(
+    /// Arc cosine; NaN beyond ±1.
+    acos: |x| Float::abs(x) <= 1.0, false, circular::acos, &[]
+);
+elementary!(
+    /// Arc tangent.
+    atan: |x| !x.is_nan(), true, circular::atan, &[]
+);
+elementary!(
+    /// Hyperbolic sine.
+    sinh: |x| !x.is_nan(), true, hyperbolic::sinh, &[]
+);
+elementary!(
+    /// Hyperbolic cosine.
+    cosh: |x| !x.is_nan(), false, hyperbolic::cosh, &[]
+);
+elementary!(
+    /// Inverse of sinh.
+    asinh: |x| !x.is_nan(), true, hyperbolic::asinh, &[]
+);
+elementary!(
+    /// Inverse of cosh; NaN below 1.
+    acosh: |x| x >= 1.0, false, hyperbolic::acosh, &[]
+);
+elementary!(
+    /// Inverse of tanh; NaN beyond ±1.
+    atanh: |x| Float::abs(x) <= 1.0, true, hyperbolic::atanh, &[]
+);
 
 /// Error function, correctly rounded.
 #[must_use]

@@ -8,7 +8,7 @@
 //! 4. else e^(y·log|x|), where log|x| has two parts and the product's error is carried, with the sign of an odd
 //!    power of a negative number.
 
-use super::{exp, log};
+use super::{exp, log, pair::split};
 use crate::float::Float;
 
 /// x^y; an exponent of any type is first converted to `f64` (only integers beyond 2^53 are rounded by that).
@@ -125,13 +125,6 @@ fn through_logarithm(x: f64, y: f64) -> f64 {
     } else {
         power + power * correction
     }
-}
-
-/// x as the sum of two numbers of at most 26 bits (Veltkamp). For |x| < 2^900.
-fn split(x: f64) -> (f64, f64) {
-    let scaled = x * 134_217_729.0;
-    let high = scaled - (scaled - x);
-    (high, x - high)
 }
 
 /// base^exponent of integers modulo 2^64, by squaring: an operator on a narrower type cuts the result to it,

@@ -10,11 +10,22 @@ use crate::{Numbers, assert_same, on_every_isa};
 
 type Function = fn(f32) -> f32;
 
-const CORRECTLY_ROUNDED: [(&str, Function, Function); 4] = [
+const CORRECTLY_ROUNDED: [(&str, Function, Function); 15] = [
     ("exp", math::exp, |x| core_math::expf(x)),
     ("tanh", math::tanh, |x| core_math::tanhf(x)),
     ("log", math::log, |x| core_math::logf(x)),
     ("erf", math::erf, |x| core_math::erff(x)),
+    ("sin", math::sin, |x| core_math::sinf(x)),
+    ("cos", math::cos, |x| core_math::cosf(x)),
+    ("tan", math::tan, |x| core_math::tanf(x)),
+    ("asin", math::asin, |x| core_math::asinf(x)),
+    ("acos", math::acos, |x| core_math::acosf(x)),
+    ("atan", math::atan, |x| core_math::atanf(x)),
+    ("sinh", math::sinh, |x| core_math::sinhf(x)),
+    ("cosh", math::cosh, |x| core_math::coshf(x)),
+    ("asinh", math::asinh, |x| core_math::asinhf(x)),
+    ("acosh", math::acosh, |x| core_math::acoshf(x)),
+    ("atanh", math::atanh, |x| core_math::atanhf(x)),
 ];
 
 /// Every 4,099th `f32` (a prime, so that all exponents and many mantissas come), and some of special interest.

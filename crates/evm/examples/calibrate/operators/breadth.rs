@@ -35,6 +35,11 @@ fn elementwise(cases: &mut Vec<Case>) {
     ] {
         cases.extend(SIZES.map(|size| node_of(28, operator).input(&[size]).case()));
     }
+    for operator in [
+        "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh",
+    ] {
+        cases.extend(SIZES.map(|size| node(operator).input(&[size]).case()));
+    }
     for operator in ["Sum", "Mean"] {
         cases.extend(SIZES.map(|size| node(operator).input(&[size]).input(&[size]).input(&[size]).case()));
     }
