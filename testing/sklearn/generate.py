@@ -1,7 +1,6 @@
 """Trains small scikit-learn models, exports them with skl2onnx, and writes what ONNX Runtime says of some rows.
 
-    python -m pip install -r testing/sklearn/requirements.txt
-    python testing/sklearn/generate.py
+    cargo xtask regen
 
 Each model becomes models/NAME/model.onnx with input_0.pb and output_N.pb; SHA256SUMS has their hashes. The files are
 committed: `crates/model/tests/sklearn.rs` runs them, and needs no Python. Data sets are those that scikit-learn ships.

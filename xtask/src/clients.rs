@@ -56,9 +56,17 @@ pub(crate) fn npm(folder: &Path) -> Result<()> {
 /// # Errors
 /// When python3 or pip is missing or fails.
 pub(crate) fn python() -> Result<PathBuf> {
-    let venv = target().join("venv");
+    environment("venv", PIP)
+}
+
+/// A Python environment in `target/` with what these files pin.
+///
+/// # Errors
+/// When python3 or pip is missing or fails.
+pub(crate) fn environment(name: &str, requirements: &[&str]) -> Result<PathBuf> {
+    let venv = target().join(name);
     let interpreter = venv.join("bin/python");
-    let requirements: Vec<PathBuf> = PIP.iter().map(|file| root().join(file)).collect();
+    let requirements: Vec<PathBuf> = requirements.iter().map(|file| root().join(file)).collect();
     once(&venv.join(".stamp"), &requirements, || {
         run(
             "create a Python environment",

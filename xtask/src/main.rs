@@ -13,6 +13,7 @@ mod contracts;
 mod kill;
 mod lint;
 mod onnx_tests;
+mod regen;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -44,6 +45,8 @@ enum Chore {
     Clients,
     /// Generate ONNX's own node tests into `target/onnx-node-tests`.
     OnnxTests,
+    /// Make the fixtures again that programs made: scikit-learn's models.
+    Regen,
 }
 
 fn main() {
@@ -56,6 +59,7 @@ fn main() {
         Chore::Kill(options) => kill::kill(&options),
         Chore::Clients => clients::install().map(drop),
         Chore::OnnxTests => onnx_tests::generate().map(drop),
+        Chore::Regen => regen::regen(),
     };
     if let Err(error) = result {
         eprintln!("error: {error:#}");

@@ -79,6 +79,22 @@ multiversion! {
 }
 
 multiversion! {
+    /// [`quantize`] with a scale and a zero point for each element, of a type that ranges from `low` to `high`.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn quantize_each[](x: &[f32], scales: &[f32], zeros: &[i32], low: i32, high: i32, out: &mut [i32]) {
+        assert!(
+            x.len() == out.len() && scales.len() == out.len() && zeros.len() == out.len(),
+            "as many results, scales and zero points as numbers"
+        );
+        for (((out, &x), &scale), &zero) in out.iter_mut().zip(x).zip(scales).zip(zeros) {
+            *out = Grid { zero, low, high }.place(x / scale);
+        }
+    }
+}
+
+multiversion! {
     /// y = grid.place(f32(sum) × factor): what a quantised product makes of its exact sums.
     ///
     /// # Panics

@@ -46,8 +46,14 @@ impl Measured {
 const TARGET: f64 = 100.0;
 
 fn main() {
-    let operators = operators::measure();
-    let surroundings = surroundings::measure();
+    // names of operators: those alone, without what surrounds them
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let operators = operators::measure(&wanted);
+    let surroundings = if wanted.is_empty() {
+        surroundings::measure()
+    } else {
+        Vec::new()
+    };
     println!("# Gas against time\n");
     println!(
         "Written by `cargo xtask calibrate`: CPU time of one thread, {}, on {}, arithmetic {:?}.",

@@ -20,6 +20,7 @@ struct Case {
 
 /// A node under construction: inputs that a call gives, and constants.
 struct Node {
+    domain: &'static str,
     operator: &'static str,
     file: OnnxFile,
     inputs: Vec<String>,
@@ -33,9 +34,14 @@ fn node(operator: &'static str) -> Node {
 }
 
 fn node_of(opset: i64, operator: &'static str) -> Node {
+    node_in("", opset, operator)
+}
+
+fn node_in(domain: &'static str, opset: i64, operator: &'static str) -> Node {
     Node {
+        domain,
         operator,
-        file: OnnxFile::new(opset),
+        file: OnnxFile::new(opset).with_ml(if domain.is_empty() { 0 } else { 3 }),
         inputs: vec![],
         attributes: vec![],
         case: vec![],
@@ -105,7 +111,7 @@ impl Node {
         let outputs: Vec<&str> = self.outputs.iter().map(|(name, _)| *name).collect();
         let mut file = self
             .file
-            .node_with(self.operator, &inputs, &outputs, &self.attributes);
+            .node_of(self.domain, self.operator, &inputs, &outputs, &self.attributes);
         for (name, code) in self.outputs {
             file = file.output(name, code);
         }
@@ -553,8 +559,8 @@ fn values(dtype: DType, shape: &[usize]) -> Tensor {
     Tensor::from_le_bytes(dtype, shape, &bytes).expect("as many bytes as the shape asks for")
 }
 
-/// Measures all cases.
-pub(crate) fn measure() -> Vec<Measured> {
+/// Measures all cases, or those of these operators.
+pub(crate) fn measure(wanted: &[String]) -> Vec<Measured> {
     let mut cases = Vec::new();
     elementwise(&mut cases);
     reductions(&mut cases);
@@ -563,5 +569,6 @@ pub(crate) fn measure() -> Vec<Measured> {
     movements(&mut cases);
     networks::all(&mut cases);
     breadth::all(&mut cases);
+    cases.retain(|case| wanted.is_empty() || wanted.iter().any(|name| name == case.operator));
     cases.into_iter().filter_map(time).collect()
 }

@@ -14,7 +14,7 @@ use synod_numerics::{
     fast,
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
-    quantize::{Grid, quantize},
+    quantize::{Grid, quantize, quantize_each},
     reference::Extreme,
     shape::ReduceShape,
 };
@@ -426,10 +426,8 @@ impl Operator for QuantizeLinear {
                     match of {
                         Scales::All(index) => quantize(read, scales[index], grid(index), written),
                         Scales::From(index) => {
-                            for (i, (out, x)) in written.iter_mut().zip(&*read).enumerate() {
-                                let index = index + first + i;
-                                *out = grid(index).place(x / scales[index]);
-                            }
+                            let own = index + first..index + first + count;
+                            quantize_each(read, &scales[own.clone()], &zeros[own], low, high, written);
                         }
                     }
                     write_integers(written, out, start + first);

@@ -1,7 +1,8 @@
 //! Operators that are small networks of their own: recurrence, attention, normalisations of newer opsets.
 
-use super::{Case, node, node_of};
-use crate::build::{FLOAT, attr_float, attr_int, attr_ints, attr_string};
+use super::{Case, node, node_in, node_of, pseudorandom};
+use crate::build::{FLOAT, INT64, attr_float, attr_floats, attr_int, attr_ints, attr_string, attr_strings};
+use synod_model::ops::ML_DOMAIN;
 
 // ONNX's codes of types.
 const U8: i32 = 2;
@@ -15,6 +16,100 @@ pub(super) fn all(cases: &mut Vec<Case>) {
     attention(cases);
     normalisations(cases);
     quantised(cases);
+    classical(cases);
+}
+
+/// Trees as deep as they are wide, chains of questions, many small trees; rows that walk all over them.
+fn classical(cases: &mut Vec<Case>) {
+    let ml = |operator| node_in(ML_DOMAIN, 18, operator);
+    for (trees, levels) in [(1, 4), (100, 8), (1, 15), (2000, 1)] {
+        let inner = (1usize << levels) - 1;
+        let count = 2 * inner + 1;
+        let all: Vec<usize> = (0..trees * count).collect();
+        let ints = |of: &dyn Fn(usize) -> usize| all.iter().map(|&i| of(i) as i64).collect::<Vec<_>>();
+        let child = |i: usize, side: usize| {
+            if i % count < inner {
+                2 * (i % count) + side
+            } else {
+                0
+            }
+        };
+        let modes: Vec<&str> = all
+            .iter()
+            .map(|i| if i % count < inner { "BRANCH_LEQ" } else { "LEAF" })
+            .collect();
+        let values: Vec<f32> = pseudorandom(all.len(), 1.0);
+        let leaves: Vec<usize> = all.iter().copied().filter(|i| i % count >= inner).collect();
+        let of_leaves =
+            |of: &dyn Fn(usize) -> usize| leaves.iter().map(|&i| of(i) as i64).collect::<Vec<_>>();
+        let mut forest = ml("TreeEnsembleRegressor").input(&[256, 16]);
+        for (name, values) in [
+            ("nodes_treeids", ints(&|i| i / count)),
+            ("nodes_nodeids", ints(&|i| i % count)),
+            ("nodes_featureids", ints(&|i| i % 16)),
+            ("nodes_truenodeids", ints(&|i| child(i, 1))),
+            ("nodes_falsenodeids", ints(&|i| child(i, 2))),
+            ("target_treeids", of_leaves(&|i| i / count)),
+            ("target_nodeids", of_leaves(&|i| i % count)),
+            ("target_ids", of_leaves(&|_| 0)),
+        ] {
+            forest.attributes.push(attr_ints(name, &values));
+        }
+        forest.attributes.push(attr_strings("nodes_modes", &modes));
+        forest.attributes.push(attr_floats("nodes_values", &values));
+        forest
+            .attributes
+            .push(attr_floats("target_weights", &pseudorandom(leaves.len(), 1.0)));
+        cases.push(forest.note(&format!("{trees} trees of {levels} levels")).case());
+    }
+    for [rows, features, targets] in [[256, 64, 8], [4096, 1, 1], [1, 4096, 16]] {
+        cases.push(
+            ml("LinearRegressor")
+                .input(&[rows, features])
+                .attribute(
+                    attr_floats("coefficients", &pseudorandom(features * targets, 1.0)),
+                    &format!("{targets} targets"),
+                )
+                .attribute(attr_int("targets", targets as i64), "")
+                .case(),
+        );
+        cases.push(
+            ml("SVMRegressor")
+                .input(&[rows, features])
+                .attribute(
+                    attr_floats("support_vectors", &pseudorandom(features * 16, 1.0)),
+                    "16 vectors",
+                )
+                .attribute(attr_floats("coefficients", &pseudorandom(16, 1.0)), "")
+                .attribute(attr_floats("rho", &[0.5]), "")
+                .attribute(attr_floats("kernel_params", &[0.1, 1.0, 2.5]), "")
+                .attribute(attr_int("n_supports", 16), "")
+                .attribute(attr_string("kernel_type", "POLY"), "POLY")
+                .case(),
+        );
+        cases.push(
+            ml("Normalizer")
+                .input(&[rows, features])
+                .attribute(attr_string("norm", "L2"), "L2")
+                .case(),
+        );
+        cases.push(
+            ml("Scaler")
+                .input(&[rows, features])
+                .attribute(attr_floats("offset", &pseudorandom(features, 1.0)), "")
+                .attribute(attr_floats("scale", &pseudorandom(features, 1.0)), "")
+                .case(),
+        );
+    }
+    let keys: Vec<i64> = (0..1024).collect();
+    cases.push(
+        ml("LabelEncoder")
+            .typed(INT64, &[1 << 16])
+            .attribute(attr_ints("keys_int64s", &keys), "1024 keys")
+            .attribute(attr_ints("values_int64s", &keys), "")
+            .gives(&[("y", INT64)])
+            .case(),
+    );
 }
 
 fn quantised(cases: &mut Vec<Case>) {
@@ -24,6 +119,7 @@ fn quantised(cases: &mut Vec<Case>) {
                 node_of(21, "QuantizeLinear")
                     .input(&[rows, width])
                     .weights(&scales)
+                    .gives(&[("y", U8)])
                     .case(),
             );
             cases.push(
@@ -38,6 +134,7 @@ fn quantised(cases: &mut Vec<Case>) {
                 .input(&[rows, width])
                 .weights(&[rows, width.div_ceil(4)])
                 .attribute(attr_int("block_size", 4), "blocks of 4")
+                .gives(&[("y", U8)])
                 .case(),
         );
     }
