@@ -30,6 +30,7 @@ pub mod half;
 pub mod integer;
 pub mod isa;
 pub mod math;
+pub mod pool;
 pub mod quantize;
 pub mod reference;
 pub mod shape;
