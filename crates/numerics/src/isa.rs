@@ -17,33 +17,43 @@ pub enum Isa {
     Sse2 = 2,
     /// AVX2 and FMA.
     Avx2 = 3,
+    /// AVX-512: F, BW, DQ and VL, beside AVX2 and FMA.
+    Avx512 = 4,
 }
 
 impl Isa {
     /// All instruction sets that this machine can run, slowest first.
     pub fn available() -> &'static [Isa] {
-        match Self::detect() {
-            Isa::Avx2 => &[Isa::Scalar, Isa::Sse2, Isa::Avx2],
-            _ => &[Isa::Scalar, Isa::Sse2],
-        }
+        const ALL: &[Isa] = &[Isa::Scalar, Isa::Sse2, Isa::Avx2, Isa::Avx512];
+        &ALL[..Self::detect() as usize]
     }
 
     /// The fastest instruction set of this machine.
     pub fn detect() -> Isa {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            return Isa::Avx2;
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("avx2") && has!("fma") {
+                return if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+                    Isa::Avx512
+                } else {
+                    Isa::Avx2
+                };
+            }
         }
         Isa::Sse2
     }
 
     /// The instruction set in use: the forced one, else the fastest.
     pub fn current() -> Isa {
-        match FORCED.load(Ordering::Relaxed) {
+        let fastest = Isa::detect();
+        let forced = match FORCED.load(Ordering::Relaxed) {
             1 => Isa::Scalar,
             2 => Isa::Sse2,
-            _ => Isa::detect(),
-        }
+            3 => Isa::Avx2,
+            _ => fastest,
+        };
+        forced.min(fastest)
     }
 }
 
@@ -55,11 +65,11 @@ pub fn force(isa: Option<Isa>) {
     FORCED.store(isa.map_or(0, |isa| isa as u8), Ordering::Relaxed);
 }
 
-/// Defines a function whose body is compiled twice: for processors with AVX2 and FMA, and for any.
+/// Defines a function whose body is compiled three times: for processors with AVX-512, with AVX2 and FMA, and for any.
 ///
 /// This is how one source gives one result at several speeds. The compiler never reorders, contracts or splits
-/// floating-point operations, so the two differ in speed only: `f32::mul_add` becomes one instruction in the first and a
-/// call of an exact routine in the second. Functions that the body calls must be inlined into it (`#[inline(always)]`, or small
+/// floating-point operations, so they differ in speed only: `f32::mul_add` becomes one instruction in the first two and a
+/// call of an exact routine in the third. Functions that the body calls must be inlined into it (`#[inline(always)]`, or small
 /// closures), else they are compiled for any processor.
 macro_rules! multiversion {
     (
@@ -81,12 +91,21 @@ macro_rules! multiversion {
             }
 
             #[cfg(target_arch = "x86_64")]
-            if $crate::isa::Isa::current() == $crate::isa::Isa::Avx2 {
-                // SAFETY: `Isa::current` returns Avx2 only when the processor has AVX2 and FMA.
-                unsafe { avx2($($argument),*) };
-                return;
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            #[allow(clippy::too_many_arguments, reason = "as above")]
+            fn avx512<$($generics)*>($($argument: $type),*) {
+                plain($($argument),*);
             }
-            plain($($argument),*);
+
+            match $crate::isa::Isa::current() {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: `Isa::current` returns what the processor has.
+                $crate::isa::Isa::Avx512 => unsafe { avx512($($argument),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                $crate::isa::Isa::Avx2 => unsafe { avx2($($argument),*) },
+                _ => plain($($argument),*),
+            }
         }
     };
 }

@@ -136,11 +136,11 @@ fn tile(isa: Isa, a: &[i16], b: &[i16], out: &mut [i32], stride: usize, rows: us
     );
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Isa::Avx2` exists only where the processor has AVX2 (`Isa::detect`).
-        Isa::Avx2 if rows == 1 => unsafe { avx2::<1>(a, b, out, stride) },
+        // SAFETY: Both exist only where the processor has AVX2 (`Isa::detect`).
+        Isa::Avx2 | Isa::Avx512 if rows == 1 => unsafe { avx2::<1>(a, b, out, stride) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { avx2::<ROWS>(a, b, out, stride) },
+        Isa::Avx2 | Isa::Avx512 => unsafe { avx2::<ROWS>(a, b, out, stride) },
         _ => portable(a, b, out, stride),
     }
 }

@@ -313,7 +313,7 @@ fn one_row_packed(isa: Isa, k: usize, a: Matrix<'_, f32>, panels: &[f32], out: &
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `Isa::Avx2` exists only where the processor has AVX2 and FMA (`Isa::detect`).
-        Isa::Avx2 => unsafe { tile::row_avx2(k, a.data, a.column_stride, panels, out) },
+        Isa::Avx2 | Isa::Avx512 => unsafe { tile::row_avx2(k, a.data, a.column_stride, panels, out) },
         _ => {
             for (panel, out) in panels.chunks_exact(COLUMNS * k).zip(out.chunks_mut(COLUMNS)) {
                 let mut chains = [0.0_f32; COLUMNS];

@@ -3,7 +3,7 @@
 //! Every kernel works on many output elements at a time and on the terms of each in the order of the definition. Two
 //! ways lead there. The products of matrices, which convolutions are too, have packed micro-kernels written with
 //! intrinsics ([`matrix`]). All else is plain code over slices, laid out so that the compiler vectorises it, and
-//! compiled once for AVX2 and once for any machine ([`crate::isa`]'s `multiversion`).
+//! compiled for AVX-512, for AVX2 and for any machine ([`crate::isa`]'s `multiversion`).
 
 mod attention;
 pub mod convolution;
