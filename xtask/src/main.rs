@@ -10,11 +10,15 @@ mod calibrate;
 mod clients;
 mod command;
 mod contracts;
+mod cross;
+mod exhaustive;
 mod kill;
 mod lint;
 mod onnx_tests;
 mod regen;
+mod sanitize;
 mod test;
+mod vectors;
 
 use clap::{Parser, Subcommand};
 
@@ -47,6 +51,14 @@ enum Chore {
     OnnxTests,
     /// Make the fixtures again that programs made: scikit-learn's models.
     Regen,
+    /// Add to `vectors/`, the golden models, what is missing.
+    Vectors,
+    /// Run the golden vectors on emulated processors: x86-64 without FMA and AVX, and aarch64.
+    Cross,
+    /// Try all 2^32 inputs of the correctly rounded functions against independent oracles.
+    Exhaustive(exhaustive::Options),
+    /// Run the kernels' tests under an address sanitizer (needs a nightly toolchain).
+    Sanitize,
 }
 
 fn main() {
@@ -60,6 +72,10 @@ fn main() {
         Chore::Clients => clients::install().map(drop),
         Chore::OnnxTests => onnx_tests::generate().map(drop),
         Chore::Regen => regen::regen(),
+        Chore::Vectors => vectors::make(),
+        Chore::Cross => cross::cross(),
+        Chore::Exhaustive(options) => exhaustive::exhaustive(&options),
+        Chore::Sanitize => sanitize::sanitize(),
     };
     if let Err(error) = result {
         eprintln!("error: {error:#}");

@@ -3,7 +3,7 @@
 use crate::{
     clients,
     command::{cargo, run},
-    contracts, onnx_tests,
+    contracts, cross, onnx_tests,
 };
 use eyre::Result;
 
@@ -14,7 +14,8 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// Installs the clients, checks the contract artefacts, generates ONNX's node tests, and runs the workspace's tests.
+/// Installs the clients, checks the contract artefacts, generates ONNX's node tests, runs the workspace's tests, and the golden vectors on
+/// emulated processors.
 ///
 /// # Errors
 /// At the first step that fails.
@@ -29,5 +30,9 @@ pub(crate) fn all(options: &Options) -> Result<()> {
             .args(&options.filter)
             .env("SYNOD_ONNX_NODE_TESTS", node_tests)
             .env("SYNOD_PYTHON", python),
-    )
+    )?;
+    if options.filter.is_none() {
+        cross::cross()?;
+    }
+    Ok(())
 }

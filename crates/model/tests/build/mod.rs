@@ -9,6 +9,7 @@
     reason = "each test binary uses its part"
 )]
 
+pub mod nodes;
 pub mod random;
 pub mod shaped;
 

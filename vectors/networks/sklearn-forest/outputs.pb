@@ -1,0 +1,1 @@
+*rBvariableJ`,>HCœßãBÕ%UC˜C0Ð'C+­µB³wrCÄý¬Búw.C˜C[2CŠºC‚`CðÏ]C–ÆC@ªbCQîµBÏ`ÊBì2C+0CGèPC4à<CÄý¬Bì2C

@@ -1,0 +1,1 @@
+*rBvariableJ`¸3MCOCÔ$OCÔCŠCy£BýÓdC³¹rBã¬1CÀC702C•éCq‰]CƒLgCµ4Ceà>CöC£BðàþB€JQC´$CCC!Z#Cä÷B1Æ$C

@@ -1,0 +1,1 @@
+*rBvariableJ`tJYC╬рC╘TCшк▀B┴;C&┬РB╥П^C╕╠┼BП.CЬ─C+БCаCшЄuCfцuCw8C│JCzmнBoZ╣BчLCfа"CRtHC╬dC╕^ZBн╝C
