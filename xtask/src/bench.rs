@@ -1,7 +1,7 @@
 //! Benchmarks, in one run, into `docs/benchmarks.md`.
 
 use crate::{
-    clients,
+    bench_engine, clients,
     command::{cargo, command, root, run, target},
 };
 use eyre::Result;
@@ -15,6 +15,16 @@ pub(crate) struct Options {
     /// Megabytes of weights of the networks that are published.
     #[arg(long, default_value = "14,100")]
     publish: String,
+    /// What to measure, if not the node.
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// A benchmark of its own.
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// Measure the engine beside ONNX Runtime, OpenVINO and tract, into `docs/benchmarks-engine.md`.
+    Engine(bench_engine::Options),
 }
 
 /// Builds with the release profile, runs everything beside anvil, writes the report.
@@ -22,6 +32,9 @@ pub(crate) struct Options {
 /// # Errors
 /// When a step fails.
 pub(crate) fn bench(options: &Options) -> Result<()> {
+    if let Some(Part::Engine(options)) = &options.part {
+        return bench_engine::bench(options);
+    }
     clients::npm(&root().join("testing/bench"))?;
     run(
         "build with the release profile",

@@ -82,6 +82,29 @@ pub(crate) fn environment(name: &str, requirements: &[&str]) -> Result<PathBuf> 
     Ok(interpreter)
 }
 
+/// Installs what a file pins into the environment of an interpreter, without what the packages depend on: for packages of which
+/// only files are wanted.
+///
+/// # Errors
+/// When pip fails.
+pub(crate) fn packages_alone(interpreter: &Path, requirements: &str) -> Result<()> {
+    let file = root().join(requirements);
+    let stamp = interpreter.with_file_name(".stamp-packages-alone");
+    once(&stamp, std::slice::from_ref(&file), || {
+        let mut pip = command(interpreter);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "-r",
+        ]);
+        run("pip install packages alone", pip.arg(&file))
+    })
+}
+
 /// Calls `install` unless `stamp` says that it succeeded for the present contents of `inputs`.
 fn once(stamp: &Path, inputs: &[PathBuf], install: impl FnOnce() -> Result<()>) -> Result<()> {
     let mut hasher = DefaultHasher::new();

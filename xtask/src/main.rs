@@ -6,6 +6,7 @@
 //! for the whole machine.
 
 mod bench;
+mod bench_engine;
 mod calibrate;
 mod clients;
 mod command;
@@ -39,7 +40,7 @@ enum Chore {
     Lint,
     /// Compile the Solidity contracts into `contracts/artifacts`, or check the committed ones.
     Contracts(contracts::Options),
-    /// Measure predict, RPC beside anvil, publishing and start-up, into `docs/benchmarks.md`.
+    /// Measure predict, RPC beside anvil, publishing and start-up, into `docs/benchmarks.md`; `bench engine` measures the engine alone.
     Bench(bench::Options),
     /// Measure gas against time for every operator, into `docs/gas-calibration.md`.
     Calibrate,

@@ -67,7 +67,7 @@ pub use import::{
 pub use inputs::{bind_input, declared_inputs};
 pub use model::{Dim, Model, ModelError, PlanError, Signature, TensorSignature};
 pub use ops::{TensorType, Work};
-pub use plan::{Meter, Plan, RunError, Stop, Unmetered};
+pub use plan::{Meter, Observer, Plan, RunError, Stop, Unmetered};
 pub use proto::WireError;
 pub use shape::{Shape, SizeError};
 pub use tensor::{Element, Tensor, TensorError, TensorView, TensorViewMut};

@@ -258,7 +258,20 @@ impl Plan {
     /// # Errors
     /// If the inputs are not of the planned types, the meter stops the run, or an operator meets a value out of its range.
     pub fn run(&self, inputs: &[Tensor], meter: &mut dyn Meter) -> Result<Vec<Tensor>, RunError> {
-        self.run_on(Path::Fast, inputs, meter)
+        self.run_on(Path::Fast, inputs, meter, None)
+    }
+
+    /// [`Self::run`], telling an observer what runs and when.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_observed(
+        &self,
+        inputs: &[Tensor],
+        meter: &mut dyn Meter,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Tensor>, RunError> {
+        self.run_on(Path::Fast, inputs, meter, Some(observer))
     }
 
     /// Runs the plan with the scalar reference: the same bits, slowly.
@@ -266,10 +279,16 @@ impl Plan {
     /// # Errors
     /// As [`Self::run`].
     pub fn run_reference(&self, inputs: &[Tensor], meter: &mut dyn Meter) -> Result<Vec<Tensor>, RunError> {
-        self.run_on(Path::Reference, inputs, meter)
+        self.run_on(Path::Reference, inputs, meter, None)
     }
 
-    fn run_on(&self, path: Path, inputs: &[Tensor], meter: &mut dyn Meter) -> Result<Vec<Tensor>, RunError> {
+    fn run_on(
+        &self,
+        path: Path,
+        inputs: &[Tensor],
+        meter: &mut dyn Meter,
+        mut observer: Option<&mut dyn Observer>,
+    ) -> Result<Vec<Tensor>, RunError> {
         if !synod_numerics::environment::is_default() {
             return Err(RunError::FloatEnvironment);
         }
@@ -282,11 +301,18 @@ impl Plan {
                 .map_err(|Stop| RunError::Stopped {
                     node: step.label.clone(),
                 })?;
+            let nodes = [step.node];
+            if let Some(observer) = &mut observer {
+                observer.begin(&nodes);
+            }
             self.run_step(step, path, &inputs, &mut slots, scratch.bytes_mut())
                 .map_err(|error| RunError::Node {
                     node: step.label.clone(),
                     error,
                 })?;
+            if let Some(observer) = &mut observer {
+                observer.end(&nodes);
+            }
         }
         let give = |(location, kind): &(Location, TensorType)| match *location {
             Location::Input(input) => inputs[input].clone().into_owned(),
@@ -411,6 +437,17 @@ pub trait Meter {
     /// # Errors
     /// If it cannot be paid: the run stops before the node.
     fn charge(&mut self, node: usize, work: &Work) -> Result<(), Stop>;
+}
+
+/// Told what runs, before and after: what a profiler is made of. It cannot change the run.
+///
+/// A step computes one node, or several that run as one; the nodes are positions in the graph.
+pub trait Observer {
+    /// The step that computes these nodes begins.
+    fn begin(&mut self, nodes: &[usize]);
+
+    /// It has ended.
+    fn end(&mut self, nodes: &[usize]);
 }
 
 /// The meter stops the run.

