@@ -64,6 +64,18 @@ pub(crate) fn python() -> Result<PathBuf> {
 /// # Errors
 /// When python3 or pip is missing or fails.
 pub(crate) fn environment(name: &str, requirements: &[&str]) -> Result<PathBuf> {
+    install_into(name, requirements, &[])
+}
+
+/// A Python environment in `target/` with just the packages that these files pin: nothing that those depend on.
+///
+/// # Errors
+/// When python3 or pip is missing or fails.
+pub(crate) fn exact_environment(name: &str, requirements: &[&str]) -> Result<PathBuf> {
+    install_into(name, requirements, &["--no-deps"])
+}
+
+fn install_into(name: &str, requirements: &[&str], options: &[&str]) -> Result<PathBuf> {
     let venv = target().join(name);
     let interpreter = venv.join("bin/python");
     let requirements: Vec<PathBuf> = requirements.iter().map(|file| root().join(file)).collect();
@@ -73,7 +85,8 @@ pub(crate) fn environment(name: &str, requirements: &[&str]) -> Result<PathBuf> 
             command("python3").args(["-m", "venv"]).arg(&venv),
         )?;
         let mut pip = command(&interpreter);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(options);
         for file in &requirements {
             pip.arg("-r").arg(file);
         }
@@ -106,7 +119,7 @@ pub(crate) fn packages_alone(interpreter: &Path, requirements: &str) -> Result<(
 }
 
 /// Calls `install` unless `stamp` says that it succeeded for the present contents of `inputs`.
-fn once(stamp: &Path, inputs: &[PathBuf], install: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn once(stamp: &Path, inputs: &[PathBuf], install: impl FnOnce() -> Result<()>) -> Result<()> {
     let mut hasher = DefaultHasher::new();
     for input in inputs {
         std::fs::read(input)

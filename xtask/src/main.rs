@@ -15,6 +15,7 @@ mod cross;
 mod exhaustive;
 mod kill;
 mod lint;
+mod onnx_runtime;
 mod onnx_tests;
 mod regen;
 mod sanitize;

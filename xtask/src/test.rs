@@ -3,7 +3,7 @@
 use crate::{
     clients,
     command::{cargo, run},
-    contracts, cross, onnx_tests,
+    contracts, cross, onnx_runtime, onnx_tests,
 };
 use eyre::Result;
 
@@ -14,8 +14,8 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// Installs the clients, checks the contract artefacts, generates ONNX's node tests, runs the workspace's tests, and the golden vectors on
-/// emulated processors.
+/// Installs the clients, checks the contract artefacts, generates ONNX's node tests, asks ONNX Runtime about trained models, runs the
+/// workspace's tests, and the golden vectors on emulated processors.
 ///
 /// # Errors
 /// At the first step that fails.
@@ -23,12 +23,14 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     let python = clients::install()?;
     contracts::build(&contracts::Options { check: true })?;
     let node_tests = onnx_tests::generate()?;
+    let real_models = onnx_runtime::real_models()?;
     run(
         "tests of the workspace",
         cargo()
             .args(["test", "--workspace", "--no-fail-fast"])
             .args(&options.filter)
             .env("SYNOD_ONNX_NODE_TESTS", node_tests)
+            .env("SYNOD_REAL_MODELS", real_models)
             .env("SYNOD_PYTHON", python),
     )?;
     if options.filter.is_none() {
