@@ -1,7 +1,7 @@
 //! A chain: what is final on the disk, what is not final in memory, and the way from one to the other.
 
 use crate::{
-    ChainError, ChainSpec, Digest, Envelope, Factory, Finalization, FinalizeError, Timestamp,
+    ChainError, ChainSpec, Digest, Envelope, Factory, Finalization, FinalizeError, Proposal, Timestamp,
     recent::Recent,
     tree::{Head, Tree, TreeLimits, Unfinalised},
 };
@@ -235,6 +235,25 @@ impl Chain {
     /// What consensus says about the final block at a height: digest, envelope (RLP of [`Envelope`]), certificate.
     pub fn seal(&self, number: u64) -> Result<Option<Seal>, ChainError> {
         Ok(self.store.snapshot()?.seal(number)?)
+    }
+
+    /// The final block at a height as it travelled between validators.
+    pub fn proposal(&self, number: u64) -> Result<Option<Proposal>, ChainError> {
+        let snapshot = self.store.snapshot()?;
+        let (Some(block), Some(seal)) = (snapshot.block(number)?, snapshot.seal(number)?) else {
+            return Ok(None);
+        };
+        let envelope = <Envelope as alloy_rlp::Decodable>::decode(&mut &seal.envelope[..]).map_err(|_| {
+            ChainError::State(
+                self.store
+                    .corrupt(format!("the envelope of block {number} does not decode")),
+            )
+        })?;
+        let SealedBlock { header, body, .. } = block;
+        Ok(Some(Proposal {
+            block: alloy_consensus::Block { header, body },
+            envelope,
+        }))
     }
 
     /// The state after the last final block.

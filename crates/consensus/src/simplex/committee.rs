@@ -1,0 +1,326 @@
+//! Who votes: the validators of a genesis file, and the clocks they agreed on.
+
+use super::{Identity, Scheme, keys::ValidatorKeys};
+use alloy_primitives::{B256, Bytes, FixedBytes, keccak256};
+use alloy_rlp::{Encodable as _, RlpEncodable};
+use commonware_codec::{Copying, DecodeExt as _};
+use commonware_cryptography::bls12381::primitives::{
+    group::{G1, G2},
+    ops,
+    variant::MinPk,
+};
+use commonware_utils::ordered::BiMap;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, time::Duration};
+use synod_chain::{ChainSpec, Digest};
+
+/// Domain of the proof that a validator holds the secret of its vote key.
+pub(super) const POSSESSION: &[u8] = b"synod/simplex/possession/1";
+
+/// Gas that a validator executes in a second at least: the rate that all prices are derived from.
+const GAS_PER_SECOND: u64 = 100_000_000;
+
+/// `config.simplex` of a genesis file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, RlpEncodable)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SimplexParams {
+    /// The validators. `3f + 1` of them survive the loss of `f`.
+    pub validators: Vec<ValidatorEntry>,
+    /// Least time between two blocks, in milliseconds.
+    pub block_interval_ms: u64,
+    /// When nothing waits to be mined, a block is made after this long anyway, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// How long a view waits for its proposer, in milliseconds.
+    pub leader_timeout_ms: u64,
+    /// How long a view waits until its block is voted for, in milliseconds.
+    pub certification_timeout_ms: u64,
+}
+
+/// One validator's public half.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, RlpEncodable)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ValidatorEntry {
+    /// What people call it.
+    pub name: String,
+    /// Ed25519 public key by which its peers know it on the network.
+    pub identity: B256,
+    /// BLS12-381 public key (G1, compressed) that its votes are checked with.
+    pub vote_key: FixedBytes<48>,
+    /// Signature over the vote key with the vote key, which keeps a validator from choosing a key that cancels another's.
+    pub possession: FixedBytes<96>,
+}
+
+/// A committee that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitteeError {
+    /// The genesis file names no validators.
+    #[error("the genesis file has no `config.simplex`: it is not the genesis of a cluster")]
+    Missing,
+    /// `config.simplex` is not what it must be.
+    #[error("`config.simplex` of the genesis file: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The genesis block commits to other validators or clocks.
+    #[error(
+        "the genesis file's extraData is {found}, but its `config.simplex` hashes to {expected}: one of them was changed"
+    )]
+    Commitment {
+        /// What `config.simplex` hashes to.
+        expected: B256,
+        /// What the header says.
+        found: Bytes,
+    },
+    /// Nobody, or more than the certificates' bitmaps are sized for.
+    #[error("a cluster has 1 to 256 validators, not {0}")]
+    Size(usize),
+    /// A key that is no point of its curve.
+    #[error("the {key} of validator {name:?} is no {curve} public key")]
+    Key {
+        /// The validator.
+        name: String,
+        /// Which key.
+        key: &'static str,
+        /// Of which curve it should be.
+        curve: &'static str,
+    },
+    /// A key without proof that its owner has the secret.
+    #[error("the proof of possession of validator {0:?} does not fit its vote key")]
+    Possession(String),
+    /// Two validators with one name or key.
+    #[error("two validators have the {0} of {1:?}")]
+    Duplicate(&'static str, String),
+    /// Clocks that cannot work together.
+    #[error("`config.simplex` of the genesis file: {0}")]
+    Timing(String),
+}
+
+impl SimplexParams {
+    /// The key of this section in a genesis file's `config`.
+    pub const FIELD: &'static str = "simplex";
+
+    /// What the genesis block's `extraData` holds, so that the hash of the first block names the validators.
+    #[must_use]
+    pub fn commitment(&self) -> B256 {
+        let mut bytes = b"synod/simplex/1".to_vec();
+        self.encode(&mut bytes);
+        keccak256(bytes)
+    }
+
+    /// Clocks for a gas limit: a view has room to build a block and to verify it, twice over.
+    #[must_use]
+    pub fn with_timing(validators: Vec<ValidatorEntry>, gas_limit: u64) -> Self {
+        let execution_ms = gas_limit.saturating_mul(1000) / GAS_PER_SECOND;
+        let heartbeat_ms = 1000;
+        let leader_timeout_ms = heartbeat_ms + execution_ms + 500;
+        Self {
+            validators,
+            block_interval_ms: 200,
+            heartbeat_ms,
+            leader_timeout_ms,
+            certification_timeout_ms: (4 * execution_ms).max(leader_timeout_ms + execution_ms + 500),
+        }
+    }
+
+    /// Limits and timeouts must fit, or full blocks would end as timeouts: what a block may cost, built and then verified,
+    /// takes at most half of what a view waits.
+    fn check_timing(&self, gas_limit: u64) -> Result<(), CommitteeError> {
+        let execution_ms = gas_limit.saturating_mul(1000) / GAS_PER_SECOND;
+        let wrong = |what: String| Err(CommitteeError::Timing(what));
+        if self.block_interval_ms > self.heartbeat_ms {
+            return wrong(format!(
+                "heartbeatMs is {}, less than blockIntervalMs {}",
+                self.heartbeat_ms, self.block_interval_ms
+            ));
+        }
+        let least = self.heartbeat_ms.saturating_add(execution_ms);
+        if self.leader_timeout_ms < least.max(1) {
+            return wrong(format!(
+                "leaderTimeoutMs is {}, but waiting heartbeatMs and building a block of {gas_limit} gas takes up to {least}",
+                self.leader_timeout_ms
+            ));
+        }
+        let least = execution_ms.saturating_mul(4).max(self.leader_timeout_ms + 1);
+        if self.certification_timeout_ms < least {
+            return wrong(format!(
+                "certificationTimeoutMs is {}, but must be more than leaderTimeoutMs and four times the {execution_ms} ms \
+                 that a block of {gas_limit} gas takes: at least {least}",
+                self.certification_timeout_ms
+            ));
+        }
+        if self.certification_timeout_ms > 60_000 {
+            return wrong(format!(
+                "certificationTimeoutMs is {}, more than a minute",
+                self.certification_timeout_ms
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The validators of a chain, checked.
+#[derive(Clone, Debug)]
+pub struct Committee {
+    params: SimplexParams,
+    members: BiMap<Identity, G1>,
+    chain_id: u64,
+    namespace: Vec<u8>,
+}
+
+impl Committee {
+    /// The committee of a chain, from its parameters, gas limit, id, and the digest of its genesis block.
+    pub fn new(
+        params: SimplexParams,
+        gas_limit: u64,
+        chain_id: u64,
+        genesis: Digest,
+    ) -> Result<Self, CommitteeError> {
+        let size = params.validators.len();
+        if size == 0 || size > 256 {
+            return Err(CommitteeError::Size(size));
+        }
+        params.check_timing(gas_limit)?;
+        let (mut names, mut identities, mut keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut members = Vec::with_capacity(size);
+        for entry in &params.validators {
+            let name = &entry.name;
+            for (what, new) in [
+                ("name", names.insert(name.clone())),
+                ("identity", identities.insert(entry.identity)),
+                ("vote key", keys.insert(entry.vote_key)),
+            ] {
+                if !new {
+                    return Err(CommitteeError::Duplicate(what, name.clone()));
+                }
+            }
+            let wrong = |key, curve| CommitteeError::Key {
+                name: name.clone(),
+                key,
+                curve,
+            };
+            let identity =
+                Identity::decode(Copying(&entry.identity[..])).map_err(|_| wrong("identity", "Ed25519"))?;
+            let vote_key =
+                G1::decode(Copying(&entry.vote_key[..])).map_err(|_| wrong("voteKey", "BLS12-381"))?;
+            G2::decode(Copying(&entry.possession[..]))
+                .ok()
+                .filter(|proof| {
+                    ops::verify_proof_of_possession::<MinPk>(&vote_key, POSSESSION, proof).is_ok()
+                })
+                .ok_or_else(|| CommitteeError::Possession(name.clone()))?;
+            members.push((identity, vote_key));
+        }
+        let members = BiMap::try_from(members).expect("duplicates were refused above");
+        // Everything that is signed or said names the chain: votes and handshakes of one chain are noise on another.
+        let namespace = [b"synod/simplex/".as_slice(), genesis.0.as_slice()].concat();
+        Ok(Self {
+            params,
+            members,
+            chain_id,
+            namespace,
+        })
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub const fn params(&self) -> &SimplexParams {
+        &self.params
+    }
+
+    /// Identities with vote keys, in the order of the certificates' bitmaps.
+    #[must_use]
+    pub const fn members(&self) -> &BiMap<Identity, G1> {
+        &self.members
+    }
+
+    /// How many validators there are.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        u32::try_from(self.params.validators.len()).expect("at most 256")
+    }
+
+    /// The chain's id.
+    #[must_use]
+    pub const fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// What all signatures and handshakes of the chain begin with.
+    #[must_use]
+    pub fn namespace(&self) -> &[u8] {
+        &self.namespace
+    }
+
+    /// A validator's name.
+    #[must_use]
+    pub fn name(&self, identity: &Identity) -> Option<&str> {
+        let entry = self
+            .params
+            .validators
+            .iter()
+            .find(|v| v.identity[..] == identity[..])?;
+        Some(&entry.name)
+    }
+
+    /// The vote key of a validator.
+    #[must_use]
+    pub fn vote_key(&self, identity: &Identity) -> Option<&G1> {
+        self.members.get_value(identity)
+    }
+
+    /// Whether these keys belong to one of the validators, both to the same.
+    #[must_use]
+    pub fn holds(&self, keys: &ValidatorKeys) -> bool {
+        self.vote_key(&keys.identity()) == Some(&keys.vote_key())
+    }
+
+    /// Checks votes and certificates.
+    #[must_use]
+    pub fn verifier(&self) -> Scheme {
+        Scheme::verifier(&self.namespace, self.members.clone())
+    }
+
+    /// Votes as well; `None` when the keys are not a validator's.
+    #[must_use]
+    pub fn signer(&self, keys: &ValidatorKeys) -> Option<Scheme> {
+        if !self.holds(keys) {
+            return None;
+        }
+        Scheme::signer(&self.namespace, self.members.clone(), keys.vote.clone())
+    }
+
+    pub(super) const fn leader_timeout(&self) -> Duration {
+        Duration::from_millis(self.params.leader_timeout_ms)
+    }
+
+    pub(super) const fn certification_timeout(&self) -> Duration {
+        Duration::from_millis(self.params.certification_timeout_ms)
+    }
+}
+
+impl Committee {
+    /// The committee of a genesis file, whose first block has this digest.
+    pub fn from_genesis(spec: &ChainSpec, genesis: Digest) -> Result<Self, CommitteeError> {
+        let params = SimplexParams::of(spec)?;
+        Self::new(params, spec.genesis().gas_limit, spec.chain_id(), genesis)
+    }
+}
+
+impl SimplexParams {
+    /// `config.simplex` of a genesis file, to which the genesis block's `extraData` must commit.
+    pub fn of(spec: &ChainSpec) -> Result<Self, CommitteeError> {
+        let file = spec.genesis();
+        let section = file
+            .config
+            .extra_fields
+            .get(Self::FIELD)
+            .ok_or(CommitteeError::Missing)?;
+        let params: Self = serde_json::from_value(section.clone())?;
+        let expected = params.commitment();
+        if file.extra_data[..] != expected[..] {
+            return Err(CommitteeError::Commitment {
+                expected,
+                found: file.extra_data.clone(),
+            });
+        }
+        Ok(params)
+    }
+}

@@ -1,0 +1,151 @@
+//! Peers over TCP: authenticated, encrypted, and only those of the committee.
+//!
+//! The genesis file says *who* the peers are (their Ed25519 identities), the node's configuration *where*. A connection is
+//! accepted only from an identity of the committee, after a handshake that both sides sign over the chain's namespace;
+//! everything after it is encrypted (ChaCha20-Poly1305). Whoever breaks the protocol is cut off for a while.
+
+use super::{Channels, Committee, Identity, keys::ValidatorKeys, max_message_size};
+use commonware_cryptography::{ChaCha20Poly1305, ed25519};
+use commonware_p2p::{
+    Address, AddressableManager as _, Ingress,
+    authenticated::{
+        self,
+        lookup::{self, Oracle},
+    },
+};
+use commonware_runtime::{Clock, Handle, Metrics, Network, Quota, Resolver, Spawner};
+use commonware_stream::{
+    cups::{self, Cups},
+    sake::{self, Sake},
+};
+use commonware_utils::{Hostname, NZU32, NZUsize, ordered::Map};
+use rand_core::CryptoRng;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+/// Messages of one peer a second, on each channel that carries votes.
+const VOTES: Quota = Quota::per_second(NZU32!(2048));
+/// On each channel that carries blocks.
+const BLOCKS: Quota = Quota::per_second(NZU32!(256));
+/// On the channel of transactions.
+const TRANSACTIONS: Quota = Quota::per_second(NZU32!(4096));
+
+/// Where a peer listens: `host:port`, an address or a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerAddress {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A host name and port, looked up at each attempt.
+    Host(Hostname, u16),
+}
+
+/// Text that is no `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no address: write host:port")]
+pub struct PeerAddressError(String);
+
+impl FromStr for PeerAddress {
+    type Err = PeerAddressError;
+
+    fn from_str(text: &str) -> Result<Self, PeerAddressError> {
+        if let Ok(socket) = text.parse() {
+            return Ok(Self::Socket(socket));
+        }
+        let wrong = || PeerAddressError(text.to_owned());
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let host = Hostname::new(host).map_err(|_| wrong())?;
+        Ok(Self::Host(host, port.parse().map_err(|_| wrong())?))
+    }
+}
+
+impl From<PeerAddress> for Address {
+    fn from(address: PeerAddress) -> Self {
+        match address {
+            PeerAddress::Socket(socket) => Self::Symmetric(socket),
+            // Where a name's connections come from is not known; the handshake says who it is.
+            PeerAddress::Host(host, port) => Self::Asymmetric {
+                ingress: Ingress::Dns { host, port },
+                egress: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+            },
+        }
+    }
+}
+
+/// How a node meets its peers.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where the validators listen, by identity. One that is left out can only connect by itself.
+    pub peers: BTreeMap<Identity, PeerAddress>,
+    /// Most bytes of a block's RLP.
+    pub block_size_limit: usize,
+}
+
+type Sender<E> = lookup::Sender<Identity, E>;
+type Receiver = lookup::Receiver<Identity>;
+
+/// A network that has started.
+pub struct Connected<E: Clock> {
+    /// Knows the peers and cuts them off.
+    pub oracle: Oracle<Identity>,
+    /// Lines to them.
+    pub channels: Channels<Sender<E>, Receiver>,
+    /// Runs until the network ends.
+    pub task: Handle<()>,
+}
+
+/// Starts to listen and to dial.
+pub fn connect<E>(runtime: &E, committee: &Committee, keys: &ValidatorKeys, config: Config) -> Connected<E>
+where
+    E: Spawner + Clock + CryptoRng + Network + Resolver + Metrics,
+{
+    let me = keys.identity();
+    let handshake = Cups::<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>::new(
+        Sake {
+            signer: keys.identity.clone(),
+            synchrony_bound: Duration::from_secs(5),
+            max_handshake_age: Duration::from_secs(10),
+            version: sake::Version::V1,
+        },
+        cups::Version::V1,
+    );
+    let mut network = lookup::Config::local(
+        handshake,
+        committee.namespace(),
+        config.listen,
+        authenticated::peer_set_limit(committee.members().keys(), &me),
+        max_message_size(committee, config.block_size_limit),
+        NZUsize!(4096),
+    );
+    // Identities are checked by the handshake; addresses of names and behind translation are not known.
+    network.bypass_ip_check = true;
+    network.block_duration = Duration::from_secs(600);
+    let (mut network, mut oracle) = lookup::Network::new(runtime.child("network"), network);
+    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let addresses = committee.members().keys().iter().map(|identity| {
+        let address = config.peers.get(identity).cloned();
+        let address = address.unwrap_or(PeerAddress::Socket(unknown));
+        (identity.clone(), Address::from(address))
+    });
+    let addresses: Map<Identity, Address> =
+        Map::try_from(addresses.collect::<Vec<_>>()).expect("a committee's identities differ");
+    let _ = oracle.track(0, addresses);
+    let channels = Channels {
+        votes: network.register(0, VOTES),
+        certificates: network.register(1, VOTES),
+        resolver: network.register(2, VOTES),
+        blocks: network.register(3, BLOCKS),
+        backfill: network.register(4, BLOCKS),
+        transactions: network.register(5, TRANSACTIONS),
+    };
+    Connected {
+        oracle,
+        channels,
+        task: network.start(),
+    }
+}
