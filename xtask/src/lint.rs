@@ -1,9 +1,12 @@
 //! What the code must satisfy beside its tests.
 
-use crate::command::{cargo, run};
+use crate::command::{cargo, root, run, target};
 use eyre::Result;
 
-/// Formatting, clippy and documentation without warnings, then licences and bans where `cargo-deny` is there.
+/// Packages of fuzz targets: outside the workspace, so nothing else compiles them.
+const FUZZ_PACKAGES: &[&str] = &["crates/model/fuzz", "crates/evm/fuzz", "crates/chain/fuzz"];
+
+/// Formatting, clippy and documentation without warnings, fuzz targets that compile, then licences and bans where `cargo-deny` is there.
 ///
 /// # Errors
 /// At the first of them that complains.
@@ -19,6 +22,15 @@ pub(crate) fn check() -> Result<()> {
             .args(["doc", "--workspace", "--no-deps"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
+    for package in FUZZ_PACKAGES {
+        run(
+            &format!("fuzz targets of {package}"),
+            cargo()
+                .arg("check")
+                .current_dir(root().join(package))
+                .env("CARGO_TARGET_DIR", target().join("fuzz")),
+        )?;
+    }
     let deny = cargo()
         .args(["deny", "--version"])
         .output()

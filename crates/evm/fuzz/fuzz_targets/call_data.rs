@@ -1,6 +1,14 @@
 //! Any bytes as call data of the precompile, on a chain that has models.
 #![no_main]
 
+/// As the tests' module of this name; paths are from this package's folder.
+mod artifacts {
+    alloy_sol_types::sol!(
+        #[allow(missing_docs)]
+        Prober,
+        "../../../contracts/artifacts/Prober.json"
+    );
+}
 #[path = "../../tests/it/onnx.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod onnx;

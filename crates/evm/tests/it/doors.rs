@@ -1,8 +1,8 @@
 //! The ways in: instruction and precompile, every kind of call, constructors, nesting, `try`/`catch`.
 
+use crate::artifacts::PredictShim;
 use crate::world::{
-    ALICE, PredictShim, Prober, Tx, World, dense_output, pack, prober_code, refusal_data, run, success,
-    unpack,
+    ALICE, Prober, Tx, World, dense_output, pack, prober_code, refusal_data, run, success, unpack,
 };
 use alloy_evm::revm::{
     context::result::{ExecutionResult, HaltReason},

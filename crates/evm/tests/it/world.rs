@@ -33,16 +33,7 @@ use synod_evm::{
 };
 use synod_model::{CanonicalModel, DimSetting, ImportOptions, NoExternalData, import_onnx};
 
-alloy_sol_types::sol!(
-    #[allow(missing_docs)]
-    Prober,
-    "../../contracts/artifacts/Prober.json"
-);
-alloy_sol_types::sol!(
-    #[allow(missing_docs)]
-    PredictShim,
-    "../../contracts/artifacts/PredictShim.json"
-);
+pub(crate) use crate::artifacts::Prober;
 
 pub(crate) type Db = CacheDB<EmptyDB>;
 pub(crate) type Outcome = ExecutionResult<HaltReason>;
