@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use synod_numerics::fast::{self, convolution, matrix};
-use synod_numerics::isa::{Isa, map, zip};
+use synod_numerics::isa::{Isa, force, map, zip};
 use synod_numerics::shape::{Axis, ConvShape, Matrix, PoolShape, ReduceShape};
 use synod_numerics::{float::Float, math};
 
@@ -53,7 +53,7 @@ fn products() {
         let mut out = vec![0.0; m * n];
         let packed = matrix::PackedColumns::new(k, n, b);
         let mut scratch = vec![0.0; matrix::gemm_scratch(m, n, k)];
-        let seconds = best(|| matrix::gemm_packed(m, a, &packed, black_box(&mut out), &mut scratch));
+        let seconds = best(|| matrix::gemm_packed(m, a, &packed, black_box(&mut out)));
         let plain = best(|| matrix::gemm(m, n, k, a, b, black_box(&mut out), &mut scratch));
         let flops = 2.0 * (m * n * k) as f64;
         println!(
@@ -103,9 +103,8 @@ fn convolutions() {
             &numbers(groups * out_channels * shape.terms()),
         );
         let mut out = vec![0.0; groups * out_channels * shape.output_size()];
-        let mut scratch = vec![0.0; convolution::conv_scratch(&shape)];
-        let seconds =
-            best(|| convolution::conv_packed(&shape, &w, &x, None, black_box(&mut out), &mut scratch));
+        let geometry = convolution::Geometry::new(&shape);
+        let seconds = best(|| convolution::conv_packed(&geometry, &w, &x, None, None, black_box(&mut out)));
         let flops = 2.0 * (out.len() * shape.terms()) as f64;
         println!("{name:22} {:9.1} {:9.2}", flops / seconds / 1e9, seconds * 1e6);
     }
@@ -182,6 +181,10 @@ fn elements() {
 }
 
 fn main() {
+    // an instruction set may be named: sse2, avx2, avx512
+    let wanted = std::env::args().nth(1);
+    let named = |isa: &&Isa| wanted.as_deref() == Some(format!("{isa:?}").to_lowercase().as_str());
+    force(Isa::available().iter().find(named).copied());
     println!("{:?}", Isa::current());
     products();
     convolutions();

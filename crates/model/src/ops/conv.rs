@@ -175,6 +175,7 @@ impl FloatOperation for Direct {
         let arrange = |w: &[T]| T::arrange(&shape, w);
         Box::new(DirectKernel {
             shape,
+            geometry: T::geometry(&shape),
             arranged: known.arranged(1, Purpose::Convolution, parameters, arrange),
         })
     }
@@ -182,6 +183,7 @@ impl FloatOperation for Direct {
 
 struct DirectKernel<T: Compute> {
     shape: ConvShape,
+    geometry: T::Geometry,
     /// The weights, if they are known in advance.
     arranged: Option<Arc<T::Arranged>>,
 }
@@ -195,15 +197,15 @@ impl<T: Compute> FloatKernel<T> for DirectKernel<T> {
         input != 1 || self.arranged.is_none() || path == Path::Reference
     }
 
-    fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]) {
+    fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], _scratch: &mut [T]) {
         let (x, bias) = (required(inputs, 0), inputs.get(2).copied().flatten());
         let out = &mut *outputs[0];
         match (path, &self.arranged) {
             (Path::Reference, _) => reference::conv(&self.shape, x, required(inputs, 1), bias, out),
-            (Path::Fast, Some(w)) => T::conv(&self.shape, x, w, bias, out, scratch),
+            (Path::Fast, Some(w)) => T::conv(&self.geometry, x, w, bias, out),
             (Path::Fast, None) => {
                 let w = T::arrange(&self.shape, required(inputs, 1));
-                T::conv(&self.shape, x, &w, bias, out, scratch);
+                T::conv(&self.geometry, x, &w, bias, out);
             }
         }
     }

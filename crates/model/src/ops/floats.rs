@@ -26,6 +26,8 @@ pub(super) trait Compute: Float + Element + Order {
     type Packed: Send + Sync + 'static;
     /// The weights of a convolution, arranged for the fast kernels.
     type Arranged: Send + Sync + 'static;
+    /// What the fast kernels know of a convolution's shape in advance.
+    type Geometry: Send + Sync + 'static;
 
     /// Arranges a k × n matrix.
     fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed;
@@ -51,16 +53,17 @@ pub(super) trait Compute: Float + Element + Order {
     );
     /// Arranges the weights of a convolution.
     fn arrange(shape: &ConvShape, w: &[Self]) -> Self::Arranged;
-    /// Scratch elements of [`Compute::conv`].
+    /// Looks at a convolution's shape.
+    fn geometry(shape: &ConvShape) -> Self::Geometry;
+    /// Scratch elements of a convolution.
     fn conv_scratch(shape: &ConvShape) -> usize;
     /// A convolution with its weights arranged before.
     fn conv(
-        shape: &ConvShape,
+        geometry: &Self::Geometry,
         x: &[Self],
         w: &Self::Arranged,
         bias: Option<&[Self]>,
         out: &mut [Self],
-        scratch: &mut [Self],
     );
 }
 
@@ -68,6 +71,7 @@ impl Compute for f32 {
     const DTYPE: DType = DType::F32;
     type Packed = matrix::PackedColumns;
     type Arranged = convolution::ConvWeights;
+    type Geometry = convolution::Geometry;
 
     fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed {
         matrix::PackedColumns::new(k, n, b)
@@ -92,25 +96,27 @@ impl Compute for f32 {
         a: Matrix<'_, Self>,
         b: &Self::Packed,
         out: &mut [Self],
-        scratch: &mut [Self],
+        _: &mut [Self],
     ) {
-        matrix::gemm_packed(m, a, b, out, scratch);
+        matrix::gemm_packed(m, a, b, out);
     }
     fn arrange(shape: &ConvShape, w: &[Self]) -> Self::Arranged {
         convolution::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), w)
+    }
+    fn geometry(shape: &ConvShape) -> Self::Geometry {
+        convolution::Geometry::new(shape)
     }
     fn conv_scratch(shape: &ConvShape) -> usize {
         convolution::conv_scratch(shape)
     }
     fn conv(
-        shape: &ConvShape,
+        geometry: &Self::Geometry,
         x: &[Self],
         w: &Self::Arranged,
         bias: Option<&[Self]>,
         out: &mut [Self],
-        scratch: &mut [Self],
     ) {
-        convolution::conv_packed(shape, w, x, bias, out, scratch);
+        convolution::conv_packed(geometry, w, x, bias, None, out);
     }
 }
 
@@ -119,6 +125,7 @@ impl Compute for f64 {
     /// In rows.
     type Packed = Vec<f64>;
     type Arranged = Vec<f64>;
+    type Geometry = ConvShape;
 
     fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed {
         (0..k * n).map(|i| b.at(i / n, i % n)).collect()
@@ -150,17 +157,13 @@ impl Compute for f64 {
     fn arrange(_shape: &ConvShape, w: &[Self]) -> Self::Arranged {
         w.to_vec()
     }
+    fn geometry(shape: &ConvShape) -> Self::Geometry {
+        *shape
+    }
     fn conv_scratch(_shape: &ConvShape) -> usize {
         0
     }
-    fn conv(
-        shape: &ConvShape,
-        x: &[Self],
-        w: &Self::Arranged,
-        bias: Option<&[Self]>,
-        out: &mut [Self],
-        _: &mut [Self],
-    ) {
+    fn conv(shape: &Self::Geometry, x: &[Self], w: &Self::Arranged, bias: Option<&[Self]>, out: &mut [Self]) {
         reference::conv(shape, x, w, bias, out);
     }
 }

@@ -1,24 +1,45 @@
 //! Convolutions of `f32`.
 //!
 //! A group of a convolution is the product of its weights (out channels × terms) and the matrix whose column for each output
-//! position holds the elements under its taps. That matrix is never made: panels of sixteen columns are gathered into scratch
-//! memory while the product runs, in the order of the terms (input channel, depth, height and width tap).
+//! position holds the elements under its taps, in the order of the terms (input channel, depth, height and width tap). That matrix is
+//! never made: blocks of it are packed while the product runs, sixteen positions of a tap at a time ([`super::patches`]); of 1 × 1
+//! taps it is the input as it lies. The weights are packed once and serve any extent of space.
 //!
-//! With few output channels in a group (depthwise convolutions have one) most of a tile would be padding. There each term is
-//! added to a whole row of output positions at once instead.
+//! Which way a convolution goes ([`Geometry`]):
 //!
-//! A transposed convolution goes the second way too.
+//! | way | when | vectors hold | broadcast |
+//! |---|---|---|---|
+//! | tap by tap ([`super::depthwise`]) | fewer than 4 output channels in a group | positions | weights |
+//! | by positions | many positions | positions | weights |
+//! | by channels | few positions, of which whole vectors would leave lanes empty | output channels | elements |
+//!
+//! The last way computes the output transposed and turns it round at the end.
+//!
+//! A transposed convolution adds each term to a whole row of output positions.
 
-use super::matrix::{PackedRows, product_of_rows, rows_scratch};
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::depthwise::{self, Job};
+use super::epilogue::{self, Epilogue};
+use super::lanes::{first_lanes, on_isa};
+use super::matrix::{Columns, PackedColumns, TERMS, even, nanoseconds};
+use super::patches::{self, Run, Table};
+use super::tile::{self, Left, PANEL, Right, VECTOR};
 use crate::float::Float;
 use crate::isa::{Isa, multiversion};
+use crate::pool::{self, Disjoint};
 use crate::reference;
 use crate::shape::{Axis, ConvShape, Matrix, Source};
 
 /// From as many output channels in a group on, a convolution is a product of matrices.
 pub const CHANNELS_OF_A_PRODUCT: usize = 4;
-/// Columns that are gathered together.
-const COLUMNS: usize = 16;
+/// Positions up to which a convolution may go by channels.
+const FEW_POSITIONS: usize = 112;
+/// Output channels that are computed together when a convolution goes by channels.
+const CHANNELS_TOGETHER: usize = 1024;
+/// Runs times taps up to which a table of patches is made once for all runs: 256 KiB.
+const TABLE: usize = 1 << 15;
 
 /// Weights of a convolution, arranged for the kernel that will use them. They serve any extent of space.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +52,8 @@ pub struct ConvWeights {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Layout {
-    /// One packed matrix for each group.
-    Products(Vec<PackedRows>),
+    /// One packed matrix for each group: a column for each output channel.
+    Products(Vec<PackedColumns>),
     /// As ONNX has them.
     Plain(Vec<f32>),
 }
@@ -46,11 +67,11 @@ impl ConvWeights {
     pub fn new(groups: usize, out_channels: usize, terms: usize, w: &[f32]) -> Self {
         let size = out_channels * terms;
         assert_eq!(w.len(), groups * size, "weights of a convolution");
-        let layout = if goes_by_rows(out_channels, terms) {
-            Layout::Plain(w.to_vec())
-        } else {
-            let pack = |w| PackedRows::new(out_channels, terms, Matrix::row_major(w, terms));
+        let layout = if is_product(out_channels, terms) {
+            let pack = |w| PackedColumns::new(terms, out_channels, Matrix::transposed(w, terms));
             Layout::Products(w.chunks_exact(size).map(pack).collect())
+        } else {
+            Layout::Plain(w.to_vec())
         };
         ConvWeights {
             groups,
@@ -61,59 +82,160 @@ impl ConvWeights {
     }
 }
 
-/// Whether a convolution adds each term to whole rows, rather than being a product of packed matrices.
-fn goes_by_rows(out_channels: usize, terms: usize) -> bool {
-    out_channels < CHANNELS_OF_A_PRODUCT || terms == 0
+fn is_product(out_channels: usize, terms: usize) -> bool {
+    out_channels >= CHANNELS_OF_A_PRODUCT && terms > 0
 }
 
-/// Scratch elements that [`conv`] and [`conv_packed`] want (room to arrange the weights is [`conv`]'s own).
+/// How a convolution of a concrete shape is computed, and what is worth knowing of the shape in advance. At most half a MiB.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Geometry {
+    /// With as few axes as possible.
+    shape: ConvShape,
+    way: Way,
+    /// The patches of all runs and taps, unless they are too many or not needed.
+    table: Option<Table>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    TapByTap,
+    ByPositions,
+    ByChannels,
+}
+
+impl Geometry {
+    /// Looks at a shape.
+    #[must_use]
+    pub fn new(shape: &ConvShape) -> Self {
+        let shape = shape.simplified();
+        let (channels, positions) = (shape.out_channels, shape.output_size());
+        // the share of lanes that are of use; turning the output round costs a little
+        let filled = |x: usize| x as f32 / x.next_multiple_of(VECTOR).max(1) as f32;
+        let way = if !is_product(channels, shape.terms()) {
+            Way::TapByTap
+        } else if positions <= FEW_POSITIONS && 0.94 * filled(channels) > filled(positions) {
+            Way::ByChannels
+        } else {
+            Way::ByPositions
+        };
+        let mut geometry = Geometry {
+            shape,
+            way,
+            table: None,
+        };
+        let (runs, taps) = (geometry.runs(), shape.kernel_size());
+        if !geometry.is_plain()
+            && taps <= TERMS
+            && runs.saturating_mul(taps) <= TABLE
+            && Table::possible(&shape)
+        {
+            let mut table = Table::default();
+            table.fill(&shape, (0..runs).map(|index| geometry.run(index)), 0..taps);
+            geometry.table = Some(table);
+        }
+        geometry
+    }
+
+    /// Whether the matrix of a product lies in memory as it is.
+    fn is_plain(&self) -> bool {
+        let [depth, height, width] = &self.shape.axes;
+        let untouched = |axis: &Axis| {
+            *axis
+                == (Axis {
+                    input: axis.input,
+                    output: axis.input,
+                    ..Axis::UNIT
+                })
+        };
+        self.way != Way::TapByTap && untouched(depth) && untouched(height) && untouched(width)
+    }
+
+    /// Runs of positions: by channels a run is a tile's rows.
+    fn runs(&self) -> usize {
+        let most = if self.way == Way::ByChannels { 14 } else { VECTOR };
+        self.shape.output_size().div_ceil(most)
+    }
+
+    fn run(&self, index: usize) -> Run {
+        let positions = self.shape.output_size();
+        if self.way == Way::ByChannels {
+            let runs = self.runs();
+            let first = positions * index / runs;
+            Run {
+                first,
+                count: positions * (index + 1) / runs - first,
+            }
+        } else {
+            let first = index * VECTOR;
+            Run {
+                first,
+                count: VECTOR.min(positions - first),
+            }
+        }
+    }
+
+    /// Lends the patches of some runs and taps and the number of the first run in the table.
+    fn with_table<R>(&self, runs: Range<usize>, taps: Range<usize>, f: impl FnOnce(&Table, usize) -> R) -> R {
+        thread_local! {
+            static TABLE: Cell<Option<Table>> = const { Cell::new(None) };
+        }
+        if let Some(table) = &self.table {
+            return f(table, runs.start);
+        }
+        let mut table = TABLE.take().unwrap_or_default();
+        table.fill(&self.shape, runs.map(|index| self.run(index)), taps);
+        let result = f(&table, 0);
+        TABLE.set(Some(table));
+        result
+    }
+}
+
+/// Scratch elements that a plan sets aside for a convolution (`docs/spec/work.md` §5). The kernels have their blocks in memory that each
+/// thread keeps ([`pool::with_buffer`]) and do not use them.
 #[must_use]
 pub fn conv_scratch(shape: &ConvShape) -> usize {
-    if goes_by_rows(shape.out_channels, shape.terms()) {
-        padded_size(shape)
+    if is_product(shape.out_channels, shape.terms()) {
+        256.min(shape.output_size().next_multiple_of(16)) * TERMS.min(shape.terms())
     } else {
-        rows_scratch(shape.output_size(), shape.terms())
+        let extent = |axis: &Axis| {
+            axis.output.saturating_sub(1) * axis.stride + (axis.kernel.saturating_sub(1)) * axis.dilation + 1
+        };
+        shape.axes.iter().map(extent).fold(1, usize::saturating_mul)
     }
 }
 
 /// y = conv(x, w) + bias; the bits of [`reference::conv`].
 ///
 /// # Panics
-/// If a slice does not fit the shape or the scratch memory is shorter than [`conv_scratch`].
-pub fn conv(
-    shape: &ConvShape,
-    x: &[f32],
-    w: &[f32],
-    bias: Option<&[f32]>,
-    out: &mut [f32],
-    scratch: &mut [f32],
-) {
+/// If a slice does not fit the shape.
+pub fn conv(shape: &ConvShape, x: &[f32], w: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
     shape.check(x, w, bias, out);
     if Isa::current() == Isa::Scalar {
         return reference::conv(shape, x, w, bias, out);
     }
     let w = ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), w);
-    conv_packed(shape, &w, x, bias, out, scratch);
+    conv_packed(&Geometry::new(shape), &w, x, bias, None, out);
 }
 
-/// y = conv(x, w) + bias with the weights arranged before; the bits of [`reference::conv`].
+/// y = conv(x, w) + bias with the weights arranged before, then the epilogue of every element; without one the bits of
+/// [`reference::conv`].
 ///
 /// # Panics
-/// If a slice or the weights do not fit the shape or the scratch memory is shorter than [`conv_scratch`].
+/// If a slice or the weights do not fit the shape.
 pub fn conv_packed(
-    shape: &ConvShape,
+    geometry: &Geometry,
     w: &ConvWeights,
     x: &[f32],
     bias: Option<&[f32]>,
+    epilogue: Option<&dyn Epilogue>,
     out: &mut [f32],
-    scratch: &mut [f32],
 ) {
+    let shape = &geometry.shape;
     assert_eq!(
         (w.groups, w.out_channels, w.terms),
         (shape.groups, shape.out_channels, shape.terms()),
         "weights arranged for this convolution"
     );
-    let shape = shape.simplified();
     let (input, output) = (shape.input_size(), shape.output_size());
     let channels = shape.groups * shape.out_channels;
     assert_eq!(
@@ -133,43 +255,404 @@ pub fn conv_packed(
     if out.is_empty() {
         return;
     }
-    for (at, out) in out.chunks_exact_mut(shape.out_channels * output).enumerate() {
-        let group = at % shape.groups;
-        let x = &x[at * shape.in_channels * input..][..shape.in_channels * input];
-        match &w.layout {
-            Layout::Products(groups) => product_of_rows(
-                &groups[group],
-                output,
-                out,
-                scratch,
-                |start, terms, first, panel| {
-                    gather(&shape, x, start, terms, first, panel);
-                },
-            ),
-            Layout::Plain(w) => {
-                let size = shape.out_channels * shape.terms();
-                by_rows(&shape, x, &w[group * size..][..size], out, scratch);
+    let part = Part {
+        isa: Isa::current(),
+        geometry,
+        w,
+        x,
+        out: &Disjoint::new(out),
+        bias,
+        epilogue,
+    };
+    let images = shape.batch * shape.groups;
+    let cost = nanoseconds(part.isa, [shape.out_channels.max(2), output, shape.terms()]);
+    let pieces = pool::pieces(cost.saturating_mul(images as u64));
+    if images >= 2 * pool::threads() || pieces == 1 {
+        let pieces = even(images, pieces);
+        pool::run(pieces, &|piece| {
+            for image in pool::part(images, 1, pieces, piece) {
+                part.compute(image, 0..geometry.runs(), 0..shape.out_channels);
             }
-        }
-        let bias = bias.map(|bias| &bias[group * shape.out_channels..][..shape.out_channels]);
-        add_bias(out, output, bias);
+        });
+        return;
+    }
+    // an image's work is shared out by positions if these are many, else by channels
+    let pieces = pool::pieces(cost);
+    let runs = geometry.runs().div_ceil(2);
+    let panels = shape.out_channels.div_ceil(PANEL);
+    let by_positions = geometry.way != Way::ByChannels && (runs >= 4 * pool::threads() || runs >= panels);
+    let pieces = even(if by_positions { runs } else { panels }, pieces);
+    for image in 0..images {
+        pool::run(pieces, &|piece| {
+            if by_positions {
+                let runs = pool::part(geometry.runs(), 2, pieces, piece);
+                part.compute(image, runs, 0..shape.out_channels);
+            } else {
+                let channels = pool::part(shape.out_channels, PANEL, pieces, piece);
+                part.compute(image, 0..geometry.runs(), channels);
+            }
+        });
     }
 }
 
-multiversion! {
-    /// Adds each channel's bias, if there are any, and leaves canonical NaNs.
-    fn add_bias[](out: &mut [f32], size: usize, bias: Option<&[f32]>) {
-        match bias {
-            Some(bias) => {
-                for (out, &bias) in out.chunks_exact_mut(size).zip(bias) {
-                    for y in out {
-                        *y = (*y + bias).canonical();
+/// A convolution while it is computed. An *image* is one group of one.
+struct Part<'a> {
+    isa: Isa,
+    geometry: &'a Geometry,
+    w: &'a ConvWeights,
+    x: &'a [f32],
+    out: &'a Disjoint<'a, f32>,
+    bias: Option<&'a [f32]>,
+    epilogue: Option<&'a dyn Epilogue>,
+}
+
+/// Terms that are added together: all taps of some channels, or some taps of one.
+#[derive(Clone)]
+struct Block {
+    channels: Range<usize>,
+    taps: Range<usize>,
+    first: usize,
+    terms: usize,
+}
+
+/// All terms, in ascending order, at most [`TERMS`] at a time.
+fn blocks(shape: &ConvShape) -> impl Iterator<Item = Block> {
+    let taps = shape.kernel_size();
+    let (channels, together) = if taps <= TERMS {
+        (TERMS / taps, taps)
+    } else {
+        (1, TERMS)
+    };
+    let in_channels = shape.in_channels;
+    (0..in_channels).step_by(channels).flat_map(move |channel| {
+        (0..taps).step_by(together).map(move |tap| {
+            let channels = channel..in_channels.min(channel + channels);
+            let of_block = tap..taps.min(tap + together);
+            Block {
+                first: channel * taps + tap,
+                terms: channels.len() * of_block.len(),
+                channels,
+                taps: of_block,
+            }
+        })
+    })
+}
+
+impl Part<'_> {
+    /// Some runs of positions and some output channels (from a panel on) of an image.
+    fn compute(&self, image: usize, runs: Range<usize>, channels: Range<usize>) {
+        let shape = &self.geometry.shape;
+        let group = image % shape.groups;
+        let size = shape.in_channels * shape.input_size();
+        let x = &self.x[image * size..][..size];
+        match (&self.w.layout, self.geometry.way) {
+            (Layout::Products(w), Way::ByChannels) => {
+                for first in channels.clone().step_by(CHANNELS_TOGETHER) {
+                    let channels = first..channels.end.min(first + CHANNELS_TOGETHER);
+                    self.by_channels(image, x, w[group].operand(), channels);
+                }
+            }
+            (Layout::Products(w), _) => self.by_positions(image, x, &w[group], runs, channels),
+            (Layout::Plain(w), _) => {
+                let terms = shape.terms();
+                for channel in channels {
+                    let w = &w[(group * shape.out_channels + channel) * terms..][..terms];
+                    self.tap_by_tap(image, x, w, runs.clone(), channel);
+                }
+            }
+        }
+    }
+
+    /// Where the outputs of a channel begin.
+    fn start(&self, image: usize, channel: usize) -> usize {
+        let shape = &self.geometry.shape;
+        (image * shape.out_channels + channel) * shape.output_size()
+    }
+
+    /// Bias and epilogue of some positions of a channel.
+    fn finish(&self, image: usize, channel: usize, positions: Range<usize>) {
+        let shape = &self.geometry.shape;
+        let start = self.start(image, channel);
+        let of_group = image % shape.groups * shape.out_channels;
+        // SAFETY: these outputs are the caller's piece.
+        let y = unsafe { self.out.slice(start + positions.start..start + positions.end) };
+        epilogue::add_bias(y, self.bias.map(|bias| bias[of_group + channel]));
+        if let Some(epilogue) = self.epilogue {
+            epilogue.apply(start + positions.start, y);
+        }
+    }
+
+    /// The positions of some runs.
+    fn positions(&self, runs: Range<usize>) -> Range<usize> {
+        runs.start * VECTOR..self.geometry.shape.output_size().min(runs.end * VECTOR)
+    }
+
+    fn tap_by_tap(&self, image: usize, x: &[f32], w: &[f32], runs: Range<usize>, channel: usize) {
+        /// Runs for which a table is made at a time.
+        const TOGETHER: usize = 64;
+        let geometry = self.geometry;
+        let whole = geometry.table.is_some();
+        let step = if whole { runs.len().max(1) } else { TOGETHER };
+        let start = self.start(image, channel);
+        for first in runs.clone().step_by(step) {
+            let runs = first..runs.end.min(first + step);
+            let positions = self.positions(runs.clone());
+            // SAFETY: these outputs are this piece's.
+            let out = unsafe { self.out.slice(start + positions.start..start + positions.end) };
+            if geometry.shape.terms() == 0 {
+                out.fill(0.0);
+            }
+            for block in blocks(&geometry.shape) {
+                geometry.with_table(runs.clone(), block.taps.clone(), |table, first| {
+                    let job = Job {
+                        shape: &geometry.shape,
+                        x,
+                        channels: block.channels.clone(),
+                        taps: block.taps.clone(),
+                        w,
+                        table,
+                        first,
+                        resume: block.first > 0,
+                    };
+                    depthwise::add_terms(self.isa, &job, out);
+                });
+            }
+            self.finish(image, channel, positions);
+        }
+    }
+
+    fn by_positions(
+        &self,
+        image: usize,
+        x: &[f32],
+        w: &PackedColumns,
+        runs: Range<usize>,
+        channels: Range<usize>,
+    ) {
+        let shape = &self.geometry.shape;
+        let (size, output) = (shape.input_size(), shape.output_size());
+        let plain = self.geometry.is_plain();
+        // of few terms more positions fit the second-level cache
+        let most = (TERMS / shape.kernel_size()).clamp(1, shape.in_channels) * shape.kernel_size().min(TERMS);
+        let together = ((1 << 16) / (most * PANEL)).clamp(8, 32) * 2;
+        let buffer = if plain { 0 } else { together * VECTOR * most };
+        pool::with_buffer(buffer, |buffer: &mut [f32]| {
+            for first in runs.clone().step_by(together) {
+                let runs = first..runs.end.min(first + together);
+                let positions = self.positions(runs.clone());
+                for block in blocks(shape) {
+                    let terms = block.terms;
+                    let right = if plain {
+                        let data = &x[block.channels.start * size + positions.start..];
+                        Columns::Plain { data, stride: size }
+                    } else {
+                        let packed = &mut buffer[..runs.len() * VECTOR * terms];
+                        self.pack(x, &block, runs.clone(), true, packed);
+                        Columns::Panels {
+                            data: packed,
+                            n: positions.len(),
+                            k: terms,
+                        }
+                    };
+                    for first in channels.clone().step_by(PANEL) {
+                        let rows = PANEL.min(channels.end - first);
+                        let Some((_, panel)) = w.operand().parts(first..first + rows, block.first).next()
+                        else {
+                            continue;
+                        };
+                        for (row, height) in tile::tiles(self.isa, rows) {
+                            let left = Left {
+                                data: &panel.data[row..],
+                                stride: panel.stride,
+                            };
+                            let start = self.start(image, first + row) + positions.start;
+                            for (columns, right) in right.parts(0..positions.len(), 0) {
+                                let to = self.out.pointer(start + columns.start);
+                                // SAFETY: these outputs are this piece's; channels are `output` apart.
+                                unsafe {
+                                    tile::run(
+                                        self.isa,
+                                        [height, columns.len(), terms],
+                                        left,
+                                        right,
+                                        to,
+                                        output,
+                                        block.first > 0,
+                                    );
+                                }
+                            }
+                            if block.first + terms == shape.terms() {
+                                for channel in first + row..first + row + height {
+                                    self.finish(image, channel, positions.clone());
+                                }
+                            }
+                        }
                     }
                 }
             }
-            None => {
-                for y in out {
-                    *y = y.canonical();
+        });
+    }
+
+    fn by_channels(&self, image: usize, x: &[f32], w: Columns<'_>, channels: Range<usize>) {
+        let geometry = self.geometry;
+        let shape = &geometry.shape;
+        let (size, output) = (shape.input_size(), shape.output_size());
+        let plain = geometry.is_plain();
+        let runs = geometry.runs();
+        let width = channels.len().next_multiple_of(VECTOR);
+        let most = TERMS.min(shape.terms());
+        let packed = if plain { 0 } else { runs * VECTOR * most };
+        let length = output.next_multiple_of(VECTOR) * width;
+        pool::with_buffer(length + packed, |buffer: &mut [f32]| {
+            let (turned, packed) = buffer.split_at_mut(length);
+            let to = Disjoint::new(turned);
+            for block in blocks(shape) {
+                let terms = block.terms;
+                if !plain {
+                    self.pack(x, &block, 0..runs, false, &mut packed[..runs * VECTOR * terms]);
+                }
+                for (part, right) in w.parts(channels.clone(), block.first) {
+                    for first in part.clone().step_by(PANEL) {
+                        let columns = PANEL.min(part.end - first);
+                        let offset = (first - part.start) / PANEL * right.panel;
+                        let right = Right {
+                            data: &right.data[offset..],
+                            ..right
+                        };
+                        for index in 0..runs {
+                            let run = geometry.run(index);
+                            let left = if plain {
+                                let data = &x[block.channels.start * size + run.first..];
+                                Left { data, stride: size }
+                            } else {
+                                let data = &packed[index * VECTOR * terms..][..VECTOR * terms];
+                                Left { data, stride: VECTOR }
+                            };
+                            for (row, height) in tile::tiles(self.isa, run.count) {
+                                let left = Left {
+                                    data: &left.data[row..],
+                                    ..left
+                                };
+                                let to = to.pointer((run.first + row) * width + first - channels.start);
+                                // SAFETY: the buffer has a row of `width` elements for every position.
+                                unsafe {
+                                    tile::run(
+                                        self.isa,
+                                        [height, columns, terms],
+                                        left,
+                                        right,
+                                        to,
+                                        width,
+                                        block.first > 0,
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            let start = self.start(image, channels.start);
+            let end = self.start(image, channels.end);
+            // SAFETY: these channels are this piece's; the buffer has whole vectors of channels for whole vectors of positions.
+            unsafe {
+                let out = self.out.slice(start..end);
+                turn(self.isa, to.pointer(0), width, channels.len(), output, out);
+            }
+            for channel in channels {
+                self.finish(image, channel, 0..output);
+            }
+        });
+    }
+
+    /// Packs the elements under some taps of some runs: as panels of a right operand if `panels`, else a tile for each run.
+    fn pack(&self, x: &[f32], block: &Block, runs: Range<usize>, panels: bool, to: &mut [f32]) {
+        let shape = &self.geometry.shape;
+        let size = shape.input_size();
+        assert!(
+            to.len() >= runs.len() * VECTOR * block.terms,
+            "room for every run"
+        );
+        let x = &x[block.channels.start * size..block.channels.end * size];
+        self.geometry
+            .with_table(runs.clone(), block.taps.clone(), |table, first| {
+                let runs = first..first + runs.len();
+                let taps = block.taps.len();
+                // SAFETY: the patches, made for this shape, name elements of a channel, and there is room for every run and term.
+                unsafe {
+                    match shape.axes[2].stride {
+                        1 => pack_runs::<1>(self.isa, x, size, 1, taps, table, runs, panels, to),
+                        2 => pack_runs::<2>(self.isa, x, size, 2, taps, table, runs, panels, to),
+                        stride => pack_runs::<3>(self.isa, x, size, stride, taps, table, runs, panels, to),
+                    }
+                }
+            });
+    }
+}
+
+on_isa! {
+    /// # Safety
+    /// See [`Part::pack`].
+    unsafe fn pack_runs<L, const STRIDE: usize>(
+        x: &[f32],
+        size: usize,
+        stride: usize,
+        taps: usize,
+        table: &Table,
+        runs: Range<usize>,
+        panels: bool,
+        to: &mut [f32],
+    ) {
+        let channels = x.len().checked_div(size).unwrap_or(0);
+        let terms = channels * taps;
+        let count = runs.len();
+        for channel in 0..channels {
+            for (index, run) in runs.clone().enumerate() {
+                let (start, width) = match (panels, index % 2) {
+                    (false, _) => (index * VECTOR * terms, VECTOR),
+                    (true, 0) if index + 1 == count => (index * VECTOR * terms, VECTOR),
+                    (true, half) => (index / 2 * PANEL * terms + half * VECTOR, PANEL),
+                };
+                let patches = table.run(run).as_ptr();
+                let mut used = 0;
+                // SAFETY: the contract: every tap has its patches and every run its room.
+                unsafe {
+                    let plane = x.as_ptr().add(channel * size);
+                    let mut to = to.as_mut_ptr().add(start + channel * taps * width);
+                    for _ in 0..taps {
+                        patches::load::<L, STRIDE>(plane, stride, patches, &mut used).store(to);
+                        to = to.add(width);
+                    }
+                }
+            }
+        }
+    }
+}
+
+on_isa! {
+    /// out\[channel, position\] = from\[position · width + channel\].
+    ///
+    /// # Safety
+    /// `from` must have `width` elements, at least `channels` and a multiple of sixteen, for every position and for as many more as
+    /// make their number one of sixteen.
+    unsafe fn turn<L>(from: *const f32, width: usize, channels: usize, positions: usize, out: &mut [f32]) {
+        assert_eq!(out.len(), channels * positions, "output of a convolution");
+        for first in (0..channels).step_by(VECTOR) {
+            let together = VECTOR.min(channels - first);
+            for position in (0..positions).step_by(VECTOR) {
+                let mask = first_lanes(VECTOR.min(positions - position));
+                // SAFETY: by contract, and the mask keeps within the channel's positions.
+                unsafe {
+                    let mut rows = [L::zero(); VECTOR];
+                    for i in 0..VECTOR {
+                        rows[i] = L::load(from.add((position + i) * width + first));
+                    }
+                    let columns = L::transpose(rows);
+                    for channel in 0..VECTOR {
+                        if channel < together {
+                            let at = (first + channel) * positions + position;
+                            columns[channel].store_some(out.as_mut_ptr().add(at), mask);
+                        }
+                    }
                 }
             }
         }
@@ -213,136 +696,6 @@ impl ConvShape {
             ],
             ..*self
         }
-    }
-}
-
-/// Writes terms `start`… of the columns of sixteen output positions from `first`; +0.0 for padding and beyond the end.
-fn gather(shape: &ConvShape, x: &[f32], start: usize, terms: usize, first: usize, panel: &mut [f32]) {
-    let [depth, height, width] = &shape.axes;
-    let last = (first + COLUMNS).min(shape.output_size());
-    if last < first + COLUMNS {
-        panel.fill(0.0);
-    }
-    let taps = shape.kernel_size();
-    // the sixteen positions in pieces that lie in one row of the output
-    let mut position = first;
-    while position < last {
-        let (row, ow) = (position / width.output, position % width.output);
-        let (od, oh) = (row / height.output, row % height.output);
-        let length = (width.output - ow).min(last - position);
-        let column = position - first;
-        let (mut channel, mut tap) = (start / taps, start % taps);
-        for panel in panel.as_chunks_mut::<COLUMNS>().0.iter_mut().take(terms) {
-            let target = &mut panel[column..column + length];
-            let (kd, kh, kw) = (
-                tap / (height.kernel * width.kernel),
-                tap / width.kernel % height.kernel,
-                tap % width.kernel,
-            );
-            match (depth.element(od, kd), height.element(oh, kh)) {
-                (Some(d), Some(h)) => {
-                    let line =
-                        &x[((channel * depth.input + d) * height.input + h) * width.input..][..width.input];
-                    copy_line(width, line, ow, kw, target);
-                }
-                _ => target.fill(0.0),
-            }
-            tap += 1;
-            if tap == taps {
-                (tap, channel) = (0, channel + 1);
-            }
-        }
-        position += length;
-    }
-}
-
-/// Writes the elements of a line of the input under one tap of consecutive windows from `window`.
-#[inline(always)]
-fn copy_line(width: &Axis, line: &[f32], window: usize, tap: usize, target: &mut [f32]) {
-    let first = window * width.stride + tap * width.dilation;
-    if width.stride == 1 && first >= width.pad_begin && first - width.pad_begin + target.len() <= line.len() {
-        target.copy_from_slice(&line[first - width.pad_begin..][..target.len()]);
-        return;
-    }
-    for (i, element) in target.iter_mut().enumerate() {
-        let at = (first + i * width.stride).wrapping_sub(width.pad_begin);
-        *element = line.get(at).copied().unwrap_or(0.0);
-    }
-}
-
-/// Extent of an axis of the input that the windows see, padding included.
-fn extent(axis: &Axis) -> usize {
-    axis.output.saturating_sub(1) * axis.stride + (axis.kernel.saturating_sub(1)) * axis.dilation + 1
-}
-
-/// Elements of one channel of the input, padded.
-fn padded_size(shape: &ConvShape) -> usize {
-    shape.axes.iter().map(extent).fold(1, usize::saturating_mul)
-}
-
-/// A convolution that adds each term to whole rows of outputs. The chains lie in `out`.
-fn by_rows(shape: &ConvShape, x: &[f32], w: &[f32], out: &mut [f32], scratch: &mut [f32]) {
-    let [_, height, width] = &shape.axes;
-    let (padded_height, padded_width) = (extent(height), extent(width));
-    let padded = &mut scratch[..padded_size(shape)];
-    out.fill(0.0);
-    for ci in 0..shape.in_channels {
-        pad(shape, &x[ci * shape.input_size()..][..shape.input_size()], padded);
-        for (co, plane) in out.chunks_exact_mut(shape.output_size()).enumerate() {
-            let taps = &w[(co * shape.in_channels + ci) * shape.kernel_size()..][..shape.kernel_size()];
-            add_taps(&shape.axes, padded, (padded_height, padded_width), taps, plane);
-        }
-    }
-}
-
-multiversion! {
-    /// Adds the products of one input channel's taps to the chains of an output channel.
-    fn add_taps[](axes: &[Axis; 3], padded: &[f32], extents: (usize, usize), taps: &[f32], plane: &mut [f32]) {
-        let [depth, height, width] = axes;
-        let (padded_height, padded_width) = extents;
-        for (row, line) in plane.chunks_exact_mut(width.output).enumerate() {
-            let (od, oh) = (row / height.output, row % height.output);
-            for (tap, &weight) in taps.iter().enumerate() {
-                let (kd, kh) = (tap / (height.kernel * width.kernel), tap / width.kernel % height.kernel);
-                let d = od * depth.stride + kd * depth.dilation;
-                let h = oh * height.stride + kh * height.dilation;
-                let start = (d * padded_height + h) * padded_width + tap % width.kernel * width.dilation;
-                let source = &padded[start..];
-                if width.stride == 1 {
-                    for (chain, &x) in line.iter_mut().zip(source) {
-                        *chain = weight.mul_add(x, *chain);
-                    }
-                } else {
-                    for (chain, &x) in line.iter_mut().zip(source.iter().step_by(width.stride)) {
-                        *chain = weight.mul_add(x, *chain);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Copies a channel of the input into the middle of its padding.
-fn pad(shape: &ConvShape, plane: &[f32], padded: &mut [f32]) {
-    let [depth, height, width] = &shape.axes;
-    let (padded_height, padded_width) = (extent(height), extent(width));
-    for (row, target) in padded.chunks_exact_mut(padded_width).enumerate() {
-        let d = (row / padded_height)
-            .checked_sub(depth.pad_begin)
-            .filter(|&d| d < depth.input);
-        let h = (row % padded_height)
-            .checked_sub(height.pad_begin)
-            .filter(|&h| h < height.input);
-        let (Some(d), Some(h)) = (d, h) else {
-            target.fill(0.0);
-            continue;
-        };
-        let line = &plane[(d * height.input + h) * width.input..][..width.input];
-        let begin = width.pad_begin.min(padded_width);
-        let copied = line.len().min(padded_width - begin);
-        target[..begin].fill(0.0);
-        target[begin..begin + copied].copy_from_slice(&line[..copied]);
-        target[begin + copied..].fill(0.0);
     }
 }
 

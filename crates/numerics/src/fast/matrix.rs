@@ -1,29 +1,75 @@
 //! Products of `f32` matrices.
 //!
-//! The plan packs what it knows in advance (weights) once: [`PackedColumns`] for the right operand of a dense layer,
-//! [`PackedRows`] for the left operand of a convolution. The other operand is packed block by block into scratch memory.
-//! Loops, from the outside: a block of k that keeps a panel of sixteen columns in the first-level cache, a block of rows
-//! that stays in the second, panels of columns, tiles of rows.
+//! What is known in advance (weights) is packed once, in panels of 32 columns ([`PackedColumns`]), whichever instruction set will use
+//! them. The left operand is transposed into tiles block by block, in memory that each thread keeps. Loops, from the outside: columns
+//! whose outputs stay in the second-level cache, a block of rows, a block of terms, panels of columns, tiles of rows.
+//!
+//! With several threads the columns are shared out, or the rows if there are too few.
 
-use super::tile::{self, COLUMNS, ROWS};
+use std::ops::Range;
+
+use super::epilogue::{self, Epilogue};
+use super::lanes::{first_lanes, on_isa};
+use super::tile::{self, Left, PANEL, Right, VECTOR};
 use crate::float::Float;
 use crate::isa::{Isa, multiversion};
+use crate::pool::{self, Disjoint};
+use crate::reference;
 use crate::shape::Matrix;
-use crate::{float, reference};
 
-/// Terms of one block: 16 columns of it are 32 KiB.
-const TERMS: usize = 512;
-/// Rows of one block: 48 rows of 512 terms are 96 KiB.
-const BLOCK_ROWS: usize = 48;
-/// Columns of one block of a right operand packed on the fly: 256 columns of 512 terms are 512 KiB.
-const BLOCK_COLUMNS: usize = 256;
+/// Terms of one block: a panel of it is 64 KiB.
+pub(super) const TERMS: usize = 512;
+/// Rows of one block: eight tiles of AVX-512, of which 512 terms are 256 KiB.
+const BLOCK_ROWS: usize = 112;
+/// Columns of one block of the output: 112 rows of them are 448 KiB.
+const BLOCK_COLUMNS: usize = 1024;
 
-/// The right operand of products, k × n, packed in panels of sixteen columns, padded with zeros.
+/// Elements that begin at a cache line, as the widest loads want them.
+#[derive(Debug)]
+struct Aligned {
+    data: Vec<f32>,
+    start: usize,
+    length: usize,
+}
+
+impl Aligned {
+    fn zeroed(length: usize) -> Self {
+        let data = vec![0.0; length + VECTOR - 1];
+        // of an allocation of floats the next line begins within sixteen
+        let start = data.as_ptr().align_offset(64).min(VECTOR - 1);
+        Aligned { data, start, length }
+    }
+
+    fn get(&self) -> &[f32] {
+        &self.data[self.start..][..self.length]
+    }
+
+    fn get_mut(&mut self) -> &mut [f32] {
+        &mut self.data[self.start..][..self.length]
+    }
+}
+
+impl Clone for Aligned {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeroed(self.length);
+        copy.get_mut().copy_from_slice(self.get());
+        copy
+    }
+}
+
+impl PartialEq for Aligned {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+/// The right operand of products, k × n, packed in panels of 32 columns, the last of 16 if they are enough for what is left, and
+/// padded with zeros. In a panel the columns of one term lie side by side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedColumns {
     n: usize,
     k: usize,
-    panels: Vec<f32>,
+    panels: Aligned,
 }
 
 impl PackedColumns {
@@ -33,15 +79,15 @@ impl PackedColumns {
     /// If the matrix does not cover its shape.
     #[must_use]
     pub fn new(k: usize, n: usize, b: Matrix<'_, f32>) -> Self {
-        let mut panels = vec![0.0; Self::packed_len(k, n)];
-        pack_columns(k, n, b, &mut panels);
+        let mut panels = Aligned::zeroed(Self::packed_len(k, n));
+        pack_columns(k, n, b, panels.get_mut());
         PackedColumns { n, k, panels }
     }
 
     /// Elements that a packed k × n matrix takes.
     #[must_use]
     pub fn packed_len(k: usize, n: usize) -> usize {
-        n.div_ceil(COLUMNS) * COLUMNS * k
+        n.next_multiple_of(VECTOR) * k
     }
 
     /// Columns.
@@ -55,105 +101,218 @@ impl PackedColumns {
     pub fn terms(&self) -> usize {
         self.k
     }
+
+    pub(super) fn operand(&self) -> Columns<'_> {
+        Columns::Panels {
+            data: self.panels.get(),
+            n: self.n,
+            k: self.k,
+        }
+    }
 }
 
+/// Packs all panels, each with the columns that it has.
 fn pack_columns(k: usize, n: usize, b: Matrix<'_, f32>, panels: &mut [f32]) {
     assert!(b.covers(k, n), "the right operand of a product covers its shape");
     if k == 0 {
         return;
     }
-    for (p, panel) in panels.chunks_exact_mut(COLUMNS * k).enumerate() {
-        let first = p * COLUMNS;
-        let columns = COLUMNS.min(n - first);
-        for (t, row) in panel.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
-            if b.column_stride == 1 {
-                row[..columns].copy_from_slice(&b.data[t * b.row_stride + first..][..columns]);
-            } else {
-                for (j, element) in row[..columns].iter_mut().enumerate() {
-                    *element = b.at(t, first + j);
+    let isa = Isa::current();
+    // a worthwhile piece is some panels
+    let bytes = 4 * panels.len() as u64;
+    let pieces = pool::pieces(bytes / 8);
+    let together = n.div_ceil(PANEL).div_ceil(pieces.max(1)).max(1);
+    pool::chunks(panels, together * PANEL * k, |piece, panels| {
+        for (p, panel) in panels.chunks_mut(PANEL * k).enumerate() {
+            let first = (piece * together + p) * PANEL;
+            let width = panel.len() / k;
+            pack_panel(isa, b, first..n.min(first + PANEL), 0..k, width, panel);
+        }
+    });
+}
+
+/// Packs some terms of some columns: `width` elements for each term, those beyond the columns zero.
+fn pack_panel(
+    isa: Isa,
+    b: Matrix<'_, f32>,
+    columns: Range<usize>,
+    terms: Range<usize>,
+    width: usize,
+    panel: &mut [f32],
+) {
+    let count = columns.len();
+    assert!(count <= width, "columns of a panel");
+    if b.column_stride == 1 {
+        for (t, row) in terms.zip(panel.chunks_exact_mut(width)) {
+            row[..count].copy_from_slice(&b.data[t * b.row_stride + columns.start..][..count]);
+            row[count..].fill(0.0);
+        }
+    } else if b.row_stride == 1 {
+        for first in (0..width).step_by(VECTOR) {
+            let start = columns.start + first;
+            let lines = columns.end.saturating_sub(start).min(VECTOR);
+            let from = (start * b.column_stride + terms.start).min(b.data.len());
+            let lines = Lines {
+                data: &b.data[from..],
+                stride: b.column_stride,
+                count: lines,
+            };
+            transpose_lines(isa, lines, terms.len(), &mut panel[first..], width);
+        }
+    } else {
+        for (t, row) in terms.zip(panel.chunks_exact_mut(width)) {
+            for (j, element) in row.iter_mut().enumerate() {
+                *element = if j < count {
+                    b.at(t, columns.start + j)
+                } else {
+                    0.0
+                };
+            }
+        }
+    }
+}
+
+/// Up to sixteen runs of elements, `stride` apart.
+struct Lines<'a> {
+    data: &'a [f32],
+    stride: usize,
+    count: usize,
+}
+
+/// Element t of line i goes to t · `width` + i; where there is no line, zeros.
+fn transpose_lines(isa: Isa, lines: Lines<'_>, terms: usize, to: &mut [f32], width: usize) {
+    if terms == 0 {
+        return;
+    }
+    assert!(lines.count <= VECTOR, "lines of a vector");
+    assert!(
+        lines.count == 0 || (lines.count - 1) * lines.stride + terms <= lines.data.len(),
+        "every line has all its terms"
+    );
+    assert!(
+        (terms - 1) * width + VECTOR <= to.len(),
+        "there is room for every term"
+    );
+    // SAFETY: the lines and the room are there, as was checked.
+    unsafe {
+        transpose(
+            isa,
+            lines.data.as_ptr(),
+            lines.stride,
+            lines.count,
+            terms,
+            to.as_mut_ptr(),
+            width,
+        );
+    }
+}
+
+on_isa! {
+    /// # Safety
+    /// See [`transpose_lines`], which checks it.
+    unsafe fn transpose<L>(
+        from: *const f32, stride: usize, count: usize, terms: usize, to: *mut f32, width: usize
+    ) {
+        let mut first = 0;
+        while first < terms {
+            let together = VECTOR.min(terms - first);
+            let mask = first_lanes(together);
+            // SAFETY: `count` lines of at least `first + together` elements, and room for sixteen elements at each term.
+            unsafe {
+                let mut rows = [L::zero(); VECTOR];
+                for i in 0..VECTOR {
+                    if i < count {
+                        rows[i] = L::load_some(from.add(i * stride + first), mask);
+                    }
+                }
+                let columns = L::transpose(rows);
+                for t in 0..VECTOR {
+                    if t < together {
+                        columns[t].store(to.add((first + t) * width));
+                    }
                 }
             }
-            row[columns..].fill(0.0);
+            first += VECTOR;
         }
     }
 }
 
-/// The left operand of products, m × k, packed in panels of six rows, padded with zeros.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PackedRows {
-    m: usize,
-    k: usize,
-    panels: Vec<f32>,
+/// The right operand of a product.
+#[derive(Clone, Copy)]
+pub(super) enum Columns<'a> {
+    /// In panels, see [`PackedColumns`].
+    Panels { data: &'a [f32], n: usize, k: usize },
+    /// As it lies, columns side by side.
+    Plain { data: &'a [f32], stride: usize },
 }
 
-impl PackedRows {
-    /// Packs an m × k matrix.
-    ///
-    /// # Panics
-    /// If the matrix does not cover its shape.
-    #[must_use]
-    pub fn new(m: usize, k: usize, a: Matrix<'_, f32>) -> Self {
-        let mut panels = vec![0.0; m.div_ceil(ROWS) * ROWS * k];
-        assert!(a.covers(m, k), "the left operand of a product covers its shape");
-        if k > 0 {
-            for (p, panel) in panels.chunks_exact_mut(ROWS * k).enumerate() {
-                let rows = ROWS.min(m - p * ROWS);
-                pack_row_panel(a, p * ROWS, rows, 0, panel);
+impl<'a> Columns<'a> {
+    /// Columns in pieces that a tile can be computed from: those in panels of 32, then those in one of 16.
+    pub(super) fn parts(
+        self,
+        columns: Range<usize>,
+        start: usize,
+    ) -> impl Iterator<Item = (Range<usize>, Right<'a>)> {
+        let (wide, narrow) = match self {
+            Columns::Plain { data, stride } => {
+                let data = &data[(start * stride + columns.start).min(data.len())..];
+                ((columns, Right::plain(data, stride)), None)
             }
-        }
-        PackedRows { m, k, panels }
-    }
-
-    /// Rows.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        self.m
-    }
-
-    /// Terms (columns).
-    #[must_use]
-    pub fn terms(&self) -> usize {
-        self.k
-    }
-}
-
-/// Packs `rows` ≤ 6 rows from `first`, as many terms from `start` as the panel holds.
-#[inline(always)]
-fn pack_row_panel(a: Matrix<'_, f32>, first: usize, rows: usize, start: usize, panel: &mut [f32]) {
-    for i in 0..ROWS {
-        let elements = panel[i..].iter_mut().step_by(ROWS);
-        if i >= rows {
-            elements.for_each(|element| *element = 0.0);
-        } else if a.column_stride == 1 {
-            let row = &a.data[(first + i) * a.row_stride + start..];
-            elements.zip(row).for_each(|(element, &x)| *element = x);
-        } else {
-            elements
-                .enumerate()
-                .for_each(|(t, element)| *element = a.at(first + i, start + t));
-        }
+            Columns::Panels { data, n, k } => {
+                debug_assert!(columns.start.is_multiple_of(PANEL), "pieces begin with a panel");
+                let whole = if n % PANEL <= VECTOR { n / PANEL * PANEL } else { n };
+                let end = columns.end.min(whole).max(columns.start);
+                let right = |first: usize, width: usize| Right {
+                    data: &data[(first * k + start * width).min(data.len())..],
+                    stride: width,
+                    panel: PANEL * k,
+                };
+                let rest = columns.start.max(whole)..columns.end;
+                (
+                    (columns.start..end, right(columns.start, PANEL)),
+                    (!rest.is_empty()).then(|| (rest.clone(), right(rest.start, VECTOR))),
+                )
+            }
+        };
+        let wide = (!wide.0.is_empty()).then_some(wide);
+        wide.into_iter().chain(narrow)
     }
 }
 
-/// Scratch elements that [`gemm_packed`] wants for m rows and k terms.
+/// Scratch elements that a plan sets aside for [`gemm_packed`] with m rows and k terms (`docs/spec/work.md` §5). The kernel has
+/// its blocks in memory that each thread keeps ([`pool::with_buffer`]) and does not use them.
 #[must_use]
 pub fn gemm_packed_scratch(m: usize, k: usize) -> usize {
     if m == 1 {
         0
     } else {
-        BLOCK_ROWS.min(m.div_ceil(ROWS) * ROWS) * TERMS.min(k)
+        48.min(m.next_multiple_of(6)) * TERMS.min(k)
     }
 }
 
 /// out\[m, n\] = a\[m, k\] · b\[k, n\] with the right operand packed. The bits are those of [`reference::gemm`].
 ///
 /// # Panics
-/// If a slice does not fit the shape or the scratch memory is shorter than [`gemm_packed_scratch`].
-pub fn gemm_packed(m: usize, a: Matrix<'_, f32>, b: &PackedColumns, out: &mut [f32], scratch: &mut [f32]) {
-    product(Isa::current(), m, b.n, b.k, a, &b.panels, out, scratch);
+/// If a slice does not fit the shape.
+pub fn gemm_packed(m: usize, a: Matrix<'_, f32>, b: &PackedColumns, out: &mut [f32]) {
+    gemm_packed_then(m, a, b, None, out);
 }
 
-/// Scratch elements that [`gemm`] wants.
+/// [`gemm_packed`], then the epilogue of every element.
+///
+/// # Panics
+/// If a slice does not fit the shape.
+pub fn gemm_packed_then(
+    m: usize,
+    a: Matrix<'_, f32>,
+    b: &PackedColumns,
+    epilogue: Option<&dyn Epilogue>,
+    out: &mut [f32],
+) {
+    product([m, b.n, b.k], a, b.operand(), epilogue, out);
+}
+
+/// Scratch elements that [`gemm`] wants: for the packed right operand, and those of [`gemm_packed_scratch`].
 #[must_use]
 pub fn gemm_scratch(m: usize, n: usize, k: usize) -> usize {
     if m == 1 {
@@ -176,155 +335,323 @@ pub fn gemm(
     out: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let isa = Isa::current();
-    if isa == Isa::Scalar {
-        return reference::gemm(m, n, k, a, b, out);
-    }
-    if m == 1 {
-        return one_row(n, k, a, b, out);
-    }
-    let (panels, scratch) = scratch.split_at_mut(PackedColumns::packed_len(k, n));
-    pack_columns(k, n, b, panels);
-    product(isa, m, n, k, a, panels, out, scratch);
+    gemm_then([m, n, k], a, b, None, out, scratch);
 }
 
-multiversion! {
-    /// A row times a matrix that is not packed.
-    fn one_row[](n: usize, k: usize, a: Matrix<'_, f32>, b: Matrix<'_, f32>, out: &mut [f32]) {
-        const BLOCK: usize = 64;
-        assert!(a.covers(1, k) && b.covers(k, n), "operands of a matrix product cover its shape");
-        assert_eq!(out.len(), n, "output of a matrix product");
-        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-            let first = block * BLOCK;
-            if b.column_stride == 1 && out.len() == BLOCK {
-                let mut chains = [0.0_f32; BLOCK];
-                for t in 0..k {
-                    let x = a.at(0, t);
-                    let row = &b.data[t * b.row_stride + first..][..BLOCK];
-                    for (chain, &y) in chains.iter_mut().zip(row) {
-                        *chain = x.mul_add(y, *chain);
-                    }
-                }
-                out.copy_from_slice(&chains);
-            } else {
-                out.fill(0.0);
-                for t in 0..k {
-                    let x = a.at(0, t);
-                    for (j, chain) in out.iter_mut().enumerate() {
-                        *chain = x.mul_add(b.at(t, first + j), *chain);
-                    }
-                }
-            }
-            for y in out {
-                *y = y.canonical();
-            }
-        }
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
-fn product(
-    isa: Isa,
-    m: usize,
-    n: usize,
-    k: usize,
+/// [`gemm`], then the epilogue of every element.
+///
+/// # Panics
+/// As [`gemm`].
+pub fn gemm_then(
+    [m, n, k]: [usize; 3],
     a: Matrix<'_, f32>,
-    panels: &[f32],
+    b: Matrix<'_, f32>,
+    epilogue: Option<&dyn Epilogue>,
     out: &mut [f32],
     scratch: &mut [f32],
 ) {
-    assert!(a.covers(m, k), "the left operand of a product covers its shape");
-    assert_eq!(
-        panels.len(),
-        PackedColumns::packed_len(k, n),
-        "the right operand of a product is packed"
-    );
-    assert_eq!(out.len(), m * n, "output of a matrix product");
-    if k == 0 {
-        out.fill(0.0);
-        return;
+    let isa = Isa::current();
+    if isa == Isa::Scalar {
+        reference::gemm(m, n, k, a, b, out);
+        return finish_rows(n, 0..m, 0..n, epilogue, &Disjoint::new(out));
+    }
+    assert!(b.covers(k, n), "the right operand of a product covers its shape");
+    // a few rows use each column once or twice: it is not worth moving
+    if b.column_stride == 1 && m <= tile::most_rows(isa) {
+        let b = Columns::Plain {
+            data: b.data,
+            stride: b.row_stride,
+        };
+        return product([m, n, k], a, b, epilogue, out);
     }
     if m == 1 {
-        one_row_packed(isa, k, a, panels, out);
-        return float::canonicalise(out);
+        return one_row(isa, [n, k], a, b, epilogue, out);
     }
-    for start in (0..k).step_by(TERMS) {
-        let terms = TERMS.min(k - start);
-        for first in (0..m).step_by(BLOCK_ROWS) {
-            let rows = BLOCK_ROWS.min(m - first);
-            let block = &mut scratch[..rows.div_ceil(ROWS) * ROWS * terms];
-            for (p, panel) in block.chunks_exact_mut(ROWS * terms).enumerate() {
-                pack_row_panel(a, first + p * ROWS, ROWS.min(rows - p * ROWS), start, panel);
-            }
-            let out = &mut out[first * n..(first + rows) * n];
-            for (j, columns) in panels.chunks_exact(COLUMNS * k).enumerate() {
-                let columns = &columns[start * COLUMNS..][..terms * COLUMNS];
-                for (i, panel) in block.chunks_exact(ROWS * terms).enumerate() {
-                    place(
-                        isa,
-                        panel,
-                        columns,
-                        out,
-                        (i * ROWS, rows),
-                        (j * COLUMNS, n),
-                        n,
-                        start > 0,
-                    );
-                }
-            }
-        }
-    }
-    float::canonicalise(out);
+    let panels = &mut scratch[..PackedColumns::packed_len(k, n)];
+    pack_columns(k, n, b, panels);
+    product(
+        [m, n, k],
+        a,
+        Columns::Panels { data: panels, n, k },
+        epilogue,
+        out,
+    );
 }
 
-/// Runs the tile whose first row and column are `row.0` and `column.0` in an output of `row.1` × `column.1` elements with
-/// `stride` between rows. A tile that reaches beyond goes through a buffer.
-#[expect(clippy::too_many_arguments, reason = "a tile's place has this many numbers")]
-#[inline(always)]
-fn place(
+/// A row times a matrix whose columns do not lie side by side: some of them are packed at a time.
+fn one_row(
     isa: Isa,
-    a: &[f32],
-    b: &[f32],
+    [n, k]: [usize; 2],
+    a: Matrix<'_, f32>,
+    b: Matrix<'_, f32>,
+    epilogue: Option<&dyn Epilogue>,
     out: &mut [f32],
-    row: (usize, usize),
-    column: (usize, usize),
-    stride: usize,
-    resume: bool,
 ) {
-    let (rows, columns) = (ROWS.min(row.1 - row.0), COLUMNS.min(column.1 - column.0));
-    let start = row.0 * stride + column.0;
-    if rows == ROWS && columns == COLUMNS {
-        return tile::run(isa, a, b, &mut out[start..], stride, resume);
-    }
-    let mut buffer = [0.0; ROWS * COLUMNS];
-    if resume {
-        for i in 0..rows {
-            buffer[i * COLUMNS..][..columns].copy_from_slice(&out[start + i * stride..][..columns]);
-        }
-    }
-    tile::run(isa, a, b, &mut buffer, COLUMNS, resume);
-    for i in 0..rows {
-        out[start + i * stride..][..columns].copy_from_slice(&buffer[i * COLUMNS..][..columns]);
-    }
-}
-
-/// A row times a packed matrix.
-fn one_row_packed(isa: Isa, k: usize, a: Matrix<'_, f32>, panels: &[f32], out: &mut [f32]) {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Isa::Avx2` exists only where the processor has AVX2 and FMA (`Isa::detect`).
-        Isa::Avx2 | Isa::Avx512 => unsafe { tile::row_avx2(k, a.data, a.column_stride, panels, out) },
-        _ => {
-            for (panel, out) in panels.chunks_exact(COLUMNS * k).zip(out.chunks_mut(COLUMNS)) {
-                let mut chains = [0.0_f32; COLUMNS];
-                for (t, row) in panel.as_chunks::<COLUMNS>().0.iter().enumerate() {
-                    let x = a.at(0, t);
-                    for j in 0..COLUMNS {
-                        chains[j] = tile::fma(x, row[j], chains[j]);
+    const TOGETHER: usize = 4 * PANEL;
+    assert!(a.covers(1, k), "the left operand of a product covers its shape");
+    assert_eq!(out.len(), n, "output of a matrix product");
+    let pieces = pool::pieces((n * k) as u64 / 4);
+    let out = &Disjoint::new(out);
+    pool::run(pieces, &|piece| {
+        pool::with_buffer(TOGETHER * TERMS, |buffer: &mut [f32]| {
+            let columns = pool::part(n, TOGETHER, pieces, piece);
+            // SAFETY: pieces have columns of their own.
+            let out = unsafe { out.slice(columns.clone()) };
+            out.fill(0.0);
+            for (out, first) in out.chunks_mut(TOGETHER).zip(columns.clone().step_by(TOGETHER)) {
+                for start in (0..k).step_by(TERMS) {
+                    let terms = TERMS.min(k - start);
+                    let panel = PANEL * terms;
+                    for (p, part) in out.chunks(PANEL).enumerate() {
+                        let first = first + p * PANEL;
+                        let of_panel = &mut buffer[p * panel..][..panel];
+                        pack_panel(
+                            isa,
+                            b,
+                            first..first + part.len(),
+                            start..start + terms,
+                            PANEL,
+                            of_panel,
+                        );
+                    }
+                    let left = Left {
+                        data: &a.data[start * a.column_stride..],
+                        stride: a.column_stride,
+                    };
+                    let right = Right {
+                        data: buffer,
+                        stride: PANEL,
+                        panel,
+                    };
+                    // SAFETY: these elements of the output are this piece's.
+                    unsafe {
+                        tile::run(isa, [1, out.len(), terms], left, right, out.as_mut_ptr(), n, true);
                     }
                 }
-                out.copy_from_slice(&chains[..out.len()]);
             }
+            epilogue::add_bias(out, None);
+            if let Some(epilogue) = epilogue {
+                epilogue.apply(columns.start, out);
+            }
+        });
+    });
+}
+
+/// Nanoseconds that a product takes on one thread, roughly.
+pub(super) fn nanoseconds(isa: Isa, [m, n, k]: [usize; 3]) -> u64 {
+    let multiply_adds = (m as u64).saturating_mul(n as u64).saturating_mul(k as u64);
+    // a single row waits for the memory
+    let of_a_nanosecond = match (isa, m) {
+        (Isa::Avx512, 1) => 12,
+        (Isa::Avx512, _) => 100,
+        (Isa::Avx2, 1) => 8,
+        (Isa::Avx2, _) => 40,
+        _ => 1,
+    };
+    multiply_adds / of_a_nanosecond
+}
+
+/// In how many of at most `pieces` parts `units` are best shared out, so that all threads end together.
+pub(super) fn even(units: usize, pieces: usize) -> usize {
+    let threads = pool::threads();
+    let load = |parts: usize| parts.div_ceil(threads) * units.div_ceil(parts);
+    (1..=pieces.min(units).max(1))
+        .rev()
+        .min_by_key(|&parts| load(parts))
+        .unwrap_or(1)
+}
+
+fn product(
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_, f32>,
+    b: Columns<'_>,
+    epilogue: Option<&dyn Epilogue>,
+    out: &mut [f32],
+) {
+    let isa = Isa::current();
+    assert!(a.covers(m, k), "the left operand of a product covers its shape");
+    assert_eq!(out.len(), m * n, "output of a matrix product");
+    if out.is_empty() {
+        return;
+    }
+    let out = &Disjoint::new(out);
+    let pieces = pool::pieces(nanoseconds(isa, [m, n, k]));
+    let panels = n.div_ceil(PANEL);
+    if pieces == 1 {
+        block(isa, [n, k], a, b, 0..m, 0..n, epilogue, out);
+    } else if panels >= 2 * pool::threads() {
+        let pieces = even(panels, pieces);
+        pool::run(pieces, &|piece| {
+            let columns = pool::part(n, PANEL, pieces, piece);
+            block(isa, [n, k], a, b, 0..m, columns, epilogue, out);
+        });
+    } else {
+        let pieces = even(m, pieces);
+        pool::run(pieces, &|piece| {
+            let rows = pool::part(m, 1, pieces, piece);
+            block(isa, [n, k], a, b, rows, 0..n, epilogue, out);
+        });
+    }
+}
+
+/// Some rows and columns of a product, finished.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a part of a product has this many numbers"
+)]
+fn block(
+    isa: Isa,
+    [n, k]: [usize; 2],
+    a: Matrix<'_, f32>,
+    b: Columns<'_>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    epilogue: Option<&dyn Epilogue>,
+    out: &Disjoint<'_, f32>,
+) {
+    let direct = rows.len() == 1;
+    let tiles = BLOCK_ROWS / tile::most_rows(isa).min(VECTOR);
+    let buffer = if direct { 0 } else { (tiles + 1) * VECTOR * TERMS };
+    pool::with_buffer(buffer, |buffer: &mut [f32]| {
+        for first_column in columns.clone().step_by(BLOCK_COLUMNS) {
+            let columns = first_column..columns.end.min(first_column + BLOCK_COLUMNS);
+            for first_row in rows.clone().step_by(BLOCK_ROWS) {
+                let rows = first_row..rows.end.min(first_row + BLOCK_ROWS);
+                let tiles = tile::tiles(isa, rows.len());
+                if k == 0 {
+                    for row in rows.clone() {
+                        // SAFETY: the rows and columns are this call's.
+                        unsafe { out.slice(row * n + columns.start..row * n + columns.end) }.fill(0.0);
+                    }
+                }
+                for start in (0..k).step_by(TERMS) {
+                    let terms = TERMS.min(k - start);
+                    if !direct {
+                        let packed = buffer.chunks_exact_mut(VECTOR * terms);
+                        for ((first, height), packed) in tiles.clone().zip(packed) {
+                            pack_tile(isa, a, rows.start + first, height, start, terms, packed);
+                        }
+                    }
+                    let left = |index: usize, first: usize| {
+                        if direct {
+                            let at = (rows.start + first) * a.row_stride + start * a.column_stride;
+                            Left {
+                                data: &a.data[at..],
+                                stride: a.column_stride,
+                            }
+                        } else {
+                            let size = VECTOR * terms;
+                            Left {
+                                data: &buffer[index * size..][..size],
+                                stride: VECTOR,
+                            }
+                        }
+                    };
+                    for (part, right) in b.parts(columns.clone(), start) {
+                        multiply(
+                            isa,
+                            tiles.clone(),
+                            left,
+                            terms,
+                            part,
+                            right,
+                            start > 0,
+                            |row, column| out.pointer((rows.start + row) * n + column),
+                            n,
+                        );
+                    }
+                }
+                finish_rows(n, rows, columns.clone(), epilogue, out);
+            }
+        }
+    });
+}
+
+/// Tiles of rows times columns, panel by panel if there are several tiles, so that a panel stays in the first-level cache.
+#[expect(clippy::too_many_arguments, reason = "a product has this many numbers")]
+#[inline(always)]
+fn multiply<'a>(
+    isa: Isa,
+    tiles: impl Iterator<Item = (usize, usize)> + Clone,
+    left: impl Fn(usize, usize) -> Left<'a>,
+    terms: usize,
+    columns: Range<usize>,
+    right: Right<'_>,
+    resume: bool,
+    to: impl Fn(usize, usize) -> *mut f32,
+    stride: usize,
+) {
+    let several = tiles.clone().nth(1).is_some();
+    let step = if several { PANEL } else { columns.len() };
+    for first in columns.clone().step_by(step) {
+        let count = step.min(columns.end - first);
+        let offset = (first - columns.start) / PANEL * right.panel;
+        let right = Right {
+            data: &right.data[offset.min(right.data.len())..],
+            ..right
+        };
+        for (index, (row, height)) in tiles.clone().enumerate() {
+            // SAFETY: `to` points to this row and column of the output, which are the caller's alone, and rows are `stride` apart.
+            unsafe {
+                tile::run(
+                    isa,
+                    [height, count, terms],
+                    left(index, row),
+                    right,
+                    to(row, first),
+                    stride,
+                    resume,
+                );
+            }
+        }
+    }
+}
+
+/// Packs up to sixteen rows, sixteen elements for each term.
+fn pack_tile(
+    isa: Isa,
+    a: Matrix<'_, f32>,
+    first: usize,
+    height: usize,
+    start: usize,
+    terms: usize,
+    packed: &mut [f32],
+) {
+    if a.column_stride == 1 {
+        let lines = Lines {
+            data: &a.data[first * a.row_stride + start..],
+            stride: a.row_stride,
+            count: height,
+        };
+        transpose_lines(isa, lines, terms, packed, VECTOR);
+    } else if a.row_stride == 1 {
+        for (t, row) in packed.chunks_exact_mut(VECTOR).enumerate() {
+            row[..height].copy_from_slice(&a.data[first + (start + t) * a.column_stride..][..height]);
+        }
+    } else {
+        for (t, row) in packed.chunks_exact_mut(VECTOR).enumerate() {
+            for (i, element) in row[..height].iter_mut().enumerate() {
+                *element = a.at(first + i, start + t);
+            }
+        }
+    }
+}
+
+/// Makes NaNs canonical and applies the epilogue.
+fn finish_rows(
+    n: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    epilogue: Option<&dyn Epilogue>,
+    out: &Disjoint<'_, f32>,
+) {
+    for row in rows {
+        let first = row * n + columns.start;
+        // SAFETY: the rows and columns are the caller's alone.
+        let y = unsafe { out.slice(first..row * n + columns.end) };
+        epilogue::add_bias(y, None);
+        if let Some(epilogue) = epilogue {
+            epilogue.apply(first, y);
         }
     }
 }
@@ -359,54 +686,6 @@ multiversion! {
             }
             for y in out {
                 *y = y.canonical();
-            }
-        }
-    }
-}
-
-/// Scratch elements that a product with packed rows wants for n columns.
-pub(super) fn rows_scratch(n: usize, k: usize) -> usize {
-    BLOCK_COLUMNS.min(n.div_ceil(COLUMNS) * COLUMNS) * TERMS.min(k)
-}
-
-/// out\[m, n\] = a\[m, k\] · b\[k, n\] with the left operand packed and the right one made where it is needed:
-/// `fill(start, terms, first, panel)` writes terms × 16 elements, those of columns `first`… and terms `start`….
-///
-/// Leaves NaNs as they come: the caller adds a bias first.
-pub(super) fn product_of_rows(
-    a: &PackedRows,
-    n: usize,
-    out: &mut [f32],
-    scratch: &mut [f32],
-    mut fill: impl FnMut(usize, usize, usize, &mut [f32]),
-) {
-    let (isa, m, k) = (Isa::current(), a.m, a.k);
-    assert_eq!(out.len(), m * n, "output of a matrix product");
-    if k == 0 {
-        return out.fill(0.0);
-    }
-    for first in (0..n).step_by(BLOCK_COLUMNS) {
-        let columns = BLOCK_COLUMNS.min(n - first);
-        for start in (0..k).step_by(TERMS) {
-            let terms = TERMS.min(k - start);
-            let block = &mut scratch[..columns.div_ceil(COLUMNS) * COLUMNS * terms];
-            for (j, panel) in block.chunks_exact_mut(COLUMNS * terms).enumerate() {
-                fill(start, terms, first + j * COLUMNS, panel);
-            }
-            for (i, rows) in a.panels.chunks_exact(ROWS * k).enumerate() {
-                let rows = &rows[start * ROWS..][..terms * ROWS];
-                for (j, panel) in block.chunks_exact(COLUMNS * terms).enumerate() {
-                    place(
-                        isa,
-                        rows,
-                        panel,
-                        out,
-                        (i * ROWS, m),
-                        (first + j * COLUMNS, n),
-                        n,
-                        start > 0,
-                    );
-                }
             }
         }
     }

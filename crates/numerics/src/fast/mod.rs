@@ -2,14 +2,35 @@
 //!
 //! Every kernel works on many output elements at a time and on the terms of each in the order of the definition. Two
 //! ways lead there. The products of matrices, which convolutions are too, have packed micro-kernels written with
-//! intrinsics ([`matrix`]). All else is plain code over slices, laid out so that the compiler vectorises it, and
-//! compiled for AVX-512, for AVX2 and for any machine ([`crate::isa`]'s `multiversion`).
+//! intrinsics, sixteen lanes at a time ([`matrix`], `lanes`, `tile`). All else is plain code over slices, laid out so that the
+//! compiler vectorises it, and compiled for AVX-512, for AVX2 and for any machine ([`crate::isa`]'s `multiversion`).
+//!
+//! Each fast path has one row here that names when it applies.
+//!
+//! | path | in | applies to |
+//! |---|---|---|
+//! | tiles of 14 × 32 (AVX-512), 6 × 16 (AVX2, any) | `tile` | all products of `f32` |
+//! | thin tiles, up to 128 columns | `tile` | products of 1 to 5 rows (1 to 3 without AVX-512) |
+//! | right operand in panels, packed at load | [`matrix::gemm_packed`] | matrices known in advance |
+//! | right operand where it lies | [`matrix::gemm`] | columns side by side and at most a tile's rows |
+//! | right operand packed by the run | [`matrix::gemm`] | all other products |
+//! | convolution by positions | [`convolution`] | at least 4 output channels in a group, many positions |
+//! | convolution by channels | [`convolution`] | the same, up to 112 positions that do not fill vectors |
+//! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |
+//! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group |
+//! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
+//! | exact 8-bit products | [`integer`] | quantised operators |
+//! | several threads | [`crate::pool`] | work of more than about 20 µs, if threads are set |
 
 mod attention;
 pub mod convolution;
+mod depthwise;
+pub mod epilogue;
 pub mod integer;
+mod lanes;
 pub mod matrix;
 mod normalisation;
+mod patches;
 mod pooling;
 mod recurrent;
 mod reduction;

@@ -1,206 +1,253 @@
-//! The micro-kernel: a tile of 6 × 16 output elements of a product of matrices.
+//! The micro-kernel: a tile of a product of matrices, its chains in registers.
 //!
-//! Both operands come packed: for each k, six elements of a column of the left matrix, and sixteen of a row of the right
-//! one. Twelve vector registers hold the tile's chains; for each k the sixteen are loaded and the six broadcast, which
-//! keeps both multipliers of an AVX2 core busy. Chains may be cut anywhere in k and resumed from memory: storing an
-//! `f32` loses nothing.
+//! For each term the kernel loads a row of the right operand, some vectors of sixteen, and multiplies it with each row's element of the
+//! left operand, broadcast. Chains may be cut anywhere in k and resumed from memory: storing an `f32` loses nothing.
+//!
+//! Operands are read where strides say ([`Left`], [`Right`]), so packed panels of any width and matrices that happen to lie right are one
+//! thing. How large a tile is depends on the registers there are: AVX-512 holds 14 × 32 elements and AVX2 6 × 16. Thin tiles take more
+//! columns, so that there are always at least eight chains in flight, as many as the latency of an addition needs.
 
+#[cfg(target_arch = "x86_64")]
+use super::lanes::{Avx2, Avx512};
+use super::lanes::{Lanes, Portable, first_lanes};
 use crate::isa::Isa;
 
-/// Rows of a tile.
-pub(super) const ROWS: usize = 6;
-/// Columns of a tile.
-pub(super) const COLUMNS: usize = 16;
+/// Columns of a packed panel of a right operand.
+pub(super) const PANEL: usize = 32;
+/// Elements of a vector.
+pub(super) const VECTOR: usize = 16;
 
-/// Continues (or, unless `resume`, starts) the chains of a tile: c\[i·stride + j\] for i < 6, j < 16.
+/// The most rows of a tile.
+pub(super) fn most_rows(isa: Isa) -> usize {
+    if isa == Isa::Avx512 { 14 } else { 6 }
+}
+
+/// `rows` in tiles of as equal heights as possible: the first row of each and its height.
+pub(super) fn tiles(isa: Isa, rows: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+    let count = rows.div_ceil(most_rows(isa));
+    (0..count).map(move |i| {
+        let first = rows * i / count;
+        (first, rows * (i + 1) / count - first)
+    })
+}
+
+/// A left operand: element (i, t) is at `t · stride + i`.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) stride: usize,
+}
+
+/// A right operand: element (t, j) is at `j / 32 · panel + t · stride + j mod 32`.
+#[derive(Clone, Copy)]
+pub(super) struct Right<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) stride: usize,
+    pub(super) panel: usize,
+}
+
+impl<'a> Right<'a> {
+    /// A matrix with columns side by side, as it lies.
+    pub(super) fn plain(data: &'a [f32], stride: usize) -> Self {
+        Right {
+            data,
+            stride,
+            panel: PANEL,
+        }
+    }
+}
+
+/// What a tile is computed from; pointers to its first elements.
+#[derive(Clone, Copy)]
+struct Tile {
+    terms: usize,
+    a: *const f32,
+    a_stride: usize,
+    b: *const f32,
+    b_stride: usize,
+    panel: usize,
+    c: *mut f32,
+    c_stride: usize,
+    columns: usize,
+    resume: bool,
+}
+
+/// Continues (or, unless `resume`, starts) the chains of `rows` × `columns` elements, c\[i·stride + j\].
 ///
-/// `a` holds 6 elements for each k and `b` 16; their lengths give the number of terms.
+/// # Panics
+/// If there are more rows than a tile has, or an operand does not have all its elements.
+///
+/// # Safety
+/// The elements of c must be valid and nobody else's, and `isa` must come from [`Isa::current`].
+#[expect(clippy::too_many_arguments, reason = "a product has this many numbers")]
+pub(super) unsafe fn run(
+    isa: Isa,
+    [rows, columns, terms]: [usize; 3],
+    a: Left<'_>,
+    b: Right<'_>,
+    c: *mut f32,
+    c_stride: usize,
+    resume: bool,
+) {
+    assert!((1..=most_rows(isa)).contains(&rows), "a tile has a few rows");
+    if columns == 0 {
+        return;
+    }
+    if terms > 0 {
+        assert!(
+            (terms - 1) * a.stride + rows <= a.data.len(),
+            "the left operand of a tile has all its elements"
+        );
+        let last = (columns - 1) / PANEL * b.panel + (columns - 1) % PANEL;
+        assert!(
+            (terms - 1) * b.stride + last < b.data.len(),
+            "the right operand of a tile has all its elements"
+        );
+    }
+    let widest = match (isa, rows) {
+        (Isa::Avx512, 1) => 8,
+        (Isa::Avx512, 2..=5) | (_, 1) => 4,
+        (Isa::Avx512, _) | (_, 2..=3) => 2,
+        _ => 1,
+    };
+    let mut first = 0;
+    while first < columns {
+        let left = columns - first;
+        let mut vectors = widest;
+        while vectors > 1 && (vectors - 1) * VECTOR >= left {
+            vectors /= 2;
+        }
+        let columns = left.min(vectors * VECTOR);
+        let tile = Tile {
+            terms,
+            a: a.data.as_ptr(),
+            a_stride: a.stride,
+            // `first` is a multiple of the vector, and of the panel wherever a tile reaches over several
+            b: b.data
+                .as_ptr()
+                .wrapping_add(first / PANEL * b.panel + first % PANEL),
+            b_stride: b.stride,
+            panel: b.panel,
+            c: c.wrapping_add(first),
+            c_stride,
+            columns,
+            resume,
+        };
+        // SAFETY: the operands have all elements (checked above), the output by contract.
+        unsafe { dispatch(isa, rows, vectors, &tile) };
+        first += columns;
+    }
+}
+
+/// Runs the kernel for this many rows and vectors.
 #[inline(always)]
-pub(super) fn run(isa: Isa, a: &[f32], b: &[f32], c: &mut [f32], stride: usize, resume: bool) {
-    debug_assert_eq!(
-        a.len() / ROWS,
-        b.len() / COLUMNS,
-        "operands of a tile have the same number of terms"
-    );
+unsafe fn dispatch(isa: Isa, rows: usize, vectors: usize, tile: &Tile) {
+    macro_rules! choose {
+        ($kernel:ident: $(($r:literal, $v:literal))*) => {
+            match (rows, vectors) {
+                // SAFETY: the contract of `run`.
+                $(($r, $v) => unsafe { $kernel::<$r, $v>(tile) },)*
+                _ => unreachable!("there is a kernel for every tile"),
+            }
+        };
+    }
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Isa::Avx2` exists only where the processor has AVX2 and FMA (`Isa::detect`).
-        Isa::Avx2 | Isa::Avx512 => unsafe { avx2(a, b, c, stride, resume) },
-        _ => portable(a, b, c, stride, resume),
+        Isa::Avx512 => choose!(avx512:
+            (1, 8) (1, 4) (1, 2) (1, 1) (2, 4) (2, 2) (2, 1) (3, 4) (3, 2) (3, 1) (4, 4) (4, 2) (4, 1) (5, 4) (5, 2) (5, 1)
+            (6, 2) (6, 1) (7, 2) (7, 1) (8, 2) (8, 1) (9, 2) (9, 1) (10, 2) (10, 1) (11, 2) (11, 1) (12, 2) (12, 1)
+            (13, 2) (13, 1) (14, 2) (14, 1)),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => choose!(avx2:
+            (1, 4) (1, 2) (1, 1) (2, 2) (2, 1) (3, 2) (3, 1) (4, 1) (5, 1) (6, 1)),
+        _ => choose!(portable: (1, 4) (1, 2) (1, 1) (2, 2) (2, 1) (3, 2) (3, 1) (4, 1) (5, 1) (6, 1)),
     }
 }
 
-/// Any machine: fused multiply-add in hardware where the target always has it, else emulated exactly.
-fn portable(a: &[f32], b: &[f32], c: &mut [f32], stride: usize, resume: bool) {
-    assert!(
-        b.len() >= a.len() / ROWS * COLUMNS,
-        "the packed operands of a tile have the same number of terms"
-    );
-    let last_row = c.get((ROWS - 1) * stride..).map_or(0, <[f32]>::len);
-    assert!(last_row >= COLUMNS, "a tile lies within its output");
-    let mut chains = [[0.0_f32; COLUMNS]; ROWS];
-    if resume {
-        for (i, chains) in chains.iter_mut().enumerate() {
-            chains.copy_from_slice(&c[i * stride..][..COLUMNS]);
-        }
-    }
-    for (a, b) in a.as_chunks::<ROWS>().0.iter().zip(b.as_chunks::<COLUMNS>().0) {
-        for i in 0..ROWS {
-            for j in 0..COLUMNS {
-                chains[i][j] = fma(a[i], b[j], chains[i][j]);
-            }
-        }
-    }
-    for (i, chains) in chains.iter().enumerate() {
-        c[i * stride..][..COLUMNS].copy_from_slice(chains);
-    }
-}
-
-/// a·b + c rounded once, fast on every target.
-#[inline(always)]
-pub(super) fn fma(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
-        a.mul_add(b, c)
-    } else {
-        fma_in_software(a, b, c)
-    }
-}
-
-/// a·b + c rounded once, from `f64` sums (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
-///
-/// The product of two 24-bit numbers is exact in `f64`. The sum with c is rounded to odd there: what is inexact gets an
-/// odd last bit, so that the rounding to `f32`, more than two bits shorter, cannot mistake it for a tie.
-#[inline(always)]
-pub(super) fn fma_in_software(a: f32, b: f32, c: f32) -> f32 {
-    let product = f64::from(a) * f64::from(b);
-    let c = f64::from(c);
-    let sum = product + c;
-    // what the sum lost, exactly (Knuth's TwoSum); NaN if the sum is not finite, which the comparison refuses
-    let c_part = sum - product;
-    let lost = (product - (sum - c_part)) + (c - c_part);
-    let bits = sum.to_bits();
-    let inexact = lost.abs() > 0.0;
-    let outwards = (lost > 0.0) == (sum > 0.0);
-    let odd = if outwards {
-        bits.wrapping_add(1)
-    } else {
-        bits.wrapping_sub(1)
-    };
-    f64::from_bits(if inexact && bits & 1 == 0 { odd } else { bits }) as f32
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn avx512<const R: usize, const V: usize>(tile: &Tile) {
+    // SAFETY: the contract of `run`.
+    unsafe { kernel::<Avx512, R, V>(tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2(a: &[f32], b: &[f32], c: &mut [f32], stride: usize, resume: bool) {
-    use std::arch::x86_64::{
-        _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
-    };
+unsafe fn avx2<const R: usize, const V: usize>(tile: &Tile) {
+    // SAFETY: the contract of `run`.
+    unsafe { kernel::<Avx2, R, V>(tile) }
+}
 
-    let terms = a.len() / ROWS;
-    assert!(
-        b.len() >= terms * COLUMNS,
-        "the packed operands of a tile have the same number of terms"
-    );
-    let last_row = c.get((ROWS - 1) * stride..).map_or(0, <[f32]>::len);
-    assert!(last_row >= COLUMNS, "a tile lies within its output");
-    let c = c.as_mut_ptr();
-    let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
-    // Each chain is a variable of its own: the compiler keeps twelve of them in registers, but not an array of twelve.
-    macro_rules! tile {
-        ($($i:literal: $left:ident $right:ident),*) => {
-            // SAFETY: row i of the tile lies at c + i·stride, and the last of the six ends within `c` (checked above). Each term
-            // reads six elements of `a` and sixteen of `b`; there are as many terms in both (checked above), and the pointers
-            // move on by exactly what was read.
-            unsafe {
-                $(let (mut $left, mut $right) = (_mm256_setzero_ps(), _mm256_setzero_ps());)*
-                if resume {
-                    $($left = _mm256_loadu_ps(c.add($i * stride));
-                    $right = _mm256_loadu_ps(c.add($i * stride + 8));)*
-                }
-                macro_rules! term {
-                    ($t:literal) => {
-                        let b0 = _mm256_loadu_ps(b.add($t * COLUMNS));
-                        let b1 = _mm256_loadu_ps(b.add($t * COLUMNS + 8));
-                        $(let x = _mm256_broadcast_ss(&*a.add($t * ROWS + $i));
-                        $left = _mm256_fmadd_ps(x, b0, $left);
-                        $right = _mm256_fmadd_ps(x, b1, $right);)*
+unsafe fn portable<const R: usize, const V: usize>(tile: &Tile) {
+    // SAFETY: the contract of `run`.
+    unsafe { kernel::<Portable, R, V>(tile) }
+}
+
+#[inline(always)]
+unsafe fn kernel<L: Lanes, const R: usize, const V: usize>(tile: &Tile) {
+    // SAFETY: the contract of `run`. A tile that is not whole masks its last vector, and a vector is never empty.
+    unsafe {
+        if tile.columns == V * VECTOR {
+            chains::<L, R, V, true>(tile);
+        } else {
+            chains::<L, R, V, false>(tile);
+        }
+    }
+}
+
+/// All of a tile; unless `WHOLE`, the last vector has the columns that are left.
+///
+/// The loops count: what iterators are made of is compiled for any processor, and a call of it would bring all chains to memory.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "as said")]
+unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(tile: &Tile) {
+    let tail = first_lanes(tile.columns - (V - 1) * VECTOR);
+    // SAFETY: row i of the output is at c + i · stride, with as many elements as there are columns; term t reads R elements at a + t ·
+    // stride and the columns' elements at b. `run` has checked the operands, and its caller vouches for the output.
+    unsafe {
+        let mut chains = [[L::zero(); V]; R];
+        if tile.resume {
+            for i in 0..R {
+                for v in 0..V {
+                    let from = tile.c.add(i * tile.c_stride + v * VECTOR);
+                    chains[i][v] = if WHOLE || v < V - 1 {
+                        L::load(from)
+                    } else {
+                        L::load_some(from, tail)
                     };
                 }
-                let mut left = terms;
-                // four at a time, so that the loop's own instructions do not count
-                while left >= 4 {
-                    term!(0);
-                    term!(1);
-                    term!(2);
-                    term!(3);
-                    a = a.add(4 * ROWS);
-                    b = b.add(4 * COLUMNS);
-                    left -= 4;
-                }
-                while left > 0 {
-                    term!(0);
-                    a = a.add(ROWS);
-                    b = b.add(COLUMNS);
-                    left -= 1;
-                }
-                $(_mm256_storeu_ps(c.add($i * stride), $left);
-                _mm256_storeu_ps(c.add($i * stride + 8), $right);)*
             }
-        };
-    }
-    tile!(0: r0 s0, 1: r1 s1, 2: r2 s2, 3: r3 s3, 4: r4 s4, 5: r5 s5);
-}
-
-/// A row times packed panels of sixteen columns, four panels side by side while there are as many: sixty-four chains, so that
-/// enough of them are in flight. `a` has a term for each `stride` elements.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn row_avx2(terms: usize, a: &[f32], stride: usize, panels: &[f32], out: &mut [f32]) {
-    use std::arch::x86_64::{
-        _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
-    };
-
-    const TOGETHER: usize = 4;
-    let panel = terms * COLUMNS;
-    assert!(
-        terms == 0 || (terms - 1) * stride < a.len(),
-        "a row has all its terms"
-    );
-    assert!(
-        panels.len() >= out.len().div_ceil(COLUMNS) * panel,
-        "there is a panel for every sixteen outputs"
-    );
-    // The chains of vectors `v` of the panels from `first` on, two vectors for each panel; written to a buffer.
-    macro_rules! chains {
-        ($first:expr, $buffer:ident, $($v:literal: $chain:ident),*) => {
-            // SAFETY: `a` has `terms` elements `stride` apart, and panels `first` + v / 2 lie within `panels`: there is one for every
-            // sixteen outputs (both checked above), and the callers below take those of outputs that exist. The buffer has
-            // eight elements for each vector.
-            unsafe {
-                let start = panels.as_ptr().add($first * panel);
-                $(let mut $chain = _mm256_setzero_ps();)*
-                for t in 0..terms {
-                    let x = _mm256_broadcast_ss(&*a.as_ptr().add(t * stride));
-                    $(let y = _mm256_loadu_ps(start.add($v / 2 * panel + t * COLUMNS + $v % 2 * 8));
-                    $chain = _mm256_fmadd_ps(x, y, $chain);)*
-                }
-                $(_mm256_storeu_ps($buffer.as_mut_ptr().add($v * 8), $chain);)*
+        }
+        let (mut a, mut b) = (tile.a, tile.b);
+        for _ in 0..tile.terms {
+            let mut row = [L::zero(); V];
+            for v in 0..V {
+                let from = b.add(v / 2 * tile.panel + v % 2 * VECTOR);
+                row[v] = if WHOLE || v < V - 1 {
+                    L::load(from)
+                } else {
+                    L::load_some(from, tail)
+                };
             }
-        };
-    }
-    let mut outputs = out.chunks_exact_mut(TOGETHER * COLUMNS);
-    let mut first = 0;
-    for out in &mut outputs {
-        let mut buffer = [0.0_f32; TOGETHER * COLUMNS];
-        chains!(first, buffer, 0: c0, 1: c1, 2: c2, 3: c3, 4: c4, 5: c5, 6: c6, 7: c7);
-        out.copy_from_slice(&buffer);
-        first += TOGETHER;
-    }
-    for out in outputs.into_remainder().chunks_mut(COLUMNS) {
-        let mut buffer = [0.0_f32; COLUMNS];
-        chains!(first, buffer, 0: c0, 1: c1);
-        out.copy_from_slice(&buffer[..out.len()]);
-        first += 1;
+            for i in 0..R {
+                let x = L::splat(a.add(i));
+                for v in 0..V {
+                    chains[i][v] = x.fma(row[v], chains[i][v]);
+                }
+            }
+            a = a.wrapping_add(tile.a_stride);
+            b = b.wrapping_add(tile.b_stride);
+        }
+        for i in 0..R {
+            for v in 0..V {
+                let to = tile.c.add(i * tile.c_stride + v * VECTOR);
+                if WHOLE || v < V - 1 {
+                    chains[i][v].store(to);
+                } else {
+                    chains[i][v].store_some(to, tail);
+                }
+            }
+        }
     }
 }
 
@@ -208,108 +255,159 @@ pub(super) fn row_avx2(terms: usize, a: &[f32], stride: usize, panels: &[f32], o
 mod tests {
     use super::*;
 
-    /// Numbers that differ in sign and exponent, subnormals, zeros, infinities and NaN among them.
-    fn numbers(seed: u64) -> impl FnMut() -> f32 {
-        let mut state = seed;
-        move || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let bits = (state >> 32) as u32;
-            match state >> 16 & 15 {
-                0 => f32::from_bits(bits & 0x807f_ffff),
-                1 => f32::from_bits(bits & 0x8000_0000),
-                2 => f32::from_bits((bits & 0x80ff_ffff) | 0x7f00_0000),
-                3..=7 => f32::from_bits((bits & 0x81ff_ffff) | 0x3f00_0000),
-                _ => f32::from_bits(bits),
+    /// c = a · b for a tile whose slices are exactly as long as it needs: an element more, read or written, would be out of bounds.
+    fn try_tile(isa: Isa, [rows, columns, terms]: [usize; 3], [a_stride, b_stride, c_stride]: [usize; 3]) {
+        let length = |stride: usize, width: usize| terms.checked_sub(1).map_or(0, |t| t * stride + width);
+        let a: Box<[f32]> = (0..length(a_stride, rows)).map(|i| i as f32).collect();
+        let b: Box<[f32]> = (0..length(b_stride, columns)).map(|i| (i % 17) as f32).collect();
+        let mut c = vec![7.0; (rows - 1) * c_stride + columns].into_boxed_slice();
+        let (left, right) = (
+            Left {
+                data: &a,
+                stride: a_stride,
+            },
+            Right::plain(&b, b_stride),
+        );
+        for resume in [false, true] {
+            let start = c.clone();
+            // SAFETY: c has all rows.
+            unsafe {
+                run(
+                    isa,
+                    [rows, columns, terms],
+                    left,
+                    right,
+                    c.as_mut_ptr(),
+                    c_stride,
+                    resume,
+                )
+            };
+            for (at, &value) in c.iter().enumerate() {
+                let (i, j) = (at / c_stride, at % c_stride);
+                let mut expected = start[at];
+                if j < columns {
+                    let products = (0..terms).map(|t| a[t * a_stride + i] * b[t * b_stride + j]);
+                    expected = if resume { expected } else { 0.0 } + products.sum::<f32>();
+                }
+                assert_eq!(value, expected, "{isa:?} {rows}x{columns}x{terms} at {at}");
             }
         }
     }
 
     #[test]
-    fn emulated_fma_is_the_hardware_s() {
-        let mut next = numbers(1);
-        for _ in 0..3_000_000 {
-            let (a, b) = (next(), next());
-            // often close to the negated product, where cancellation shows the product's low bits
-            let c = if next() > 0.0 { next() } else { -(a * b) };
-            let (ours, theirs) = (fma_in_software(a, b, c), a.mul_add(b, c));
-            assert!(
-                ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()),
-                "fma({a:e}, {b:e}, {c:e}) is {theirs:e}, not {ours:e}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_tile_writes_its_own_elements_only() {
-        for isa in Isa::available() {
-            for (terms, stride) in [(0, 16), (1, 16), (5, 19), (9, 40)] {
-                let a = vec![1.5; terms * ROWS];
-                let b = vec![2.0; terms * COLUMNS];
-                // exactly as long as the tile needs: one element more written or read would be out of the slice
-                let mut c = vec![7.0; (ROWS - 1) * stride + COLUMNS];
-                run(*isa, &a, &b, &mut c, stride, false);
-                for (at, &value) in c.iter().enumerate() {
-                    let inside = at % stride < COLUMNS;
-                    assert_eq!(
-                        value,
-                        if inside { 3.0 * terms as f32 } else { 7.0 },
-                        "{isa:?} at {at}"
-                    );
+    fn a_tile_reads_and_writes_its_own_elements_only() {
+        for &isa in Isa::available() {
+            for rows in 1..=most_rows(isa) {
+                for columns in [1, 2, 15, 16, 17, 31, 32, 33, 48, 49, 64, 100, 127, 128, 130] {
+                    for terms in [0, 1, 3] {
+                        try_tile(isa, [rows, columns, terms], [rows, columns, columns]);
+                        try_tile(isa, [rows, columns, terms], [rows + 2, columns + 5, columns + 3]);
+                    }
                 }
             }
         }
     }
 
     #[test]
-    #[should_panic(expected = "a tile lies within its output")]
-    fn a_tile_beyond_its_output_is_refused() {
-        let mut c = vec![0.0; 5 * 16 + 15];
-        run(Isa::detect(), &[0.0; 6], &[0.0; 16], &mut c, 16, false);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[test]
-    fn a_row_reads_its_panels_and_no_further() {
-        if Isa::detect() < Isa::Avx2 {
-            return;
-        }
-        for columns in [1, 15, 16, 17, 63, 64, 65, 130] {
-            let (terms, a) = (3, [1.0, 9.0, 2.0, 9.0, 3.0]);
-            // exactly as long as the columns need; column j of term t is t + j
-            let panels: Vec<f32> = (0..columns_padded(columns) * terms)
-                .map(|at| (at / COLUMNS % terms + at / (COLUMNS * terms) * COLUMNS + at % COLUMNS) as f32)
-                .collect();
-            let mut out = vec![0.0; columns];
-            // SAFETY: the processor has AVX2 and FMA, as was asked above.
-            unsafe { row_avx2(terms, &a, 2, &panels, &mut out) };
-            for (j, y) in out.into_iter().enumerate() {
-                assert_eq!(y, (6 * j + 2 + 6) as f32, "column {j} of {columns}");
+    fn panels_follow_each_other() {
+        let (terms, columns) = (3, 130);
+        for &isa in Isa::available() {
+            for rows in [1, 2, 6] {
+                let a = vec![1.0; terms * rows];
+                let panel = terms * PANEL;
+                // column j of term t is t + j
+                let b: Vec<f32> = (0..5 * panel)
+                    .map(|at| (at / PANEL % terms + at / panel * PANEL + at % PANEL) as f32)
+                    .collect();
+                let mut c = vec![0.0; rows * columns];
+                let left = Left {
+                    data: &a,
+                    stride: rows,
+                };
+                let right = Right {
+                    data: &b,
+                    stride: PANEL,
+                    panel,
+                };
+                // SAFETY: c has all rows.
+                unsafe {
+                    run(
+                        isa,
+                        [rows, columns, terms],
+                        left,
+                        right,
+                        c.as_mut_ptr(),
+                        columns,
+                        false,
+                    )
+                };
+                for (at, y) in c.into_iter().enumerate() {
+                    assert_eq!(y, (3 * (at % columns) + 3) as f32, "{isa:?} at {at}");
+                }
             }
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
-    fn columns_padded(columns: usize) -> usize {
-        columns.div_ceil(COLUMNS) * COLUMNS
+    #[test]
+    fn tiles_cover_their_rows() {
+        for &isa in Isa::available() {
+            for rows in 0..100 {
+                let mut end = 0;
+                for (first, height) in tiles(isa, rows) {
+                    assert_eq!(first, end);
+                    assert!((1..=most_rows(isa)).contains(&height));
+                    end += height;
+                }
+                assert_eq!(end, rows);
+            }
+        }
     }
 
-    #[cfg(target_arch = "x86_64")]
     #[test]
-    #[should_panic(expected = "a panel for every sixteen outputs")]
-    fn a_row_without_enough_panels_is_refused() {
-        assert!(
-            Isa::detect() >= Isa::Avx2,
-            "there is a panel for every sixteen outputs, but no kernel to try"
+    #[should_panic(expected = "left operand of a tile has all its elements")]
+    fn a_short_left_operand_is_refused() {
+        let (left, right) = (
+            Left {
+                data: &[0.0; 11],
+                stride: 6,
+            },
+            Right::plain(&[0.0; 32], 16),
         );
-        // SAFETY: the processor has AVX2 and FMA, as was asserted.
-        unsafe { row_avx2(2, &[1.0, 1.0], 1, &[0.0; 32], &mut [0.0; 17]) };
+        // SAFETY: c has all rows.
+        unsafe {
+            run(
+                Isa::detect(),
+                [6, 16, 2],
+                left,
+                right,
+                [0.0; 96].as_mut_ptr(),
+                16,
+                false,
+            )
+        };
     }
 
     #[test]
-    #[should_panic(expected = "the same number of terms")]
-    fn operands_of_different_lengths_are_refused() {
-        run(Isa::detect(), &[0.0; 12], &[0.0; 16], &mut [0.0; 96], 16, false);
+    #[should_panic(expected = "right operand of a tile has all its elements")]
+    fn a_short_right_operand_is_refused() {
+        let (left, right) = (
+            Left {
+                data: &[0.0; 12],
+                stride: 6,
+            },
+            Right::plain(&[0.0; 31], 16),
+        );
+        // SAFETY: c has all rows.
+        unsafe {
+            run(
+                Isa::detect(),
+                [6, 16, 2],
+                left,
+                right,
+                [0.0; 96].as_mut_ptr(),
+                16,
+                false,
+            )
+        };
     }
 }

@@ -1,12 +1,13 @@
 //! Fast kernels give the reference's bits, whatever the shape, the values and the instruction set.
 
+use synod_numerics::fast::epilogue::{Function, Step, Steps};
 use synod_numerics::fast::{self, convolution as fc, matrix as fm};
 use synod_numerics::float::Float;
 use synod_numerics::isa::{Isa, map};
 use synod_numerics::reference::{self as slow, Extreme};
 use synod_numerics::shape::{Axis, ConvShape, Matrix, PoolShape, ReduceShape};
 
-use crate::{Numbers, assert_same, on_every_isa};
+use crate::{Numbers, assert_same, on_every_isa, on_every_isa_and_threads};
 
 /// A matrix of some layout.
 fn matrix(numbers: &mut Numbers, rows: usize, columns: usize) -> (Vec<f32>, usize, usize) {
@@ -51,13 +52,7 @@ fn products_of_matrices() {
             assert_same(&out, &expected, &what);
             out.fill(7.0);
             let packed = fm::PackedColumns::new(k, n, b);
-            fm::gemm_packed(
-                m,
-                a,
-                &packed,
-                &mut out,
-                &mut vec![3.0; fm::gemm_packed_scratch(m, k)],
-            );
+            fm::gemm_packed(m, a, &packed, &mut out);
             assert_same(&out, &expected, &format!("{what}, packed"));
         });
     }
@@ -160,26 +155,222 @@ fn convolutions() {
         on_every_isa(|isa| {
             let what = format!("{shape:?} on {isa:?}");
             let mut out = vec![7.0; expected.len()];
-            fc::conv(
-                &shape,
-                &x,
-                &w,
-                bias,
-                &mut out,
-                &mut vec![3.0; fc::conv_scratch(&shape)],
-            );
+            fc::conv(&shape, &x, &w, bias, &mut out);
             assert_same(&out, &expected, &what);
             let packed = fc::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), &w);
             out.fill(7.0);
+            fc::conv_packed(&fc::Geometry::new(&shape), &packed, &x, bias, None, &mut out);
+            assert_same(&out, &expected, &format!("{what}, packed"));
+        });
+    }
+}
+
+/// A convolution of a square image.
+fn square(
+    [groups, in_channels, out_channels]: [usize; 3],
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    pad: usize,
+) -> ConvShape {
+    let axis = Axis {
+        input,
+        output: (input + 2 * pad - kernel) / stride + 1,
+        kernel,
+        stride,
+        dilation: 1,
+        pad_begin: pad,
+        pad_end: pad,
+    };
+    ConvShape {
+        batch: 1,
+        groups,
+        in_channels,
+        out_channels,
+        axes: [Axis::UNIT, axis, axis],
+    }
+}
+
+/// Shapes of networks: every way of computing a convolution, more than one block of terms, positions and channels.
+fn convolutions_of_networks() -> Vec<ConvShape> {
+    let line = |kernel: usize, out_channels: usize| ConvShape {
+        batch: 2,
+        groups: 1,
+        in_channels: 2,
+        out_channels,
+        axes: [
+            Axis::UNIT,
+            Axis::UNIT,
+            Axis {
+                input: 700,
+                output: 701 - kernel,
+                kernel,
+                ..Axis::UNIT
+            },
+        ],
+    };
+    vec![
+        square([1, 3, 32], 33, 3, 2, 1),
+        square([1, 3, 20], 30, 7, 2, 3),
+        square([1, 16, 40], 19, 1, 1, 0),
+        square([1, 24, 72], 14, 1, 1, 0),
+        square([1, 70, 50], 7, 3, 1, 1),
+        square([1, 60, 33], 7, 1, 1, 0),
+        square([1, 60, 33], 8, 1, 2, 0),
+        square([1, 40, 100], 1, 1, 1, 0),
+        square([1, 130, 36], 9, 2, 2, 0),
+        square([2, 60, 17], 10, 3, 1, 1),
+        square([4, 8, 8], 12, 3, 1, 1),
+        square([40, 1, 1], 23, 3, 1, 1),
+        square([20, 1, 1], 23, 5, 2, 2),
+        square([8, 1, 2], 15, 3, 3, 1),
+        square([6, 1, 1], 7, 3, 1, 1),
+        square([1, 8, 8], 50, 3, 1, 1),
+        line(600, 9),
+        line(600, 2),
+    ]
+}
+
+#[test]
+fn convolutions_of_networks_on_threads() {
+    let mut numbers = Numbers::new(30);
+    for shape in convolutions_of_networks() {
+        let x = numbers.slice(shape.batch * shape.groups * shape.in_channels * shape.input_size());
+        let w = numbers.slice(shape.groups * shape.out_channels * shape.terms());
+        let bias = numbers.slice(shape.groups * shape.out_channels);
+        let mut expected =
+            vec![f32::NAN; shape.batch * shape.groups * shape.out_channels * shape.output_size()];
+        slow::conv(&shape, &x, &w, Some(&bias), &mut expected);
+        let packed = fc::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), &w);
+        on_every_isa_and_threads(|how| {
+            let mut out = vec![7.0; expected.len()];
             fc::conv_packed(
-                &shape,
+                &fc::Geometry::new(&shape),
                 &packed,
                 &x,
-                bias,
+                Some(&bias),
+                None,
                 &mut out,
-                &mut vec![3.0; fc::conv_scratch(&shape)],
             );
-            assert_same(&out, &expected, &format!("{what}, packed"));
+            assert_same(&out, &expected, &format!("{shape:?} on {how}"));
+        });
+    }
+}
+
+#[test]
+fn large_products_on_threads() {
+    let mut numbers = Numbers::new(31);
+    for (m, n, k) in [
+        (130, 200, 600),
+        (3, 300, 700),
+        (1, 1500, 900),
+        (40, 33, 1100),
+        (300, 3, 500),
+    ] {
+        let (a, b) = (numbers.slice(m * k), numbers.slice(k * n));
+        let a = Matrix::row_major(&a, k);
+        for b in [Matrix::row_major(&b, n), Matrix::transposed(&b, k)] {
+            let mut expected = vec![f32::NAN; m * n];
+            slow::gemm(m, n, k, a, b, &mut expected);
+            on_every_isa_and_threads(|how| {
+                let what = format!("{m}x{n}x{k} on {how}");
+                let mut out = vec![7.0; m * n];
+                fm::gemm(m, n, k, a, b, &mut out, &mut vec![3.0; fm::gemm_scratch(m, n, k)]);
+                assert_same(&out, &expected, &what);
+                out.fill(7.0);
+                fm::gemm_packed(m, a, &fm::PackedColumns::new(k, n, b), &mut out);
+                assert_same(&out, &expected, &format!("{what}, packed"));
+            });
+        }
+    }
+}
+
+#[test]
+fn weights_packed_on_one_instruction_set_serve_another() {
+    let mut numbers = Numbers::new(32);
+    let shape = square([1, 70, 50], 7, 3, 1, 1);
+    let (x, w) = (numbers.slice(70 * 49), numbers.slice(50 * 70 * 9));
+    let (packed, geometry) = (fc::ConvWeights::new(1, 50, 630, &w), fc::Geometry::new(&shape));
+    let mut expected = vec![f32::NAN; 50 * 49];
+    slow::conv(&shape, &x, &w, None, &mut expected);
+    on_every_isa(|isa| {
+        let mut out = vec![7.0; expected.len()];
+        fc::conv_packed(&geometry, &packed, &x, None, None, &mut out);
+        assert_same(&out, &expected, &format!("packed elsewhere, run on {isa:?}"));
+    });
+}
+
+#[test]
+fn an_epilogue_is_what_separate_nodes_compute() {
+    let functions = [
+        Function::Relu,
+        Function::Clip { low: 0.0, high: 6.0 },
+        Function::LeakyRelu { slope: 0.1 },
+        Function::HardSigmoid {
+            alpha: 0.2,
+            beta: 0.5,
+        },
+        Function::HardSwish,
+        Function::Sigmoid,
+        Function::Silu,
+        Function::Tanh,
+        Function::Gelu,
+        Function::GeluTanh,
+    ];
+    let mut numbers = Numbers::new(33);
+    for (index, shape) in convolutions_of_networks().into_iter().enumerate() {
+        let x = numbers.slice(shape.batch * shape.groups * shape.in_channels * shape.input_size());
+        let w = numbers.slice(shape.groups * shape.out_channels * shape.terms());
+        let mut expected =
+            vec![f32::NAN; shape.batch * shape.groups * shape.out_channels * shape.output_size()];
+        let (residual, factor) = (numbers.slice(expected.len()), numbers.slice(expected.len()));
+        slow::conv(&shape, &x, &w, None, &mut expected);
+        let function = functions[index % functions.len()];
+        for ((y, &a), &b) in expected.iter_mut().zip(&residual).zip(&factor) {
+            *y = (*y + a).canonical();
+            function.apply(std::slice::from_mut(y));
+            *y = (*y * b).canonical();
+        }
+        let steps = [
+            Step::Add(&residual),
+            Step::Function(function),
+            Step::Multiply(&factor),
+        ];
+        let epilogue = Steps(&steps);
+        let packed = fc::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), &w);
+        on_every_isa_and_threads(|how| {
+            let mut out = vec![7.0; expected.len()];
+            fc::conv_packed(
+                &fc::Geometry::new(&shape),
+                &packed,
+                &x,
+                None,
+                Some(&epilogue),
+                &mut out,
+            );
+            assert_same(&out, &expected, &format!("{shape:?} with {function:?} on {how}"));
+        });
+    }
+    for (m, n, k) in [(1, 70, 40), (5, 33, 9), (130, 100, 20), (9, 1030, 3)] {
+        let (a, b, row) = (numbers.slice(m * k), numbers.slice(k * n), numbers.slice(n));
+        let (a, b) = (Matrix::row_major(&a, k), Matrix::row_major(&b, n));
+        let mut expected = vec![f32::NAN; m * n];
+        slow::gemm(m, n, k, a, b, &mut expected);
+        for (i, y) in expected.iter_mut().enumerate() {
+            *y = (*y + row[i % n]).canonical();
+            Function::Relu.apply(std::slice::from_mut(y));
+        }
+        let steps = [Step::AddRow(&row), Step::Function(Function::Relu)];
+        let epilogue = Steps(&steps);
+        on_every_isa_and_threads(|how| {
+            let mut out = vec![7.0; m * n];
+            let packed = fm::PackedColumns::new(k, n, b);
+            fm::gemm_packed_then(m, a, &packed, Some(&epilogue), &mut out);
+            assert_same(&out, &expected, &format!("{m}x{n}x{k} on {how}"));
+            out.fill(7.0);
+            let mut scratch = vec![3.0; fm::gemm_scratch(m, n, k)];
+            fm::gemm_then([m, n, k], a, b, Some(&epilogue), &mut out, &mut scratch);
+            assert_same(&out, &expected, &format!("{m}x{n}x{k} on {how}, not packed"));
         });
     }
 }

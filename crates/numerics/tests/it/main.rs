@@ -10,6 +10,7 @@ mod networks;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use synod_numerics::isa::{Isa, force};
+use synod_numerics::pool::set_threads;
 
 /// Numbers from a seed, the awkward ones often among them.
 pub(crate) struct Numbers(u64);
@@ -82,6 +83,17 @@ pub(crate) fn on_every_isa(mut compare: impl FnMut(Isa)) {
         force(Some(isa));
         compare(isa);
     }
+}
+
+/// Runs a comparison on every instruction set with one thread and with three.
+pub(crate) fn on_every_isa_and_threads(mut compare: impl FnMut(&str)) {
+    on_every_isa(|isa| {
+        for threads in [1, 3] {
+            set_threads(threads);
+            compare(&format!("{isa:?} with {threads} threads"));
+        }
+        set_threads(1);
+    });
 }
 
 /// Asserts that two results have the same bits.
