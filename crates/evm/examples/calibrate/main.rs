@@ -5,6 +5,9 @@
 //! Time is CPU time of the measuring thread, so that other work on the machine shows less. Speed of a case is gas charged by
 //! time taken; the *lowest* one is the figure that bounds how long a full block may take.
 
+#[path = "../../tests/it/artifacts.rs"]
+#[allow(dead_code, reason = "shared with the tests, which use the rest")]
+mod artifacts;
 #[path = "../../../model/tests/build/mod.rs"]
 mod build;
 mod clock;
