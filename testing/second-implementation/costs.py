@@ -238,8 +238,9 @@ def integer_product_scratch(step):
     quantizes = step.operator == "QLinearMatMul"
     places = (1, 2, 4, 5) if quantizes else (2, 3)
     numbers = sum(step.inputs[at].elements if at < len(step.inputs) else 1 for at in places)
-    rows = min(up(m, 6), up(max(1, min(48, 65_536 // max(k, 1))), 6))
-    return 4 * (numbers + (m * n + n if quantizes else 0)) + 2 * (up(n, 16) * up(k, 2) + rows * up(k, 2))
+    packed = 2 * up(n, 16) * up(k, 4) + 4 * up(n, 16)
+    copied = up(k, 4) if k > 262_140 and k % 4 else 0
+    return 4 * (numbers + 3 * up(n, 16) + (m * n if quantizes else 0)) + packed + copied
 
 
 class IntegerConvolution:
@@ -248,6 +249,7 @@ class IntegerConvolution:
         x, w = (step.inputs[at].shape for at in ((0, 3) if self.quantizes else (0, 1)))
         self.batch, self.groups = x[0], step.attributes.get("group", 1)
         self.channels, self.terms = w[0] // self.groups, prod(w[1:])
+        self.columns, self.padded = self.groups * up(self.channels, 16), prod(w[2:]) * up(w[1], 4)
         self.space, self.n = step.outputs[0].shape[2:], step.outputs[0].elements
         self.positions = prod(self.space)
 
@@ -261,11 +263,10 @@ class IntegerConvolution:
 
     def scratch(self, step):
         zeros = step.inputs[5 if self.quantizes else 3].elements if self.quantizes or len(step.inputs) > 3 else 1
-        own = 4 * (zeros + (step.inputs[4].elements + self.n if self.quantizes else 0))
-        if self.channels < 4:
-            return own
-        fitting = min(256, max(16, 65_536 // max(self.terms, 1)))
-        return own + 2 * (min(fitting, up(self.positions, 16)) // 16 * 16) * up(self.terms, 2)
+        quantizing = step.inputs[4].elements + self.n if self.quantizes else 0
+        packed = 2 * (self.columns + 64) * self.padded + 4 * (self.columns + 64)
+        gathered = self.padded if self.padded > 131_072 else 0
+        return 4 * (zeros + quantizing + 3 * (self.columns + 64)) + packed + gathered
 
 
 def scale_runs(step):

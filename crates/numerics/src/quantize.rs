@@ -37,12 +37,30 @@ pub trait Byte: Copy + Send + Sync + 'static {
     fn widen(self) -> i16;
     /// The low 8 bits.
     fn narrow(value: i32) -> Self;
+    /// As i8, minus [`Self::SHIFT`].
+    fn shifted_signed(self) -> i8;
+    /// The bytes of a slice.
+    fn bytes(slice: &[Self]) -> &[u8];
+    /// The bytes of a slice.
+    fn bytes_mut(slice: &mut [Self]) -> &mut [u8];
     /// The least and the greatest.
     const RANGE: (i32, i32);
+    /// What makes the range that of i8 when it is taken off.
+    const SHIFT: i32 = Self::RANGE.0 + 128;
 }
 
 impl Byte for u8 {
     const RANGE: (i32, i32) = (0, 255);
+    #[inline(always)]
+    fn shifted_signed(self) -> i8 {
+        (self ^ 0x80) as i8
+    }
+    fn bytes(slice: &[Self]) -> &[u8] {
+        slice
+    }
+    fn bytes_mut(slice: &mut [Self]) -> &mut [u8] {
+        slice
+    }
     #[inline(always)]
     fn widen(self) -> i16 {
         self.into()
@@ -55,6 +73,18 @@ impl Byte for u8 {
 
 impl Byte for i8 {
     const RANGE: (i32, i32) = (-128, 127);
+    #[inline(always)]
+    fn shifted_signed(self) -> i8 {
+        self
+    }
+    fn bytes(slice: &[Self]) -> &[u8] {
+        // SAFETY: i8 and u8 have the same size, alignment and bit patterns.
+        unsafe { std::slice::from_raw_parts(slice.as_ptr().cast(), slice.len()) }
+    }
+    fn bytes_mut(slice: &mut [Self]) -> &mut [u8] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(slice.as_mut_ptr().cast(), slice.len()) }
+    }
     #[inline(always)]
     fn widen(self) -> i16 {
         self.into()

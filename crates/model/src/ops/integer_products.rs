@@ -12,12 +12,13 @@ use super::{
     quantize::{integer_range, read_floats, read_integers},
     streamed,
 };
-use crate::tensor::{Element, TensorView};
+use crate::tensor::{Element, Tensor, TensorView, TensorViewMut};
 use std::sync::Arc;
 use synod_numerics::{
     fast::integer::{
-        PackedBytes, PackedFilters, integer_conv, integer_conv_scratch, integer_gemm, integer_gemm_scratch,
-        pack_columns,
+        ConvOutput, GemmOutput, Layout, Operand as Bytes, PackedBytes, PackedFilters, Prepared, Unit,
+        conv_column, conv_columns, gemm_columns, integer_conv, integer_conv_scratch, integer_gemm,
+        integer_gemm_scratch,
     },
     quantize::{Byte, Grid, requantize, requantize_each},
     reference,
@@ -38,6 +39,9 @@ const PER_SUM: u64 = 60;
 /// Of one tap over one position, where there are too few channels for tiles; of one row of positions.
 const PER_TAP: u64 = 80;
 const PER_ROW: u64 = 600;
+
+/// Terms beyond which those of a position may need scratch memory.
+const LONG: usize = 131_072;
 
 /// `MatMulInteger`
 pub(super) const MAT_MUL_INTEGER: Definition = Definition {
@@ -277,7 +281,7 @@ impl Operator for Product {
         let places = self.places();
         let (k, n) = (stack.k, stack.n);
         let packed = self.known_right(inputs, &stack).and_then(|b| {
-            b.arranged(&[k, n], |value| {
+            b.arranged(&[k, n, Unit::current() as usize], |value| {
                 with_byte!(b.dtype, B => {
                     PackedBytes::new(k, n, Matrix::row_major(value.as_slice::<B>(), n))
                 })
@@ -328,52 +332,128 @@ fn of_line<T: Copy>(numbers: &[T], line: usize) -> T {
     numbers[if numbers.len() == 1 { 0 } else { line }]
 }
 
-impl ProductKernel {
-    fn sums<A: Byte + Element, B: Byte + Element>(
-        &self,
-        io: &Io<'_, '_>,
-        index: usize,
-        zeros: [&[i32]; 2],
-        out: &mut [i32],
-        panels: &mut [i16],
-        scratch: &mut [i16],
-    ) {
-        let [m, n, k] = self.dims;
-        let (at_a, at_b) = self.pairs[index];
-        let [a, b] = self.places.values.map(|place| io.input(place));
-        let a = Matrix::row_major(&a.as_slice::<A>()[at_a * m * k..][..m * k], k);
-        let b = Matrix::row_major(&b.as_slice::<B>()[at_b * k * n..][..k * n], n);
-        let (a_zeros, b_zeros) = (lines(zeros[0], at_a, m), lines(zeros[1], at_b, n));
-        let a_zero = |i: usize| of_line(a_zeros, i);
-        match io.path {
-            Path::Reference => {
-                reference::integer_gemm(m, n, k, a, a_zero, b, |j| of_line(b_zeros, j), out);
-            }
-            Path::Fast => {
-                let panels = match &self.packed {
-                    Some(packed) => packed.panels(),
-                    None => {
-                        pack_columns(k, n, b, panels);
-                        panels
-                    }
-                };
-                integer_gemm(m, n, k, a, a_zero, panels, b_zeros, out, scratch);
-            }
+/// What a product of two matrices takes from scratch memory.
+struct ProductPieces<'a> {
+    starts: &'a mut [i32],
+    columns: &'a mut [i32],
+    factors: &'a mut [f32],
+    /// Memory for sums that are not requantised at once.
+    sums: &'a mut [i32],
+    rest: &'a mut [u8],
+}
+
+/// The scales of a product, if it quantises: of a's rows, b's columns, and y.
+#[derive(Clone, Copy)]
+struct ProductScales<'a> {
+    rows: &'a [f32],
+    columns: &'a [f32],
+    y: f32,
+    grid: Grid,
+}
+
+impl ProductScales<'_> {
+    /// What sums of a row are multiplied by.
+    fn factors(&self, row: usize, factors: &mut [f32]) {
+        for (column, factor) in factors.iter_mut().enumerate() {
+            *factor = of_line(self.rows, row) * of_line(self.columns, column) / self.y;
         }
     }
+}
+
+impl ProductKernel {
+    /// One product; `zeros` are those of a's rows and b's columns.
+    #[expect(clippy::too_many_arguments, reason = "what it works on")]
+    fn multiply<A: Byte + Element, B: Byte + Element, Y: Byte>(
+        &self,
+        path: Path,
+        a: &[A],
+        b: &[B],
+        packed: &PackedBytes,
+        zeros: [&[i32]; 2],
+        scales: Option<ProductScales<'_>>,
+        pieces: &mut ProductPieces<'_>,
+        out: ProductOutput<'_, Y>,
+    ) {
+        let [m, n, k] = self.dims;
+        let (of, row_zeros) = match zeros[0] {
+            [zero] => (Bytes::of::<A>(*zero), None),
+            zeros => (Bytes::of::<A>(0), Some(zeros)),
+        };
+        let common = if row_zeros.is_some() { of.unshifted() } else { of };
+        let product = |sums: &mut [i32], pieces: &mut ProductPieces<'_>| match path {
+            Path::Reference => {
+                let (a, b) = (Matrix::row_major(a, k), Matrix::row_major(b, n));
+                let (a_zero, b_zero) = (|i| of_line(zeros[0], i), |j| of_line(zeros[1], j));
+                reference::integer_gemm(m, n, k, a, a_zero, b, b_zero, sums);
+            }
+            Path::Fast => {
+                let prepared = packed.prepare(common, zeros[1], None, pieces.starts, pieces.columns);
+                let output = GemmOutput::Sums(sums);
+                integer_gemm(
+                    m,
+                    A::bytes(a),
+                    of,
+                    row_zeros,
+                    packed,
+                    prepared,
+                    output,
+                    pieces.rest,
+                );
+            }
+        };
+        let (out, scales) = match (out, scales) {
+            (ProductOutput::Sums(out), _) => return product(out, pieces),
+            (ProductOutput::Bytes(out), Some(scales)) => (out, scales),
+            (ProductOutput::Bytes(_), None) => unreachable!("a product that quantises has scales"),
+        };
+        if scales.rows.len() == 1 && path == Path::Fast {
+            scales.factors(0, &mut pieces.factors[..n]);
+            let prepared = packed.prepare(common, zeros[1], None, pieces.starts, pieces.columns);
+            let output = GemmOutput::Bytes {
+                out: Y::bytes_mut(out),
+                factors: pieces.factors,
+                of: Bytes::of::<Y>(scales.grid.zero),
+            };
+            integer_gemm(
+                m,
+                A::bytes(a),
+                of,
+                row_zeros,
+                packed,
+                prepared,
+                output,
+                pieces.rest,
+            );
+            return;
+        }
+        let own = std::mem::take(&mut pieces.sums);
+        product(own, pieces);
+        for (row, (sums, out)) in own.chunks_exact(n).zip(out.chunks_exact_mut(n)).enumerate() {
+            scales.factors(row, &mut pieces.factors[..n]);
+            requantize_each::<Y>(sums, &pieces.factors[..n], scales.grid, out);
+        }
+        pieces.sums = own;
+    }
+}
+
+/// Where a product's results go.
+enum ProductOutput<'a, Y> {
+    Sums(&'a mut [i32]),
+    Bytes(&'a mut [Y]),
 }
 
 impl Kernel for ProductKernel {
     fn scratch_bytes(&self) -> usize {
         let [m, n, k] = self.dims;
         let numbers = self.zeros.iter().chain(&self.scales).sum::<usize>();
-        let quantizing = if self.quantizes { m * n + n } else { 0 };
-        let panels = if self.packed.is_some() {
+        let sums = if self.quantizes { m * n } else { 0 };
+        // where b is not known its packed form lives while the product runs, beside the scratch memory but counted here
+        let packed = if self.packed.is_some() {
             0
         } else {
-            PackedBytes::packed_len(k, n)
+            PackedBytes::bytes(k, n)
         };
-        4 * (numbers + quantizing) + 2 * (panels + integer_gemm_scratch(m, k))
+        4 * (numbers + sums + 3 * gemm_columns(n)) + packed + integer_gemm_scratch(k)
     }
 
     fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
@@ -381,23 +461,23 @@ impl Kernel for ProductKernel {
         if m * n == 0 || self.pairs.is_empty() {
             return Ok(());
         }
-        let mut pieces = Pieces(std::mem::take(&mut io.scratch));
+        let mut memory = Pieces(std::mem::take(&mut io.scratch));
         let zeros: [&[i32]; 2] =
-            [0, 1].map(|i| pieces.integers(io.optional_input(self.places.zeros[i]), self.zeros[i]));
+            [0, 1].map(|i| memory.integers(io.optional_input(self.places.zeros[i]), self.zeros[i]));
         let scales: [&[f32]; 2] = if self.quantizes {
-            [(A_SCALE, 0), (B_SCALE, 1)].map(|(place, i)| pieces.floats(&io.input(place), self.scales[i]))
+            [(A_SCALE, 0), (B_SCALE, 1)].map(|(place, i)| memory.floats(&io.input(place), self.scales[i]))
         } else {
             [&[], &[]]
         };
-        let own_sums = pieces.take::<i32>(if self.quantizes { m * n } else { 0 });
-        let factors = pieces.take::<f32>(if self.quantizes { n } else { 0 });
-        let panels = pieces.take::<i16>(if self.packed.is_some() {
-            0
-        } else {
-            PackedBytes::packed_len(k, n)
-        });
-        let scratch = pieces.take::<i16>(integer_gemm_scratch(m, k));
-        let types = self.places.values.map(|place| io.input(place).dtype());
+        let mut pieces = ProductPieces {
+            starts: memory.take(gemm_columns(n)),
+            columns: memory.take(gemm_columns(n)),
+            factors: memory.take(gemm_columns(n)),
+            sums: memory.take(if self.quantizes { m * n } else { 0 }),
+            rest: memory.0,
+        };
+        pieces.factors.fill(0.0);
+        let [a, b] = self.places.values.map(|place| io.input(place));
         let (_, outputs, _) = io.split();
         let Some(mut output) = outputs.first_mut().and_then(Option::take) else {
             return Ok(());
@@ -405,28 +485,36 @@ impl Kernel for ProductKernel {
         let quantizing = self
             .quantizes
             .then(|| (grid(io, self.dtype), number(&io.input(Y_SCALE))));
-        for index in 0..self.pairs.len() {
-            let mut sums = |sums: &mut [i32]| {
-                with_byte!(types[0], A => with_byte!(types[1], B => {
-                    self.sums::<A, B>(io, index, zeros, sums, panels, scratch);
-                }));
-            };
-            let Some((grid, y_scale)) = quantizing else {
-                sums(&mut output.as_mut_slice::<i32>()[index * m * n..][..m * n]);
-                continue;
-            };
-            sums(own_sums);
-            let (at_a, at_b) = self.pairs[index];
-            let (a_scales, b_scales) = (lines(scales[0], at_a, m), lines(scales[1], at_b, n));
-            for (i, sums) in own_sums.chunks_exact(n).enumerate() {
-                for (j, factor) in factors.iter_mut().enumerate() {
-                    *factor = of_line(a_scales, i) * of_line(b_scales, j) / y_scale;
-                }
-                let at = (index * m + i) * n;
-                with_byte!(self.dtype, Y => {
-                    requantize_each::<Y>(sums, factors, grid, &mut output.as_mut_slice::<Y>()[at..][..n]);
-                });
-            }
+        let mut own_packed = None;
+        for (index, &(at_a, at_b)) in self.pairs.iter().enumerate() {
+            let zeros = [lines(zeros[0], at_a, m), lines(zeros[1], at_b, n)];
+            let scales = quantizing.map(|(grid, y)| ProductScales {
+                rows: lines(scales[0], at_a, m),
+                columns: lines(scales[1], at_b, n),
+                y,
+                grid,
+            });
+            with_byte!(a.dtype(), A => with_byte!(b.dtype(), B => with_byte!(self.dtype, Y => {
+                let a = &a.as_slice::<A>()[at_a * m * k..][..m * k];
+                let b = &b.as_slice::<B>()[at_b * k * n..][..k * n];
+                let packed = match &self.packed {
+                    Some(packed) => &**packed,
+                    None => {
+                        let packed = own_packed.get_or_insert_with(|| PackedBytes::empty(k, n));
+                        if io.path == Path::Fast {
+                            packed.fill(Matrix::row_major(b, n));
+                        }
+                        &*packed
+                    }
+                };
+                let part = index * m * n..(index + 1) * m * n;
+                let out = if self.quantizes {
+                    ProductOutput::Bytes(&mut output.as_mut_slice::<Y>()[part])
+                } else {
+                    ProductOutput::Sums(&mut output.as_mut_slice::<i32>()[part])
+                };
+                self.multiply::<A, B, Y>(io.path, a, b, packed, zeros, scales, &mut pieces, out);
+            })));
         }
         Ok(())
     }
@@ -549,21 +637,31 @@ impl Operator for Convolution {
         let shape = self.shape(inputs)?;
         let places = self.places();
         let filters = inputs.required(places.values[1])?.arranged(
-            &[shape.groups, shape.out_channels, shape.terms()],
+            &PackedFilters::parameters(&shape),
             |value| with_byte!(value.dtype(), W => PackedFilters::new(&shape, value.as_slice::<W>())),
         );
         let count = |index: usize| inputs.optional(index).map_or(1, |operand| operand.elements());
-        Ok(Box::new(ConvolutionKernel {
+        let mut kernel = ConvolutionKernel {
             quantizes: self.quantizes,
             places,
             zeros: count(places.zeros[1]),
             scales: if self.quantizes { count(B_SCALE) } else { 0 },
             shape,
             filters,
+            numbers: None,
             elements: outputs[0].elements(),
             dtype: outputs[0].dtype,
-        }))
+        };
+        kernel.numbers = kernel.known_numbers(inputs);
+        Ok(Box::new(kernel))
     }
+}
+
+/// What goes with the output channels of a convolution: see [`PackedFilters::prepare`].
+struct ChannelNumbers {
+    starts: Vec<i32>,
+    zeros: Vec<i32>,
+    factors: Vec<f32>,
 }
 
 struct ConvolutionKernel {
@@ -574,72 +672,206 @@ struct ConvolutionKernel {
     scales: usize,
     shape: ConvShape,
     filters: Option<Arc<PackedFilters>>,
+    /// If all that they are made of is known before the model runs.
+    numbers: Option<ChannelNumbers>,
     elements: usize,
     dtype: DType,
+}
+
+impl ConvolutionKernel {
+    /// What the sums of each channel are multiplied by, at the channel's place.
+    fn factors(&self, x_scale: f32, scales: &[f32], y_scale: f32, factors: &mut [f32]) {
+        factors.fill(0.0);
+        for channel in 0..self.shape.groups * self.shape.out_channels {
+            factors[conv_column(&self.shape, channel)] = x_scale * of_line(scales, channel) / y_scale;
+        }
+    }
+
+    fn known_numbers(&self, inputs: &Inputs<'_>) -> Option<ChannelNumbers> {
+        let filters = self.filters.as_ref()?;
+        let view = |index: usize| {
+            inputs
+                .optional(index)
+                .map(|operand| operand.value().map(Tensor::view))
+        };
+        let integers = |index: usize, count: usize| {
+            let mut out = vec![0; count];
+            if let Some(value) = view(index) {
+                read_integers(&value?, 0, &mut out);
+            }
+            Some(out)
+        };
+        let floats = |index: usize, count: usize| {
+            let mut out = vec![0.0; count];
+            read_floats(&view(index)??, 0, &mut out);
+            Some(out)
+        };
+        let x = inputs.optional(self.places.values[0])?;
+        let x = Bytes {
+            zero: integers(self.places.zeros[0], 1)?[0],
+            signed: x.dtype == DType::I8,
+        };
+        let w_zeros = integers(self.places.zeros[1], self.zeros)?;
+        let columns = conv_columns(&self.shape);
+        let mut numbers = ChannelNumbers {
+            starts: vec![0; columns],
+            zeros: vec![0; columns],
+            factors: vec![0.0; columns],
+        };
+        let mut bias = None;
+        if self.quantizes {
+            let [x_scale, y_scale] = [floats(A_SCALE, 1)?[0], floats(Y_SCALE, 1)?[0]];
+            let scales = floats(B_SCALE, self.scales)?;
+            self.factors(x_scale, &scales, y_scale, &mut numbers.factors);
+            if let Some(value) = view(BIAS) {
+                bias = Some(value?.as_slice::<i32>());
+            }
+        }
+        filters.prepare(
+            &self.shape,
+            x,
+            &w_zeros,
+            bias,
+            &mut numbers.starts,
+            &mut numbers.zeros,
+        );
+        Some(numbers)
+    }
 }
 
 impl Kernel for ConvolutionKernel {
     fn scratch_bytes(&self) -> usize {
         let sums = if self.quantizes { self.elements } else { 0 };
-        4 * (self.zeros + self.scales + sums) + 2 * integer_conv_scratch(&self.shape)
+        // bounds that hold for every way of packing; where the weights are not known their packed form lives while the
+        // convolution runs, beside the scratch memory but counted here
+        let ConvShape {
+            groups,
+            in_channels,
+            out_channels,
+            ..
+        } = self.shape;
+        let columns = groups * out_channels.next_multiple_of(16);
+        let terms = self.shape.kernel_size() * in_channels.next_multiple_of(4);
+        let packed = if self.filters.is_some() {
+            0
+        } else {
+            2 * (columns + 64) * terms + 4 * (columns + 64)
+        };
+        let gathered = if terms > LONG { terms } else { 0 };
+        debug_assert!(columns + 64 >= conv_columns(&self.shape));
+        debug_assert!(self.filters.is_some() || packed >= PackedFilters::bytes(&self.shape));
+        debug_assert!(gathered >= integer_conv_scratch(&self.shape));
+        4 * (self.zeros + self.scales + sums + 3 * (columns + 64)) + packed + gathered
     }
 
     fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
-        let mut pieces = Pieces(std::mem::take(&mut io.scratch));
+        let mut memory = Pieces(std::mem::take(&mut io.scratch));
         let [x_zero, w_zero] = self.places.zeros.map(|place| io.optional_input(place));
-        let w_zeros = pieces.integers(w_zero, self.zeros);
+        let w_zeros = memory.integers(w_zero, self.zeros);
         let mut x_zeros = [0];
         if let Some(zero) = x_zero {
             read_integers(&zero, 0, &mut x_zeros);
         }
         let scales: &[f32] = if self.quantizes {
-            pieces.floats(&io.input(B_SCALE), self.scales)
+            memory.floats(&io.input(B_SCALE), self.scales)
         } else {
             &[]
         };
-        let own_sums = pieces.take::<i32>(if self.quantizes { self.elements } else { 0 });
-        let scratch = pieces.take::<i16>(integer_conv_scratch(&self.shape));
         let [x, w] = self.places.values.map(|place| io.input(place));
         let (_, outputs, _) = io.split();
         let Some(mut output) = outputs.first_mut().and_then(Option::take) else {
             return Ok(());
         };
-        let sums: &mut [i32] = if self.quantizes {
-            own_sums
-        } else {
-            output.as_mut_slice()
-        };
-        with_byte!(x.dtype(), X => with_byte!(w.dtype(), W => {
-            let (x, w) = (x.as_slice::<X>(), w.as_slice::<W>());
-            match io.path {
-                Path::Fast => integer_conv(
-                    &self.shape, x, x_zeros[0], w, self.filters.as_deref(), w_zeros, sums, scratch,
-                ),
-                Path::Reference => {
-                    reference::integer_conv(&self.shape, x, x_zeros[0], w, |m| of_line(w_zeros, m), sums);
+        let quantizing = self.quantizes.then(|| {
+            let number = |index: usize| number(&io.input(index));
+            (grid(io, self.dtype), number(A_SCALE), number(Y_SCALE))
+        });
+        let bias = quantizing.and_then(|_| io.optional_input(BIAS));
+        let bias = bias.as_ref().map(|bias| bias.as_slice::<i32>());
+        match io.path {
+            Path::Fast => with_byte!(x.dtype(), X => with_byte!(w.dtype(), W => with_byte!(self.dtype, Y => {
+                let of = Bytes::of::<X>(x_zeros[0]);
+                let packed;
+                let filters = match &self.filters {
+                    Some(filters) => filters,
+                    None => {
+                        packed = PackedFilters::new(&self.shape, w.as_slice::<W>());
+                        &packed
+                    }
+                };
+                let columns = conv_columns(&self.shape);
+                let starts: &mut [i32] = memory.take(columns);
+                let zeros: &mut [i32] = memory.take(columns);
+                let own_factors: &mut [f32] = memory.take(columns);
+                let (prepared, factors) = match (&self.numbers, quantizing) {
+                    (Some(known), _) => (Prepared::new(&known.starts, &known.zeros), &known.factors[..]),
+                    (None, quantizing) => {
+                        if let Some((_, x_scale, y_scale)) = quantizing {
+                            self.factors(x_scale, scales, y_scale, own_factors);
+                        }
+                        (filters.prepare(&self.shape, of, w_zeros, bias, starts, zeros), &*own_factors)
+                    }
+                };
+                let output = match quantizing {
+                    Some((grid, ..)) => ConvOutput::Bytes {
+                        out: Y::bytes_mut(output.as_mut_slice::<Y>()),
+                        layout: Layout::ChannelsFirst,
+                        factors,
+                        of: Bytes::of::<Y>(grid.zero),
+                    },
+                    None => ConvOutput::Sums(output.as_mut_slice()),
+                };
+                let x = X::bytes(x.as_slice::<X>());
+                let layout = Layout::ChannelsFirst;
+                integer_conv(&self.shape, x, of, layout, filters, prepared, output, memory.0);
+            }))),
+            Path::Reference => {
+                let own_sums = memory.take::<i32>(if self.quantizes { self.elements } else { 0 });
+                let convolve = |sums: &mut [i32]| {
+                    with_byte!(x.dtype(), X => with_byte!(w.dtype(), W => {
+                        let (x, w) = (x.as_slice::<X>(), w.as_slice::<W>());
+                        reference::integer_conv(&self.shape, x, x_zeros[0], w, |m| of_line(w_zeros, m), sums);
+                    }))
+                };
+                match quantizing {
+                    Some((grid, x_scale, y_scale)) => {
+                        convolve(own_sums);
+                        let factor = |channel: usize| x_scale * of_line(scales, channel) / y_scale;
+                        self.requantize_each(own_sums, bias, factor, grid, &mut output);
+                    }
+                    None => convolve(output.as_mut_slice()),
                 }
             }
-        }));
-        let positions = self.shape.output_size();
-        if !self.quantizes || positions == 0 {
-            return Ok(());
         }
-        let (grid, y_scale) = (grid(io, self.dtype), number(&io.input(Y_SCALE)));
-        let x_scale = number(&io.input(A_SCALE));
-        let bias = io.optional_input(BIAS).map(|bias| bias.as_slice::<i32>());
+        Ok(())
+    }
+}
+
+impl ConvolutionKernel {
+    /// What becomes of the sums, one channel after another.
+    fn requantize_each(
+        &self,
+        sums: &mut [i32],
+        bias: Option<&[i32]>,
+        factor: impl Fn(usize) -> f32,
+        grid: Grid,
+        output: &mut TensorViewMut<'_>,
+    ) {
+        let positions = self.shape.output_size();
+        if positions == 0 {
+            return;
+        }
         let channels = self.shape.groups * self.shape.out_channels;
-        for (index, sums) in own_sums.chunks_exact_mut(positions).enumerate() {
+        for (index, sums) in sums.chunks_exact_mut(positions).enumerate() {
             let channel = index % channels;
             if let Some(bias) = bias {
                 sums.iter_mut()
                     .for_each(|sum| *sum = sum.wrapping_add(bias[channel]));
             }
-            let factor = x_scale * of_line(scales, channel) / y_scale;
             with_byte!(self.dtype, Y => {
                 let out = &mut output.as_mut_slice::<Y>()[index * positions..][..positions];
-                requantize::<Y>(sums, factor, grid, out);
+                requantize::<Y>(sums, factor(channel), grid, out);
             });
         }
-        Ok(())
     }
 }

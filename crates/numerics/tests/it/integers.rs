@@ -1,7 +1,9 @@
 //! Products and convolutions of 8-bit integers: exact, on every instruction set.
 
-use synod_numerics::fast::integer as fast;
-use synod_numerics::quantize::Byte;
+use std::sync::{Mutex, PoisonError};
+
+use synod_numerics::fast::integer::{self as fast, Layout, Unit, force};
+use synod_numerics::quantize::{Byte, Grid};
 use synod_numerics::reference as slow;
 use synod_numerics::shape::{Axis, ConvShape, Matrix};
 
@@ -29,27 +31,134 @@ fn zeros<B: Byte>(numbers: &mut Numbers, count: usize) -> Vec<i32> {
         .collect()
 }
 
+/// Runs a test on every unit that this machine has. The choice is the whole process's, and gives the same bits whatever others
+/// choose at the same time.
+fn on_every_unit(mut test: impl FnMut(Unit)) {
+    static TURNS: Mutex<()> = Mutex::new(());
+    let _turn = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+    for unit in Unit::ALL.into_iter().filter(|unit| unit.is_available()) {
+        force(Some(unit));
+        test(unit);
+    }
+    force(None);
+    on_every_isa(|_| test(Unit::current()));
+}
+
+/// A product with everything: zero points of rows and columns, a bias, requantisation.
+#[derive(Clone)]
+struct Case<A, B> {
+    dims: [usize; 3],
+    a: Vec<A>,
+    b: Vec<B>,
+    /// One for all rows, or one each.
+    a_zero: Vec<i32>,
+    b_zero: Vec<i32>,
+    bias: Option<Vec<i32>>,
+}
+
+fn of<T: Copy>(numbers: &[T], index: usize) -> T {
+    numbers[if numbers.len() == 1 { 0 } else { index }]
+}
+
+impl<A: Byte, B: Byte> Case<A, B> {
+    fn expected(&self) -> Vec<i32> {
+        let [m, n, k] = self.dims;
+        let (a, b) = (Matrix::row_major(&self.a, k), Matrix::row_major(&self.b, n));
+        let mut out = vec![7; m * n];
+        let (of_row, of_column) = (|i| of(&self.a_zero, i), |j| of(&self.b_zero, j));
+        slow::integer_gemm(m, n, k, a, of_row, b, of_column, &mut out);
+        if let Some(bias) = &self.bias {
+            for (index, out) in out.iter_mut().enumerate() {
+                *out = out.wrapping_add(bias[index % n]);
+            }
+        }
+        out
+    }
+
+    /// The fast product's sums, and what it requantises them to.
+    fn fast(&self, factors: &[f32], zero: i32) -> (Vec<i32>, Vec<u8>) {
+        let [m, n, k] = self.dims;
+        let packed = fast::PackedBytes::new(k, n, Matrix::row_major(&self.b, n));
+        assert_eq!(packed.shape(), [k, n]);
+        let columns = fast::gemm_columns(n);
+        let (mut starts, mut zeros, mut all) = (vec![9; columns], vec![9; columns], vec![0.0; columns]);
+        for (column, factor) in all[..n].iter_mut().enumerate() {
+            *factor = of(factors, column);
+        }
+        let rows = (self.a_zero.len() > 1).then_some(&self.a_zero[..]);
+        let operand = fast::Operand::of::<A>(self.a_zero[0]);
+        let common = if rows.is_some() {
+            operand.unshifted()
+        } else {
+            operand
+        };
+        let bias = self.bias.as_deref();
+        let prepared = packed.prepare(common, &self.b_zero, bias, &mut starts, &mut zeros);
+        let mut scratch = vec![9; fast::integer_gemm_scratch(k)];
+        let (mut sums, mut bytes) = (vec![3; m * n], vec![3; m * n]);
+        let results = fast::GemmOutput::Bytes {
+            out: &mut bytes,
+            factors: &all,
+            of: fast::Operand::of::<A>(zero),
+        };
+        for output in [fast::GemmOutput::Sums(&mut sums), results] {
+            let a = A::bytes(&self.a);
+            fast::integer_gemm(m, a, operand, rows, &packed, prepared, output, &mut scratch);
+        }
+        (sums, bytes)
+    }
+}
+
 fn products_of<A: Byte, B: Byte>(seed: u64) {
     let mut numbers = Numbers::new(seed);
     for _ in 0..60 {
-        let (m, n, k) = (numbers.below(40), numbers.below(40), numbers.below(90));
-        let (a, b) = (bytes::<A>(&mut numbers, m * k), bytes::<B>(&mut numbers, k * n));
-        let a_zero = zeros::<A>(&mut numbers, m.max(1));
+        let (m, n, k) = (numbers.below(40), numbers.below(150), numbers.below(90));
+        let rows = if numbers.below(2) == 0 { 1 } else { m.max(1) };
         let columns = if numbers.below(2) == 0 { 1 } else { n.max(1) };
-        let b_zero = zeros::<B>(&mut numbers, columns);
-        let (a, b) = (Matrix::row_major(&a, k), Matrix::row_major(&b, n));
-        let mut expected = vec![7; m * n];
-        let of_column = |j: usize| b_zero[if columns == 1 { 0 } else { j }];
-        slow::integer_gemm(m, n, k, a, |i| a_zero[i], b, of_column, &mut expected);
-        on_every_isa(|isa| {
-            let packed = fast::PackedBytes::new(k, n, b);
-            assert_eq!(packed.shape(), [k, n]);
-            let (mut out, mut scratch) = (vec![3; m * n], vec![9; fast::integer_gemm_scratch(m, k)]);
-            let (panels, a_zero) = (packed.panels(), |i: usize| a_zero[i]);
-            fast::integer_gemm(m, n, k, a, a_zero, panels, &b_zero, &mut out, &mut scratch);
-            assert_eq!(out, expected, "{m}x{n}x{k} on {isa:?}");
+        let case = Case {
+            dims: [m, n, k],
+            a: bytes::<A>(&mut numbers, m * k),
+            b: bytes::<B>(&mut numbers, k * n),
+            a_zero: zeros::<A>(&mut numbers, rows),
+            b_zero: zeros::<B>(&mut numbers, columns),
+            bias: (numbers.below(2) == 0).then(|| {
+                let wild = |numbers: &mut Numbers| (numbers.below(1 << 32) as u32) as i32;
+                (0..n).map(|_| wild(&mut numbers)).collect()
+            }),
+        };
+        let factors = factors(&mut numbers, columns);
+        let grid = Grid {
+            zero: zeros::<A>(&mut numbers, 1)[0],
+            low: A::RANGE.0,
+            high: A::RANGE.1,
+        };
+        let expected = case.expected();
+        let place =
+            |(index, &sum): (usize, &i32)| grid.place(sum as f32 * of(&factors, index % n.max(1))) as u8;
+        let placed: Vec<u8> = expected.iter().enumerate().map(place).collect();
+        on_every_unit(|unit| {
+            let (sums, bytes) = case.fast(&factors, grid.zero);
+            assert_eq!(sums, expected, "{m}x{n}x{k} on {unit:?}");
+            assert_eq!(bytes, placed, "{m}x{n}x{k} on {unit:?}, requantised");
         });
     }
+}
+
+/// Factors as they are, and sometimes as nobody wants them.
+fn factors(numbers: &mut Numbers, count: usize) -> Vec<f32> {
+    let wild = numbers.below(4) == 0;
+    (0..count)
+        .map(|_| match numbers.below(if wild { 8 } else { 4 }) {
+            0 => 0.001,
+            1 => 0.5,
+            2 => 1.0 / 3.0,
+            3 => 1e-4,
+            4 => f32::INFINITY,
+            5 => f32::NAN,
+            6 => -1e30,
+            _ => 3.0,
+        })
+        .collect()
 }
 
 #[test]
@@ -60,35 +169,39 @@ fn products() {
     products_of::<i8, i8>(44);
 }
 
-/// Where a kernel with saturating 16-bit sums gives 1,048,544.
+/// One row and one column of equal numbers.
+fn of_equals<A: Byte, B: Byte>(a: A, b: B, k: usize) -> i32 {
+    let case = Case {
+        dims: [1, 1, k],
+        a: vec![a; k],
+        b: vec![b; k],
+        a_zero: vec![0],
+        b_zero: vec![0],
+        bias: None,
+    };
+    let expected = case.expected();
+    on_every_unit(|unit| {
+        assert_eq!(case.fast(&[1.0], 0).0, expected, "on {unit:?}");
+    });
+    expected[0]
+}
+
+/// Where a kernel with saturating 16-bit sums, ONNX Runtime's for AVX2, gives 1,048,544.
 #[test]
 fn sums_never_saturate() {
-    let (a, b) = ([255u8; 64], [127i8; 64]);
-    let (a, b) = (Matrix::row_major(&a, 64), Matrix::row_major(&b, 1));
-    on_every_isa(|_| {
-        let packed = fast::PackedBytes::new(64, 1, b);
-        let (mut out, mut scratch) = ([0], vec![0; fast::integer_gemm_scratch(1, 64)]);
-        fast::integer_gemm(1, 1, 64, a, |_| 0, packed.panels(), &[0], &mut out, &mut scratch);
-        assert_eq!(out, [2_072_640]);
-    });
+    assert_eq!(of_equals(255u8, 127i8, 64), 2_072_640);
+    assert_eq!(of_equals(255u8, -128i8, 64), -2_088_960);
+    assert_eq!(of_equals(-128i8, -128i8, 64), 1_048_576);
+    assert_eq!(of_equals(255u8, 255u8, 64), 4_161_600);
 }
 
 /// Beyond what 32 bits hold they wrap.
 #[test]
 fn long_sums_wrap() {
     let k = 40_000;
-    let (a, b) = (vec![255u8; k], vec![255u8; k]);
-    let (a, b) = (Matrix::row_major(&a, k), Matrix::row_major(&b, 1));
-    let expected = (255i64 * 255 * k as i64) as i32;
-    assert!(expected < 0);
-    let mut slow_out = [0];
-    slow::integer_gemm(1, 1, k, a, |_| 0, b, |_| 0, &mut slow_out);
-    on_every_isa(|_| {
-        let packed = fast::PackedBytes::new(k, 1, b);
-        let (mut out, mut scratch) = ([0], vec![0; fast::integer_gemm_scratch(1, k)]);
-        fast::integer_gemm(1, 1, k, a, |_| 0, packed.panels(), &[0], &mut out, &mut scratch);
-        assert_eq!([out, slow_out], [[expected]; 2]);
-    });
+    assert_eq!(of_equals(255u8, 255u8, k), (255i64 * 255 * k as i64) as i32);
+    // rows that no thread's buffer holds
+    assert_eq!(of_equals(255u8, 127i8, 270_001), (255i64 * 127 * 270_001) as i32);
 }
 
 fn axis(numbers: &mut Numbers) -> Axis {
@@ -111,46 +224,131 @@ fn axis(numbers: &mut Numbers) -> Axis {
     axis
 }
 
+/// The shapes of networks' layers, small: the pixels of tiles and blocks, and their rests.
+fn layer(numbers: &mut Numbers) -> ConvShape {
+    let wide = numbers.below(2) == 0;
+    let depthwise = numbers.below(3) == 0;
+    let channels = |numbers: &mut Numbers| match numbers.below(6) {
+        0 => 3,
+        1 => 4,
+        2 => 16,
+        3 => 64,
+        4 => 1 + numbers.below(9),
+        _ => 1 + numbers.below(90),
+    };
+    let small = numbers.below(3);
+    let (groups, in_channels, out_channels) = match () {
+        () if depthwise => (2 + numbers.below(140), 1, 1),
+        () if small == 0 => (1 + numbers.below(3), 1 + numbers.below(5), 1 + numbers.below(9)),
+        () => (1, channels(numbers), channels(numbers) * (1 + numbers.below(3))),
+    };
+    ConvShape {
+        batch: 1 + numbers.below(2),
+        groups,
+        in_channels,
+        out_channels,
+        axes: [
+            if !wide && numbers.below(4) == 0 {
+                axis(numbers)
+            } else {
+                Axis::UNIT
+            },
+            axis(numbers),
+            axis(numbers),
+        ],
+    }
+}
+
 fn convolutions_of<X: Byte, W: Byte>(seed: u64) {
     let mut numbers = Numbers::new(seed);
-    for _ in 0..60 {
-        let shape = ConvShape {
-            batch: 1 + numbers.below(2),
-            groups: 1 + numbers.below(2),
-            in_channels: 1 + numbers.below(4),
-            out_channels: 1 + numbers.below(9),
-            axes: [
-                if numbers.below(4) == 0 {
-                    axis(&mut numbers)
-                } else {
-                    Axis::UNIT
-                },
-                axis(&mut numbers),
-                axis(&mut numbers),
-            ],
-        };
+    for _ in 0..120 {
+        let shape = layer(&mut numbers);
         let channels = shape.groups * shape.out_channels;
-        let x = bytes::<X>(
-            &mut numbers,
-            shape.batch * shape.groups * shape.in_channels * shape.input_size(),
-        );
+        let in_channels = shape.groups * shape.in_channels;
+        let x = bytes::<X>(&mut numbers, shape.batch * in_channels * shape.input_size());
         let w = bytes::<W>(&mut numbers, channels * shape.terms());
         let x_zero = zeros::<X>(&mut numbers, 1)[0];
         let count = if numbers.below(2) == 0 { 1 } else { channels };
         let w_zero = zeros::<W>(&mut numbers, count);
-        let mut expected = vec![7; shape.batch * channels * shape.output_size()];
-        let of_channel = |m: usize| w_zero[if w_zero.len() == 1 { 0 } else { m }];
-        slow::integer_conv(&shape, &x, x_zero, &w, of_channel, &mut expected);
-        let filters = fast::PackedFilters::new(&shape, &w);
-        on_every_isa(|isa| {
-            for filters in [None, Some(&filters)] {
-                let mut out = vec![3; expected.len()];
-                let mut scratch = vec![9; fast::integer_conv_scratch(&shape)];
-                fast::integer_conv(&shape, &x, x_zero, &w, filters, &w_zero, &mut out, &mut scratch);
-                assert_eq!(out, expected, "{shape:?} on {isa:?}");
-            }
-        });
+        let bias: Vec<i32> = (0..channels)
+            .map(|_| numbers.below(1 << 20) as i32 - (1 << 19))
+            .collect();
+        let factors = factors(&mut numbers, channels);
+        let y_zero = zeros::<X>(&mut numbers, 1)[0];
+        check_convolution(&shape, &x, &w, x_zero, &w_zero, &bias, &factors, y_zero);
     }
+}
+
+#[expect(clippy::too_many_arguments, reason = "a convolution has as many operands")]
+fn check_convolution<X: Byte, W: Byte>(
+    shape: &ConvShape,
+    x: &[X],
+    w: &[W],
+    x_zero: i32,
+    w_zero: &[i32],
+    bias: &[i32],
+    factors: &[f32],
+    y_zero: i32,
+) {
+    let (channels, positions) = (shape.groups * shape.out_channels, shape.output_size());
+    let (in_channels, pixels) = (shape.groups * shape.in_channels, shape.input_size());
+    let mut expected = vec![7; shape.batch * channels * positions];
+    slow::integer_conv(shape, x, x_zero, w, |m| of(w_zero, m), &mut expected);
+    let channel = |index: usize| index / positions % channels;
+    let add = |(index, sum): (usize, &mut i32)| *sum = sum.wrapping_add(bias[channel(index)]);
+    expected.iter_mut().enumerate().for_each(add);
+    let grid = Grid {
+        zero: y_zero,
+        low: X::RANGE.0,
+        high: X::RANGE.1,
+    };
+    let place = |(index, &sum): (usize, &i32)| grid.place(sum as f32 * factors[channel(index)]) as u8;
+    let placed: Vec<u8> = expected.iter().enumerate().map(place).collect();
+    let (x, mut turned) = (X::bytes(x), vec![0; x.len()]);
+    fast::change_layout(x, in_channels, pixels, Layout::ChannelsLast, &mut turned);
+    let columns = fast::conv_columns(shape);
+    let mut of_columns = vec![0.0; columns];
+    for (channel, &factor) in factors.iter().enumerate() {
+        of_columns[fast::conv_column(shape, channel)] = factor;
+    }
+    let (operand, result) = (fast::Operand::of::<X>(x_zero), fast::Operand::of::<X>(y_zero));
+    on_every_unit(|unit| {
+        let filters = fast::PackedFilters::new(shape, w);
+        let (mut starts, mut zeros) = (vec![9; columns], vec![9; columns]);
+        let prepared = filters.prepare(shape, operand, w_zero, Some(bias), &mut starts, &mut zeros);
+        let mut scratch = vec![9; fast::integer_conv_scratch(shape)];
+        for (layout, x) in [(Layout::ChannelsFirst, x), (Layout::ChannelsLast, &turned[..])] {
+            let mut run = |output: fast::ConvOutput<'_>| {
+                fast::integer_conv(
+                    shape,
+                    x,
+                    operand,
+                    layout,
+                    &filters,
+                    prepared,
+                    output,
+                    &mut scratch,
+                );
+            };
+            let mut sums = vec![3; expected.len()];
+            run(fast::ConvOutput::Sums(&mut sums));
+            assert_eq!(sums, expected, "{shape:?} on {unit:?}, {layout:?}");
+            for to in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+                let mut out = vec![3; placed.len()];
+                run(fast::ConvOutput::Bytes {
+                    out: &mut out,
+                    layout: to,
+                    factors: &of_columns,
+                    of: result,
+                });
+                if to == Layout::ChannelsLast {
+                    let copy = out.clone();
+                    fast::change_layout(&copy, channels, positions, Layout::ChannelsFirst, &mut out);
+                }
+                assert_eq!(out, placed, "{shape:?} on {unit:?}, {layout:?} to {to:?}");
+            }
+        }
+    });
 }
 
 #[test]
@@ -158,4 +356,72 @@ fn convolutions() {
     convolutions_of::<u8, i8>(51);
     convolutions_of::<u8, u8>(52);
     convolutions_of::<i8, i8>(53);
+    convolutions_of::<i8, u8>(54);
+}
+
+/// Several chunks of lines, parts of a line, and windows that no buffer holds.
+#[test]
+fn large_convolutions() {
+    let along = |input: usize, kernel: usize, dilation: usize| Axis {
+        input,
+        output: input,
+        kernel,
+        stride: 1,
+        dilation,
+        pad_begin: kernel / 2 * dilation,
+        pad_end: kernel / 2 * dilation,
+    };
+    let shape = |groups, in_channels, out_channels, height, width| ConvShape {
+        batch: 1,
+        groups,
+        in_channels,
+        out_channels,
+        axes: [Axis::UNIT, height, width],
+    };
+    let mut numbers = Numbers::new(61);
+    for shape in [
+        shape(1, 24, 8, along(90, 3, 1), along(90, 3, 1)),
+        shape(1, 64, 1, along(3, 3, 1), along(4000, 3, 1)),
+        shape(64, 1, 1, along(3, 3, 1), along(4000, 3, 1)),
+        shape(1, 2, 3, along(1, 3, 1 << 19), along(2, 1, 1)),
+        shape(2, 1, 1, along(1, 3, 1 << 19), along(2, 1, 1)),
+        shape(1, 9000, 2, along(2, 5, 1), along(3, 5, 1)),
+    ] {
+        let channels = shape.groups * shape.out_channels;
+        let x = bytes::<u8>(
+            &mut numbers,
+            shape.groups * shape.in_channels * shape.input_size(),
+        );
+        let w = bytes::<i8>(&mut numbers, channels * shape.terms());
+        let (bias, factors) = (vec![5; channels], vec![0.01; channels]);
+        check_convolution(&shape, &x, &w, 77, &[0], &bias, &factors, 3);
+    }
+}
+
+/// Any number of threads gives the same bits.
+#[test]
+fn threads_do_not_show() {
+    let mut numbers = Numbers::new(71);
+    let axis = Axis {
+        input: 20,
+        output: 20,
+        kernel: 3,
+        pad_begin: 1,
+        pad_end: 1,
+        ..Axis::UNIT
+    };
+    let shape = ConvShape {
+        batch: 1,
+        groups: 1,
+        in_channels: 64,
+        out_channels: 200,
+        axes: [Axis::UNIT, axis, axis],
+    };
+    let x = bytes::<u8>(&mut numbers, 64 * 400);
+    let w = bytes::<i8>(&mut numbers, 200 * shape.terms());
+    for threads in [1, 2, 3] {
+        synod_numerics::pool::set_threads(threads);
+        check_convolution(&shape, &x, &w, 128, &[0], &[7; 200], &[1e-3; 200], 128);
+    }
+    synod_numerics::pool::set_threads(1);
 }

@@ -1,0 +1,586 @@
+//! Convolutions of bytes: products of the pixels under windows, read where they lie, and packed weights.
+//!
+//! Images are computed with their channels together. Where they come so and have no padding they are read in place; else
+//! each piece of the work copies the part that its windows lie over, padded, into the thread's buffer. Only where that
+//! does not fit it (three axes of space, vast windows) are the terms of each position gathered.
+
+use super::depthwise::{Depthwise, Taps};
+use super::epilogue::Requantize;
+use super::image::{self, Layout, Window, gather, pixel, terms, transpose, weight_of};
+use super::pack::{self, PANEL, Store, Terms, packed_len};
+use super::product::{Columns, Product, Sink, Walk};
+use super::tile::COLUMNS;
+use super::unit::Unit;
+use super::{Operand, Prepared};
+use crate::pool::{self, Disjoint};
+use crate::quantize::Byte;
+use crate::shape::{Axis, ConvShape};
+use std::ops::Range;
+
+/// Bytes of a window that a piece of the work copies, if it can choose: what the second cache holds beside the weights.
+const WINDOW: usize = 128 << 10;
+/// At most.
+const LARGEST_WINDOW: usize = 512 << 10;
+/// Positions whose results are transposed at a time.
+const TRANSPOSED: usize = 2048;
+/// Positions that are worth reading the weights for.
+const POSITIONS: usize = 48;
+
+/// The weights of a convolution, packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedFilters {
+    weights: Weights,
+    /// The sums of each output channel's weights, as packed.
+    sums: Vec<i32>,
+    /// What was taken off the weights to make them i8.
+    shift: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Weights {
+    Panels(Store),
+    Taps(Taps),
+}
+
+/// Whether channels are computed alone.
+fn is_depthwise(shape: &ConvShape) -> bool {
+    shape.groups > 1
+        && shape.in_channels == 1
+        && shape.out_channels == 1
+        && shape.axes[0] == Axis::UNIT
+        && Window::fitting(shape, LARGEST_WINDOW).is_some()
+}
+
+/// Columns of a group with what fills up panels.
+fn padded_columns(shape: &ConvShape) -> usize {
+    shape.out_channels.next_multiple_of(PANEL)
+}
+
+/// Numbers that go with the output channels of a convolution, with what fills up panels: see [`PackedFilters::prepare`].
+#[must_use]
+pub fn conv_columns(shape: &ConvShape) -> usize {
+    if is_depthwise(shape) {
+        shape.groups.next_multiple_of(COLUMNS)
+    } else {
+        shape.groups * padded_columns(shape)
+    }
+}
+
+/// The place of an output channel among [`conv_columns`].
+#[must_use]
+pub fn conv_column(shape: &ConvShape, channel: usize) -> usize {
+    if is_depthwise(shape) {
+        channel
+    } else {
+        channel / shape.out_channels * padded_columns(shape) + channel % shape.out_channels
+    }
+}
+
+impl PackedFilters {
+    /// What the packed form depends on besides the weights: filters may be used for any shape with the same.
+    #[must_use]
+    pub fn parameters(shape: &ConvShape) -> Vec<usize> {
+        let terms = terms(shape);
+        vec![
+            shape.groups,
+            shape.out_channels,
+            shape.in_channels,
+            terms.runs,
+            terms.length,
+            is_depthwise(shape).into(),
+            Unit::current() as usize,
+        ]
+    }
+
+    /// Bytes that the packed weights take at most.
+    #[must_use]
+    pub fn bytes(shape: &ConvShape) -> usize {
+        let weights = if is_depthwise(shape) {
+            shape.groups.next_multiple_of(COLUMNS) * shape.kernel_size().next_multiple_of(4)
+        } else {
+            shape.groups * packed_len(shape.out_channels, terms(shape))
+        };
+        2 * weights + 4 * conv_columns(shape)
+    }
+
+    /// Packs the weights of all groups.
+    ///
+    /// # Panics
+    /// If they do not fit the shape.
+    #[must_use]
+    pub fn new<W: Byte>(shape: &ConvShape, w: &[W]) -> Self {
+        let (channels, own) = (shape.out_channels, shape.terms());
+        assert_eq!(w.len(), shape.groups * channels * own, "weights of a convolution");
+        let mut sums = vec![0; conv_columns(shape)];
+        let weights = if is_depthwise(shape) {
+            Weights::Taps(Taps::new(shape.groups, own, w, &mut sums))
+        } else {
+            let terms = terms(shape);
+            let size = packed_len(channels, terms);
+            let mut store = Store::new(shape.groups * size);
+            for group in 0..shape.groups {
+                let w = &w[group * channels * own..][..channels * own];
+                let at = |column: usize, run: usize, term: usize| {
+                    weight_of(shape, run, term).map(|weight| w[column * own + weight])
+                };
+                let sums = &mut sums[group * padded_columns(shape)..];
+                store.pack(group * size, channels, terms, at, sums);
+            }
+            Weights::Panels(store)
+        };
+        PackedFilters {
+            weights,
+            sums,
+            shift: W::SHIFT,
+        }
+    }
+
+    /// What each output channel's sum starts at, for these zero points and this bias; writes [`conv_columns`] numbers in each of
+    /// `starts` and `zeros`.
+    ///
+    /// # Panics
+    /// If slices are shorter.
+    pub fn prepare<'a>(
+        &self,
+        shape: &ConvShape,
+        x: Operand,
+        w_zeros: &[i32],
+        bias: Option<&[i32]>,
+        starts: &'a mut [i32],
+        zeros: &'a mut [i32],
+    ) -> Prepared<'a> {
+        let columns = conv_columns(shape);
+        let (starts, zeros) = (&mut starts[..columns], &mut zeros[..columns]);
+        starts.fill(0);
+        zeros.fill(0);
+        let count = shape.terms() as i32;
+        for channel in 0..shape.groups * shape.out_channels {
+            let column = conv_column(shape, channel);
+            let zero = w_zeros[if w_zeros.len() == 1 { 0 } else { channel }] - self.shift;
+            let per_zero = self.sums[column].wrapping_sub(count.wrapping_mul(zero));
+            let bias = bias.map_or(0, |bias| bias[channel]);
+            starts[column] = bias.wrapping_sub(x.shifted_zero().wrapping_mul(per_zero));
+            zeros[column] = zero;
+        }
+        Prepared::new(starts, zeros)
+    }
+}
+
+/// Where the results of a convolution go.
+#[derive(Debug)]
+pub enum ConvOutput<'a> {
+    /// The sums, channels first.
+    Sums(&'a mut [i32]),
+    /// Requantised: y = place(f32(sum) × factor).
+    Bytes {
+        /// The results, as bytes.
+        out: &'a mut [u8],
+        /// How they lie.
+        layout: Layout,
+        /// A factor for each of [`conv_columns`].
+        factors: &'a [f32],
+        /// Their zero point, and whether they are i8.
+        of: Operand,
+    },
+}
+
+/// Bytes of scratch memory of [`integer_conv`]: none but for windows beyond what a thread's buffer holds.
+#[must_use]
+pub fn integer_conv_scratch(shape: &ConvShape) -> usize {
+    let terms = terms(shape).padded();
+    if gathers(shape) && terms > GATHERED {
+        terms
+    } else {
+        0
+    }
+}
+
+/// Bytes of gathered terms of a piece of work.
+const GATHERED: usize = 128 << 10;
+
+fn gathers(shape: &ConvShape) -> bool {
+    shape.axes[0] != Axis::UNIT || Window::fitting(shape, LARGEST_WINDOW).is_none()
+}
+
+/// Whether windows can be read in place: no padding, and no reading beyond what is there.
+fn in_place(shape: &ConvShape, layout: Layout, terms: Terms) -> bool {
+    let within = |axis: &Axis| {
+        axis.pad_begin == 0
+            && (axis.output.max(1) - 1) * axis.stride + (axis.kernel - 1) * axis.dilation < axis.input
+    };
+    layout == Layout::ChannelsLast
+        && pixel(shape) == shape.groups * shape.in_channels
+        && (terms.length.is_multiple_of(4) || is_depthwise(shape))
+        && shape.axes.iter().all(within)
+}
+
+/// The results' memory, which pieces of the work write apart from each other.
+enum Target<'a> {
+    Sums(Disjoint<'a, i32>),
+    Bytes(Disjoint<'a, u8>, Layout, Requantize<'a>),
+}
+
+struct Convolution<'a> {
+    shape: &'a ConvShape,
+    unit: Unit,
+    filters: &'a PackedFilters,
+    prepared: Prepared<'a>,
+    terms: Terms,
+    signed: bool,
+    target: Target<'a>,
+}
+
+/// The bits of [`crate::reference::integer_conv`] with a bias, and of requantisation.
+///
+/// # Panics
+/// If a slice does not fit the shape, or the filters were packed for another one.
+#[expect(clippy::too_many_arguments, reason = "a convolution has this many operands")]
+pub fn integer_conv(
+    shape: &ConvShape,
+    x: &[u8],
+    of: Operand,
+    layout: Layout,
+    filters: &PackedFilters,
+    prepared: Prepared<'_>,
+    output: ConvOutput<'_>,
+    scratch: &mut [u8],
+) {
+    let image = shape.groups * shape.in_channels * shape.input_size();
+    let (channels, positions) = (shape.groups * shape.out_channels, shape.output_size());
+    assert_eq!(x.len(), shape.batch * image, "input of a convolution");
+    if positions == 0 || channels == 0 || shape.batch == 0 {
+        return;
+    }
+    let expected = shape.batch * channels * positions;
+    let target = match output {
+        ConvOutput::Sums(out) => {
+            assert_eq!(out.len(), expected, "output of a convolution");
+            Target::Sums(Disjoint::new(out))
+        }
+        ConvOutput::Bytes {
+            out,
+            layout,
+            factors,
+            of,
+        } => {
+            assert_eq!(out.len(), expected, "output of a convolution");
+            let requantize = Requantize::new(prepared.starts, factors, of);
+            Target::Bytes(Disjoint::new(out), layout, requantize)
+        }
+    };
+    let convolution = Convolution {
+        shape,
+        unit: Unit::current(),
+        filters,
+        prepared,
+        terms: terms(shape),
+        signed: of.signed,
+        target,
+    };
+    for index in 0..shape.batch {
+        let x = &x[index * image..][..image];
+        if gathers(shape) || shape.groups * shape.in_channels == 0 {
+            convolution.gathered(index, x, of, layout, scratch);
+        } else {
+            convolution.windowed(index, x, of, layout);
+        }
+    }
+}
+
+impl Convolution<'_> {
+    /// About how long an image takes one thread.
+    fn nanoseconds(&self) -> u64 {
+        let terms = self.terms.padded() as u64;
+        let outputs = (self.shape.output_size() * self.shape.groups * self.shape.out_channels) as u64;
+        outputs.saturating_mul(terms + 8) / if self.unit == Unit::Avx512Vnni { 256 } else { 64 }
+    }
+
+    fn blocks(&self) -> usize {
+        match self.filters.weights {
+            Weights::Panels(_) => pack::blocks(self.shape.out_channels),
+            Weights::Taps(_) => self.shape.groups.div_ceil(COLUMNS),
+        }
+    }
+
+    /// An image whose windows are read in place or copied.
+    fn windowed(&self, index: usize, x: &[u8], of: Operand, layout: Layout) {
+        let [_, height, width] = &self.shape.axes;
+        let in_place = in_place(self.shape, layout, self.terms);
+        let wanted = pool::pieces(self.nanoseconds());
+        let fitting = Window::fitting(self.shape, WINDOW).or(Window::fitting(self.shape, LARGEST_WINDOW));
+        let (mut lines, columns) = fitting.expect("the caller checked that a window fits");
+        if wanted > 1 {
+            let least = POSITIONS.div_ceil(width.output);
+            lines = lines.min(height.output.div_ceil(wanted).max(least));
+        }
+        let (across, down) = (width.output.div_ceil(columns), height.output.div_ceil(lines));
+        let splits = wanted.div_ceil(across * down).min(self.blocks());
+        pool::run(across * down * splits, &|piece| {
+            let (piece, split) = (piece / splits, piece % splits);
+            let (down_index, across_index) = (piece / across, piece % across);
+            let part = |index: usize, parts: usize, length: usize| {
+                index * length / parts..(index + 1) * length / parts
+            };
+            let blocks = part(split, splits, self.blocks());
+            let lines = part(down_index, down, height.output);
+            let columns = part(across_index, across, width.output);
+            let window = Window::of(self.shape, &lines, &columns);
+            let first = lines.start * width.output + columns.start;
+            let count = lines.len() * columns.len();
+            let pixel = pixel(self.shape);
+            let walk = |start: *const u8, line: usize| Walk {
+                start,
+                width: columns.len(),
+                row: width.stride * pixel,
+                line: height.stride * line * pixel,
+            };
+            if in_place {
+                let start = (window.top * width.input + window.left) * pixel;
+                pool::with_buffer(COLUMNS * TRANSPOSED, |turned| {
+                    let walk = walk(x[start..].as_ptr(), width.input);
+                    self.part(index, walk, width.input, first, count, blocks, turned);
+                });
+            } else {
+                let bytes = window.bytes(self.shape);
+                pool::with_buffer(COLUMNS * TRANSPOSED + bytes, |buffer| {
+                    let (turned, copied) = buffer.split_at_mut(COLUMNS * TRANSPOSED);
+                    window.copy(self.shape, x, layout, of.zero as u8, copied);
+                    let walk = walk(copied.as_ptr(), window.width);
+                    self.part(index, walk, window.width, first, count, blocks, turned);
+                });
+            }
+        });
+    }
+
+    /// Some positions of an image from pixels that a walk goes along; `line` is the number of pixels of a line of them.
+    #[expect(clippy::too_many_arguments, reason = "what it works on")]
+    fn part(
+        &self,
+        index: usize,
+        walk: Walk,
+        line: usize,
+        first: usize,
+        count: usize,
+        blocks: Range<usize>,
+        turned: &mut [u8],
+    ) {
+        let (shape, pixel) = (self.shape, pixel(self.shape));
+        let [_, height, width] = &shape.axes;
+        let runs = match self.filters.weights {
+            Weights::Taps(_) => shape.kernel_size(),
+            Weights::Panels(_) => self.terms.runs,
+        };
+        let taps = width.kernel / if runs == height.kernel { width.kernel } else { 1 };
+        let offset = |run: usize| (run / taps * height.dilation * line + run % taps * width.dilation) * pixel;
+        with_offsets(runs, offset, |offsets| {
+            let groups = match self.filters.weights {
+                Weights::Taps(_) => 1,
+                Weights::Panels(_) => shape.groups,
+            };
+            for group in 0..groups {
+                let walk = Walk {
+                    start: walk.start.wrapping_add(group * shape.in_channels),
+                    ..walk
+                };
+                // SAFETY: the windows of these positions lie within the pixels, with what is read beyond.
+                unsafe { self.compute(index, group, walk, offsets, first, count, blocks.clone(), turned) };
+            }
+        });
+    }
+
+    /// Computes positions of an image, some blocks of the output channels of a group, and puts them where they belong.
+    ///
+    /// # Safety
+    /// As [`Product::run`]; nobody else may write these results.
+    #[expect(clippy::too_many_arguments, reason = "what it works on")]
+    unsafe fn compute(
+        &self,
+        index: usize,
+        group: usize,
+        walk: Walk,
+        offsets: &[usize],
+        first: usize,
+        count: usize,
+        blocks: Range<usize>,
+        turned: &mut [u8],
+    ) {
+        let shape = self.shape;
+        let channels = shape.groups * shape.out_channels;
+        let (positions, of_group) = (shape.output_size(), group * shape.out_channels);
+        let at_column = if let Weights::Taps(_) = self.filters.weights {
+            0
+        } else {
+            group * padded_columns(shape)
+        };
+        let run = |first: usize, count: usize, blocks: Range<usize>, sink: Sink<'_>| {
+            let with = Columns {
+                starts: &self.prepared.starts[at_column..],
+                zeros: self.prepared.zeros.map(|zeros| &zeros[at_column..]),
+                row_zeros: None,
+            };
+            match &self.filters.weights {
+                Weights::Taps(taps) => {
+                    let depthwise = Depthwise {
+                        unit: self.unit,
+                        taps,
+                        channels: shape.groups,
+                        offsets,
+                        signed: self.signed,
+                        with,
+                    };
+                    // SAFETY: by the contract.
+                    unsafe { depthwise.run(walk, first, count, blocks, sink) };
+                }
+                Weights::Panels(store) => {
+                    let size = packed_len(shape.out_channels, self.terms);
+                    let product = Product {
+                        unit: self.unit,
+                        panels: store.panels().part(group * size, size),
+                        columns: shape.out_channels,
+                        terms: self.terms,
+                        offsets,
+                        signed: self.signed,
+                        filled: shape.groups == 1 && shape.in_channels != pixel(shape),
+                        with,
+                    };
+                    // SAFETY: by the contract.
+                    unsafe { product.run(walk, first, count, blocks, sink) };
+                }
+            }
+        };
+        match &self.target {
+            Target::Sums(out) => {
+                let sink = Sink::Sums {
+                    out: out.pointer((index * channels + of_group) * positions + first),
+                    row: 1,
+                    column: positions,
+                };
+                run(0, count, blocks, sink);
+            }
+            Target::Bytes(out, Layout::ChannelsLast, requantize) => {
+                let sink = Sink::Bytes {
+                    out: out.pointer((index * positions + first) * channels + of_group),
+                    row: channels,
+                    requantize: requantize.from(at_column),
+                };
+                run(0, count, blocks, sink);
+            }
+            Target::Bytes(out, Layout::ChannelsFirst, requantize) => {
+                for block in blocks {
+                    let (from, width) = match self.filters.weights {
+                        Weights::Taps(_) => (block * COLUMNS, COLUMNS),
+                        Weights::Panels(_) => {
+                            let block = pack::block(shape.out_channels, block);
+                            (block.first, block.panels * PANEL)
+                        }
+                    };
+                    let all = if let Weights::Taps(_) = self.filters.weights {
+                        shape.groups
+                    } else {
+                        shape.out_channels
+                    };
+                    let width = width.min(all - from);
+                    for start in (0..count).step_by(TRANSPOSED) {
+                        let count = TRANSPOSED.min(count - start);
+                        let turned = &mut turned[..count * COLUMNS];
+                        let sink = Sink::Bytes {
+                            // the block's columns begin at the buffer's
+                            out: turned.as_mut_ptr().wrapping_sub(from),
+                            row: COLUMNS,
+                            requantize: requantize.from(at_column),
+                        };
+                        run(start, count, block..block + 1, sink);
+                        let at = (index * channels + of_group + from) * positions + first + start;
+                        let _ = out.pointer(at + (width - 1) * positions + count);
+                        // SAFETY: `turned` has `count` rows of 64 bytes; the output has `width` rows of `count` bytes from `at`
+                        // (above), which nobody else writes.
+                        unsafe {
+                            transpose(turned.as_ptr(), COLUMNS, out.pointer(at), positions, count, width)
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    /// An image whose terms are gathered.
+    fn gathered(&self, index: usize, x: &[u8], of: Operand, layout: Layout, scratch: &mut [u8]) {
+        let (shape, terms) = (self.shape, self.terms);
+        let (positions, row) = (shape.output_size(), terms.padded());
+        let together = if row > GATHERED {
+            1
+        } else {
+            (GATHERED / row.max(1)).min(positions)
+        };
+        let piece = |piece: usize, buffer: &mut [u8], turned: &mut [u8]| {
+            let first = piece * together;
+            let count = together.min(positions - first);
+            for group in 0..shape.groups {
+                if row > 0 {
+                    for (i, out) in buffer[..count * row].chunks_exact_mut(row).enumerate() {
+                        gather(shape, x, layout, of.zero as u8, group, first + i, out);
+                    }
+                }
+                let walk = Walk {
+                    start: buffer.as_ptr(),
+                    width: usize::MAX,
+                    row,
+                    line: 0,
+                };
+                let offset = |run: usize| run * terms.quads() * 4;
+                with_offsets(terms.runs, offset, |offsets| {
+                    let blocks = 0..self.blocks();
+                    // SAFETY: `buffer` has the terms of these positions.
+                    unsafe { self.compute(index, group, walk, offsets, first, count, blocks, turned) };
+                });
+            }
+        };
+        let pieces = positions.div_ceil(together);
+        if row > GATHERED {
+            for index in 0..pieces {
+                pool::with_buffer(COLUMNS * TRANSPOSED, |turned| piece(index, scratch, turned));
+            }
+        } else {
+            pool::run(pieces, &|index| {
+                pool::with_buffer(COLUMNS * TRANSPOSED + GATHERED, |buffer| {
+                    let (turned, gathered) = buffer.split_at_mut(COLUMNS * TRANSPOSED);
+                    piece(index, gathered, turned);
+                });
+            });
+        }
+    }
+}
+
+/// Calls a function with the offset of each run, without allocating memory for what is usual.
+fn with_offsets(runs: usize, offset: impl Fn(usize) -> usize, f: impl FnOnce(&[usize])) {
+    const FEW: usize = 64;
+    if runs <= FEW {
+        let offsets: [usize; FEW] = std::array::from_fn(|run| if run < runs { offset(run) } else { 0 });
+        f(&offsets[..runs]);
+    } else {
+        f(&(0..runs).map(offset).collect::<Vec<_>>());
+    }
+}
+
+/// Exchanges rows and columns of bytes of images: from one layout to the other.
+///
+/// # Panics
+/// If the slices differ in length or are no whole number of images.
+pub fn change_layout(x: &[u8], channels: usize, pixels: usize, to: Layout, out: &mut [u8]) {
+    assert_eq!(x.len(), out.len());
+    if x.is_empty() {
+        return;
+    }
+    assert!(x.len().is_multiple_of(channels * pixels), "whole images");
+    let images = x
+        .chunks_exact(channels * pixels)
+        .zip(out.chunks_exact_mut(channels * pixels));
+    for (x, out) in images {
+        let (rows, columns) = match to {
+            Layout::ChannelsLast => (channels, pixels),
+            Layout::ChannelsFirst => (pixels, channels),
+        };
+        // SAFETY: both have rows × columns elements.
+        unsafe { image::transpose(x.as_ptr(), columns, out.as_mut_ptr(), rows, rows, columns) };
+    }
+}

@@ -1,0 +1,306 @@
+//! Images of bytes: from planes, one for each channel, to pixels, all channels together, and back; and the pixels under windows.
+
+use super::pack::Terms;
+use crate::shape::{Axis, ConvShape};
+use std::ops::Range;
+
+/// How the elements of images lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// Planes of channels: ONNX's order.
+    #[default]
+    ChannelsFirst,
+    /// The channels of each pixel together.
+    ChannelsLast,
+}
+
+/// out\[j·to + i\] = x\[i·from + j\], for i < rows, j < columns.
+///
+/// # Safety
+/// Both must have these elements, and they must not overlap.
+pub(super) unsafe fn transpose(
+    x: *const u8,
+    from: usize,
+    out: *mut u8,
+    to: usize,
+    rows: usize,
+    columns: usize,
+) {
+    let (mut i, whole) = (0, columns / 16 * 16);
+    #[cfg(target_arch = "x86_64")]
+    while i + 16 <= rows {
+        for j in (0..whole).step_by(16) {
+            // SAFETY: rows i to i + 16 and columns j to j + 16 are there by the contract.
+            unsafe { transpose_16(x.add(i * from + j), from, out.add(j * to + i), to) };
+        }
+        // SAFETY: as above.
+        unsafe {
+            transpose_any(
+                x.add(i * from + whole),
+                from,
+                out.add(whole * to + i),
+                to,
+                16,
+                columns - whole,
+            )
+        };
+        i += 16;
+    }
+    // SAFETY: as above.
+    unsafe { transpose_any(x.add(i * from), from, out.add(i), to, rows - i, columns) };
+}
+
+/// # Safety
+/// As [`transpose`].
+unsafe fn transpose_any(x: *const u8, from: usize, out: *mut u8, to: usize, rows: usize, columns: usize) {
+    for j in 0..columns {
+        for i in 0..rows {
+            // SAFETY: by the contract.
+            unsafe { *out.add(j * to + i) = *x.add(i * from + j) };
+        }
+    }
+}
+
+/// # Safety
+/// As [`transpose`], of sixteen rows and columns.
+#[cfg(target_arch = "x86_64")]
+unsafe fn transpose_16(x: *const u8, from: usize, out: *mut u8, to: usize) {
+    use std::arch::x86_64::{
+        __m128i, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8,
+    };
+    // SAFETY: by the contract; SSE2 is part of x86-64.
+    unsafe {
+        let mut rows: [__m128i; 16] = std::array::from_fn(|i| _mm_loadu_si128(x.add(i * from).cast()));
+        // each step shuffles row i and row i + 8 together: after four of them row and column are exchanged
+        for _ in 0..4 {
+            rows = std::array::from_fn(|i| {
+                let (a, b) = (rows[i / 2], rows[i / 2 + 8]);
+                if i % 2 == 0 {
+                    _mm_unpacklo_epi8(a, b)
+                } else {
+                    _mm_unpackhi_epi8(a, b)
+                }
+            });
+        }
+        for (j, row) in rows.iter().enumerate() {
+            _mm_storeu_si128(out.add(j * to).cast(), *row);
+        }
+    }
+}
+
+/// Bytes of a pixel of an image that is copied: three channels take four, which is faster than three.
+pub(super) fn pixel(shape: &ConvShape) -> usize {
+    let channels = shape.groups * shape.in_channels;
+    if shape.groups == 1 && channels == 3 {
+        4
+    } else {
+        channels
+    }
+}
+
+/// The terms of a convolution: whole rows of a window where its pixels lie side by side and all channels count, else single
+/// pixels' channels.
+pub(super) fn terms(shape: &ConvShape) -> Terms {
+    let [depth, height, width] = &shape.axes;
+    if shape.groups == 1 && width.dilation == 1 {
+        Terms {
+            runs: depth.kernel * height.kernel,
+            length: width.kernel * pixel(shape),
+        }
+    } else {
+        Terms {
+            runs: shape.kernel_size(),
+            length: shape
+                .in_channels
+                .max(if shape.groups == 1 { pixel(shape) } else { 0 }),
+        }
+    }
+}
+
+/// Which weight of a channel a term is: its place among `in_channels × taps`. `None` for what fills up a pixel.
+pub(super) fn weight_of(shape: &ConvShape, run: usize, term: usize) -> Option<usize> {
+    let pixel = if shape.groups == 1 {
+        pixel(shape)
+    } else {
+        shape.in_channels
+    };
+    let (within, channel) = (term / pixel, term % pixel);
+    let merged = terms(shape).length / pixel;
+    (channel < shape.in_channels).then(|| channel * shape.kernel_size() + run * merged + within)
+}
+
+/// A part of an image with its padding, channels together: what some windows lie over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Its first line, counted from the first line of padding, and the number of lines.
+    pub(super) top: usize,
+    pub(super) lines: usize,
+    /// Its first column, counted from the first column of padding, and the number of columns.
+    pub(super) left: usize,
+    pub(super) width: usize,
+}
+
+/// Elements under so many windows.
+fn reach(axis: &Axis, windows: usize) -> usize {
+    (windows.max(1) - 1)
+        .saturating_mul(axis.stride)
+        .saturating_add((axis.kernel.max(1) - 1).saturating_mul(axis.dilation))
+        .saturating_add(1)
+}
+
+impl Window {
+    /// What the windows of some lines and columns of the output lie over.
+    pub(super) fn of(shape: &ConvShape, lines: &Range<usize>, columns: &Range<usize>) -> Self {
+        let [_, height, width] = &shape.axes;
+        Window {
+            top: lines.start.saturating_mul(height.stride),
+            lines: reach(height, lines.len()),
+            left: columns.start.saturating_mul(width.stride),
+            width: reach(width, columns.len()),
+        }
+    }
+
+    /// How many lines and columns of the output may be computed from a window of so many bytes: full lines, or a part of one;
+    /// `None` if not a single position.
+    pub(super) fn fitting(shape: &ConvShape, bytes: usize) -> Option<(usize, usize)> {
+        let [_, height, width] = &shape.axes;
+        let room = (bytes - 4) / pixel(shape).max(1);
+        let fit = |room: usize, axis: &Axis| {
+            let least = reach(axis, 1);
+            (room >= least).then(|| ((room - least) / axis.stride + 1).min(axis.output))
+        };
+        match fit(room / reach(width, width.output), height) {
+            Some(lines) => Some((lines, width.output)),
+            None => Some((1, fit(room / reach(height, 1), width)?)),
+        }
+    }
+
+    /// Bytes that it takes, with what the kernel may read beyond.
+    pub(super) fn bytes(&self, shape: &ConvShape) -> usize {
+        self.lines * self.width * pixel(shape) + 4
+    }
+
+    /// Copies it from an image; padding becomes `zero`.
+    pub(super) fn copy(&self, shape: &ConvShape, x: &[u8], layout: Layout, zero: u8, out: &mut [u8]) {
+        let [_, height, width] = &shape.axes;
+        let (channels, pixel) = (shape.groups * shape.in_channels, pixel(shape));
+        assert!(out.len() >= self.bytes(shape), "a window has room for its pixels");
+        assert_eq!(
+            x.len(),
+            channels * height.input * width.input,
+            "the input of a convolution"
+        );
+        // columns of the window that lie over the image, and the first of the image's
+        let begin = width.pad_begin.saturating_sub(self.left).min(self.width);
+        let end = (width.pad_begin + width.input)
+            .saturating_sub(self.left)
+            .min(self.width);
+        let source_column = self.left.saturating_sub(width.pad_begin);
+        for line in 0..self.lines {
+            let out = &mut out[line * self.width * pixel..][..self.width * pixel];
+            let source = (self.top + line)
+                .checked_sub(height.pad_begin)
+                .filter(|&source| source < height.input);
+            let Some(source) = source.filter(|_| begin < end) else {
+                out.fill(zero);
+                continue;
+            };
+            out[..begin * pixel].fill(zero);
+            out[end * pixel..].fill(zero);
+            let out = &mut out[begin * pixel..end * pixel];
+            let (pixels, at) = (end - begin, source * width.input + source_column);
+            match layout {
+                Layout::ChannelsLast if pixel == channels => {
+                    out.copy_from_slice(&x[at * channels..][..pixels * channels]);
+                }
+                Layout::ChannelsLast => {
+                    let line = x[at * channels..].chunks_exact(channels);
+                    for (out, x) in out.chunks_exact_mut(pixel).zip(line) {
+                        out[..channels].copy_from_slice(x);
+                    }
+                }
+                Layout::ChannelsFirst => {
+                    let plane = height.input * width.input;
+                    if pixel == 4 {
+                        // of three channels the last fills up the pixel: its weights are 0
+                        let lines: [&[u8]; 4] = std::array::from_fn(|channel| {
+                            &x[channel.min(channels - 1) * plane + at..][..pixels]
+                        });
+                        for (i, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                            *out = std::array::from_fn(|channel| lines[channel][i]);
+                        }
+                        continue;
+                    }
+                    assert!((channels - 1) * plane + at + pixels <= x.len() && out.len() == pixels * pixel);
+                    // SAFETY: `channels` rows of `pixels` bytes are in `x`, `pixels` rows of as many bytes in `out` (above).
+                    unsafe {
+                        let x = x.as_ptr().add(at);
+                        transpose(x, plane, out.as_mut_ptr(), pixel, channels, pixels);
+                    }
+                }
+            }
+        }
+        let used = self.lines * self.width * pixel;
+        out[used..used + 4].fill(0);
+    }
+}
+
+/// The terms of one position, one run after another, each filled up to quads.
+pub(super) fn gather(
+    shape: &ConvShape,
+    x: &[u8],
+    layout: Layout,
+    zero: u8,
+    group: usize,
+    position: usize,
+    out: &mut [u8],
+) {
+    let [depth, height, width] = &shape.axes;
+    let terms = terms(shape);
+    let pixel = if shape.groups == 1 {
+        pixel(shape)
+    } else {
+        shape.in_channels
+    };
+    let (input, channels) = (shape.input_size(), shape.groups * shape.in_channels);
+    let [od, oh, ow] = [
+        position / width.output / height.output,
+        position / width.output % height.output,
+        position % width.output,
+    ];
+    let merged = terms.length / pixel;
+    for (run, out) in out
+        .chunks_exact_mut(terms.quads() * 4)
+        .take(terms.runs)
+        .enumerate()
+    {
+        out[terms.length..].fill(0);
+        for within in 0..merged {
+            let out = &mut out[within * pixel..][..shape.in_channels];
+            let tap = run * merged + within;
+            let [kd, kh, kw] = [
+                tap / width.kernel / height.kernel,
+                tap / width.kernel % height.kernel,
+                tap % width.kernel,
+            ];
+            let (Some(d), Some(h), Some(v)) = (
+                depth.element(od, kd),
+                height.element(oh, kh),
+                width.element(ow, kw),
+            ) else {
+                out.fill(zero);
+                continue;
+            };
+            let at = (d * height.input + h) * width.input + v;
+            let first = group * shape.in_channels;
+            match layout {
+                Layout::ChannelsLast => out.copy_from_slice(&x[at * channels + first..][..shape.in_channels]),
+                Layout::ChannelsFirst => {
+                    for (c, out) in out.iter_mut().enumerate() {
+                        *out = x[(first + c) * input + at];
+                    }
+                }
+            }
+        }
+    }
+}

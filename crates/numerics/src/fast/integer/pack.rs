@@ -1,0 +1,179 @@
+//! The packed operand of products: the weights of a layer, usually.
+//!
+//! **Terms** are packed in quads, four that lie side by side in the other operand: what one lane of `vpdpbusd` multiplies. The other
+//! operand is read where it lies, in *runs* of terms that are contiguous there (a row of a matrix; a row of a window over an image
+//! whose channels lie together). A run whose length is no multiple of four ends with zeros here, and whatever follows it there.
+//!
+//! **Columns** (output channels) are packed in panels of sixteen, and up to four panels in a block: a tile of the 512-bit kernel is as
+//! wide as a block. Within a block: for each quad, for each panel, sixteen columns of four terms.
+//!
+//! **Signs.** The left operand is multiplied as u8, the right one as i8, whatever the types are: the others are moved by 128, and so
+//! are their zero points.
+
+use super::unit::Unit;
+use crate::quantize::Byte;
+
+/// Columns of a panel.
+pub(super) const PANEL: usize = 16;
+/// Panels of a block, at most.
+const BLOCK: usize = 4;
+
+/// How the terms of a product lie: runs of equal length, in both operands in the same order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// Number of runs.
+    pub(super) runs: usize,
+    /// Terms of each.
+    pub(super) length: usize,
+}
+
+impl Terms {
+    /// Quads of a run.
+    pub(super) fn quads(&self) -> usize {
+        self.length.div_ceil(4)
+    }
+
+    /// Terms with what fills up quads.
+    pub(super) fn padded(&self) -> usize {
+        self.runs * self.quads() * 4
+    }
+}
+
+/// A block of panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    /// Its first column.
+    pub(super) first: usize,
+    /// Its panels.
+    pub(super) panels: usize,
+}
+
+/// Number of blocks of so many columns.
+pub(super) fn blocks(columns: usize) -> usize {
+    columns.div_ceil(PANEL).div_ceil(BLOCK)
+}
+
+/// A block; all have about the same number of panels.
+pub(super) fn block(columns: usize, index: usize) -> Block {
+    let (panels, blocks) = (columns.div_ceil(PANEL), blocks(columns));
+    let start = |index: usize| index * panels / blocks;
+    Block {
+        first: start(index) * PANEL,
+        panels: start(index + 1) - start(index),
+    }
+}
+
+/// Elements that packed columns take.
+pub(super) fn packed_len(columns: usize, terms: Terms) -> usize {
+    columns.next_multiple_of(PANEL) * terms.padded()
+}
+
+/// Packed columns, as the unit in use when they were packed wants them.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Panels<'a> {
+    /// Quads of bytes.
+    Bytes(&'a [i8]),
+    /// Quads widened to 16 bits: the terms 0 and 2 of sixteen columns, then the terms 1 and 3.
+    Words(&'a [i16]),
+}
+
+impl<'a> Panels<'a> {
+    /// A part.
+    pub(super) fn part(self, start: usize, length: usize) -> Self {
+        match self {
+            Panels::Bytes(panels) => Panels::Bytes(&panels[start..][..length]),
+            Panels::Words(panels) => Panels::Words(&panels[start..][..length]),
+        }
+    }
+}
+
+/// Memory of packed columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Store {
+    Bytes(Vec<i8>),
+    Words(Vec<i16>),
+}
+
+impl Store {
+    /// Memory for so many elements, zero, in the form that the unit in use takes.
+    pub(super) fn new(length: usize) -> Self {
+        if Unit::current().takes_bytes() {
+            Store::Bytes(vec![0; length])
+        } else {
+            Store::Words(vec![0; length])
+        }
+    }
+
+    pub(super) fn panels(&self) -> Panels<'_> {
+        match self {
+            Store::Bytes(panels) => Panels::Bytes(panels),
+            Store::Words(panels) => Panels::Words(panels),
+        }
+    }
+
+    /// Packs columns into a part of the memory, which holds zeros; `at(column, run, term)` is a term, `None` for what fills up. Adds up each column's terms in
+    /// `sums`.
+    pub(super) fn pack<B: Byte>(
+        &mut self,
+        start: usize,
+        columns: usize,
+        terms: Terms,
+        at: impl Fn(usize, usize, usize) -> Option<B>,
+        sums: &mut [i32],
+    ) {
+        let length = packed_len(columns, terms);
+        match self {
+            Store::Bytes(panels) => pack(
+                &mut panels[start..][..length],
+                columns,
+                terms,
+                at,
+                sums,
+                |place, value| (place, value),
+            ),
+            Store::Words(panels) => pack(
+                &mut panels[start..][..length],
+                columns,
+                terms,
+                at,
+                sums,
+                |place, value| {
+                    let (quad, column, term) = (place / 64, place / 4 % 16, place % 4);
+                    (
+                        quad * 64 + term % 2 * 32 + column * 2 + term / 2,
+                        i16::from(value),
+                    )
+                },
+            ),
+        }
+    }
+}
+
+fn pack<B: Byte, E: Copy>(
+    panels: &mut [E],
+    columns: usize,
+    terms: Terms,
+    at: impl Fn(usize, usize, usize) -> Option<B>,
+    sums: &mut [i32],
+    place: impl Fn(usize, i8) -> (usize, E),
+) {
+    for index in 0..blocks(columns) {
+        let Block { first, panels: width } = block(columns, index);
+        let panels = &mut panels[first * terms.padded()..][..width * PANEL * terms.padded()];
+        let end = columns.min(first + width * PANEL);
+        for (column, total) in (first..end).zip(&mut sums[first..end]) {
+            let (panel, lane) = ((column - first) / PANEL, (column - first) % PANEL);
+            let mut sum = 0i32;
+            for run in 0..terms.runs {
+                for term in 0..terms.length {
+                    let value = at(column, run, term).map_or(0, Byte::shifted_signed);
+                    sum = sum.wrapping_add(value.into());
+                    let quad = run * terms.quads() + term / 4;
+                    let (place, value) = place(((quad * width + panel) * PANEL + lane) * 4 + term % 4, value);
+                    panels[place] = value;
+                }
+            }
+            *total = sum;
+        }
+    }
+}

@@ -1,0 +1,511 @@
+//! The micro-kernels: sums of products of a few rows of bytes with a block of packed columns.
+
+use super::pack::{PANEL, Panels};
+use super::unit::Unit;
+
+/// Rows of a tile, at most.
+pub(super) const ROWS: usize = 8;
+/// Columns of a tile, at most.
+pub(super) const COLUMNS: usize = 4 * PANEL;
+
+/// Moves a quad of i8 to u8.
+const FLIP: i32 = 0x8080_8080_u32 as i32;
+
+/// The left operand of a tile.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    /// The first byte of each row.
+    pub(super) starts: &'a [*const u8],
+    /// Bytes from one run of terms to the next, for each run but the first: the same for all rows.
+    pub(super) offsets: &'a [usize],
+    /// Quads of a run.
+    pub(super) quads: usize,
+    /// Whether the bytes are i8.
+    pub(super) signed: bool,
+}
+
+/// Rows of a tile of so many panels.
+pub(super) fn rows_of(unit: Unit, panels: usize) -> usize {
+    match unit {
+        Unit::Avx512Vnni if panels < 4 => ROWS,
+        _ => 6,
+    }
+}
+
+/// The sums of products of the rows and a block of `width` panels: `out[row][column]`.
+///
+/// # Safety
+/// Each row must have readable bytes at each of its runs, four for each quad; the rows are at most [`rows_of`]. The unit must be
+/// available.
+pub(super) unsafe fn sums(
+    unit: Unit,
+    rows: Rows<'_>,
+    panels: Panels<'_>,
+    width: usize,
+    out: &mut [[i32; COLUMNS]; ROWS],
+) {
+    let (quads, length) = match panels {
+        Panels::Bytes(panels) => (rows.offsets.len() * rows.quads, panels.len()),
+        Panels::Words(panels) => (rows.offsets.len() * rows.quads, panels.len()),
+    };
+    assert_eq!(
+        length,
+        quads * width * PANEL * 4,
+        "the operands of a tile have the same terms"
+    );
+    assert!(rows.starts.len() <= rows_of(unit, width));
+    match (unit, panels) {
+        #[cfg(target_arch = "x86_64")]
+        (Unit::Avx512Vnni, Panels::Bytes(panels)) => {
+            // SAFETY: the unit is available, the rows are readable by the contract, and the panels have the quads (above).
+            unsafe { avx512::sums(rows, panels.as_ptr(), width, out) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        (Unit::AvxVnni, Panels::Bytes(panels)) => {
+            for panel in 0..width {
+                // SAFETY: as above.
+                unsafe { avx_vnni::sums(rows, panels.as_ptr().add(panel * 64), width, panel, out) }
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        (Unit::Avx2 | Unit::AvxVnni | Unit::Avx512Vnni, Panels::Words(panels)) => {
+            for panel in 0..width {
+                // SAFETY: as above.
+                unsafe { avx2::sums(rows, panels.as_ptr().add(panel * 64), width, panel, out) }
+            }
+        }
+        (_, Panels::Bytes(panels)) => {
+            // SAFETY: as above.
+            unsafe {
+                portable(
+                    rows,
+                    panels,
+                    width,
+                    |quad| std::array::from_fn(|t| quad[t].into()),
+                    out,
+                )
+            };
+        }
+        (_, Panels::Words(panels)) => {
+            // SAFETY: as above.
+            unsafe { portable_words(rows, panels, width, out) };
+        }
+    }
+}
+
+/// Any machine, from bytes.
+///
+/// # Safety
+/// As [`sums`].
+unsafe fn portable(
+    rows: Rows<'_>,
+    panels: &[i8],
+    width: usize,
+    widen: impl Fn(&[i8; 4]) -> [i32; 4],
+    out: &mut [[i32; COLUMNS]; ROWS],
+) {
+    for (start, out) in rows.starts.iter().zip(out) {
+        *out = [0; COLUMNS];
+        let mut quads = panels.as_chunks::<4>().0.chunks_exact(width * PANEL);
+        for &offset in rows.offsets {
+            for (quad, columns) in (0..rows.quads).zip(&mut quads) {
+                // SAFETY: by the contract the row has this quad.
+                let x = unsafe { quad_of(start.add(offset + 4 * quad), rows.signed) };
+                for (out, column) in out.iter_mut().zip(columns) {
+                    let w = widen(column);
+                    let sum = x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
+                    *out = out.wrapping_add(sum);
+                }
+            }
+        }
+    }
+}
+
+/// Any machine, from words.
+///
+/// # Safety
+/// As [`sums`].
+unsafe fn portable_words(rows: Rows<'_>, panels: &[i16], width: usize, out: &mut [[i32; COLUMNS]; ROWS]) {
+    for (start, out) in rows.starts.iter().zip(out) {
+        *out = [0; COLUMNS];
+        let mut quads = panels.as_chunks::<64>().0.chunks_exact(width);
+        for &offset in rows.offsets {
+            for (quad, panels) in (0..rows.quads).zip(&mut quads) {
+                // SAFETY: by the contract the row has this quad.
+                let x = unsafe { quad_of(start.add(offset + 4 * quad), rows.signed) };
+                for (out, panel) in out.as_chunks_mut::<PANEL>().0.iter_mut().zip(panels) {
+                    for (j, out) in out.iter_mut().enumerate() {
+                        let w = |at: usize| i32::from(panel[2 * j + at]);
+                        let sum = x[0] * w(0) + x[2] * w(1) + x[1] * w(32) + x[3] * w(33);
+                        *out = out.wrapping_add(sum);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Four terms of a row.
+///
+/// # Safety
+/// They must be readable.
+unsafe fn quad_of(at: *const u8, signed: bool) -> [i32; 4] {
+    // SAFETY: by the contract.
+    let quad = unsafe { at.cast::<i32>().read_unaligned() };
+    let quad = if signed { quad ^ FLIP } else { quad };
+    quad.to_ne_bytes().map(i32::from)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{COLUMNS, FLIP, PANEL, ROWS, Rows};
+    use std::arch::x86_64::{
+        _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi16,
+        _mm256_set1_epi32, _mm256_setzero_si256, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_xor_si256,
+    };
+
+    /// One panel of words, `width` panels apart from quad to quad.
+    ///
+    /// # Safety
+    /// As [`super::sums`]; `panel` points to the words of the first quad, 64 for each of `width` panels of every quad.
+    pub(super) unsafe fn sums(
+        rows: Rows<'_>,
+        words: *const i16,
+        width: usize,
+        panel: usize,
+        out: &mut [[i32; COLUMNS]; ROWS],
+    ) {
+        macro_rules! heights {
+            ($($height:literal)*) => {
+                match rows.starts.len() {
+                    $($height => {
+                        // SAFETY: by the contract; AVX2 is available.
+                        unsafe { tile::<$height>(rows, words, width, panel, out) }
+                    })*
+                    _ => {}
+                }
+            };
+        }
+        heights!(1 2 3 4 5 6);
+    }
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn tile<const HEIGHT: usize>(
+        rows: Rows<'_>,
+        mut words: *const i16,
+        width: usize,
+        panel: usize,
+        out: &mut [[i32; COLUMNS]; ROWS],
+    ) {
+        let mut starts = [std::ptr::null::<u8>(); HEIGHT];
+        starts.copy_from_slice(&rows.starts[..HEIGHT]);
+        let flip = _mm256_set1_epi32(if rows.signed { FLIP } else { 0 });
+        let low = _mm256_set1_epi16(255);
+        let mut sums = [[_mm256_setzero_si256(); 2]; HEIGHT];
+        for &offset in rows.offsets {
+            for quad in 0..rows.quads {
+                // SAFETY: the quad has 64 words here, and each row has four bytes.
+                unsafe {
+                    let mut w = [_mm256_setzero_si256(); 4];
+                    for (i, w) in w.iter_mut().enumerate() {
+                        *w = _mm256_loadu_si256(words.add(16 * i).cast());
+                    }
+                    for (sums, start) in sums.iter_mut().zip(starts) {
+                        let x =
+                            _mm256_set1_epi32(start.add(offset + 4 * quad).cast::<i32>().read_unaligned());
+                        let x = _mm256_xor_si256(x, flip);
+                        let (even, odd) = (_mm256_and_si256(x, low), _mm256_srli_epi16::<8>(x));
+                        for half in 0..2 {
+                            let sum = _mm256_add_epi32(
+                                _mm256_madd_epi16(even, w[half]),
+                                _mm256_madd_epi16(odd, w[2 + half]),
+                            );
+                            sums[half] = _mm256_add_epi32(sums[half], sum);
+                        }
+                    }
+                }
+                words = words.wrapping_add(64 * width);
+            }
+        }
+        for (sums, out) in sums.iter().zip(out) {
+            let out = &mut out[panel * PANEL..][..PANEL];
+            // SAFETY: `out` has sixteen elements of 32 bits.
+            unsafe {
+                _mm256_storeu_si256(out.as_mut_ptr().cast(), sums[0]);
+                _mm256_storeu_si256(out.as_mut_ptr().add(8).cast(), sums[1]);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni {
+    use super::{COLUMNS, FLIP, PANEL, ROWS, Rows};
+    use std::arch::x86_64::{
+        _mm256_dpbusd_avx_epi32, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_setzero_si256,
+        _mm256_storeu_si256, _mm256_xor_si256,
+    };
+
+    /// One panel of bytes, `width` panels apart from quad to quad.
+    ///
+    /// # Safety
+    /// As [`super::sums`]; `bytes` points to the first quad, 64 bytes for each of `width` panels of every quad.
+    pub(super) unsafe fn sums(
+        rows: Rows<'_>,
+        bytes: *const i8,
+        width: usize,
+        panel: usize,
+        out: &mut [[i32; COLUMNS]; ROWS],
+    ) {
+        macro_rules! heights {
+            ($($height:literal)*) => {
+                match rows.starts.len() {
+                    $($height => {
+                        // SAFETY: by the contract; AVX-VNNI is available.
+                        unsafe { tile::<$height>(rows, bytes, width, panel, out) }
+                    })*
+                    _ => {}
+                }
+            };
+        }
+        heights!(1 2 3 4 5 6);
+    }
+
+    #[target_feature(enable = "avx2,avxvnni")]
+    unsafe fn tile<const HEIGHT: usize>(
+        rows: Rows<'_>,
+        mut bytes: *const i8,
+        width: usize,
+        panel: usize,
+        out: &mut [[i32; COLUMNS]; ROWS],
+    ) {
+        let mut starts = [std::ptr::null::<u8>(); HEIGHT];
+        starts.copy_from_slice(&rows.starts[..HEIGHT]);
+        let flip = _mm256_set1_epi32(if rows.signed { FLIP } else { 0 });
+        let mut sums = [[_mm256_setzero_si256(); 2]; HEIGHT];
+        for &offset in rows.offsets {
+            for quad in 0..rows.quads {
+                // SAFETY: the quad has 64 bytes here, and each row has four.
+                unsafe {
+                    let mut w = [_mm256_setzero_si256(); 2];
+                    for (i, w) in w.iter_mut().enumerate() {
+                        *w = _mm256_loadu_si256(bytes.add(32 * i).cast());
+                    }
+                    for (sums, start) in sums.iter_mut().zip(starts) {
+                        let x =
+                            _mm256_set1_epi32(start.add(offset + 4 * quad).cast::<i32>().read_unaligned());
+                        let x = _mm256_xor_si256(x, flip);
+                        sums[0] = _mm256_dpbusd_avx_epi32(sums[0], x, w[0]);
+                        sums[1] = _mm256_dpbusd_avx_epi32(sums[1], x, w[1]);
+                    }
+                }
+                bytes = bytes.wrapping_add(64 * width);
+            }
+        }
+        for (sums, out) in sums.iter().zip(out) {
+            let out = &mut out[panel * PANEL..][..PANEL];
+            // SAFETY: `out` has sixteen elements of 32 bits.
+            unsafe {
+                _mm256_storeu_si256(out.as_mut_ptr().cast(), sums[0]);
+                _mm256_storeu_si256(out.as_mut_ptr().add(8).cast(), sums[1]);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512 {
+    use super::super::epilogue::Requantize;
+    use super::{COLUMNS, FLIP, ROWS, Rows};
+    use std::arch::x86_64::{
+        __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_adds_epi16, _mm512_cvt_roundps_epi32,
+        _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512,
+        _mm512_mask_storeu_epi8, _mm512_min_ps, _mm512_mul_ps, _mm512_packs_epi16, _mm512_packs_epi32,
+        _mm512_packus_epi16, _mm512_permutexvar_epi32, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_setr_epi32, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_xor_si512,
+    };
+
+    /// Calls a tile function for a height and a width.
+    macro_rules! sizes {
+        ($rows:expr, $width:expr, $tile:ident($($argument:expr),*)) => {
+            sizes!(@ $rows, $width, $tile($($argument),*),
+                (1 1) (2 1) (3 1) (4 1) (5 1) (6 1) (7 1) (8 1)
+                (1 2) (2 2) (3 2) (4 2) (5 2) (6 2) (7 2) (8 2)
+                (1 3) (2 3) (3 3) (4 3) (5 3) (6 3) (7 3) (8 3)
+                (1 4) (2 4) (3 4) (4 4) (5 4) (6 4))
+        };
+        (@ $rows:expr, $width:expr, $tile:ident $arguments:tt, $(($height:literal $panels:literal))*) => {
+            match ($rows, $width) {
+                $(($height, $panels) => {
+                    sizes!(@call $tile $height $panels $arguments)
+                })*
+                _ => {}
+            }
+        };
+        (@call $tile:ident $height:literal $panels:literal ($($argument:expr),*)) => {
+            // SAFETY: by the caller's contract.
+            unsafe { $tile::<$height, $panels>($($argument),*) }
+        };
+    }
+
+    /// Sums as they are.
+    ///
+    /// # Safety
+    /// As [`super::sums`]; `bytes` points to the quads.
+    pub(super) unsafe fn sums(
+        rows: Rows<'_>,
+        bytes: *const i8,
+        width: usize,
+        out: &mut [[i32; COLUMNS]; ROWS],
+    ) {
+        sizes!(rows.starts.len(), width, store(rows, bytes, out));
+    }
+
+    /// Sums requantised: `mask` tells which of the columns exist; row i is written at `out + i × stride`.
+    ///
+    /// # Safety
+    /// As [`super::sums`]; the factors must be finite and have `16 × width` columns from `first`; `out` must have the columns of the
+    /// mask in each row.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a kernel has as many operands as it has"
+    )]
+    pub(in super::super) unsafe fn requantized(
+        rows: Rows<'_>,
+        bytes: *const i8,
+        width: usize,
+        requantize: &Requantize<'_>,
+        first: usize,
+        mask: u64,
+        out: *mut u8,
+        stride: usize,
+    ) {
+        sizes!(
+            rows.starts.len(),
+            width,
+            place(rows, bytes, requantize, first, mask, out, stride)
+        );
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn products<const HEIGHT: usize, const PANELS: usize, const SIGNED: bool>(
+        rows: Rows<'_>,
+        mut bytes: *const i8,
+        sums: &mut [[__m512i; PANELS]; HEIGHT],
+    ) {
+        // loops, not closures: what is called from outside a function of these instructions is not inlined
+        let mut starts = [std::ptr::null::<u8>(); HEIGHT];
+        starts.copy_from_slice(&rows.starts[..HEIGHT]);
+        let flip = _mm512_set1_epi32(FLIP);
+        let mut totals = *sums;
+        for &offset in rows.offsets {
+            let mut at = starts;
+            for start in &mut at {
+                *start = start.wrapping_add(offset);
+            }
+            for quad in 0..rows.quads {
+                // SAFETY: the quad has 64 bytes for each panel here, and each row has four.
+                unsafe {
+                    let mut w = [_mm512_setzero_si512(); PANELS];
+                    for (j, w) in w.iter_mut().enumerate() {
+                        *w = _mm512_loadu_si512(bytes.add(64 * j).cast());
+                    }
+                    for i in 0..HEIGHT {
+                        let mut x = _mm512_set1_epi32(at[i].add(4 * quad).cast::<i32>().read_unaligned());
+                        if SIGNED {
+                            x = _mm512_xor_si512(x, flip);
+                        }
+                        for j in 0..PANELS {
+                            totals[i][j] = _mm512_dpbusd_epi32(totals[i][j], x, w[j]);
+                        }
+                    }
+                }
+                bytes = bytes.wrapping_add(64 * PANELS);
+            }
+        }
+        *sums = totals;
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn store<const HEIGHT: usize, const PANELS: usize>(
+        rows: Rows<'_>,
+        bytes: *const i8,
+        out: &mut [[i32; COLUMNS]; ROWS],
+    ) {
+        let mut sums = [[_mm512_setzero_si512(); PANELS]; HEIGHT];
+        // SAFETY: by the contract of `sums`.
+        unsafe {
+            if rows.signed {
+                products::<HEIGHT, PANELS, true>(rows, bytes, &mut sums);
+            } else {
+                products::<HEIGHT, PANELS, false>(rows, bytes, &mut sums);
+            }
+        }
+        for (sums, out) in sums.iter().zip(out) {
+            for (&sum, out) in sums.iter().zip(out.as_chunks_mut::<16>().0) {
+                // SAFETY: `out` has sixteen elements of 32 bits.
+                unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sum) };
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn place<const HEIGHT: usize, const PANELS: usize>(
+        rows: Rows<'_>,
+        bytes: *const i8,
+        requantize: &Requantize<'_>,
+        first: usize,
+        mask: u64,
+        out: *mut u8,
+        stride: usize,
+    ) {
+        let starts = requantize.starts[first..][..16 * PANELS].as_ptr();
+        let factors = requantize.factors[first..][..16 * PANELS].as_ptr();
+        let mut sums = [[_mm512_setzero_si512(); PANELS]; HEIGHT];
+        for j in 0..PANELS {
+            // SAFETY: there are as many starts.
+            let start = unsafe { _mm512_loadu_si512(starts.add(16 * j).cast()) };
+            for sums in &mut sums {
+                sums[j] = start;
+            }
+        }
+        // SAFETY: by the contract.
+        unsafe {
+            if rows.signed {
+                products::<HEIGHT, PANELS, true>(rows, bytes, &mut sums);
+            } else {
+                products::<HEIGHT, PANELS, false>(rows, bytes, &mut sums);
+            }
+        }
+        let zero = _mm512_set1_epi16(requantize.zero);
+        // lanes of four columns of each panel, to sixteen columns of each panel
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        let most = _mm512_set1_ps(1e6);
+        for (i, sums) in sums.iter().enumerate() {
+            let mut steps = [_mm512_setzero_si512(); 4];
+            for j in 0..PANELS {
+                // SAFETY: there are as many factors.
+                let factor = unsafe { _mm512_loadu_ps(factors.add(16 * j)) };
+                let mut real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[j]), factor);
+                if requantize.large {
+                    // a conversion of more than 2³¹ gives the least integer
+                    real = _mm512_min_ps(real, most);
+                }
+                steps[j] =
+                    _mm512_cvt_roundps_epi32::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(real);
+            }
+            // held within 16 bits, which changes nothing that is within 8 in the end
+            let low = _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), zero);
+            let high = _mm512_adds_epi16(_mm512_packs_epi32(steps[2], steps[3]), zero);
+            let packed = if requantize.signed {
+                _mm512_packs_epi16(low, high)
+            } else {
+                _mm512_packus_epi16(low, high)
+            };
+            let packed = _mm512_permutexvar_epi32(order, packed);
+            // SAFETY: by the contract the row has the columns of the mask here.
+            unsafe { _mm512_mask_storeu_epi8(out.wrapping_add(i * stride).cast(), mask, packed) };
+        }
+    }
+}
