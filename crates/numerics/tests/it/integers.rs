@@ -398,6 +398,53 @@ fn large_convolutions() {
     }
 }
 
+/// Depthwise layers whose weights have the zero point that kernels want, with the numbers of taps that these know.
+fn depthwise_of<X: Byte>(seed: u64) {
+    let mut numbers = Numbers::new(seed);
+    for (taps, size) in [(1, 5), (2, 9), (3, 7), (3, 17), (3, 33), (5, 7), (5, 20), (7, 9)] {
+        for channels in [3, 40, 64, 130] {
+            let axis = |stride: usize| Axis {
+                input: size,
+                output: (size - 1) / stride + 1,
+                kernel: taps,
+                stride,
+                pad_begin: taps / 2,
+                pad_end: taps / 2,
+                ..Axis::UNIT
+            };
+            let shape = ConvShape {
+                batch: 1,
+                groups: channels,
+                in_channels: 1,
+                out_channels: 1,
+                axes: [Axis::UNIT, axis(1 + channels % 2), axis(1 + channels % 2)],
+            };
+            // of an even number of taps the last position would lie beyond
+            let shape = if taps % 2 == 0 { even(shape) } else { shape };
+            let x = bytes::<X>(&mut numbers, channels * shape.input_size());
+            let w = bytes::<i8>(&mut numbers, channels * shape.terms());
+            let (bias, factors) = (vec![-9; channels], factors(&mut numbers, channels));
+            let zero = zeros::<X>(&mut numbers, 1)[0];
+            check_convolution(&shape, &x, &w, zero, &[0], &bias, &factors, zero);
+        }
+    }
+}
+
+/// With one more element of padding before than after.
+fn even(mut shape: ConvShape) -> ConvShape {
+    for axis in &mut shape.axes[1..] {
+        axis.pad_end -= 1;
+        axis.output = (axis.input + axis.pad_begin + axis.pad_end - axis.kernel) / axis.stride + 1;
+    }
+    shape
+}
+
+#[test]
+fn depthwise_convolutions() {
+    depthwise_of::<u8>(81);
+    depthwise_of::<i8>(82);
+}
+
 /// Any number of threads gives the same bits.
 #[test]
 fn threads_do_not_show() {

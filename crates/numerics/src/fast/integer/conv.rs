@@ -6,10 +6,11 @@
 
 use super::depthwise::{Depthwise, Taps};
 use super::epilogue::Requantize;
-use super::image::{self, Layout, Window, gather, pixel, terms, transpose, weight_of};
+use super::image::{Layout, Window, gather, pixel, terms, weight_of};
 use super::pack::{self, PANEL, Store, Terms, packed_len};
 use super::product::{Columns, Product, Sink, Walk};
 use super::tile::COLUMNS;
+use super::transpose::{Lines, transpose};
 use super::unit::Unit;
 use super::{Operand, Prepared};
 use crate::pool::{self, Disjoint};
@@ -22,7 +23,7 @@ const WINDOW: usize = 128 << 10;
 /// At most.
 const LARGEST_WINDOW: usize = 512 << 10;
 /// Positions whose results are transposed at a time.
-const TRANSPOSED: usize = 2048;
+const TRANSPOSED: usize = 512;
 /// Positions that are worth reading the weights for.
 const POSITIONS: usize = 48;
 
@@ -495,7 +496,13 @@ impl Convolution<'_> {
                         // SAFETY: `turned` has `count` rows of 64 bytes; the output has `width` rows of `count` bytes from `at`
                         // (above), which nobody else writes.
                         unsafe {
-                            transpose(turned.as_ptr(), COLUMNS, out.pointer(at), positions, count, width)
+                            transpose(
+                                turned.as_ptr(),
+                                COLUMNS,
+                                Lines::one(out.pointer(at), positions),
+                                count,
+                                width,
+                            )
                         };
                     }
                 }
@@ -581,6 +588,14 @@ pub fn change_layout(x: &[u8], channels: usize, pixels: usize, to: Layout, out: 
             Layout::ChannelsFirst => (pixels, channels),
         };
         // SAFETY: both have rows × columns elements.
-        unsafe { image::transpose(x.as_ptr(), columns, out.as_mut_ptr(), rows, rows, columns) };
+        unsafe {
+            transpose(
+                x.as_ptr(),
+                columns,
+                Lines::one(out.as_mut_ptr(), rows),
+                rows,
+                columns,
+            )
+        };
     }
 }

@@ -231,7 +231,6 @@ mod vnni {
     /// # Safety
     /// As [`super::Depthwise::run`]; `taps` has 256 bytes for each four offsets; the starts and factors have as many channels from
     /// `from`, filled up to a multiple of four; AVX-512 and VNNI must be available.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[expect(
         clippy::too_many_arguments,
         reason = "a kernel has as many operands as it has"
@@ -249,75 +248,164 @@ mod vnni {
         out: *mut u8,
         stride: usize,
     ) {
-        let padded = channels.next_multiple_of(4);
-        let starts = requantize.starts[from..][..padded].as_ptr();
-        let factors = requantize.factors[from..][..padded].as_ptr();
-        let mut from_starts = [_mm512_setzero_si512(); 4];
-        let mut from_factors = from_starts;
-        for k in 0..4 {
-            // SAFETY: both have the channels.
-            unsafe {
-                from_starts[k] = of_lanes(starts, k, channels);
-                from_factors[k] = of_lanes(factors.cast(), k, channels);
+        let with = Line {
+            start,
+            step,
+            length,
+            offsets,
+            taps,
+            requantize,
+            from,
+            channels,
+            out,
+            stride,
+        };
+        // SAFETY: by the contract.
+        unsafe {
+            match (offsets.len(), signed) {
+                (9, false) => with.run::<9, false>(),
+                (9, true) => with.run::<9, true>(),
+                (25, false) => with.run::<25, false>(),
+                (25, true) => with.run::<25, true>(),
+                (_, false) => with.run::<0, false>(),
+                (_, true) => with.run::<0, true>(),
             }
         }
-        let (starts, factors) = (from_starts, from_factors);
-        let mask = if channels == 64 {
-            u64::MAX
-        } else {
-            (1 << channels) - 1
-        };
-        let flip = _mm512_set1_epi8(if signed { -128 } else { 0 });
-        let zero = _mm512_set1_epi16(requantize.zero);
-        let most = _mm512_set1_ps(1e6);
-        for i in 0..length {
-            let at = start.wrapping_add(i * step);
-            let mut sums = starts;
-            for (offsets, taps) in offsets.chunks(4).zip(taps.chunks_exact(256)) {
-                let mut pixels = [_mm512_setzero_si512(); 4];
-                for (pixel, &offset) in pixels.iter_mut().zip(offsets) {
-                    // SAFETY: by the contract the channels of this pixel are readable.
-                    let x = unsafe { _mm512_maskz_loadu_epi8(mask, at.add(offset).cast()) };
-                    *pixel = _mm512_xor_si512(x, flip);
-                }
-                let low = [
-                    _mm512_unpacklo_epi8(pixels[0], pixels[1]),
-                    _mm512_unpacklo_epi8(pixels[2], pixels[3]),
-                ];
-                let high = [
-                    _mm512_unpackhi_epi8(pixels[0], pixels[1]),
-                    _mm512_unpackhi_epi8(pixels[2], pixels[3]),
-                ];
-                let quads = [
-                    _mm512_unpacklo_epi16(low[0], low[1]),
-                    _mm512_unpackhi_epi16(low[0], low[1]),
-                    _mm512_unpacklo_epi16(high[0], high[1]),
-                    _mm512_unpackhi_epi16(high[0], high[1]),
-                ];
-                for k in 0..4 {
-                    // SAFETY: the four taps have 256 bytes.
-                    let w = unsafe { _mm512_loadu_si512(taps.as_ptr().add(64 * k).cast()) };
-                    sums[k] = _mm512_dpbusd_epi32(sums[k], quads[k], w);
-                }
-            }
-            let mut steps = [_mm512_setzero_si512(); 4];
+    }
+
+    /// The operands of [`line`].
+    struct Line<'a> {
+        start: *const u8,
+        step: usize,
+        length: usize,
+        offsets: &'a [usize],
+        taps: &'a [i8],
+        requantize: &'a Requantize<'a>,
+        from: usize,
+        channels: usize,
+        out: *mut u8,
+        stride: usize,
+    }
+
+    impl Line<'_> {
+        /// With a number of taps known to the compiler, which unrolls them, or 0.
+        ///
+        /// # Safety
+        /// As [`line`]; there are `TAPS` offsets unless it is 0.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        unsafe fn run<const TAPS: usize, const SIGNED: bool>(&self) {
+            let (requantize, channels) = (self.requantize, self.channels);
+            let padded = channels.next_multiple_of(4);
+            let first_start = requantize.starts[self.from..][..padded].as_ptr();
+            let first_factor = requantize.factors[self.from..][..padded].as_ptr();
+            let mut starts = [_mm512_setzero_si512(); 4];
+            let mut factors = starts;
             for k in 0..4 {
-                let mut real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[k]), _mm512_castsi512_ps(factors[k]));
-                if requantize.large {
-                    real = _mm512_min_ps(real, most);
+                // SAFETY: both have the channels.
+                unsafe {
+                    starts[k] = of_lanes(first_start, k, channels);
+                    factors[k] = of_lanes(first_factor.cast(), k, channels);
                 }
-                steps[k] =
-                    _mm512_cvt_roundps_epi32::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(real);
             }
-            let low = _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), zero);
-            let high = _mm512_adds_epi16(_mm512_packs_epi32(steps[2], steps[3]), zero);
-            let packed = if requantize.signed {
-                _mm512_packs_epi16(low, high)
+            let mask = if channels == 64 {
+                u64::MAX
             } else {
-                _mm512_packus_epi16(low, high)
+                (1 << channels) - 1
             };
-            // SAFETY: by the contract the sink has the channels of this position.
-            unsafe { _mm512_mask_storeu_epi8(out.wrapping_add(i * stride).cast(), mask, packed) };
+            let mut known = [0; TAPS];
+            let offsets = if TAPS > 0 {
+                known.copy_from_slice(self.offsets);
+                &known[..]
+            } else {
+                self.offsets
+            };
+            let (quads, rest) = offsets.as_chunks::<4>();
+            assert_eq!(
+                self.taps.len(),
+                256 * offsets.len().div_ceil(4),
+                "the taps have their weights"
+            );
+            let flip = _mm512_set1_epi8(-128);
+            let zero = _mm512_set1_epi16(requantize.zero);
+            let most = _mm512_set1_ps(1e6);
+            for i in 0..self.length {
+                let at = self.start.wrapping_add(i * self.step);
+                let mut sums = starts;
+                let mut taps = self.taps.as_ptr();
+                for quad in quads {
+                    let mut pixels = [_mm512_setzero_si512(); 4];
+                    for t in 0..4 {
+                        // SAFETY: by the contract the channels of this pixel are readable.
+                        pixels[t] = unsafe { _mm512_maskz_loadu_epi8(mask, at.add(quad[t]).cast()) };
+                        if SIGNED {
+                            pixels[t] = _mm512_xor_si512(pixels[t], flip);
+                        }
+                    }
+                    // SAFETY: the four taps have 256 bytes.
+                    unsafe { add(pixels, taps, &mut sums) };
+                    taps = taps.wrapping_add(256);
+                }
+                if !rest.is_empty() {
+                    let mut pixels = [_mm512_setzero_si512(); 4];
+                    for t in 0..rest.len().min(3) {
+                        // SAFETY: as above.
+                        pixels[t] = unsafe { _mm512_maskz_loadu_epi8(mask, at.add(rest[t]).cast()) };
+                        if SIGNED {
+                            pixels[t] = _mm512_xor_si512(pixels[t], flip);
+                        }
+                    }
+                    // SAFETY: as above.
+                    unsafe { add(pixels, taps, &mut sums) };
+                }
+                let mut steps = [_mm512_setzero_si512(); 4];
+                for k in 0..4 {
+                    let mut real =
+                        _mm512_mul_ps(_mm512_cvtepi32_ps(sums[k]), _mm512_castsi512_ps(factors[k]));
+                    if requantize.large {
+                        real = _mm512_min_ps(real, most);
+                    }
+                    steps[k] =
+                        _mm512_cvt_roundps_epi32::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(real);
+                }
+                let low = _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), zero);
+                let high = _mm512_adds_epi16(_mm512_packs_epi32(steps[2], steps[3]), zero);
+                let packed = if requantize.signed {
+                    _mm512_packs_epi16(low, high)
+                } else {
+                    _mm512_packus_epi16(low, high)
+                };
+                let out = self.out.wrapping_add(i * self.stride);
+                // SAFETY: by the contract the sink has the channels of this position.
+                unsafe { _mm512_mask_storeu_epi8(out.cast(), mask, packed) };
+            }
+        }
+    }
+
+    /// Adds the products of the pixels under four taps.
+    ///
+    /// # Safety
+    /// There must be 256 bytes of taps.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn add(pixels: [__m512i; 4], taps: *const i8, sums: &mut [__m512i; 4]) {
+        let low = [
+            _mm512_unpacklo_epi8(pixels[0], pixels[1]),
+            _mm512_unpacklo_epi8(pixels[2], pixels[3]),
+        ];
+        let high = [
+            _mm512_unpackhi_epi8(pixels[0], pixels[1]),
+            _mm512_unpackhi_epi8(pixels[2], pixels[3]),
+        ];
+        let quads = [
+            _mm512_unpacklo_epi16(low[0], low[1]),
+            _mm512_unpackhi_epi16(low[0], low[1]),
+            _mm512_unpacklo_epi16(high[0], high[1]),
+            _mm512_unpackhi_epi16(high[0], high[1]),
+        ];
+        for k in 0..4 {
+            // SAFETY: by the contract.
+            let w = unsafe { _mm512_loadu_si512(taps.add(64 * k).cast()) };
+            sums[k] = _mm512_dpbusd_epi32(sums[k], quads[k], w);
         }
     }
 }

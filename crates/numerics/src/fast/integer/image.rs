@@ -1,6 +1,7 @@
 //! Images of bytes: from planes, one for each channel, to pixels, all channels together, and back; and the pixels under windows.
 
 use super::pack::Terms;
+use super::transpose::{Lines, transpose};
 use crate::shape::{Axis, ConvShape};
 use std::ops::Range;
 
@@ -12,80 +13,6 @@ pub enum Layout {
     ChannelsFirst,
     /// The channels of each pixel together.
     ChannelsLast,
-}
-
-/// out\[j·to + i\] = x\[i·from + j\], for i < rows, j < columns.
-///
-/// # Safety
-/// Both must have these elements, and they must not overlap.
-pub(super) unsafe fn transpose(
-    x: *const u8,
-    from: usize,
-    out: *mut u8,
-    to: usize,
-    rows: usize,
-    columns: usize,
-) {
-    let (mut i, whole) = (0, columns / 16 * 16);
-    #[cfg(target_arch = "x86_64")]
-    while i + 16 <= rows {
-        for j in (0..whole).step_by(16) {
-            // SAFETY: rows i to i + 16 and columns j to j + 16 are there by the contract.
-            unsafe { transpose_16(x.add(i * from + j), from, out.add(j * to + i), to) };
-        }
-        // SAFETY: as above.
-        unsafe {
-            transpose_any(
-                x.add(i * from + whole),
-                from,
-                out.add(whole * to + i),
-                to,
-                16,
-                columns - whole,
-            )
-        };
-        i += 16;
-    }
-    // SAFETY: as above.
-    unsafe { transpose_any(x.add(i * from), from, out.add(i), to, rows - i, columns) };
-}
-
-/// # Safety
-/// As [`transpose`].
-unsafe fn transpose_any(x: *const u8, from: usize, out: *mut u8, to: usize, rows: usize, columns: usize) {
-    for j in 0..columns {
-        for i in 0..rows {
-            // SAFETY: by the contract.
-            unsafe { *out.add(j * to + i) = *x.add(i * from + j) };
-        }
-    }
-}
-
-/// # Safety
-/// As [`transpose`], of sixteen rows and columns.
-#[cfg(target_arch = "x86_64")]
-unsafe fn transpose_16(x: *const u8, from: usize, out: *mut u8, to: usize) {
-    use std::arch::x86_64::{
-        __m128i, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8,
-    };
-    // SAFETY: by the contract; SSE2 is part of x86-64.
-    unsafe {
-        let mut rows: [__m128i; 16] = std::array::from_fn(|i| _mm_loadu_si128(x.add(i * from).cast()));
-        // each step shuffles row i and row i + 8 together: after four of them row and column are exchanged
-        for _ in 0..4 {
-            rows = std::array::from_fn(|i| {
-                let (a, b) = (rows[i / 2], rows[i / 2 + 8]);
-                if i % 2 == 0 {
-                    _mm_unpacklo_epi8(a, b)
-                } else {
-                    _mm_unpackhi_epi8(a, b)
-                }
-            });
-        }
-        for (j, row) in rows.iter().enumerate() {
-            _mm_storeu_si128(out.add(j * to).cast(), *row);
-        }
-    }
 }
 
 /// Bytes of a pixel of an image that is copied: three channels take four, which is faster than three.
@@ -196,17 +123,45 @@ impl Window {
             .saturating_sub(self.left)
             .min(self.width);
         let source_column = self.left.saturating_sub(width.pad_begin);
+        // lines that lie side by side in the image and whole in the window are exchanged together
+        let whole = layout == Layout::ChannelsFirst
+            && pixel == channels
+            && end - begin.min(end) == width.input
+            && self.lines > 1;
+        let over = |line: usize| {
+            let source = (self.top + line).checked_sub(height.pad_begin);
+            source.filter(|&source| source < height.input && begin < end)
+        };
+        if whole && let Some(first) = (0..self.lines).find(|&line| over(line).is_some()) {
+            let lines = (first..self.lines)
+                .take_while(|&line| over(line).is_some())
+                .count();
+            let plane = height.input * width.input;
+            let at = over(first).expect("it was found") * width.input;
+            let pixels = lines * width.input;
+            let to = (first * self.width + begin) * pixel;
+            assert!((channels - 1) * plane + at + pixels <= x.len());
+            assert!(to + ((lines - 1) * self.width + width.input) * pixel <= out.len());
+            let lines = Lines {
+                start: out[to..].as_mut_ptr(),
+                length: width.input,
+                step: pixel,
+                line: self.width * pixel,
+            };
+            // SAFETY: `channels` rows of `pixels` bytes are in `x`, and the window has its lines (above).
+            unsafe { transpose(x.as_ptr().add(at), plane, lines, channels, pixels) };
+        }
         for line in 0..self.lines {
             let out = &mut out[line * self.width * pixel..][..self.width * pixel];
-            let source = (self.top + line)
-                .checked_sub(height.pad_begin)
-                .filter(|&source| source < height.input);
-            let Some(source) = source.filter(|_| begin < end) else {
+            let Some(source) = over(line) else {
                 out.fill(zero);
                 continue;
             };
             out[..begin * pixel].fill(zero);
             out[end * pixel..].fill(zero);
+            if whole {
+                continue;
+            }
             let out = &mut out[begin * pixel..end * pixel];
             let (pixels, at) = (end - begin, source * width.input + source_column);
             match layout {
@@ -235,7 +190,7 @@ impl Window {
                     // SAFETY: `channels` rows of `pixels` bytes are in `x`, `pixels` rows of as many bytes in `out` (above).
                     unsafe {
                         let x = x.as_ptr().add(at);
-                        transpose(x, plane, out.as_mut_ptr(), pixel, channels, pixels);
+                        transpose(x, plane, Lines::one(out.as_mut_ptr(), pixel), channels, pixels);
                     }
                 }
             }

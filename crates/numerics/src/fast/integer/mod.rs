@@ -17,6 +17,7 @@
 //! | `tile` | the micro-kernels |
 //! | `product` | rows of tiles, wherever the rows lie |
 //! | `image` | channels first and last, padding, windows |
+//! | `transpose` | rows and columns of bytes exchanged |
 //! | `conv`, `depthwise`, `gemm` | the operators |
 //! | `epilogue` | requantisation |
 
@@ -28,6 +29,7 @@ mod image;
 mod pack;
 mod product;
 mod tile;
+mod transpose;
 mod unit;
 
 pub use conv::{
