@@ -441,6 +441,34 @@ fn pools() {
     }
 }
 
+/// Channels are shared out to threads.
+#[test]
+fn a_large_pool_on_threads() {
+    let axis = Axis {
+        input: 112,
+        output: 56,
+        kernel: 3,
+        stride: 2,
+        pad_begin: 1,
+        pad_end: 1,
+        ..Axis::UNIT
+    };
+    let shape = PoolShape {
+        channels: 67,
+        axes: [Axis::UNIT, axis, axis],
+    };
+    let x = Numbers::new(51).slice(shape.channels * shape.input_size());
+    let mut expected = vec![f32::NAN; shape.channels * shape.output_size()];
+    slow::max_pool(&shape, &x, &mut expected, |_, _| {});
+    for threads in [1, 2, 3] {
+        synod_numerics::pool::set_threads(threads);
+        let mut out = vec![7.0; expected.len()];
+        fast::max_pool(&shape, &x, &mut out);
+        assert_same(&out, &expected, &format!("on {threads} threads"));
+    }
+    synod_numerics::pool::set_threads(1);
+}
+
 #[test]
 fn the_winner_of_a_pool_holds_its_maximum() {
     let mut numbers = Numbers::new(6);
