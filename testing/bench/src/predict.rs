@@ -75,8 +75,8 @@ pub(crate) async fn measure(options: &Options, node: &Node, report: &mut Report)
             thousands(first),
             thousands(again),
             thousands(plain),
-            format!("{:.0}", plain as f64 / first as f64),
-            format!("{:.0}", plain as f64 / again as f64),
+            format!("{:.1}", plain as f64 / first as f64),
+            format!("{:.1}", plain as f64 / again as f64),
         ]);
 
         let bare = bare(&example)?;
