@@ -124,6 +124,11 @@ class Convolution:
         self.positions = prod(self.space)
         self.kernel = w[2:]
 
+    def finding(self):
+        width = self.space[-1]
+        pieces = prod(self.kernel) * -(-width // 16) * (self.positions // width) if width else 0
+        return pieces * 230 * (1 if pieces <= 32_768 else self.images * self.groups)
+
 
 class Sums:
     """An Einsum without ellipses as a product of matrices, if it is one."""
@@ -304,7 +309,7 @@ def arithmetic(step):
         return n * c + 1_000 * runs
     if name in ("MatMul", "Gemm"):
         *dims, products = matrices(step)
-        return product(x.kind, *dims) * products + (2 * n if name == "Gemm" else 0)
+        return product(x.kind, *dims) + 2 * n if name == "Gemm" else (product(x.kind, *dims) + 800) * products
     if name in RECURRENT:
         return Recurrence(step).arithmetic(name, x.kind)
     if name == "Attention":
@@ -335,7 +340,7 @@ def arithmetic(step):
             one = product(x.kind, max(c.channels, 2) + 2, c.positions, c.terms)
         else:
             one = c.terms * c.channels * up(c.positions, 8) * 4
-        return one * c.images * c.groups
+        return one * c.images * c.groups + (0 if c.channels >= 4 else c.finding())
     if name == "ConvTranspose":
         w, width = step.inputs[1].shape, y.shape[-1]
         terms = w[0] // attributes.get("group", 1) * prod(w[2:])
@@ -367,7 +372,8 @@ def arithmetic(step):
     if name == "LRN":
         return n * (min(attributes["size"], x.shape[1]) * 32 + 3_500)
     if name == "LpNormalization":
-        return n * 120 + n // x.shape[attributes["axis"]] * 2_000
+        length, behind = x.shape[attributes["axis"]], x.shape[attributes["axis"] :][1:]
+        return n * (240 if length == 1 or prod(behind) > 1 else 120) + n // length * 2_000
     if name == "MeanVarianceNormalization":
         groups = prod(size for axis, size in enumerate(x.shape) if axis not in attributes["axes"])
         return n * 320 + groups * 4_000
@@ -399,7 +405,7 @@ def arithmetic(step):
         "Slice": n * 8,
         "Expand": n * 8,
         "Tile": n * 8,
-        "Where": n * 16,
+        "Where": n * 64,
         "Transpose": n * 32,
         "Cast": n * 64,
         "Pad": n * 64,

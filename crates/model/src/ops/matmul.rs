@@ -139,7 +139,10 @@ impl Operator for MatMul {
         };
         let arithmetic = stack(a.shape, b.shape).map_or(0, |stack| {
             let Stack { batch, m, n, k, .. } = stack.merged();
-            product_arithmetic(a.dtype, m, n, k).saturating_mul(element_count(&batch) as u64)
+            // starting a product costs as much as some hundred multiply-adds
+            product_arithmetic(a.dtype, m, n, k)
+                .saturating_add(800)
+                .saturating_mul(element_count(&batch) as u64)
         });
         Work {
             arithmetic,

@@ -59,12 +59,13 @@ impl Operator for LpNormalization {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        let lines = self
-            .shape(&outputs[0].shape)
-            .map_or(0, |shape| shape.outer * shape.inner);
+        let (lines, per_element) = self.shape(&outputs[0].shape).map_or((0, 0), |shape| {
+            let apart = shape.inner > 1 || shape.length == 1;
+            (shape.outer * shape.inner, if apart { 240 } else { 120 })
+        });
         Work {
             arithmetic: (outputs[0].elements() as u64)
-                .saturating_mul(120)
+                .saturating_mul(per_element)
                 .saturating_add((lines as u64).saturating_mul(2_000)),
             bytes: streamed(inputs, outputs).saturating_mul(2),
         }
