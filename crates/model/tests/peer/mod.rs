@@ -7,6 +7,9 @@
     reason = "each test binary uses its part"
 )]
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::disallowed_methods, reason = "a tolerance is no arithmetic of the engine")]
+
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 use synod_model::*;
 use synod_numerics::half::{bf16_to_f32, f16_to_f32};

@@ -634,6 +634,7 @@ on_isa! {
     /// # Safety
     /// `from` must have `width` elements, at least `channels` and a multiple of sixteen, for every position and for as many more as
     /// make their number one of sixteen.
+    #[allow(clippy::needless_range_loop, reason = "loops of constant length over registers are unrolled as they are")]
     unsafe fn turn<L>(from: *const f32, width: usize, channels: usize, positions: usize, out: &mut [f32]) {
         assert_eq!(out.len(), channels * positions, "output of a convolution");
         for first in (0..channels).step_by(VECTOR) {

@@ -210,6 +210,7 @@ fn transpose_lines(isa: Isa, lines: Lines<'_>, terms: usize, to: &mut [f32], wid
 on_isa! {
     /// # Safety
     /// See [`transpose_lines`], which checks it.
+    #[allow(clippy::needless_range_loop, reason = "loops of constant length over registers are unrolled as they are")]
     unsafe fn transpose<L>(
         from: *const f32, stride: usize, count: usize, terms: usize, to: *mut f32, width: usize
     ) {

@@ -166,9 +166,9 @@ unsafe fn load_one<L: super::lanes::Lanes, const STRIDE: usize>(
             2 => L::load_second(from, patch.lanes & !LAST),
             _ => {
                 let mut elements = [0.0; VECTOR];
-                for lane in 0..VECTOR {
+                for (lane, element) in elements.iter_mut().enumerate() {
                     if patch.lanes >> lane & 1 != 0 {
-                        elements[lane] = *from.wrapping_add(lane * stride);
+                        *element = *from.wrapping_add(lane * stride);
                     }
                 }
                 L::load(elements.as_ptr())

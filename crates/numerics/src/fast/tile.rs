@@ -79,7 +79,6 @@ struct Tile {
 ///
 /// # Safety
 /// The elements of c must be valid and nobody else's, and `isa` must come from [`Isa::current`].
-#[expect(clippy::too_many_arguments, reason = "a product has this many numbers")]
 pub(super) unsafe fn run(
     isa: Isa,
     [rows, columns, terms]: [usize; 3],
