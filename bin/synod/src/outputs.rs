@@ -7,9 +7,11 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     fmt,
+    ops::Range,
     path::{Path, PathBuf},
 };
 use synod_model::{DType, Tensor};
+use synod_numerics::half::{bf16_to_f32, f16_to_f32};
 
 /// Rows and columns of a tensor that are shown; the rest is in the file.
 const SHOWN_ROWS: usize = 8;
@@ -85,7 +87,7 @@ impl fmt::Display for Output {
         }
         writeln!(f)?;
         let columns = self.shape.last().copied().unwrap_or(1).max(1);
-        let words = words(&self.tensor, SHOWN_ROWS * columns);
+        let words = words(&self.tensor, 0..SHOWN_ROWS * columns);
         for row in words.chunks(columns).take(SHOWN_ROWS) {
             let more = if row.len() > SHOWN_COLUMNS { " …" } else { "" };
             writeln!(f, "  {}{more}", row[..row.len().min(SHOWN_COLUMNS)].join(" "))?;
@@ -98,38 +100,36 @@ impl fmt::Display for Output {
     }
 }
 
-/// The first `count` elements as text: the shortest decimal that gives the same bits back.
-fn words(tensor: &Tensor, count: usize) -> Vec<String> {
-    fn first<T: fmt::Display>(slice: &[T], count: usize) -> Vec<String> {
-        slice.iter().take(count).map(ToString::to_string).collect()
+/// An element as text: the shortest decimal that gives the same bits back.
+pub(crate) fn word(tensor: &Tensor, index: usize) -> String {
+    words(tensor, index..index + 1).concat()
+}
+
+/// Elements as text; those that there are.
+fn words(tensor: &Tensor, range: Range<usize>) -> Vec<String> {
+    let range = range.start.min(tensor.elements())..range.end.min(tensor.elements());
+    fn all<T: fmt::Display>(slice: &[T]) -> Vec<String> {
+        slice.iter().map(ToString::to_string).collect()
     }
+    let halves = |value: fn(u16) -> f32| -> Vec<String> {
+        let bits = &tensor.as_slice::<u16>()[range.clone()];
+        bits.iter().map(|&bits| value(bits).to_string()).collect()
+    };
     match tensor.dtype() {
-        DType::F32 => first(tensor.as_slice::<f32>(), count),
-        DType::F64 => first(tensor.as_slice::<f64>(), count),
-        DType::F16 => tensor
-            .as_slice::<u16>()
+        DType::F32 => all(&tensor.as_slice::<f32>()[range]),
+        DType::F64 => all(&tensor.as_slice::<f64>()[range]),
+        DType::F16 => halves(f16_to_f32),
+        DType::BF16 => halves(bf16_to_f32),
+        DType::I8 => all(&tensor.as_slice::<i8>()[range]),
+        DType::I16 => all(&tensor.as_slice::<i16>()[range]),
+        DType::I32 => all(&tensor.as_slice::<i32>()[range]),
+        DType::I64 => all(&tensor.as_slice::<i64>()[range]),
+        DType::U8 => all(&tensor.as_slice::<u8>()[range]),
+        DType::U16 => all(&tensor.as_slice::<u16>()[range]),
+        DType::U32 => all(&tensor.as_slice::<u32>()[range]),
+        DType::U64 => all(&tensor.as_slice::<u64>()[range]),
+        DType::Bool => tensor.as_slice::<u8>()[range]
             .iter()
-            .take(count)
-            .map(|&bits| half(bits, 5).to_string())
-            .collect(),
-        DType::BF16 => tensor
-            .as_slice::<u16>()
-            .iter()
-            .take(count)
-            .map(|&bits| half(bits, 8).to_string())
-            .collect(),
-        DType::I8 => first(tensor.as_slice::<i8>(), count),
-        DType::I16 => first(tensor.as_slice::<i16>(), count),
-        DType::I32 => first(tensor.as_slice::<i32>(), count),
-        DType::I64 => first(tensor.as_slice::<i64>(), count),
-        DType::U8 => first(tensor.as_slice::<u8>(), count),
-        DType::U16 => first(tensor.as_slice::<u16>(), count),
-        DType::U32 => first(tensor.as_slice::<u32>(), count),
-        DType::U64 => first(tensor.as_slice::<u64>(), count),
-        DType::Bool => tensor
-            .as_slice::<u8>()
-            .iter()
-            .take(count)
             .map(|&byte| (byte == 1).to_string())
             .collect(),
     }
@@ -137,7 +137,7 @@ fn words(tensor: &Tensor, count: usize) -> Vec<String> {
 
 /// JSON has no NaN and no infinity: they are strings.
 fn json_values(tensor: &Tensor) -> Vec<serde_json::Value> {
-    words(tensor, tensor.elements())
+    words(tensor, 0..tensor.elements())
         .into_iter()
         .map(|word| match serde_json::from_str(&word) {
             Ok(value) => value,
@@ -146,42 +146,18 @@ fn json_values(tensor: &Tensor) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// The value of a 16-bit float with this many exponent bits; every one of them is an f32.
-fn half(bits: u16, exponent_bits: u32) -> f32 {
-    let fraction_bits = 15 - exponent_bits;
-    let (exponent_mask, fraction_mask) = ((1u32 << exponent_bits) - 1, (1u32 << fraction_bits) - 1);
-    let exponent = u32::from(bits) >> fraction_bits & exponent_mask;
-    let fraction = u32::from(bits) & fraction_mask;
-    let bias = (exponent_mask >> 1) as i32;
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let scaled = |mantissa: u32, power: i32| mantissa as f32 * 2f32.powi(power - fraction_bits as i32);
-    sign * match exponent {
-        0 => scaled(fraction, 1 - bias),
-        e if e == exponent_mask && fraction == 0 => f32::INFINITY,
-        e if e == exponent_mask => f32::NAN,
-        e => scaled(fraction | 1 << fraction_bits, e as i32 - bias),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn halves_are_shown_exactly() {
-        for (bits, value) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x7bff, 65504.0),
-        ] {
-            assert_eq!(half(bits, 5), value);
-        }
-        assert_eq!(half(0x7c00, 5), f32::INFINITY);
-        assert!(half(0x7e00, 5).is_nan());
-        for value in [1.0f32, -3.5, 0.0, 2f32.powi(-126), 3.389_531_4e38] {
-            assert_eq!(half((value.to_bits() >> 16) as u16, 8), value);
-        }
+        let show = |dtype, bits: u16| word(&Tensor::from_slice(dtype, &[1], &[bits]).unwrap(), 0);
+        assert_eq!(show(DType::F16, 0xc000), "-2");
+        assert_eq!(show(DType::F16, 0x0001).parse(), Ok(2_f32.powi(-24)));
+        assert_eq!(show(DType::F16, 0x7c00), "inf");
+        assert_eq!(show(DType::BF16, 0x4049), "3.140625");
+        assert_eq!(show(DType::BF16, 0x7fc0), "NaN");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::{
 };
 use synod_model::{
     CanonicalModel, DType, DimArgument, DimSetting, ExternalData, ExternalDataError, ImportError,
-    ImportOptions, Model, Observer, Plan, Tensor, Unmetered, import_onnx,
+    ImportOptions, Model, Observer, Plan, Tensor, TensorView, Unmetered, import_onnx,
 };
 
 #[derive(Default)]
@@ -178,7 +178,7 @@ impl Observer for Profiler {
         self.begun = Instant::now();
     }
 
-    fn end(&mut self, nodes: &[usize]) {
+    fn end(&mut self, nodes: &[usize], _outputs: &[Option<TensorView<'_>>]) {
         let seconds = self.begun.elapsed().as_secs_f64();
         *self.spent.entry(nodes.to_vec()).or_default() += seconds;
     }

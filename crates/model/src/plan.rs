@@ -282,6 +282,19 @@ impl Plan {
         self.run_on(Path::Reference, inputs, meter, None)
     }
 
+    /// [`Self::run_reference`], telling an observer what runs and when.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_reference_observed(
+        &self,
+        inputs: &[Tensor],
+        meter: &mut dyn Meter,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Tensor>, RunError> {
+        self.run_on(Path::Reference, inputs, meter, Some(observer))
+    }
+
     fn run_on(
         &self,
         path: Path,
@@ -311,7 +324,19 @@ impl Plan {
                     error,
                 })?;
             if let Some(observer) = &mut observer {
-                observer.end(&nodes);
+                let outputs: Vec<Option<TensorView<'_>>> = step
+                    .outputs
+                    .iter()
+                    .map(|output| {
+                        let (slot, kind) = output.as_ref()?;
+                        Some(TensorView {
+                            dtype: kind.dtype,
+                            shape: &kind.shape,
+                            bytes: &slots[*slot].bytes()[..kind.bytes()],
+                        })
+                    })
+                    .collect();
+                observer.end(&nodes, &outputs);
             }
         }
         let give = |(location, kind): &(Location, TensorType)| match *location {
@@ -446,8 +471,8 @@ pub trait Observer {
     /// The step that computes these nodes begins.
     fn begin(&mut self, nodes: &[usize]);
 
-    /// It has ended.
-    fn end(&mut self, nodes: &[usize]);
+    /// It has ended and left these outputs: those of the last of the nodes, `None` where one is not asked for.
+    fn end(&mut self, nodes: &[usize], outputs: &[Option<TensorView<'_>>]);
 }
 
 /// The meter stops the run.

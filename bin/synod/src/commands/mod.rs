@@ -6,7 +6,7 @@ mod dev;
 mod model;
 mod predict;
 
-pub(crate) use model::execute;
+pub(crate) use model::{Engine, execute};
 pub(crate) use predict::predict;
 
 use crate::show::Form;

@@ -14,7 +14,7 @@ pub(crate) use story::Story;
 
 use crate::{
     client::{self, Account, Client, Progress, Published, Upload},
-    commands::{execute, predict},
+    commands::{Engine, execute, predict},
     show::{bytes, table, thousands},
 };
 use alloy_eips::BlockId;
@@ -205,7 +205,11 @@ async fn check(
     story: &Story,
 ) -> Result<ExampleReport> {
     let name = example.name;
-    let local = execute(&example.loaded, std::slice::from_ref(&example.samples), false)?;
+    let local = execute(
+        &example.loaded,
+        std::slice::from_ref(&example.samples),
+        Engine::Fast,
+    )?;
     let predictions = examples::labels_of(&local[0]);
     ensure!(
         predictions.len() == played.verdicts.len(),

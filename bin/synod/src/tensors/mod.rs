@@ -17,7 +17,7 @@ pub(crate) use npy::{file_stem, write as write_npy};
 pub(crate) use text::Numbers;
 
 use eyre::{Context as _, Result, bail, ensure};
-use std::{path::Path, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 use synod_model::{DType, Dim, Tensor, TensorSignature};
 
 /// The largest file read as an input. A network's inputs are bounded far below this.
@@ -72,6 +72,22 @@ impl Candidate {
         match &self.content {
             Content::Typed(tensor) => tensor.shape(),
             Content::Numbers(numbers) => numbers.shape(),
+        }
+    }
+
+    /// The elements, of this type: numbers without one are rounded to it.
+    pub(crate) fn typed(&self, dtype: DType) -> Result<Tensor> {
+        match &self.content {
+            Content::Typed(tensor) => {
+                ensure!(
+                    tensor.dtype() == dtype,
+                    "{} holds {}, the network gives {dtype}",
+                    self.source,
+                    tensor.dtype()
+                );
+                Ok(tensor.clone())
+            }
+            Content::Numbers(numbers) => numbers.round_to(dtype, numbers.shape()),
         }
     }
 
@@ -166,9 +182,29 @@ fn read_file(arg: &InputArg, found: &mut Vec<Candidate>) -> Result<()> {
     Ok(())
 }
 
-/// The candidate for each of the inputs with these names: the one asked for, else the one whose name the file carries,
-/// else the next that is free.
-pub(crate) fn order<'a>(names: &[&str], candidates: &'a [Candidate]) -> Result<Vec<Option<&'a Candidate>>> {
+/// What a tensor is to a network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Role {
+    Input,
+    Output,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Input => "input",
+            Self::Output => "output",
+        })
+    }
+}
+
+/// The candidate for each of the inputs or outputs with these names: the one asked for, else the one whose name the file
+/// carries, else the next that is free.
+pub(crate) fn order<'a>(
+    role: Role,
+    names: &[&str],
+    candidates: &'a [Candidate],
+) -> Result<Vec<Option<&'a Candidate>>> {
     let position = |name: &str| names.iter().position(|input| *input == name);
     let mut slots: Vec<Option<&Candidate>> = vec![None; names.len()];
     let mut unnamed = Vec::new();
@@ -177,7 +213,7 @@ pub(crate) fn order<'a>(names: &[&str], candidates: &'a [Candidate]) -> Result<V
             (Some(name), _) => match position(name) {
                 Some(index) => Some(index),
                 None => bail!(
-                    "the network has no input {name:?}; its inputs are: {}",
+                    "the network has no {role} {name:?}; its {role}s are: {}",
                     names.join(", ")
                 ),
             },
@@ -185,7 +221,7 @@ pub(crate) fn order<'a>(names: &[&str], candidates: &'a [Candidate]) -> Result<V
             (None, None) => None,
         };
         match index {
-            Some(index) if slots[index].is_some() => bail!("input {:?} is given twice", names[index]),
+            Some(index) if slots[index].is_some() => bail!("{role} {:?} is given twice", names[index]),
             Some(index) => slots[index] = Some(candidate),
             None => unnamed.push(candidate),
         }
@@ -194,7 +230,7 @@ pub(crate) fn order<'a>(names: &[&str], candidates: &'a [Candidate]) -> Result<V
         match slots.iter_mut().find(|slot| slot.is_none()) {
             Some(slot) => *slot = Some(candidate),
             None => bail!(
-                "{} is one input too many; the network takes {}: {}",
+                "{} is one {role} too many; the network has {}: {}",
                 candidate.source,
                 names.len(),
                 names.join(", ")
@@ -207,7 +243,7 @@ pub(crate) fn order<'a>(names: &[&str], candidates: &'a [Candidate]) -> Result<V
 /// The inputs of a network, in its order, with types and shapes checked.
 pub(crate) fn assign(inputs: &[TensorSignature], candidates: &[Candidate]) -> Result<Vec<Tensor>> {
     let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-    let ordered = order(&names, candidates)?;
+    let ordered = order(Role::Input, &names, candidates)?;
     inputs
         .iter()
         .zip(ordered)

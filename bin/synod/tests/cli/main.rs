@@ -8,6 +8,7 @@ mod chain;
 mod demo;
 mod run;
 mod second_implementation;
+mod tools;
 mod usage;
 
 use std::{

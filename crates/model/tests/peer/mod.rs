@@ -6,9 +6,11 @@
     unreachable_pub,
     reason = "each test binary uses its part"
 )]
-
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![allow(clippy::disallowed_methods, reason = "a tolerance is no arithmetic of the engine")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a tolerance is no arithmetic of the engine"
+)]
 
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 use synod_model::*;

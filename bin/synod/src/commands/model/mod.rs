@@ -1,11 +1,17 @@
 //! `synod model …`
 
+mod compare;
+mod diff_run;
+mod engine;
 mod inspect;
 mod list;
+mod profile;
 mod publish;
 mod pull;
 mod run;
+mod trace;
 
+pub(crate) use engine::Engine;
 pub(crate) use run::execute;
 
 use super::block_on;
@@ -21,6 +27,10 @@ pub(crate) enum ModelCommand {
     Publish(publish::PublishArgs),
     /// Run a model file here, with the chain's arithmetic: the same bits
     Run(run::RunArgs),
+    /// Compare another runtime's outputs with the chain's arithmetic: absolute, relative, in units of the last place
+    Compare(compare::CompareArgs),
+    /// Find the first node whose bits differ between two arithmetics or two machines
+    DiffRun(diff_run::DiffRunArgs),
     /// Fetch a model from the chain and check that it is the one its id names
     Pull(pull::PullArgs),
     /// List the names on the chain
@@ -32,6 +42,8 @@ pub(crate) fn run(command: ModelCommand, form: Form) -> Result<()> {
         ModelCommand::Inspect(args) => block_on(inspect::run(args, form)),
         ModelCommand::Publish(args) => block_on(publish::run(args, form)),
         ModelCommand::Run(args) => run::run(&args, form),
+        ModelCommand::Compare(args) => compare::run(&args, form),
+        ModelCommand::DiffRun(args) => diff_run::run(&args, form),
         ModelCommand::Pull(args) => block_on(pull::run(args, form)),
         ModelCommand::List(args) => block_on(list::run(args, form)),
     }

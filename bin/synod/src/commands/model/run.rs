@@ -1,19 +1,23 @@
-//! `synod model run FILE --input [NAME=]FILE … --output-dir DIR`
+//! `synod model run FILE --input [NAME=]FILE … --output-dir DIR [--profile]`
 //!
 //! The auditor's command: no node, no network, the same bits as the chain.
 
+use super::{
+    engine::{Engine, EngineArgs},
+    profile::{self, Profile},
+};
 use crate::{
     model_file::{self, LoadedModel, ModelArgs},
     outputs::{self, Output},
     show::{Form, note},
-    tensors::{self, Candidate, InputArg},
+    tensors::{self, Candidate, InputArg, Role},
 };
 use clap::Args;
 use eyre::{Context as _, Result};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 use synod_model::{
-    DType, DimSetting, ImportError, PlanError, Tensor, Unmetered, bind_input, declared_inputs, ops::OpError,
+    DType, DimSetting, ImportError, Plan, PlanError, Tensor, bind_input, declared_inputs, ops::OpError,
 };
 
 #[derive(Debug, Args)]
@@ -29,8 +33,15 @@ pub(crate) struct RunArgs {
     #[arg(long, short, value_name = "DIR")]
     output_dir: Option<PathBuf>,
 
-    /// Use the scalar reference instead of the fast kernels: slow, and the same bits
+    /// Show where the time goes: milliseconds and gas of each node, slowest first
     #[arg(long)]
+    profile: bool,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    /// The same as --engine reference
+    #[arg(long, hide = true, conflicts_with = "engine")]
     reference: bool,
 }
 
@@ -38,11 +49,14 @@ pub(crate) struct RunArgs {
 struct Report {
     model_id: String,
     outputs: Vec<Output>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.outputs.iter().try_for_each(|output| output.fmt(f))
+        self.outputs.iter().try_for_each(|output| output.fmt(f))?;
+        self.profile.iter().try_for_each(|profile| profile.fmt(f))
     }
 }
 
@@ -58,7 +72,19 @@ pub(crate) fn run(args: &RunArgs, form: Form) -> Result<()> {
             ));
         }
     }
-    let results = execute(&loaded, &inputs, args.reference)?;
+    let started = args.engine.start();
+    let engine = if args.reference {
+        Engine::Reference
+    } else {
+        started
+    };
+    let (profile, results) = if args.profile {
+        let plan = plan(&loaded, &inputs)?;
+        let (profile, results) = profile::profile(engine, &loaded.model, &plan, &inputs)?;
+        (Some(profile), results)
+    } else {
+        (None, execute(&loaded, &inputs, engine)?)
+    };
     let named = signature
         .outputs
         .iter()
@@ -68,33 +94,33 @@ pub(crate) fn run(args: &RunArgs, form: Form) -> Result<()> {
     form.print(&Report {
         model_id: loaded.id().to_string(),
         outputs,
+        profile,
     })
 }
 
 /// Runs a model with the chain's arithmetic.
-pub(crate) fn execute(loaded: &LoadedModel, inputs: &[Tensor], reference: bool) -> Result<Vec<Tensor>> {
+pub(crate) fn execute(loaded: &LoadedModel, inputs: &[Tensor], engine: Engine) -> Result<Vec<Tensor>> {
+    engine.run(&plan(loaded, inputs)?, inputs, None)
+}
+
+/// A plan for these inputs.
+pub(super) fn plan(loaded: &LoadedModel, inputs: &[Tensor]) -> Result<Plan> {
     let shapes: Vec<Vec<usize>> = inputs.iter().map(|tensor| tensor.shape().to_vec()).collect();
-    let plan = loaded
+    loaded
         .model
         .plan(&shapes)
-        .wrap_err("the model cannot take inputs of these shapes")?;
-    let results = if reference {
-        plan.run_reference(inputs, &mut Unmetered)
-    } else {
-        plan.run(inputs, &mut Unmetered)
-    };
-    results.wrap_err("the model refuses the data")
+        .wrap_err("the model cannot take inputs of these shapes")
 }
 
 /// Reads the model and the inputs for it. What the file leaves open is settled by the inputs: free dimensions without a
 /// `--dim`, and inputs that decide shapes, which a model on a chain has as constants.
-fn load(args: &ModelArgs, candidates: &[Candidate]) -> Result<(LoadedModel, Vec<Tensor>)> {
+pub(super) fn load(args: &ModelArgs, candidates: &[Candidate]) -> Result<(LoadedModel, Vec<Tensor>)> {
     let mut file = model_file::read(&args.file)?;
     let declared = declared_inputs(&file).wrap_err_with(|| format!("{}", args.file.display()))?;
     let names: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
     let given: BTreeMap<&str, &Candidate> = names
         .iter()
-        .zip(tensors::order(&names, candidates)?)
+        .zip(tensors::order(Role::Input, &names, candidates)?)
         .filter_map(|(&name, candidate)| Some((name, candidate?)))
         .collect();
     let mut dims = args.settings()?;
