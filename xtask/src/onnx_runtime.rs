@@ -36,3 +36,28 @@ pub(crate) fn real_models() -> Result<PathBuf> {
     )?;
     Ok(folder)
 }
+
+/// Cases that the fuzzer draws: every kind of operator gets some 64, and drawing them takes seconds.
+const CASES: &str = "2048";
+
+/// Draws the random models of `testing/onnxruntime-fuzz` and asks ONNX Runtime about them, unless that was done; returns the file.
+///
+/// # Errors
+/// When Python, a package or the script fails.
+pub(crate) fn fuzz_cases() -> Result<PathBuf> {
+    let python = python()?;
+    let script = root().join("testing/onnxruntime-fuzz/generate.py");
+    let folder = target().join("onnxruntime-fuzz");
+    let cases = folder.join("cases.bin");
+    clients::once(
+        &folder.join(".stamp"),
+        &[script.clone(), root().join(REQUIREMENTS)],
+        || {
+            run(
+                "run random models in ONNX Runtime",
+                command(&python).arg(&script).arg(&cases).args(["--cases", CASES]),
+            )
+        },
+    )?;
+    Ok(cases)
+}

@@ -14,8 +14,8 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// Installs the clients, checks the contract artefacts, generates ONNX's node tests, asks ONNX Runtime about trained models, runs the
-/// workspace's tests, and the golden vectors on emulated processors.
+/// Installs the clients, checks the contract artefacts, generates ONNX's node tests, asks ONNX Runtime about trained and random models,
+/// runs the workspace's tests, and the golden vectors on emulated processors.
 ///
 /// # Errors
 /// At the first step that fails.
@@ -24,6 +24,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     contracts::build(&contracts::Options { check: true })?;
     let node_tests = onnx_tests::generate()?;
     let real_models = onnx_runtime::real_models()?;
+    let fuzz_cases = onnx_runtime::fuzz_cases()?;
     run(
         "tests of the workspace",
         cargo()
@@ -31,6 +32,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
             .args(&options.filter)
             .env("SYNOD_ONNX_NODE_TESTS", node_tests)
             .env("SYNOD_REAL_MODELS", real_models)
+            .env("SYNOD_ONNXRUNTIME_FUZZ", fuzz_cases)
             .env("SYNOD_PYTHON", python),
     )?;
     if options.filter.is_none() {

@@ -93,7 +93,7 @@ impl Slice {
     }
 }
 
-/// NumPy's rule for one axis of `size`.
+/// ONNX's rule for one axis of `size`: NumPy's, but that a step backwards from before the first element starts there.
 fn part(size: usize, start: i64, end: i64, step: i64) -> Result<Part, OpError> {
     if step == 0 {
         return Err(OpError::Value("a step of 0".into()));
@@ -106,10 +106,10 @@ fn part(size: usize, start: i64, end: i64, step: i64) -> Result<Part, OpError> {
             index
         }
     };
-    // Forwards the positions 0..=length are meaningful, backwards -1..=length-1.
+    // Forwards the positions 0..=length are meaningful; backwards 0..=length-1 to start from and -1..=length-1 to end before.
     let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
-    let hold = |index: i64| from_front(index).max(low).min(high);
-    let (start, end) = (hold(start), hold(end));
+    let start = from_front(start).max(0).min(high);
+    let end = from_front(end).max(low).min(high);
     let distance = if step > 0 { end - start } else { start - end };
     let count = if distance > 0 {
         (distance as u64).div_ceil(step.unsigned_abs()) as usize
@@ -171,8 +171,11 @@ mod tests {
         assert_eq!(numpy(10, 5, 2, 1), Ok((0, 1, 0)));
         assert_eq!(numpy(0, 0, 5, 1), Ok((0, 1, 0)));
         assert_eq!(numpy(0, 0, -5, -1), Ok((0, 1, 0)));
+        assert_eq!(numpy(0, i64::MIN, i64::MIN, -1), Ok((0, 1, 0)));
         assert_eq!(numpy(4, i64::MIN, i64::MAX, i64::MAX), Ok((0, 1, 1)));
         assert_eq!(numpy(4, i64::MAX, i64::MIN, i64::MIN), Ok((3, 1, 1)));
         assert!(part(4, 0, 4, 0).is_err());
+        // NumPy: none.
+        assert_eq!(numpy(4, -9, -9, -1), Ok((0, 1, 1)));
     }
 }

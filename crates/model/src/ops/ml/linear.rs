@@ -165,7 +165,12 @@ impl Operator for Linear {
                     scores.iter_mut().zip(&*of.intercepts).for_each(|(x, b)| *x += b);
                     let pair;
                     let (label, given): (usize, &[f64]) = if of.given() > of.scores {
-                        pair = both_scores(scores[0], false, of.transform);
+                        pair = match of.transform {
+                            Transform::Logistic | Transform::Probit => {
+                                both_scores(scores[0], false, of.transform)
+                            }
+                            _ => [1.0 - scores[0], scores[0]],
+                        };
                         (usize::from(scores[0] > 0.0), &pair)
                     } else {
                         let label = greatest(scores);

@@ -222,7 +222,7 @@ fn greatest(scores: &[f64]) -> usize {
     best
 }
 
-/// Scores of two classes from the only one there is: by `weigh`, what it says of the second class.
+/// Scores of two classes from the only one there is, which speaks for the second: of trees whose weights are `all_positive` or not.
 fn both_scores(score: f64, all_positive: bool, transform: Transform) -> [f64; 2] {
     match transform {
         Transform::Probit => [probit(score); 2],
