@@ -544,7 +544,7 @@ mod tests {
                 for index in 0..pieces {
                     let part = part(length, 16, pieces, index);
                     assert_eq!(part.start, end);
-                    assert!(part.start % 16 == 0 || part.start == length);
+                    assert!(part.start.is_multiple_of(16) || part.start == length);
                     end = part.end;
                 }
                 assert_eq!(end, length);
