@@ -29,7 +29,8 @@ interface IPredict {
     }
 
     /// @param symbol empty when the size is fixed, else the name of a free dimension
-    /// @param size the size, or the largest size that a free dimension may take
+    /// @param size the size, or the largest size that a free dimension may take; 2**64 - 1 for a dimension of an output that
+    /// depends on the values of the input
     struct Dimension {
         string symbol;
         uint64 size;
@@ -135,6 +136,8 @@ interface IPredict {
     error MemoryLimitExceeded(uint64 limit, uint64 needed);
     /// @notice The model cannot take these shapes; `node` is the operator that refuses them, in graph order.
     error UnsupportedShape(uint256 node);
+    /// @notice No quote: how much is to be done depends on the values of the input. Simulate the call, or bound it with `withMaxGas`.
+    error DependsOnInput();
     /// @notice The data led to something an operator refuses, such as an index out of range.
     error ExecutionFailed(uint256 node);
 
@@ -220,7 +223,7 @@ interface IPredict {
     /// @notice `signature`, by model id.
     function signatureId(bytes32 id) external view returns (Port[] memory inputs, Port[] memory outputs);
 
-    /// @notice What `run` would cost. Free dimensions count at their bounds.
+    /// @notice What `run` would cost, or at most where branches or loops decide. Free dimensions count at their bounds.
     function quote(string calldata model) external view returns (Quote memory);
 
     /// @notice `quote`, by model id (for `runId`).

@@ -273,6 +273,10 @@ fn compile(graph: Bytes, weights: Bytes) -> Option<Compiled> {
                     symbol: name.clone(),
                     maximum: *max as u64,
                 },
+                Dim::Open { name } => Dimension::Free {
+                    symbol: name.clone(),
+                    maximum: u64::MAX,
+                },
             })
             .collect(),
     };

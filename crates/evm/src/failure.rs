@@ -39,7 +39,8 @@ refusals! {
     WrongInputLength
     WrongFreeInputLength AmbiguousShape WrongValueCount WrongFreeValueCount WrongInputCount WrongInputType WrongInputRank
     WrongDimension DimensionOutOfRange WrongTensorLength NotFinite InvalidBool OutputNotFinite ValueOutOfRange
-    DecimalsOutOfRange UnsupportedType NotAClassifier MaxGasExceeded MemoryLimitExceeded UnsupportedShape ExecutionFailed
+    DecimalsOutOfRange UnsupportedType NotAClassifier MaxGasExceeded MemoryLimitExceeded UnsupportedShape DependsOnInput
+    ExecutionFailed
     InvalidManifest InvalidChunk WrongModelLength InvalidModel
 }
 

@@ -177,7 +177,12 @@ pub fn planning(work: &Work) -> u64 {
     PLAN_BASE.saturating_add(roofline(work))
 }
 
-/// The tensors of a plan.
+/// Planning a node of a later stage.
+pub fn plan_node(work: &Work) -> u64 {
+    roofline(work)
+}
+
+/// The tensors of a plan, or of a later stage.
 pub fn memory(peak_bytes: u64) -> u64 {
     peak_bytes.div_ceil(MEMORY_BYTES_PER_GAS)
 }

@@ -16,7 +16,7 @@ use crate::{
     addresses::PREDICT,
     engine::{Compiled, Engine},
     failure::Failure,
-    gas::{self, Exhausted, GasMeter},
+    gas::{self, GasMeter},
     inference::InferenceGas,
     interface::IPredict::{self as interface, Quote},
     name::ModelName,
@@ -36,7 +36,7 @@ use alloy_evm::{
 use alloy_primitives::{B256, I256, U256};
 use alloy_sol_types::SolCall;
 use std::sync::Arc;
-use synod_model::{Plan, Tensor, Work, limits::PROFILE_VERSION};
+use synod_model::{Bound, Plan, Stop, Tensor, Work, limits::PROFILE_VERSION};
 
 /// Bytes around the data in the encoding of one `bytes`: its offset and its length.
 const BYTES_ENVELOPE: usize = 2 * WORD;
@@ -117,7 +117,8 @@ struct Prepared {
     plan: Arc<Plan>,
     shapes: Shapes,
     input_bytes: u64,
-    output_bytes: u64,
+    /// `None` if the outputs' shapes depend on the input's values.
+    output_bytes: Option<u64>,
 }
 
 impl Call<'_, '_> {
@@ -231,7 +232,8 @@ impl Call<'_, '_> {
             .into());
         }
         let input_bytes = ports::packed_bytes(&compiled.inputs, &shapes);
-        let output_bytes = ports::packed_bytes(&compiled.outputs, &plan.cost().output_shapes);
+        let shapes_out = plan.cost().output_shapes.as_ref();
+        let output_bytes = shapes_out.map(|out| ports::packed_bytes(&compiled.outputs, out));
         Ok(Prepared {
             plan,
             shapes,
@@ -247,19 +249,37 @@ impl Call<'_, '_> {
         inputs: impl FnOnce() -> Result<Vec<Tensor>, Failure>,
     ) -> Result<Vec<Tensor>, Failure> {
         self.meter.charge(gas::elements(prepared.input_bytes))?;
-        self.meter.charge(gas::elements(prepared.output_bytes))?;
+        if let Some(bytes) = prepared.output_bytes {
+            self.meter.charge(gas::elements(bytes))?;
+        }
         self.meter.charge(gas::memory(prepared.plan.cost().peak_memory))?;
         let inputs = inputs()?;
         let mut meter = NodeMeter {
             meter: &mut self.meter,
-            exhausted: None,
+            stopped: None,
         };
         let outcome = prepared.plan.run(&inputs, &mut meter);
-        match (outcome, meter.exhausted) {
+        match (outcome, meter.stopped) {
             (Ok(outputs), _) => Ok(outputs),
-            (Err(_), Some(exhausted)) => Err(exhausted.into()),
+            (Err(_), Some(stopped)) => Err(stopped),
             (Err(error), None) => Err(execution_failed(error)),
         }
+    }
+
+    /// Charges for outputs whose size only the run has told: their elements, and an answer with `envelope` bytes around `data`.
+    fn late_outputs(
+        &mut self,
+        prepared: &Prepared,
+        outputs: &[Tensor],
+        answer: impl Fn(&[Tensor], u64) -> (u64, u64),
+    ) -> Result<(), Failure> {
+        if prepared.output_bytes.is_some() {
+            return Ok(());
+        }
+        let bytes = outputs.iter().map(|tensor| tensor.bytes().len() as u64).sum();
+        let (envelope, data) = answer(outputs, bytes);
+        self.meter.charge(gas::elements(bytes))?;
+        Ok(self.meter.charge(answer_gas(envelope, data))?)
     }
 
     /// Runs a prepared plan on packed input.
@@ -281,9 +301,11 @@ impl Call<'_, '_> {
         let compiled = self.model(&record)?;
         let shapes = ports::shapes_of_length(&compiled.inputs, Unit::Bytes, input.len() as u64)?;
         let prepared = self.prepare(&compiled, shapes)?;
-        self.meter
-            .charge(answer_gas(BYTES_ENVELOPE as u64, prepared.output_bytes))?;
+        if let Some(bytes) = prepared.output_bytes {
+            self.meter.charge(answer_gas(BYTES_ENVELOPE as u64, bytes))?;
+        }
         let outputs = self.execute_packed(&compiled, &prepared, input)?;
+        self.late_outputs(&prepared, &outputs, |_, bytes| (BYTES_ENVELOPE as u64, bytes))?;
         Ok(interface::runCall::abi_encode_returns(&pack_outputs(&outputs)))
     }
 
@@ -303,9 +325,12 @@ impl Call<'_, '_> {
                     &mut stale.insert((input.len(), self.prepare(&compiled, shapes)?)).1
                 }
             };
-            self.meter
-                .charge(answer_gas(BYTES_ENVELOPE as u64, prepared.output_bytes))?;
-            outputs.push(pack_outputs(&self.execute_packed(&compiled, prepared, input)?));
+            if let Some(bytes) = prepared.output_bytes {
+                self.meter.charge(answer_gas(BYTES_ENVELOPE as u64, bytes))?;
+            }
+            let results = self.execute_packed(&compiled, prepared, input)?;
+            self.late_outputs(prepared, &results, |_, bytes| (BYTES_ENVELOPE as u64, bytes))?;
+            outputs.push(pack_outputs(&results));
         }
         Ok(interface::runBatchCall::abi_encode_returns(&outputs))
     }
@@ -327,17 +352,19 @@ impl Call<'_, '_> {
             }
         }
         let prepared = self.prepare(&compiled, shapes)?;
-        let envelope = prepared
-            .plan
-            .cost()
-            .output_shapes
-            .iter()
-            .fold(BYTES_ENVELOPE, |sum, shape| {
-                // Offset of the tensor; its three heads; length and sizes of the shape; length of the data.
-                sum + WORD * (1 + 3 + 1 + shape.len() + 1)
-            });
-        self.meter
-            .charge(answer_gas(envelope as u64, prepared.output_bytes))?;
+        // Offset of the tensor; its three heads; length and sizes of the shape; length of the data.
+        let tensor_envelope = |rank: usize| WORD * (1 + 3 + 1 + rank + 1);
+        let ranks = prepared.plan.cost().output_shapes.as_ref();
+        let ranks = ranks.map(|shapes| {
+            shapes
+                .iter()
+                .map(|shape| tensor_envelope(shape.len()))
+                .sum::<usize>()
+        });
+        if let (Some(envelope), Some(bytes)) = (ranks, prepared.output_bytes) {
+            let envelope = (BYTES_ENVELOPE + envelope) as u64;
+            self.meter.charge(answer_gas(envelope, bytes))?;
+        }
         let outputs = self.execute(&prepared, || {
             let inputs = compiled
                 .inputs
@@ -350,6 +377,10 @@ impl Call<'_, '_> {
                     ports::unpack_tensor(input, port.dtype, shape, data)
                 })
                 .collect()
+        })?;
+        self.late_outputs(&prepared, &outputs, |outputs, bytes| {
+            let ranks = outputs.iter().map(|tensor| tensor_envelope(tensor.shape().len()));
+            ((BYTES_ENVELOPE + ranks.sum::<usize>()) as u64, bytes)
         })?;
         let outputs: Vec<interface::Tensor> = outputs
             .iter()
@@ -366,16 +397,24 @@ impl Call<'_, '_> {
         let values = arguments.array(1)?;
         let (in_decimals, out_decimals) = (decimals(arguments.u8(2)?)?, decimals(arguments.u8(3)?)?);
         let (compiled, prepared) = self.prepare_fixed(reference, values)?;
-        let outputs = &prepared.plan.cost().output_shapes;
-        let results = outputs
-            .iter()
-            .fold(0u64, |sum, shape| sum.saturating_add(ports::element_count(shape)));
-        self.meter.charge(answer_gas(
-            BYTES_ENVELOPE as u64,
-            results.saturating_mul(WORD as u64),
-        ))?;
-        self.meter.charge(gas::fixed_values(results))?;
+        if let Some(shapes) = &prepared.plan.cost().output_shapes {
+            let results = shapes
+                .iter()
+                .fold(0u64, |sum, shape| sum.saturating_add(ports::element_count(shape)));
+            self.meter.charge(answer_gas(
+                BYTES_ENVELOPE as u64,
+                results.saturating_mul(WORD as u64),
+            ))?;
+            self.meter.charge(gas::fixed_values(results))?;
+        }
         let outputs = self.execute_fixed(&compiled, &prepared, values, in_decimals)?;
+        let elements: u64 = outputs.iter().map(|tensor| tensor.elements() as u64).sum();
+        self.late_outputs(&prepared, &outputs, |_, _| {
+            (BYTES_ENVELOPE as u64, elements.saturating_mul(WORD as u64))
+        })?;
+        if prepared.output_bytes.is_none() {
+            self.meter.charge(gas::fixed_values(elements))?;
+        }
         let mut results = Vec::new();
         for (output, tensor) in outputs.iter().enumerate() {
             let first = results.len();
@@ -402,7 +441,7 @@ impl Call<'_, '_> {
         let prepared = self.prepare(&compiled, shapes)?;
         let output = self.score_output(&compiled, &prepared)?;
         let outputs = self.execute_packed(&compiled, &prepared, input)?;
-        best_score(&outputs, output)
+        self.best_score(&prepared, &outputs, output)
     }
 
     fn classify_fixed(&mut self, reference: Reference<'_>, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
@@ -411,13 +450,32 @@ impl Call<'_, '_> {
         let (compiled, prepared) = self.prepare_fixed(reference, values)?;
         let output = self.score_output(&compiled, &prepared)?;
         let outputs = self.execute_fixed(&compiled, &prepared, values, in_decimals)?;
-        best_score(&outputs, output)
+        self.best_score(&prepared, &outputs, output)
+    }
+
+    fn best_score(
+        &mut self,
+        prepared: &Prepared,
+        outputs: &[Tensor],
+        output: usize,
+    ) -> Result<Vec<u8>, Failure> {
+        if prepared.output_bytes.is_none() {
+            let bytes = outputs.iter().map(|tensor| tensor.bytes().len() as u64).sum();
+            self.meter.charge(gas::elements(bytes))?;
+            if !ports::is_one_sample(outputs[output].shape()) {
+                return Err(interface::NotAClassifier {}.into());
+            }
+        }
+        best_score(outputs, output)
     }
 
     /// The output with the scores, charged for and known to be those of one sample.
     fn score_output(&mut self, compiled: &Compiled, prepared: &Prepared) -> Result<usize, Failure> {
+        let shapes = prepared.plan.cost().output_shapes.as_ref();
+        // What only the run tells is looked at when it has.
+        let is_one_sample = |output: usize| shapes.is_none_or(|shapes| ports::is_one_sample(&shapes[output]));
         let output = ports::score_port(&compiled.outputs)
-            .filter(|&output| ports::is_one_sample(&prepared.plan.cost().output_shapes[output]))
+            .filter(|&output| is_one_sample(output))
             .ok_or(interface::NotAClassifier {})?;
         self.meter.charge(gas::answer(2 * WORD) + gas::fixed_values(1))?;
         Ok(output)
@@ -482,6 +540,9 @@ impl Call<'_, '_> {
             Some(stated) => ports::check_shapes(&compiled.inputs, &read_shapes(&compiled.inputs, stated)?)?,
         };
         let prepared = self.prepare(&compiled, shapes)?;
+        if prepared.plan.cost().bound == Bound::Open {
+            return Err(interface::DependsOnInput {}.into());
+        }
         self.meter.charge(gas::answer(7 * WORD))?;
         let quote = quote(reference, &record, &compiled, &prepared)?;
         Ok(interface::quoteCall::abi_encode_returns(&quote))
@@ -548,15 +609,35 @@ impl Call<'_, '_> {
 /// Charges nodes on the way and remembers what stopped them.
 struct NodeMeter<'a> {
     meter: &'a mut GasMeter,
-    exhausted: Option<Exhausted>,
+    stopped: Option<Failure>,
+}
+
+impl NodeMeter<'_> {
+    fn take(&mut self, gas: u64) -> Result<(), Stop> {
+        self.meter.charge(gas).map_err(|exhausted| {
+            self.stopped = Some(exhausted.into());
+            Stop
+        })
+    }
 }
 
 impl synod_model::Meter for NodeMeter<'_> {
-    fn charge(&mut self, _node: usize, work: &Work) -> Result<(), synod_model::Stop> {
-        self.meter.charge(gas::node(work)).map_err(|exhausted| {
-            self.exhausted = Some(exhausted);
-            synod_model::Stop
-        })
+    fn charge(&mut self, _node: usize, work: &Work) -> Result<(), Stop> {
+        self.take(gas::node(work))
+    }
+
+    fn plan(&mut self, work: &Work) -> Result<(), Stop> {
+        self.take(gas::plan_node(work))
+    }
+
+    fn reserve(&mut self, bytes: u64, total: u64) -> Result<(), Stop> {
+        self.take(gas::memory(bytes))?;
+        if total > gas::MAX_PEAK_MEMORY {
+            let limit = gas::MAX_PEAK_MEMORY;
+            self.stopped = Some(interface::MemoryLimitExceeded { limit, needed: total }.into());
+            return Err(Stop);
+        }
+        Ok(())
     }
 }
 
@@ -592,13 +673,14 @@ fn quote(
 ) -> Result<Quote, Failure> {
     let call_data = usize::try_from(reference.run_call_data(prepared.input_bytes)).unwrap_or(usize::MAX);
     let cost = prepared.plan.cost();
+    let output_bytes = prepared.output_bytes.unwrap_or(u64::MAX);
     let transfer = [
         gas::call(call_data),
         resolution_gas(reference)?,
         ports_gas(compiled),
         gas::elements(prepared.input_bytes),
-        gas::elements(prepared.output_bytes),
-        answer_gas(BYTES_ENVELOPE as u64, prepared.output_bytes),
+        gas::elements(output_bytes),
+        answer_gas(BYTES_ENVELOPE as u64, output_bytes),
     ]
     .into_iter()
     .fold(0, u64::saturating_add);
@@ -607,7 +689,7 @@ fn quote(
     let nodes = cost
         .nodes
         .iter()
-        .map(|node| gas::node(&node.work))
+        .map(|node| gas::node(&node.work).saturating_mul(node.times))
         .fold(0, u64::saturating_add);
     let execution = nodes.saturating_add(gas::memory(cost.peak_memory));
     Ok(Quote {

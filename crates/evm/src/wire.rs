@@ -95,6 +95,12 @@ pub(crate) fn execution_failed(error: RunError) -> Failure {
             node: U256::from(node.index),
         }
         .into(),
+        RunError::Plan(PlanError::Node { node, .. }) => interface::ExecutionFailed {
+            node: U256::from(node.index),
+        }
+        .into(),
+        // Another shape or type than the output declares.
+        RunError::Plan(_) => interface::ExecutionFailed { node: U256::MAX }.into(),
         fault => fatal(fault).into(),
     }
 }

@@ -1,15 +1,18 @@
 //! Shapes, types and costs of every value of a graph at concrete input shapes.
 //!
 //! Values that do not depend on the model's inputs are computed here if they are small: real exports compute shapes
-//! (Shape, Gather, Concat, …) and feed them to Reshape, Expand or Slice, which must know them before anything runs.
+//! (Shape, Gather, Concat, …) and feed them to Reshape, Expand or Slice, which must know them before they can be planned.
+//! Where such a value does depend on the inputs, the analysis ends; [`stages`](crate::stages) goes on from there.
 
 use crate::{
-    Tensor,
+    DType, Tensor,
     constant::Constant,
+    import::NodeLabel,
     limits::{MAX_FOLDED_ARITHMETIC, MAX_FOLDED_BYTES, MAX_FOLDED_ELEMENTS},
-    model::{Node, PlanError, ResolvedGraph},
-    ops::{Inputs, Io, OpError, Operand, Path, TensorType, Work},
-    shape::Shape,
+    model::{Block, Node, PlanError, ValueId},
+    ops::{Flow, Inputs, Io, OpError, Operand, Path, TensorType, Work},
+    plan::{Stop, Unmetered},
+    subgraph::Nested,
 };
 use std::sync::Arc;
 
@@ -30,7 +33,19 @@ impl Value {
         }
     }
 
-    fn operand(&self) -> Operand<'_> {
+    pub(crate) fn dtype(&self) -> DType {
+        self.operand().dtype
+    }
+
+    pub(crate) fn tensor_type(&self) -> TensorType {
+        self.operand().tensor_type()
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
+    pub(crate) fn operand(&self) -> Operand<'_> {
         match self {
             Self::Computed(kind) => Operand::unknown(kind.dtype, &kind.shape),
             Self::Known(constant) => Operand::known(constant),
@@ -46,45 +61,86 @@ pub(crate) struct AnalysedStep {
     pub(crate) outputs: Vec<TensorType>,
     pub(crate) work: Work,
     pub(crate) multiply_adds: u64,
+    /// Of control flow: its graphs, planned.
+    pub(crate) nested: Option<Nested>,
+}
+
+/// A node whose outputs' types do not follow from what is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) node: usize,
+    /// The value that it asks for.
+    pub(crate) asks: Option<ValueId>,
 }
 
 /// The result.
 #[derive(Debug)]
 pub(crate) struct Analysis {
+    /// Those of nodes up to the end.
     pub(crate) values: Vec<Value>,
     pub(crate) steps: Vec<AnalysedStep>,
+    /// Where the shapes are not known any more; `None` if the whole graph is analysed.
+    pub(crate) end: Option<End>,
+}
+
+/// What stops an analysis.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Plan(PlanError),
+    /// The planning of this node is not paid.
+    Unpaid(NodeLabel),
 }
 
 impl Analysis {
-    /// Infers everything; the input shapes have been checked against the signature.
-    pub(crate) fn new(graph: &ResolvedGraph, input_shapes: &[Shape]) -> Result<Self, PlanError> {
-        let mut values = Vec::with_capacity(graph.values);
-        for (input, shape) in graph.signature.inputs.iter().zip(input_shapes) {
-            let kind = TensorType::new(input.dtype, shape.clone()).map_err(|error| PlanError::InputSize {
-                name: input.name.clone(),
-                error,
-            })?;
-            values.push(Value::Computed(kind));
+    /// Infers everything that follows from the given values.
+    pub(crate) fn new(block: &Block, given: Vec<Value>) -> Result<Self, PlanError> {
+        Self::of_subgraph(block, given, &mut { MAX_FOLDED_BYTES })
+    }
+
+    /// [`Self::new`] of a graph within another: `foldable` is how many bytes may still be computed ahead.
+    pub(crate) fn of_subgraph(
+        block: &Block,
+        given: Vec<Value>,
+        foldable: &mut usize,
+    ) -> Result<Self, PlanError> {
+        match Self::go_on(block, given, 0, foldable, &mut |_| Ok(())) {
+            Ok(analysis) => Ok(analysis),
+            Err(Refusal::Plan(error)) => Err(error),
+            Err(Refusal::Unpaid(_)) => unreachable!("nothing is charged"),
         }
-        values.extend(graph.constants.iter().cloned().map(Value::Known));
-        let mut steps = Vec::with_capacity(graph.nodes.len());
-        let mut foldable = MAX_FOLDED_BYTES;
-        for (index, node) in graph.nodes.iter().enumerate() {
-            let fail = |error| PlanError::Node {
-                node: node.label.clone(),
-                error,
-            };
-            match analyse(index, node, &values, &mut foldable).map_err(fail)? {
-                Outcome::Step(step) => {
-                    let wanted = node
-                        .outputs
-                        .iter()
-                        .zip(&step.outputs)
-                        .filter(|(value, _)| value.is_some());
-                    values.extend(wanted.map(|(_, kind)| Value::Computed(kind.clone())));
+    }
+
+    /// Goes on at node number `from`, whose predecessors' outputs are among the values. `pay` is called before the planning
+    /// of each node.
+    pub(crate) fn go_on(
+        block: &Block,
+        mut values: Vec<Value>,
+        from: usize,
+        foldable: &mut usize,
+        pay: &mut dyn FnMut(&Work) -> Result<(), Stop>,
+    ) -> Result<Self, Refusal> {
+        let mut steps = Vec::with_capacity(block.nodes.len() - from);
+        let mut end = None;
+        for (index, node) in block.nodes.iter().enumerate().skip(from) {
+            pay(&Work {
+                arithmetic: node.planning,
+                bytes: 0,
+            })
+            .map_err(|Stop| Refusal::Unpaid(node.label.clone()))?;
+            match analyse(index, node, &values, foldable) {
+                Ok(Outcome::Step(step)) => {
+                    let known = |output: usize| step.nested.as_ref()?.known.get(output)?.clone();
+                    for (output, kind) in step.outputs.iter().enumerate().take(node.outputs.len()) {
+                        if node.outputs[output].is_some() {
+                            values.push(match known(output) {
+                                Some(constant) => Value::Known(constant),
+                                None => Value::Computed(kind.clone()),
+                            });
+                        }
+                    }
                     steps.push(step);
                 }
-                Outcome::Known(tensors) => {
+                Ok(Outcome::Known(tensors)) => {
                     let wanted = node
                         .outputs
                         .iter()
@@ -92,36 +148,35 @@ impl Analysis {
                         .filter(|(value, _)| value.is_some());
                     values.extend(wanted.map(|(_, tensor)| Value::Known(Arc::new(Constant::new(tensor)))));
                 }
+                Err(OpError::DataDependent { index: asked }) => {
+                    end = Some(End {
+                        node: index,
+                        asks: node.inputs.get(asked).copied().flatten(),
+                    });
+                    break;
+                }
+                Err(error) => {
+                    return Err(Refusal::Plan(error.of_node(&node.label)));
+                }
             }
         }
-        let mut analysis = Self { values, steps };
-        analysis.check_outputs(graph)?;
-        analysis.drop_unneeded_steps(graph);
+        let mut analysis = Self { values, steps, end };
+        analysis.drop_unneeded_steps(block);
         Ok(analysis)
     }
 
-    fn check_outputs(&self, graph: &ResolvedGraph) -> Result<(), PlanError> {
-        for (output, &value) in graph.signature.outputs.iter().zip(&graph.outputs) {
-            let computed = self.values[value].operand();
-            if computed.dtype != output.dtype {
-                return Err(PlanError::OutputType {
-                    name: output.name.clone(),
-                    declared: output.dtype,
-                    computed: computed.dtype,
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// Steps whose results only fed what is now known need not run.
-    fn drop_unneeded_steps(&mut self, graph: &ResolvedGraph) {
+    fn drop_unneeded_steps(&mut self, block: &Block) {
         let mut needed = vec![false; self.values.len()];
-        graph.outputs.iter().for_each(|&output| needed[output] = true);
+        let later = self.end.map_or(block.nodes.len(), |end| end.node);
+        crate::stages::needed_after(block, &self.values, later)
+            .into_iter()
+            .for_each(|value| needed[value] = true);
         let mut keep = vec![false; self.steps.len()];
         for (step, keep) in self.steps.iter().zip(&mut keep).rev() {
-            let node = &graph.nodes[step.node];
-            *keep = node.outputs.iter().flatten().any(|&output| needed[output]);
+            let node = &block.nodes[step.node];
+            let runs = |&&output: &&ValueId| needed[output] && !self.values[output].is_known();
+            *keep = node.outputs.iter().flatten().any(|output| runs(&output));
             if *keep {
                 node.inputs
                     .iter()
@@ -151,6 +206,42 @@ pub(crate) fn operands<'a>(node: &Node, values: &'a [Value]) -> Vec<Option<Opera
 fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) -> Result<Outcome, OpError> {
     let operands = operands(node, values);
     let inputs = Inputs(&operands);
+    match node.operator.flow() {
+        Flow::Plain => {}
+        Flow::Values(operator) => {
+            let known: Option<Vec<_>> = operands
+                .iter()
+                .map(|operand| operand.map(|operand| operand.value().ok_or(())).transpose().ok())
+                .collect();
+            let cheap = operator.work(&inputs)?.arithmetic <= MAX_FOLDED_ARITHMETIC;
+            let small = |operand: Operand<'_>| operand.elements() <= MAX_FOLDED_ELEMENTS;
+            if let Some(known) = known.filter(|_| cheap && inputs.iter().all(small)) {
+                let extent = operator.extent(&known)?;
+                let memory = usize::try_from(extent.memory).unwrap_or(usize::MAX);
+                let left = foldable.checked_sub(memory);
+                if let Some(left) = left.filter(|_| extent.work.arithmetic <= MAX_FOLDED_ARITHMETIC) {
+                    *foldable = left;
+                    return operator.evaluate(&known, Path::Fast).map(Outcome::Known);
+                }
+            }
+            let index = operands
+                .iter()
+                .position(|operand| operand.is_some_and(|operand| operand.value().is_none()));
+            return Err(OpError::DataDependent {
+                index: index.unwrap_or(0),
+            });
+        }
+        Flow::Control(operator) => {
+            let mut nested = operator.nested(node.label.index, &inputs, foldable)?;
+            return Ok(Outcome::Step(AnalysedStep {
+                node: index,
+                outputs: std::mem::take(&mut nested.outputs),
+                work: nested.work,
+                multiply_adds: nested.multiply_adds,
+                nested: Some(nested),
+            }));
+        }
+    }
     let outputs = node.operator.infer(&inputs)?;
     debug_assert!(
         outputs.len() >= node.outputs.len(),
@@ -179,6 +270,7 @@ fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) ->
         outputs,
         work,
         multiply_adds,
+        nested: None,
     }))
 }
 
@@ -201,6 +293,7 @@ fn fold(node: &Node, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Vec<
         inputs: &read,
         outputs: &mut written,
         scratch: scratch.bytes_mut(),
+        meter: &mut Unmetered,
     })?;
     drop(written);
     Ok(tensors)

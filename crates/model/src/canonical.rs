@@ -13,7 +13,7 @@ use crate::{
         OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
         TypeProto, ValueInfoProto, attribute_type,
     },
-    source::{BOUND_PREFIX, Source, SourceDim, SourceNode, SourceValue},
+    source::{BOUND_PREFIX, Source, SourceDim, SourceGraph, SourceNode, SourceValue},
 };
 use bytes::Bytes;
 use prost::Message;
@@ -182,12 +182,38 @@ fn node(node: &SourceNode) -> NodeProto {
         output: node.outputs.clone(),
         name: None,
         op_type: Some(node.op_type.clone()),
-        attribute: node
-            .attributes
-            .iter()
-            .map(|(name, value)| attribute(name, value))
-            .collect(),
+        attribute: attributes(node),
         domain: (!node.domain.is_empty()).then(|| node.domain.clone()),
+        overload: None,
+    }
+}
+
+/// All attributes, graphs among them, by name.
+fn attributes(node: &SourceNode) -> Vec<AttributeProto> {
+    let plain = node.attributes.iter().map(|(name, value)| attribute(name, value));
+    let graphs = node.graphs.iter().map(|(name, value)| AttributeProto {
+        name: Some(name.clone()),
+        g: Some(Box::new(graph(name, value))),
+        r#type: Some(attribute_type::GRAPH),
+        ..Default::default()
+    });
+    let mut all: Vec<_> = plain.chain(graphs).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+/// A graph within a node. The types of its inputs and outputs follow from the graph around it.
+fn graph(name: &str, graph: &SourceGraph) -> GraphProto {
+    let named = |name: &String| ValueInfoProto {
+        name: Some(name.clone()),
+        r#type: None,
+    };
+    GraphProto {
+        node: graph.nodes.iter().map(node).collect(),
+        name: Some(name.to_owned()),
+        input: graph.inputs.iter().map(named).collect(),
+        output: graph.outputs.iter().map(named).collect(),
+        ..Default::default()
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 type Key = (TypeId, Vec<usize>);
 
 /// A value known before the model runs.
-pub(crate) struct Constant {
+pub struct Constant {
     pub(crate) tensor: Tensor,
     arranged: Mutex<BTreeMap<Key, Arc<dyn Any + Send + Sync>>>,
 }
@@ -26,6 +26,11 @@ impl Constant {
             tensor,
             arranged: Mutex::default(),
         }
+    }
+
+    /// The value, without copying it if nothing else has it.
+    pub(crate) fn into_tensor(shared: Arc<Self>) -> Tensor {
+        Arc::try_unwrap(shared).map_or_else(|shared| shared.tensor.clone(), |own| own.tensor)
     }
 
     /// The arrangement of type `P` with these parameters: the one made before, or a new one.

@@ -2,6 +2,7 @@
 //!
 //! What the import does to a model, and all it does:
 //! - `Constant` nodes become initialisers; initialisers listed as inputs stop being inputs;
+//! - calls of the file's own functions are replaced by the functions' nodes; constants of subgraphs become the model's;
 //! - nodes that no output needs, unused initialisers, value infos, names of nodes, doc strings and metadata are dropped;
 //! - nodes are put in topological order; values between nodes are renumbered `v0`, `v1`, …;
 //! - weights move to one blob; NaNs among them become the canonical NaN;
@@ -137,9 +138,25 @@ fn declare_outputs(source: &mut Source) -> Result<(), ImportError> {
         }
     }
     for (number, (output, shape)) in source.outputs.iter_mut().zip(&largest).enumerate() {
+        let Some(shape) = shape else {
+            // It depends on the inputs' values: what the file says is all that is known.
+            let Some(dims) = &mut output.dims else {
+                return Err(ImportError::OpenRank {
+                    output: output.name.clone(),
+                });
+            };
+            for (axis, dim) in dims.iter_mut().enumerate() {
+                if let SourceDim::Symbol(name) = dim
+                    && name.is_empty()
+                {
+                    *name = format!("{}.{axis}", output.name);
+                }
+            }
+            continue;
+        };
         let declared = output.dims.take().filter(|dims| dims.len() == shape.len());
         let dims = shape.iter().enumerate().map(|(axis, &size)| {
-            let seen = |shapes: &[Shape]| shapes[number].get(axis).copied();
+            let seen = |shapes: &[Option<Shape>]| shapes[number].as_ref()?.get(axis).copied();
             if probes.iter().all(|(_, shapes)| seen(shapes) == Some(size)) {
                 return SourceDim::Fixed(size);
             }
@@ -245,19 +262,13 @@ pub enum ImportError {
         /// The model's opset.
         opset: i64,
     },
-    /// Control flow.
-    #[error("{node} carries a subgraph: control flow (If, Loop, Scan) is not supported")]
-    Subgraph {
+    /// A call of a function of the file's own that cannot be inlined.
+    #[error("{node} calls a function of the file, but {why}")]
+    FunctionCall {
         /// The node.
         node: NodeLabel,
-    },
-    /// Model-local functions.
-    #[error(
-        "the file defines {count} functions of its own: inline them first (onnx.inliner.inline_local_functions)"
-    )]
-    Functions {
-        /// How many.
-        count: usize,
+        /// What is wrong.
+        why: &'static str,
     },
     /// Sparse weights.
     #[error("the file has sparse initialisers, which are not supported: store them dense")]
@@ -297,6 +308,15 @@ pub enum ImportError {
     UnknownRank {
         /// The input.
         input: String,
+    },
+    /// An output without a shape, where only a run tells it.
+    #[error(
+        "the shape of output `{output}` depends on the inputs' values, and the file does not declare even its number of \
+         dimensions"
+    )]
+    OpenRank {
+        /// The output.
+        output: String,
     },
     /// A free dimension that nothing settles.
     #[error(

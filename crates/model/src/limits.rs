@@ -11,7 +11,7 @@ pub const MAX_TENSOR_BYTES: u64 = 1 << 31;
 /// Bytes of a canonical graph, at most.
 pub const MAX_GRAPH_BYTES: usize = 4 << 20;
 
-/// Nodes of a graph, at most.
+/// Nodes of a model, at most, those of subgraphs included.
 pub const MAX_NODES: usize = 1 << 16;
 
 /// Inputs, outputs and constants of a graph, at most, each.
@@ -20,6 +20,9 @@ pub const MAX_VALUES: usize = 1 << 16;
 /// Length-delimited fields (messages, strings, byte strings) of a graph's protobuf, at most. Decoding turns a message of
 /// two bytes into a structure of a few hundred: this is what bounds the memory of it.
 pub const MAX_PROTO_FIELDS: usize = 1 << 18;
+
+/// Graphs within graphs, at most, the model's own counted: the body of a loop in a branch of a model has depth 3.
+pub const MAX_GRAPH_DEPTH: usize = 8;
 
 /// Inputs and outputs that one node lists, at most, each.
 pub const MAX_NODE_VALUES: usize = 4096;

@@ -5,18 +5,20 @@
 
 use crate::{
     CanonicalModel, DType, ModelId,
-    analysis::Analysis,
+    analysis::{Analysis, Value},
     attributes::Attributes,
     canonical::{Layout, WeightBlob, encode_graph},
     constant::Constant,
     cost::Cost,
     import::{ImportError, ImportOptions, NodeLabel},
     limits::{MAX_FOLDED_ARITHMETIC, MAX_GRAPH_BYTES},
-    ops::{self, NodeSpec, OpError, Operator, Work},
-    plan::Plan,
+    ops::{self, NodeSpec, OpError, Operator, TensorType, Work},
+    plan::{Given, Plan, check_output},
     proto::decode_model,
     shape::{Shape, SizeError},
-    source::{Source, SourceDim},
+    source::{Source, SourceDim, SourceNode},
+    stages::{self, Rest},
+    subgraph::Subgraph,
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc};
@@ -27,10 +29,24 @@ pub(crate) type ValueId = usize;
 /// A node of a validated graph.
 #[derive(Debug)]
 pub(crate) struct Node {
+    /// Its index counts all nodes of the model, those of a node's graphs after it.
     pub(crate) label: NodeLabel,
     pub(crate) operator: Box<dyn Operator>,
+    /// Those that it lists; then, for each of its graphs in the order of their names, what that one captures.
     pub(crate) inputs: Vec<Option<ValueId>>,
     pub(crate) outputs: Vec<Option<ValueId>>,
+    /// What planning it takes, with all graphs within it, in multiply-add equivalents.
+    pub(crate) planning: u64,
+}
+
+/// A graph: the model's own, or one within a node.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// Values that are there before it runs, the first ones: the model's inputs and constants; a subgraph's inputs and captures.
+    pub(crate) given: usize,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) values: usize,
+    pub(crate) outputs: Vec<ValueId>,
 }
 
 /// A validated model. Cheap to clone: clones share everything.
@@ -42,7 +58,7 @@ pub struct Model {
 #[derive(Debug)]
 struct Shared {
     id: ModelId,
-    graph: ResolvedGraph,
+    graph: Arc<ResolvedGraph>,
 }
 
 /// The graph with names resolved, operators parsed and weights at hand.
@@ -51,9 +67,11 @@ pub(crate) struct ResolvedGraph {
     pub(crate) opset: i64,
     pub(crate) signature: Signature,
     pub(crate) constants: Vec<Arc<Constant>>,
-    pub(crate) nodes: Vec<Node>,
-    pub(crate) values: usize,
-    pub(crate) outputs: Vec<ValueId>,
+    pub(crate) block: Arc<Block>,
+    /// Every node, those of subgraphs after the one that holds them.
+    labels: Vec<NodeLabel>,
+    /// What planning takes, in multiply-add equivalents.
+    planning: u64,
 }
 
 /// What a model takes and gives.
@@ -88,13 +106,19 @@ pub enum Dim {
         /// Its largest size.
         max: usize,
     },
+    /// Of an output: known only when the model has run, since it depends on the values of the inputs.
+    Open {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl Dim {
-    /// The largest size.
+    /// The largest size; `usize::MAX` if no bound is known.
     pub fn max(&self) -> usize {
         match self {
             Self::Fixed(size) | Self::Symbol { max: size, .. } => *size,
+            Self::Open { .. } => usize::MAX,
         }
     }
 }
@@ -145,10 +169,21 @@ impl Model {
             .collect();
         let shapes = resolved.output_shapes(&max_shapes).map_err(ImportError::Plan)?;
         for (output, shape) in resolved.signature.outputs.iter_mut().zip(shapes) {
+            let Some(shape) = shape else {
+                // Known only when the model has run: then it is compared.
+                for dim in &mut output.dims {
+                    if let Dim::Symbol { name, .. } = dim {
+                        *dim = Dim::Open {
+                            name: std::mem::take(name),
+                        };
+                    }
+                }
+                continue;
+            };
             let agrees = output.dims.len() == shape.len()
                 && output.dims.iter().zip(&shape).all(|(dim, size)| match dim {
                     Dim::Fixed(declared) => declared == size,
-                    Dim::Symbol { .. } => true,
+                    Dim::Symbol { .. } | Dim::Open { .. } => true,
                 });
             if !agrees {
                 return Err(ModelError::OutputShape {
@@ -163,69 +198,28 @@ impl Model {
             }
         }
         Ok(Self {
-            shared: Arc::new(Shared { id, graph: resolved }),
+            shared: Arc::new(Shared {
+                id,
+                graph: Arc::new(resolved),
+            }),
         })
     }
 
     /// Resolves names and parses operators of a canonicalised source.
     pub(crate) fn resolve(source: &Source) -> Result<ResolvedGraph, ImportError> {
-        let mut ids: BTreeMap<&str, ValueId> = BTreeMap::new();
-        let given = source.inputs.iter().map(|input| input.name.as_str());
-        for name in given.chain(source.constants.iter().map(|constant| constant.name.as_str())) {
-            ids.insert(name, ids.len());
-        }
-        let mut values = ids.len();
-        let mut nodes = Vec::with_capacity(source.nodes.len());
-        for (index, node) in source.nodes.iter().enumerate() {
-            let label = node.label(index);
-            let opset = if node.domain.is_empty() {
-                source.opset
-            } else {
-                let version = source.domains.get(&node.domain);
-                *version.ok_or_else(|| ImportError::NoDomainVersion {
-                    node: label.clone(),
-                    domain: node.domain.clone(),
-                })?
-            };
-            let definition = ops::domain(&node.domain)
-                .and_then(|domain| domain.find(&node.op_type))
-                .ok_or_else(|| ImportError::UnknownOperator {
-                    node: label.clone(),
-                    opset,
-                })?;
-            let presence = |names: &[String]| names.iter().map(|name| !name.is_empty()).collect::<Vec<_>>();
-            let mut spec = NodeSpec {
-                version: 0,
-                attributes: &mut Attributes::new(node.attributes.clone()),
-                inputs: &presence(&node.inputs),
-                outputs: &presence(&node.outputs),
-            };
-            let operator = definition
-                .parse(opset, &mut spec)
-                .map_err(|error| ImportError::Node {
-                    node: label.clone(),
-                    error,
-                })?;
-            let inputs = node
-                .inputs
-                .iter()
-                .map(|name| ids.get(name.as_str()).copied())
-                .collect();
-            let mut outputs = Vec::with_capacity(node.outputs.len());
-            for name in &node.outputs {
-                outputs.push((!name.is_empty()).then_some(values));
-                if !name.is_empty() {
-                    ids.insert(name, values);
-                    values += 1;
-                }
-            }
-            nodes.push(Node {
-                label,
-                operator,
-                inputs,
-                outputs,
-            });
-        }
+        let given: Vec<&str> = source
+            .inputs
+            .iter()
+            .map(|input| input.name.as_str())
+            .chain(source.constants.iter().map(|constant| constant.name.as_str()))
+            .collect();
+        let outputs = source.outputs.iter().map(|output| output.name.as_str());
+        let mut resolver = Resolver {
+            source,
+            labels: Vec::new(),
+        };
+        let block = resolver.block(&given, &source.nodes, outputs)?;
+        let labels = resolver.labels;
         let tensor = |value: &crate::source::SourceValue| TensorSignature {
             name: value.name.clone(),
             dtype: value.dtype,
@@ -246,12 +240,6 @@ impl Model {
             inputs: source.inputs.iter().map(tensor).collect(),
             outputs: source.outputs.iter().map(tensor).collect(),
         };
-        let outputs = source
-            .outputs
-            .iter()
-            .map(|output| ids.get(output.name.as_str()).copied())
-            .collect::<Option<Vec<_>>>()
-            .expect("canonicalising checked that every output is defined");
         let constants = source
             .constants
             .iter()
@@ -261,9 +249,9 @@ impl Model {
             opset: source.opset,
             signature,
             constants,
-            nodes,
-            values,
-            outputs,
+            planning: block.planning(),
+            block: Arc::new(block),
+            labels,
         })
     }
 
@@ -282,13 +270,13 @@ impl Model {
         self.shared.graph.opset
     }
 
-    /// The operators of its nodes, in the order in which they run.
+    /// The operators of its nodes, those of subgraphs after the node that holds them.
     pub fn operators(&self) -> impl ExactSizeIterator<Item = &str> {
         self.shared
             .graph
-            .nodes
+            .labels
             .iter()
-            .map(|node| node.label.op_type.as_str())
+            .map(|label| label.op_type.as_str())
     }
 
     /// Elements of its constants: the parameters.
@@ -313,15 +301,8 @@ impl Model {
 
     /// What planning takes at most, whatever the shapes: charged before [`Self::plan`], whether or not a plan is cached.
     pub fn planning_work(&self) -> Work {
-        // Rules and specialisation of a node take about two microseconds, at 1/45 ns for a multiply-add equivalent; what
-        // is computed ahead is bounded.
-        const PER_NODE: u64 = 90_000 + MAX_FOLDED_ARITHMETIC;
-        // Every value has a type, a last use and a location, used or not.
-        const PER_VALUE: u64 = 9_000;
-        let graph = &self.shared.graph;
-        let nodes = (graph.nodes.len() as u64).saturating_mul(PER_NODE);
         Work {
-            arithmetic: nodes.saturating_add((graph.values as u64).saturating_mul(PER_VALUE)),
+            arithmetic: self.shared.graph.planning,
             bytes: 0,
         }
     }
@@ -331,9 +312,7 @@ impl Model {
     /// # Errors
     /// If the shapes are not what the signature allows, or the graph does not fit together at them.
     pub fn plan(&self, input_shapes: &[Shape]) -> Result<Plan, PlanError> {
-        let graph = &self.shared.graph;
-        graph.check_input_shapes(input_shapes)?;
-        Plan::new(graph, Analysis::new(graph, input_shapes)?)
+        self.shared.graph.plan(input_shapes)
     }
 
     /// What a run at these shapes costs, without specialising kernels for it.
@@ -346,19 +325,209 @@ impl Model {
 
     /// A node in words, for messages about its index in a [`Cost`].
     pub fn node(&self, index: usize) -> Option<&NodeLabel> {
-        self.shared.graph.nodes.get(index).map(|node| &node.label)
+        self.shared.graph.labels.get(index)
+    }
+}
+
+/// Multiply-add equivalents of planning a node: rules and specialisation take about two microseconds, at 1/45 ns for one;
+/// what is computed ahead is bounded.
+const PLAN_NODE: u64 = 90_000 + MAX_FOLDED_ARITHMETIC;
+
+/// Multiply-add equivalents of planning a value, used or not: it has a type, a last use and a location.
+const PLAN_VALUE: u64 = 9_000;
+
+impl Block {
+    fn planning(&self) -> u64 {
+        let nodes = self.nodes.iter().map(|node| node.planning);
+        let given = (self.given as u64).saturating_mul(PLAN_VALUE);
+        nodes.fold(given, u64::saturating_add)
+    }
+}
+
+/// Turns names into numbers.
+struct Resolver<'s> {
+    source: &'s Source,
+    labels: Vec<NodeLabel>,
+}
+
+impl Resolver<'_> {
+    fn block<'n>(
+        &mut self,
+        given: &[&'n str],
+        nodes: &'n [SourceNode],
+        outputs: impl Iterator<Item = &'n str>,
+    ) -> Result<Block, ImportError> {
+        let mut ids: BTreeMap<&str, ValueId> =
+            given.iter().enumerate().map(|(id, &name)| (name, id)).collect();
+        let mut values = ids.len();
+        let mut resolved = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let label = node.label(self.labels.len());
+            self.labels.push(label.clone());
+            let inputs: Vec<Option<ValueId>> = node
+                .inputs
+                .iter()
+                .map(|name| ids.get(name.as_str()).copied())
+                .collect();
+            let mut node = self.node(node, label, inputs, &ids, &mut values)?;
+            for (name, id) in node.1 {
+                ids.insert(name, id);
+            }
+            let computed = node.0.outputs.iter().flatten().count() as u64;
+            node.0.planning = (computed.saturating_mul(PLAN_VALUE)).saturating_add(node.0.planning);
+            resolved.push(node.0);
+        }
+        let outputs = outputs
+            .map(|name| ids.get(name).copied())
+            .collect::<Option<Vec<_>>>()
+            .expect("reading checked that every output is defined");
+        Ok(Block {
+            given: given.len(),
+            nodes: resolved,
+            values,
+            outputs,
+        })
+    }
+
+    /// A node, and the numbers of its outputs by name.
+    fn node<'n>(
+        &mut self,
+        node: &'n SourceNode,
+        label: NodeLabel,
+        mut inputs: Vec<Option<ValueId>>,
+        ids: &BTreeMap<&str, ValueId>,
+        values: &mut usize,
+    ) -> Result<(Node, Vec<(&'n str, ValueId)>), ImportError> {
+        let opset = if node.domain.is_empty() {
+            self.source.opset
+        } else {
+            let version = self.source.domains.get(&node.domain);
+            *version.ok_or_else(|| ImportError::NoDomainVersion {
+                node: label.clone(),
+                domain: node.domain.clone(),
+            })?
+        };
+        let definition = ops::domain(&node.domain)
+            .and_then(|domain| domain.find(&node.op_type))
+            .ok_or_else(|| ImportError::UnknownOperator {
+                node: label.clone(),
+                opset,
+            })?;
+        let mut planning = PLAN_NODE;
+        let mut graphs = BTreeMap::new();
+        for (name, graph) in &node.graphs {
+            let captures = graph.captures();
+            let own: Vec<&str> = graph.inputs.iter().map(String::as_str).collect();
+            let given = [own, captures.clone()].concat();
+            let block = self.block(&given, &graph.nodes, graph.outputs.iter().map(String::as_str))?;
+            planning = planning.saturating_add(block.planning());
+            inputs.extend(captures.iter().map(|name| ids.get(name).copied()));
+            let subgraph = Subgraph {
+                inputs: graph.inputs.len(),
+                captures: captures.len(),
+                block: Arc::new(block),
+            };
+            graphs.insert(name.clone(), subgraph);
+        }
+        let presence = |names: &[String]| names.iter().map(|name| !name.is_empty()).collect::<Vec<_>>();
+        let mut spec = NodeSpec {
+            version: 0,
+            attributes: &mut Attributes::new(node.attributes.clone()),
+            graphs: &mut graphs,
+            inputs: &presence(&node.inputs),
+            outputs: &presence(&node.outputs),
+        };
+        let operator = definition
+            .parse(opset, &mut spec)
+            .map_err(|error| ImportError::Node {
+                node: label.clone(),
+                error,
+            })?;
+        let mut outputs = Vec::with_capacity(node.outputs.len());
+        let mut names = Vec::with_capacity(node.outputs.len());
+        for name in &node.outputs {
+            outputs.push((!name.is_empty()).then_some(*values));
+            if !name.is_empty() {
+                names.push((name.as_str(), *values));
+                *values += 1;
+            }
+        }
+        let node = Node {
+            label,
+            operator,
+            inputs,
+            outputs,
+            planning,
+        };
+        Ok((node, names))
     }
 }
 
 impl ResolvedGraph {
-    pub(crate) fn output_shapes(&self, input_shapes: &[Shape]) -> Result<Vec<Shape>, PlanError> {
-        self.check_input_shapes(input_shapes)?;
-        let analysis = Analysis::new(self, input_shapes)?;
-        Ok(self
-            .outputs
+    /// Specialises the model for concrete shapes of its inputs, as far as they decide.
+    pub(crate) fn plan(self: &Arc<Self>, input_shapes: &[Shape]) -> Result<Plan, PlanError> {
+        let analysis = self.analyse(input_shapes)?;
+        let given: Vec<_> = self
+            .signature
+            .inputs
             .iter()
-            .map(|&output| analysis.values[output].shape().to_vec())
-            .collect())
+            .enumerate()
+            .map(|(value, input)| Given {
+                value,
+                name: input.name.clone(),
+                kind: analysis.values[value].tensor_type(),
+            })
+            .collect();
+        let Analysis { values, steps, end } = analysis;
+        let Some(end) = end else {
+            let plan = Plan::new(&self.block, given, &values, steps, &self.block.outputs)?;
+            for (signature, kind) in self.signature.outputs.iter().zip(plan.output_types()) {
+                check_output(signature, kind)?;
+            }
+            return Ok(plan);
+        };
+        let kept = stages::needed_after(&self.block, &values, end.node);
+        let plan = Plan::new(&self.block, given, &values, steps, &kept)?;
+        Ok(plan.followed_by(Rest {
+            block: Arc::clone(&self.block),
+            signature: self.signature.outputs.clone(),
+            end,
+            values,
+            kept,
+        }))
+    }
+
+    fn analyse(&self, input_shapes: &[Shape]) -> Result<Analysis, PlanError> {
+        self.check_input_shapes(input_shapes)?;
+        let mut values = Vec::with_capacity(self.block.values);
+        for (input, shape) in self.signature.inputs.iter().zip(input_shapes) {
+            let kind = TensorType::new(input.dtype, shape.clone()).map_err(|error| PlanError::InputSize {
+                name: input.name.clone(),
+                error,
+            })?;
+            values.push(Value::Computed(kind));
+        }
+        values.extend(self.constants.iter().cloned().map(Value::Known));
+        let analysis = Analysis::new(&self.block, values)?;
+        for (output, &value) in self.signature.outputs.iter().zip(&self.block.outputs) {
+            if let Some(value) = analysis.values.get(value)
+                && value.dtype() != output.dtype
+            {
+                return Err(PlanError::OutputType {
+                    name: output.name.clone(),
+                    declared: output.dtype,
+                    computed: value.dtype(),
+                });
+            }
+        }
+        Ok(analysis)
+    }
+
+    /// The outputs' shapes; `None` for those that depend on the inputs' values.
+    pub(crate) fn output_shapes(&self, input_shapes: &[Shape]) -> Result<Vec<Option<Shape>>, PlanError> {
+        let analysis = self.analyse(input_shapes)?;
+        let shape = |&output: &ValueId| analysis.values.get(output).map(|value| value.shape().to_vec());
+        Ok(self.block.outputs.iter().map(shape).collect())
     }
 
     fn check_input_shapes(&self, shapes: &[Shape]) -> Result<(), PlanError> {
@@ -383,6 +552,7 @@ impl ResolvedGraph {
                 match dim {
                     Dim::Fixed(expected) if size == *expected => {}
                     Dim::Fixed(_) => return Err(refuse()),
+                    Dim::Open { .. } => {}
                     Dim::Symbol { max, .. } if size > *max => return Err(refuse()),
                     Dim::Symbol { name, .. } => {
                         let first = *sizes.entry(name).or_insert(size);
@@ -517,6 +687,7 @@ fn dims_text(dims: &[Dim]) -> String {
     let text = |dim: &Dim| match dim {
         Dim::Fixed(size) => size.to_string(),
         Dim::Symbol { name, max } => format!("{name}<={max}"),
+        Dim::Open { name } => name.clone(),
     };
     format!("[{}]", dims.iter().map(text).collect::<Vec<_>>().join(", "))
 }

@@ -7,13 +7,14 @@
 
 use crate::{
     DType, Tensor,
-    analysis::{Analysis, Value, operands},
+    analysis::{AnalysedStep, Value, operands},
     constant::Constant,
-    cost::{Cost, NodeCost},
+    cost::{Bound, Cost, NodeCost},
     import::NodeLabel,
-    model::{Dim, PlanError, ResolvedGraph, TensorSignature},
+    model::{Block, Dim, PlanError, TensorSignature, ValueId},
     ops::{Inputs, Io, Kernel, OpError, Path, TensorType, Work},
     shape::Shape,
+    stages::{Rest, Stages},
     tensor::{Buffer, TensorView, TensorViewMut},
 };
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
@@ -45,6 +46,17 @@ pub struct Plan {
     slots: Vec<usize>,
     scratch: usize,
     cost: Cost,
+    /// What comes after, where this plan ends before the graph does: its outputs are then what the rest needs.
+    rest: Option<Box<Rest>>,
+}
+
+/// A value that is there before a plan runs.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) value: ValueId,
+    /// For messages.
+    pub(crate) name: String,
+    pub(crate) kind: TensorType,
 }
 
 impl std::fmt::Debug for Plan {
@@ -90,9 +102,14 @@ impl Slots {
 }
 
 impl Plan {
-    pub(crate) fn new(graph: &ResolvedGraph, analysis: Analysis) -> Result<Self, PlanError> {
-        let Analysis { values, steps } = analysis;
-        let input_count = graph.signature.inputs.len();
+    /// Lays out the analysed steps of a graph. `wanted` are the values that a run gives.
+    pub(crate) fn new(
+        graph: &Block,
+        given: Vec<Given>,
+        values: &[Value],
+        steps: Vec<AnalysedStep>,
+        wanted: &[ValueId],
+    ) -> Result<Self, PlanError> {
         let mut last_use = vec![None; values.len()];
         for (position, step) in steps.iter().enumerate() {
             let node = &graph.nodes[step.node];
@@ -101,7 +118,7 @@ impl Plan {
             }
         }
         let mut is_output = vec![false; values.len()];
-        graph.outputs.iter().for_each(|&output| is_output[output] = true);
+        wanted.iter().for_each(|&output| is_output[output] = true);
 
         let mut constants = Vec::new();
         let mut locations: Vec<Option<Location>> = vec![None; values.len()];
@@ -111,22 +128,35 @@ impl Plan {
                 locations[value] = Some(Location::Constant(constants.len() - 1));
             }
         };
-        (0..input_count).for_each(|input| locations[input] = Some(Location::Input(input)));
+        for (input, given) in given.iter().enumerate() {
+            locations[given.value] = Some(Location::Input(input));
+        }
 
         let mut slots = Slots::default();
         let mut planned = Vec::with_capacity(steps.len());
-        let (mut scratch, mut multiply_adds) = (0, 0u64);
+        let (mut scratch, mut working, mut multiply_adds) = (0, 0u64, 0u64);
+        let (mut costs, mut bound) = (Vec::with_capacity(steps.len()), Bound::Exact);
         for (position, step) in steps.into_iter().enumerate() {
             let node = &graph.nodes[step.node];
-            let operands = operands(node, &values);
-            let kernel = node
-                .operator
-                .specialize(&Inputs(&operands), &step.outputs)
-                .map_err(|error| PlanError::Node {
-                    node: node.label.clone(),
-                    error,
-                })?;
+            let operands = operands(node, values);
+            costs.push(NodeCost {
+                node: node.label.index,
+                work: step.work,
+                times: 1,
+            });
+            let kernel = match step.nested {
+                Some(nested) => {
+                    costs.extend(nested.costs);
+                    bound = bound.max(nested.bound);
+                    nested.kernel
+                }
+                None => node
+                    .operator
+                    .specialize(&Inputs(&operands), &step.outputs)
+                    .map_err(|error| error.of_node(&node.label))?,
+            };
             scratch = scratch.max(kernel.scratch_bytes());
+            working = working.max((kernel.scratch_bytes() as u64).saturating_add(kernel.held_bytes()));
             multiply_adds = multiply_adds.saturating_add(step.multiply_adds);
             for &value in node.inputs.iter().flatten() {
                 locate_known(value, &mut locations);
@@ -168,7 +198,7 @@ impl Plan {
             }
             planned.push(Step {
                 label: node.label.clone(),
-                node: step.node,
+                node: node.label.index,
                 kernel,
                 inputs,
                 outputs,
@@ -176,35 +206,13 @@ impl Plan {
             });
         }
 
-        let mut outputs = Vec::with_capacity(graph.outputs.len());
-        for (signature, &value) in graph.signature.outputs.iter().zip(&graph.outputs) {
+        let mut outputs = Vec::with_capacity(wanted.len());
+        for &value in wanted {
             locate_known(value, &mut locations);
-            let shape = values[value].shape().to_vec();
-            check_output(signature, &shape)?;
-            let location = locations[value].expect("every output is an input, known, or computed by a step");
-            outputs.push((
-                location,
-                TensorType {
-                    dtype: signature.dtype,
-                    shape,
-                },
-            ));
+            let location = locations[value].expect("every output is given, known, or computed by a step");
+            outputs.push((location, values[value].tensor_type()));
         }
-        let inputs: Vec<_> = graph
-            .signature
-            .inputs
-            .iter()
-            .zip(&values)
-            .map(|(input, value)| {
-                (
-                    input.name.clone(),
-                    TensorType {
-                        dtype: input.dtype,
-                        shape: value.shape().to_vec(),
-                    },
-                )
-            })
-            .collect();
+        let inputs: Vec<_> = given.into_iter().map(|given| (given.name, given.kind)).collect();
         // Outputs in slots are counted there; those that are copies of inputs or constants are counted here.
         let copied = outputs
             .iter()
@@ -214,18 +222,13 @@ impl Plan {
             .map(|(_, kind)| kind.bytes())
             .chain(slots.bytes.iter().copied())
             .chain(copied.map(|(_, kind)| kind.bytes()))
-            .fold(scratch as u64, |sum, bytes| sum.saturating_add(bytes as u64));
+            .fold(working, |sum, bytes| sum.saturating_add(bytes as u64));
         let cost = Cost {
-            nodes: planned
-                .iter()
-                .map(|step| NodeCost {
-                    node: step.node,
-                    work: step.work,
-                })
-                .collect(),
+            nodes: costs,
+            bound,
             peak_memory,
             multiply_adds,
-            output_shapes: outputs.iter().map(|(_, kind)| kind.shape.clone()).collect(),
+            output_shapes: Some(outputs.iter().map(|(_, kind)| kind.shape.clone()).collect()),
         };
         Ok(Self {
             inputs,
@@ -235,7 +238,24 @@ impl Plan {
             slots: slots.bytes,
             scratch,
             cost,
+            rest: None,
         })
+    }
+
+    /// This plan, as the first stage of a run.
+    pub(crate) fn followed_by(mut self, rest: Rest) -> Self {
+        self.cost.bound = Bound::Open;
+        self.cost.output_shapes = None;
+        self.rest = Some(Box::new(rest));
+        self
+    }
+
+    /// Bytes that a run holds at its peak beside its inputs.
+    pub(crate) fn own_memory(&self) -> u64 {
+        let inputs = self.inputs.iter().map(|(_, kind)| kind.bytes() as u64);
+        self.cost
+            .peak_memory
+            .saturating_sub(inputs.fold(0, u64::saturating_add))
     }
 
     /// What a run costs.
@@ -300,12 +320,31 @@ impl Plan {
         path: Path,
         inputs: &[Tensor],
         meter: &mut dyn Meter,
-        mut observer: Option<&mut dyn Observer>,
+        observer: Option<&mut dyn Observer>,
     ) -> Result<Vec<Tensor>, RunError> {
         if !synod_numerics::environment::is_default() {
             return Err(RunError::FloatEnvironment);
         }
         let inputs = self.check_inputs(inputs)?;
+        let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
+        let outputs = self.execute(path, &views, meter, observer)?;
+        match &self.rest {
+            None => Ok(outputs),
+            Some(rest) => {
+                let inputs = views.iter().map(|input| input.bytes.len() as u64).sum();
+                Stages::new(path, meter, inputs).finish(rest, outputs)
+            }
+        }
+    }
+
+    /// Runs the steps; the inputs are of the planned types.
+    pub(crate) fn execute(
+        &self,
+        path: Path,
+        inputs: &[TensorView<'_>],
+        meter: &mut dyn Meter,
+        mut observer: Option<&mut dyn Observer>,
+    ) -> Result<Vec<Tensor>, RunError> {
         let mut slots: Vec<Buffer> = self.slots.iter().map(|&bytes| Buffer::zeroed(bytes)).collect();
         let mut scratch = Buffer::zeroed(self.scratch);
         for step in &self.steps {
@@ -318,11 +357,8 @@ impl Plan {
             if let Some(observer) = &mut observer {
                 observer.begin(&nodes);
             }
-            self.run_step(step, path, &inputs, &mut slots, scratch.bytes_mut())
-                .map_err(|error| RunError::Node {
-                    node: step.label.clone(),
-                    error,
-                })?;
+            self.run_step(step, path, inputs, &mut slots, scratch.bytes_mut(), meter)
+                .map_err(|error| error.of_run(&step.label))?;
             if let Some(observer) = &mut observer {
                 let outputs: Vec<Option<TensorView<'_>>> = step
                     .outputs
@@ -340,7 +376,7 @@ impl Plan {
             }
         }
         let give = |(location, kind): &(Location, TensorType)| match *location {
-            Location::Input(input) => inputs[input].clone().into_owned(),
+            Location::Input(input) => inputs[input].to_tensor(),
             Location::Constant(constant) => self.constants[constant].tensor.clone(),
             Location::Slot(slot) => {
                 Tensor::from_buffer(kind.dtype, kind.shape.clone(), std::mem::take(&mut slots[slot]))
@@ -381,9 +417,10 @@ impl Plan {
         &self,
         step: &Step,
         path: Path,
-        inputs: &[Cow<'_, Tensor>],
+        inputs: &[TensorView<'_>],
         slots: &mut [Buffer],
         scratch: &mut [u8],
+        meter: &mut dyn Meter,
     ) -> Result<(), OpError> {
         // The output buffers leave their slots while the step runs: the planner never gives a step one slot twice.
         let mut buffers: Vec<Option<Buffer>> = step
@@ -393,7 +430,7 @@ impl Plan {
             .collect();
         let view = |(location, kind): &'_ (Location, TensorType)| -> &[u8] {
             match *location {
-                Location::Input(input) => inputs[input].bytes(),
+                Location::Input(input) => inputs[input].bytes,
                 Location::Constant(constant) => self.constants[constant].tensor.bytes(),
                 Location::Slot(slot) => &slots[slot].bytes()[..kind.bytes()],
             }
@@ -429,6 +466,7 @@ impl Plan {
             inputs: &read,
             outputs: &mut written,
             scratch,
+            meter,
         });
         for (buffer, output) in buffers.into_iter().zip(&step.outputs) {
             if let (Some(buffer), Some((slot, _))) = (buffer, output) {
@@ -439,11 +477,21 @@ impl Plan {
     }
 }
 
-fn check_output(signature: &TensorSignature, shape: &Shape) -> Result<(), PlanError> {
+/// Whether an output is what the signature declares.
+pub(crate) fn check_output(signature: &TensorSignature, computed: &TensorType) -> Result<(), PlanError> {
+    if signature.dtype != computed.dtype {
+        return Err(PlanError::OutputType {
+            name: signature.name.clone(),
+            declared: signature.dtype,
+            computed: computed.dtype,
+        });
+    }
     let agrees = |(dim, size): (&Dim, &usize)| match dim {
         Dim::Fixed(declared) => declared == size,
         Dim::Symbol { max, .. } => size <= max,
+        Dim::Open { .. } => true,
     };
+    let shape = &computed.shape;
     if signature.dims.len() == shape.len() && signature.dims.iter().zip(shape).all(agrees) {
         Ok(())
     } else {
@@ -456,12 +504,28 @@ fn check_output(signature: &TensorSignature, shape: &Shape) -> Result<(), PlanEr
 }
 
 /// Charged before each node runs; may stop the run.
+///
+/// What a plan with one stage and without loops asks is in its [`Cost`] already. Where shapes or the number of steps depend on
+/// the inputs' values, the meter is what bounds time and memory.
 pub trait Meter {
-    /// Takes the price of a node, by its position in the graph.
+    /// Takes the price of a node, by its position among all nodes of the model.
     ///
     /// # Errors
     /// If it cannot be paid: the run stops before the node.
     fn charge(&mut self, node: usize, work: &Work) -> Result<(), Stop>;
+
+    /// Takes the price of planning a node of a later stage, before it is planned.
+    ///
+    /// # Errors
+    /// If it cannot be paid.
+    fn plan(&mut self, work: &Work) -> Result<(), Stop>;
+
+    /// Takes the price of `bytes` of memory that a later stage will allocate. With them the run holds `total`, inputs and
+    /// outputs included.
+    ///
+    /// # Errors
+    /// If it cannot be paid, or is too much.
+    fn reserve(&mut self, bytes: u64, total: u64) -> Result<(), Stop>;
 }
 
 /// Told what runs, before and after: what a profiler is made of. It cannot change the run.
@@ -485,6 +549,14 @@ pub struct Unmetered;
 
 impl Meter for Unmetered {
     fn charge(&mut self, _node: usize, _work: &Work) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn plan(&mut self, _work: &Work) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn reserve(&mut self, _bytes: u64, _total: u64) -> Result<(), Stop> {
         Ok(())
     }
 }
@@ -523,6 +595,9 @@ pub enum RunError {
         /// The node that was not paid for.
         node: NodeLabel,
     },
+    /// A later stage does not plan, or an output is not what the model declares.
+    #[error(transparent)]
+    Plan(PlanError),
     /// A value out of an operator's range.
     #[error("{node}: {error}")]
     Node {

@@ -4,10 +4,10 @@
 //! decoding: the importer ignores it or refuses the parts that would change meaning (which are declared as plain bytes,
 //! just to notice them), and the chain's loader refuses it because the bytes would not come out again.
 //!
-//! Nesting is fixed by these types (a subgraph is plain bytes), so decoding does not recurse. [`check_wire`] bounds the
-//! memory that decoding can take before it starts.
+//! Graphs nest: a node's attribute may hold one. [`check_wire`] bounds the depth of them and the memory that decoding can
+//! take, before it starts.
 
-use crate::limits::MAX_PROTO_FIELDS;
+use crate::limits::{MAX_GRAPH_DEPTH, MAX_PROTO_FIELDS};
 use bytes::Bytes;
 use prost::Message;
 
@@ -22,9 +22,33 @@ pub(crate) struct ModelProto {
     pub(crate) opset_import: Vec<OperatorSetIdProto>,
     #[prost(message, repeated, tag = "14")]
     pub(crate) metadata_props: Vec<StringStringEntryProto>,
-    /// `FunctionProto`s, undecoded.
-    #[prost(bytes = "bytes", repeated, tag = "25")]
-    pub(crate) functions: Vec<Bytes>,
+    #[prost(message, repeated, tag = "25")]
+    pub(crate) functions: Vec<FunctionProto>,
+}
+
+/// `FunctionProto`: what a node of its name, domain and overload stands for.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct FunctionProto {
+    #[prost(string, optional, tag = "1")]
+    pub(crate) name: Option<String>,
+    #[prost(string, repeated, tag = "4")]
+    pub(crate) input: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(crate) output: Vec<String>,
+    /// Attributes without a default.
+    #[prost(string, repeated, tag = "6")]
+    pub(crate) attribute: Vec<String>,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) node: Vec<NodeProto>,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) opset_import: Vec<OperatorSetIdProto>,
+    #[prost(string, optional, tag = "10")]
+    pub(crate) domain: Option<String>,
+    /// Attributes with a default.
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) attribute_proto: Vec<AttributeProto>,
+    #[prost(string, optional, tag = "13")]
+    pub(crate) overload: Option<String>,
 }
 
 /// `OperatorSetIdProto`.
@@ -78,6 +102,9 @@ pub(crate) struct NodeProto {
     pub(crate) attribute: Vec<AttributeProto>,
     #[prost(string, optional, tag = "7")]
     pub(crate) domain: Option<String>,
+    /// Which of several functions of one name is meant.
+    #[prost(string, optional, tag = "8")]
+    pub(crate) overload: Option<String>,
 }
 
 /// `AttributeProto`.
@@ -93,9 +120,9 @@ pub(crate) struct AttributeProto {
     pub(crate) s: Option<Bytes>,
     #[prost(message, optional, tag = "5")]
     pub(crate) t: Option<TensorProto>,
-    /// A subgraph (`GraphProto`), undecoded.
-    #[prost(bytes = "bytes", optional, tag = "6")]
-    pub(crate) g: Option<Bytes>,
+    /// A subgraph.
+    #[prost(message, optional, boxed, tag = "6")]
+    pub(crate) g: Option<Box<GraphProto>>,
     #[prost(float, repeated, packed = "false", tag = "7")]
     pub(crate) floats: Vec<f32>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
@@ -123,7 +150,6 @@ pub(crate) mod attribute_type {
     pub(crate) const FLOATS: i32 = 6;
     pub(crate) const INTS: i32 = 7;
     pub(crate) const STRINGS: i32 = 8;
-    pub(crate) const GRAPHS: i32 = 10;
 }
 
 /// `TensorProto`.
@@ -217,41 +243,52 @@ pub enum WireError {
     /// More messages than the limit.
     #[error("the graph has more than {MAX_PROTO_FIELDS} messages and strings")]
     TooManyFields,
+    /// Graphs within graphs beyond the limit.
+    #[error("graphs are nested deeper than {MAX_GRAPH_DEPTH}")]
+    TooDeep,
 }
 
 /// The fields of a message that hold messages again, for [`check_wire`].
-#[derive(Clone, Copy)]
 struct Nesting(&'static [(u32, &'static Nesting)]);
 
-const LEAF: Nesting = Nesting(&[]);
-const TENSOR: Nesting = Nesting(&[(13, &LEAF)]);
-const ATTRIBUTE: Nesting = Nesting(&[(5, &TENSOR)]);
-const NODE: Nesting = Nesting(&[(5, &ATTRIBUTE)]);
-const SHAPE: Nesting = Nesting(&[(1, &LEAF)]);
-const TENSOR_TYPE: Nesting = Nesting(&[(2, &SHAPE)]);
-const TYPE: Nesting = Nesting(&[(1, &TENSOR_TYPE)]);
-const VALUE_INFO: Nesting = Nesting(&[(2, &TYPE)]);
-const GRAPH: Nesting = Nesting(&[(1, &NODE), (5, &TENSOR), (11, &VALUE_INFO), (12, &VALUE_INFO)]);
-const MODEL: Nesting = Nesting(&[(7, &GRAPH), (8, &LEAF), (14, &LEAF)]);
+static LEAF: Nesting = Nesting(&[]);
+static TENSOR: Nesting = Nesting(&[(13, &LEAF)]);
+/// The one message that leads back to another: a graph in an attribute.
+static ATTRIBUTE: Nesting = Nesting(&[(5, &TENSOR), (6, &GRAPH)]);
+static NODE: Nesting = Nesting(&[(5, &ATTRIBUTE)]);
+static SHAPE: Nesting = Nesting(&[(1, &LEAF)]);
+static TENSOR_TYPE: Nesting = Nesting(&[(2, &SHAPE)]);
+static TYPE: Nesting = Nesting(&[(1, &TENSOR_TYPE)]);
+static VALUE_INFO: Nesting = Nesting(&[(2, &TYPE)]);
+static GRAPH: Nesting = Nesting(&[(1, &NODE), (5, &TENSOR), (11, &VALUE_INFO), (12, &VALUE_INFO)]);
+static FUNCTION: Nesting = Nesting(&[(7, &NODE), (9, &LEAF), (11, &ATTRIBUTE)]);
+static MODEL: Nesting = Nesting(&[(7, &GRAPH), (8, &LEAF), (14, &LEAF), (25, &FUNCTION)]);
 
-/// Walks the wire form of a `ModelProto` without building anything: every length stays inside its message, and there are
-/// no more than [`MAX_PROTO_FIELDS`] length-delimited fields.
+/// Walks the wire form of a `ModelProto` without building anything: every length stays inside its message, graphs are not
+/// nested deeper than [`MAX_GRAPH_DEPTH`], and there are no more than [`MAX_PROTO_FIELDS`] length-delimited fields.
 pub(crate) fn check_wire(model: &[u8]) -> Result<(), WireError> {
-    walk(model, 0, model.len(), MODEL, &mut 0)
+    walk(model, 0, model.len(), &MODEL, 0, &mut 0)
 }
 
 /// [`check_wire`] for a `TensorProto`.
 pub(crate) fn check_tensor_wire(tensor: &[u8]) -> Result<(), WireError> {
-    walk(tensor, 0, tensor.len(), TENSOR, &mut 0)
+    walk(tensor, 0, tensor.len(), &TENSOR, 0, &mut 0)
 }
 
 fn walk(
     bytes: &[u8],
     mut at: usize,
     end: usize,
-    nesting: Nesting,
+    nesting: &'static Nesting,
+    mut graphs: usize,
     fields: &mut usize,
 ) -> Result<(), WireError> {
+    if std::ptr::eq(nesting, &GRAPH) {
+        graphs += 1;
+        if graphs > MAX_GRAPH_DEPTH {
+            return Err(WireError::TooDeep);
+        }
+    }
     while at < end {
         let malformed = WireError::Malformed { offset: at };
         let (key, after_key) = varint(bytes, at, end).ok_or(malformed.clone())?;
@@ -276,8 +313,8 @@ fn walk(
             }
             let field = key >> 3;
             if let Some((_, inner)) = nesting.0.iter().find(|(number, _)| u64::from(*number) == field) {
-                // `value` is the length; the field's bytes end at `after`. Nesting is a fixed tree: no deep recursion.
-                walk(bytes, after - value as usize, after, **inner, fields)?;
+                // `value` is the length; the field's bytes end at `after`.
+                walk(bytes, after - value as usize, after, inner, graphs, fields)?;
             }
         }
         at = after;

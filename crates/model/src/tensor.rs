@@ -395,6 +395,11 @@ impl<'a> TensorView<'a> {
         self.bytes
     }
 
+    /// A copy.
+    pub fn to_tensor(&self) -> Tensor {
+        Tensor::from_buffer(self.dtype, self.shape.to_vec(), Buffer::from_bytes(self.bytes))
+    }
+
     /// The elements as a typed slice.
     ///
     /// # Panics

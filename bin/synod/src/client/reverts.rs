@@ -110,6 +110,9 @@ fn engine(error: &IPredictErrors) -> String {
                 e.needed, e.limit
             )
         }
+        E::DependsOnInput(_) => {
+            "what the prediction costs depends on the values of the input: simulate it, or bound it with withMaxGas".into()
+        }
         E::UnsupportedShape(e) => format!("operator {} of the model cannot take these shapes", e.node),
         E::ExecutionFailed(e) => format!("operator {} of the model refuses the data", e.node),
         E::InvalidManifest(e) => format!("there is no model's manifest at {}", e.manifest),

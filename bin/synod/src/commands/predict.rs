@@ -142,6 +142,8 @@ async fn signature(
             let size = usize::try_from(dim.size)?;
             Ok(if dim.symbol.is_empty() {
                 Dim::Fixed(size)
+            } else if dim.size == u64::MAX {
+                Dim::Open { name: dim.symbol }
             } else {
                 Dim::Symbol {
                     name: dim.symbol,

@@ -311,6 +311,7 @@ fn fits(shape: &[usize], dims: &[Dim]) -> bool {
         && shape.iter().zip(dims).all(|(&size, dim)| match dim {
             Dim::Fixed(n) => size == *n,
             Dim::Symbol { max, .. } => (1..=*max).contains(&size),
+            Dim::Open { .. } => true,
         })
 }
 
@@ -322,6 +323,7 @@ pub(crate) fn describe(value: &TensorSignature) -> String {
         .map(|dim| match dim {
             Dim::Fixed(n) => n.to_string(),
             Dim::Symbol { name, max } => format!("{name}<={max}"),
+            Dim::Open { name } => name.clone(),
         })
         .collect();
     format!("{}[{}]", value.dtype, dims.join(", "))

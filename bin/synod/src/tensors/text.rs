@@ -49,7 +49,7 @@ impl Numbers {
             dims.iter()
                 .map(|dim| match dim {
                     Dim::Fixed(n) => Some(*n),
-                    Dim::Symbol { .. } => None,
+                    Dim::Symbol { .. } | Dim::Open { .. } => None,
                 })
                 .collect()
         };

@@ -1,6 +1,7 @@
 //! Every operator over shapes that are good and bad for it: what validators run, and what an attacker would pick.
 
 mod breadth;
+mod flow;
 mod networks;
 
 use crate::{
@@ -9,7 +10,9 @@ use crate::{
     clock,
 };
 use synod_evm::gas;
-use synod_model::{DType, ImportOptions, Model, NoExternalData, Tensor, Unmetered, import_onnx};
+use synod_model::{
+    DType, ImportOptions, Meter, Model, NoExternalData, Stop, Tensor, Unmetered, Work, import_onnx,
+};
 
 /// A model of one node.
 struct Case {
@@ -521,10 +524,9 @@ fn time(case: Case) -> Option<Measured> {
         .plan(&shapes)
         .map_err(|error| eprintln!("skipped {subject} {}: {error}", case.case))
         .ok()?;
-    let cost = plan.cost();
-    let gas =
-        cost.nodes.iter().map(|node| gas::node(&node.work)).sum::<u64>() + gas::memory(cost.peak_memory);
-    let mut failed = false;
+    let mut meter = Counter(gas::memory(plan.cost().peak_memory));
+    let mut failed = plan.run(&tensors, &mut meter).is_err();
+    let gas = meter.0;
     let nanoseconds = clock::nanoseconds(|| failed |= plan.run(&tensors, &mut Unmetered).is_err());
     if failed {
         eprintln!("skipped {subject} {}: it does not run", case.case);
@@ -537,6 +539,26 @@ fn time(case: Case) -> Option<Measured> {
         gas,
         nanoseconds,
     })
+}
+
+/// Adds up the gas of a run.
+struct Counter(u64);
+
+impl Meter for Counter {
+    fn charge(&mut self, _node: usize, work: &Work) -> Result<(), Stop> {
+        self.0 += gas::node(work);
+        Ok(())
+    }
+
+    fn plan(&mut self, work: &Work) -> Result<(), Stop> {
+        self.0 += gas::plan_node(work);
+        Ok(())
+    }
+
+    fn reserve(&mut self, bytes: u64, _total: u64) -> Result<(), Stop> {
+        self.0 += gas::memory(bytes);
+        Ok(())
+    }
 }
 
 /// Elements of an input: small numbers of either sign, indices that are in range.
@@ -569,6 +591,7 @@ pub(crate) fn measure(wanted: &[String]) -> Vec<Measured> {
     movements(&mut cases);
     networks::all(&mut cases);
     breadth::all(&mut cases);
+    flow::all(&mut cases);
     cases.retain(|case| wanted.is_empty() || wanted.iter().any(|name| name == case.operator));
     cases.into_iter().filter_map(time).collect()
 }

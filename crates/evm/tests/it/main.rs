@@ -12,4 +12,5 @@ mod predict;
 mod property;
 mod publish;
 mod refusals;
+mod stages;
 mod world;

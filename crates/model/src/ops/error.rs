@@ -1,6 +1,6 @@
 //! Why an operator refuses: its attributes, its inputs, or a value while it runs.
 
-use crate::{DType, SizeError};
+use crate::{DType, NodeLabel, PlanError, RunError, SizeError};
 
 /// What is wrong with an attribute.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +125,49 @@ pub enum OpError {
     /// A value out of its range.
     #[error("{0}")]
     Value(String),
+    /// A graph within the node does not plan.
+    #[error(transparent)]
+    InPlan(Box<PlanError>),
+    /// A graph within the node stopped.
+    #[error(transparent)]
+    InRun(Box<RunError>),
+}
+
+impl OpError {
+    /// This error of a node, or of one within it.
+    pub(crate) fn of_node(self, label: &NodeLabel) -> PlanError {
+        match self {
+            Self::InPlan(error) => *error,
+            error => PlanError::Node {
+                node: label.clone(),
+                error,
+            },
+        }
+    }
+
+    /// This error of a node that runs, or of one within it.
+    pub(crate) fn of_run(self, label: &NodeLabel) -> RunError {
+        match self {
+            Self::InRun(error) => *error,
+            Self::InPlan(error) => RunError::Plan(*error),
+            error => RunError::Node {
+                node: label.clone(),
+                error,
+            },
+        }
+    }
+}
+
+impl From<PlanError> for OpError {
+    fn from(error: PlanError) -> Self {
+        Self::InPlan(Box::new(error))
+    }
+}
+
+impl From<RunError> for OpError {
+    fn from(error: RunError) -> Self {
+        Self::InRun(Box::new(error))
+    }
 }
 
 fn list(types: &[DType]) -> String {

@@ -339,10 +339,11 @@ mod tests {
     use super::super::Operand;
     use super::*;
     use crate::constant::Constant;
+    use std::sync::Arc;
 
     fn range<T: Element>(dtype: DType, numbers: [T; 3]) -> Result<usize, OpError> {
         let constants =
-            numbers.map(|number| Constant::new(Tensor::from_slice(dtype, &[], &[number]).unwrap()));
+            numbers.map(|number| Arc::new(Constant::new(Tensor::from_slice(dtype, &[], &[number]).unwrap())));
         let operands: Vec<_> = constants
             .iter()
             .map(|constant| Some(Operand::known(constant)))

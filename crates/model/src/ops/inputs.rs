@@ -11,7 +11,7 @@ pub struct Operand<'a> {
     pub dtype: DType,
     /// Dimensions.
     pub shape: &'a [usize],
-    pub(crate) constant: Option<&'a Constant>,
+    pub(crate) constant: Option<&'a Arc<Constant>>,
 }
 
 impl<'a> Operand<'a> {
@@ -24,7 +24,7 @@ impl<'a> Operand<'a> {
         }
     }
 
-    pub(crate) fn known(constant: &'a Constant) -> Self {
+    pub(crate) fn known(constant: &'a Arc<Constant>) -> Self {
         Self {
             dtype: constant.tensor.dtype(),
             shape: constant.tensor.shape(),

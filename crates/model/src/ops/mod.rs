@@ -57,9 +57,11 @@ mod classify;
 mod compare;
 mod concat;
 mod constant_of_shape;
+mod control;
 mod conv;
 mod cumulative;
 mod data;
+mod deform_conv;
 mod det;
 mod dropout;
 mod einsum;
@@ -67,6 +69,7 @@ mod elementwise;
 mod error;
 mod expand;
 mod floats;
+mod fourier;
 mod gather;
 mod gather_elements;
 mod gemm;
@@ -77,11 +80,15 @@ mod identity;
 mod indices;
 mod inputs;
 mod integer_products;
+mod late;
 mod linear_attention;
 mod loss;
 mod matmul;
+mod mel;
 mod ml;
 mod modulo;
+mod non_max_suppression;
+mod nonzero;
 mod normalization;
 mod norms;
 mod pad;
@@ -102,20 +109,23 @@ mod shuffle;
 mod slice;
 mod softmax;
 mod sum;
+mod tfidf;
 mod topk;
 mod transpose;
 mod trilu;
 mod unary;
+mod unique;
 mod unpool;
 mod window;
 mod windows;
 
 use crate::{
-    Attributes, DType, Tensor,
+    Attributes, DType, Meter, Tensor,
     shape::{Shape, SizeError, byte_length, element_count},
+    subgraph::{Control, Subgraph},
     tensor::{Element, TensorView, TensorViewMut},
 };
-use std::{fmt, ops::RangeInclusive};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
 
 pub use error::{AttributeError, OpError};
 pub use inputs::{Inputs, Operand};
@@ -152,6 +162,7 @@ pub static OPERATORS: &[&Definition] = &[
     &pad::CENTER_CROP_PAD,
     &binary::CLIP,
     &unpool::COL_2_IM,
+    &nonzero::COMPRESS,
     &concat::CONCAT,
     &constant_of_shape::CONSTANT_OF_SHAPE,
     &conv::CONV,
@@ -161,6 +172,8 @@ pub static OPERATORS: &[&Definition] = &[
     &unary::COSH,
     &cumulative::CUM_PROD,
     &cumulative::CUM_SUM,
+    &fourier::DFT,
+    &deform_conv::DEFORM_CONV,
     &shuffle::DEPTH_TO_SPACE,
     &quantize::DEQUANTIZE_LINEAR,
     &det::DET,
@@ -194,6 +207,7 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::HARD_SWISH,
     &softmax::HARDMAX,
     &identity::IDENTITY,
+    &control::IF,
     &normalization::INSTANCE_NORMALIZATION,
     &classify::IS_INF,
     &classify::IS_NAN,
@@ -206,6 +220,7 @@ pub static OPERATORS: &[&Definition] = &[
     &linear_attention::LINEAR_ATTENTION,
     &unary::LOG,
     &softmax::LOG_SOFTMAX,
+    &control::LOOP,
     &norms::LP_NORMALIZATION,
     &pool::LP_POOL,
     &matmul::MATMUL,
@@ -215,12 +230,15 @@ pub static OPERATORS: &[&Definition] = &[
     &unpool::MAX_UNPOOL,
     &sum::MEAN,
     &norms::MEAN_VARIANCE_NORMALIZATION,
+    &mel::MEL_WEIGHT_MATRIX,
     &binary::MIN,
     &activation::MISH,
     &modulo::MOD,
     &binary::MUL,
     &unary::NEG,
     &loss::NEGATIVE_LOG_LIKELIHOOD_LOSS,
+    &non_max_suppression::NON_MAX_SUPPRESSION,
+    &nonzero::NON_ZERO,
     &compare::NOT,
     &generate::ONE_HOT,
     &compare::OR,
@@ -251,6 +269,7 @@ pub static OPERATORS: &[&Definition] = &[
     &roi_align::ROI_ALIGN,
     &rotary_embedding::ROTARY_EMBEDDING,
     &unary::ROUND,
+    &control::SCAN,
     &scatter::SCATTER,
     &scatter::SCATTER_ELEMENTS,
     &scatter::SCATTER_ND,
@@ -270,6 +289,7 @@ pub static OPERATORS: &[&Definition] = &[
     &shuffle::SPACE_TO_DEPTH,
     &concat::SPLIT,
     &unary::SQRT,
+    &fourier::STFT,
     &reshape::SQUEEZE,
     &binary::SUB,
     &sum::SUM,
@@ -278,11 +298,13 @@ pub static OPERATORS: &[&Definition] = &[
     &unary::TAN,
     &activation::TANH,
     &shuffle::TENSOR_SCATTER,
+    &tfidf::TF_IDF_VECTORIZER,
     &activation::THRESHOLDED_RELU,
     &expand::TILE,
     &topk::TOP_K,
     &transpose::TRANSPOSE,
     &trilu::TRILU,
+    &unique::UNIQUE,
     &reshape::UNSQUEEZE,
     &resize::UPSAMPLE,
     &select::WHERE,
@@ -380,7 +402,8 @@ impl Definition {
             });
         }
         let operator = (self.parse)(node)?;
-        match node.attributes.left().next() {
+        let left = node.attributes.left();
+        match left.chain(node.graphs.keys().map(String::as_str)).next() {
             Some(name) => Err(AttributeError::Unknown {
                 name: name.to_owned(),
                 version: node.version,
@@ -398,6 +421,8 @@ pub struct NodeSpec<'a> {
     pub version: i64,
     /// The attributes not taken yet.
     pub attributes: &'a mut Attributes,
+    /// The graphs not taken yet.
+    pub graphs: &'a mut BTreeMap<String, Subgraph>,
     /// For each listed input, whether it is given (an empty name skips an optional input).
     pub inputs: &'a [bool],
     /// For each listed output, whether it is wanted.
@@ -405,6 +430,15 @@ pub struct NodeSpec<'a> {
 }
 
 impl NodeSpec<'_> {
+    /// Takes a graph.
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub fn graph(&mut self, name: &'static str) -> Result<Subgraph, OpError> {
+        let missing = AttributeError::Missing { name };
+        self.graphs.remove(name).ok_or_else(|| missing.into())
+    }
+
     /// For versions that take fewer inputs than [`Definition::inputs`] allows.
     ///
     /// # Errors
@@ -514,6 +548,11 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// If a known value is out of its range.
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError>;
 
+    /// Whether and how shapes, or what runs at all, depend on values.
+    fn flow(&self) -> Flow<'_> {
+        Flow::Plain
+    }
+
     /// The output, if types and shapes of the inputs alone decide it (Shape, Size).
     fn value_from_types(&self, _inputs: &Inputs<'_>) -> Option<Tensor> {
         None
@@ -523,6 +562,48 @@ pub trait Operator: fmt::Debug + Send + Sync {
     fn multiply_adds(&self, _inputs: &Inputs<'_>, _outputs: &[TensorType]) -> u64 {
         0
     }
+}
+
+/// How an operator's outputs follow from its inputs.
+#[derive(Debug)]
+pub enum Flow<'a> {
+    /// Their shapes follow from the inputs' shapes, and from values that are asked for with [`Inputs::known`].
+    Plain,
+    /// Their shapes follow from the inputs' values.
+    Values(&'a dyn DataDependent),
+    /// Graphs within the node compute them.
+    Control(&'a dyn Control),
+}
+
+/// How much an operator has to do with inputs that it has seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Work to come.
+    pub work: Work,
+    /// Bytes held at most, outputs included.
+    pub memory: u64,
+}
+
+/// An operator whose outputs' shapes are known only when its inputs have been seen.
+pub trait DataDependent: fmt::Debug {
+    /// What it takes to look at the inputs and find out how much is to be done, from their types.
+    ///
+    /// # Errors
+    /// If the inputs do not fit together or have unsupported types.
+    fn work(&self, inputs: &Inputs<'_>) -> Result<Work, OpError>;
+
+    /// What it takes beside that, and bytes that it holds at most, outputs included. The work has been charged: the inputs may
+    /// be read.
+    ///
+    /// # Errors
+    /// If the inputs do not fit together, or an output would be beyond the limits.
+    fn extent(&self, inputs: &[Option<&Tensor>]) -> Result<Extent, OpError>;
+
+    /// Computes all outputs.
+    ///
+    /// # Errors
+    /// If a value is out of its range.
+    fn evaluate(&self, inputs: &[Option<&Tensor>], path: Path) -> Result<Vec<Tensor>, OpError>;
 }
 
 /// An operation specialised for concrete shapes, ready to run any number of times on any thread.
@@ -535,6 +616,11 @@ pub trait Kernel: Send + Sync {
 
     /// Bytes of scratch memory that a run wants.
     fn scratch_bytes(&self) -> usize {
+        0
+    }
+
+    /// Bytes that a run allocates by itself at most, beside its scratch memory: those of the graphs of control flow.
+    fn held_bytes(&self) -> u64 {
         0
     }
 }
@@ -587,6 +673,8 @@ pub struct Io<'a, 'b> {
     pub(crate) outputs: &'b mut [Option<TensorViewMut<'a>>],
     /// Scratch memory of [`Kernel::scratch_bytes`], aligned to 64, with leftovers in it.
     pub scratch: &'b mut [u8],
+    /// What the nodes of graphs within this one are charged to.
+    pub(crate) meter: &'b mut dyn Meter,
 }
 
 impl<'a, 'b> Io<'a, 'b> {

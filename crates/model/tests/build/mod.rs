@@ -9,12 +9,14 @@
     reason = "each test binary uses its part"
 )]
 
+mod control;
 pub mod nodes;
 pub mod random;
 pub mod shaped;
 
 pub const FLOAT: i32 = 1;
 pub const INT64: i32 = 7;
+pub const BOOL: i32 = 9;
 
 /// A `ModelProto` under construction.
 #[derive(Clone)]
@@ -95,9 +97,83 @@ pub fn attr_floats(name: &str, values: &[f32]) -> Vec<u8> {
     bytes
 }
 
-/// An attribute that holds a subgraph.
-pub fn attr_graph(name: &str) -> Vec<u8> {
-    [field(1, name.as_bytes()), field(6, &[]), int(20, 5)].concat()
+/// An attribute that holds a subgraph: the bytes of a `GraphProto`.
+pub fn attr_graph(name: &str, graph: &[u8]) -> Vec<u8> {
+    [field(1, name.as_bytes()), field(6, graph), int(20, 5)].concat()
+}
+
+/// A `GraphProto` for an attribute. Its inputs and outputs have names alone: their types follow.
+#[derive(Clone, Default)]
+pub struct Graph(Vec<u8>);
+
+impl Graph {
+    pub fn new() -> Self {
+        Self(field(2, b"body"))
+    }
+
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend(bytes);
+        self
+    }
+
+    pub fn inputs(self, names: &[&str]) -> Self {
+        let infos = names
+            .iter()
+            .flat_map(|name| field(11, &field(1, name.as_bytes())));
+        self.raw(&infos.collect::<Vec<_>>())
+    }
+
+    pub fn outputs(self, names: &[&str]) -> Self {
+        let infos = names
+            .iter()
+            .flat_map(|name| field(12, &field(1, name.as_bytes())));
+        self.raw(&infos.collect::<Vec<_>>())
+    }
+
+    pub fn node(self, op: &str, inputs: &[&str], outputs: &[&str]) -> Self {
+        self.node_with(op, inputs, outputs, &[])
+    }
+
+    pub fn node_with(self, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Vec<u8>]) -> Self {
+        self.raw(&field(1, &node("", op, inputs, outputs, attributes)))
+    }
+
+    pub fn floats(self, name: &str, dims: &[i64], values: &[f32]) -> Self {
+        let raw: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.raw(&field(5, &tensor(name, FLOAT, dims, &raw)))
+    }
+
+    pub fn i64s(self, name: &str, dims: &[i64], values: &[i64]) -> Self {
+        let raw: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.raw(&field(5, &tensor(name, INT64, dims, &raw)))
+    }
+
+    pub fn bool(self, name: &str, value: bool) -> Self {
+        self.raw(&field(5, &tensor(name, BOOL, &[], &[u8::from(value)])))
+    }
+
+    pub fn attribute(self, name: &str) -> Vec<u8> {
+        attr_graph(name, &self.0)
+    }
+}
+
+/// A `NodeProto`.
+pub fn node(domain: &str, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    inputs
+        .iter()
+        .for_each(|name| bytes.extend(field(1, name.as_bytes())));
+    outputs
+        .iter()
+        .for_each(|name| bytes.extend(field(2, name.as_bytes())));
+    bytes.extend(field(4, op.as_bytes()));
+    attributes
+        .iter()
+        .for_each(|attribute| bytes.extend(field(5, attribute)));
+    if !domain.is_empty() {
+        bytes.extend(field(7, domain.as_bytes()));
+    }
+    bytes
 }
 
 /// A `TensorProto` with its elements in `raw_data`.
@@ -158,6 +234,11 @@ impl OnnxFile {
         self.value(12, name, code, None)
     }
 
+    /// An output with dimensions.
+    pub fn output_of(self, name: &str, code: i32, dims: &[&str]) -> Self {
+        self.value(12, name, code, Some(dims))
+    }
+
     pub fn initializer(self, name: &str, code: i32, dims: &[i64], raw: &[u8]) -> Self {
         let bytes = field(5, &tensor(name, code, dims, raw));
         self.raw(&bytes)
@@ -191,21 +272,7 @@ impl OnnxFile {
         outputs: &[&str],
         attributes: &[Vec<u8>],
     ) -> Self {
-        let mut bytes = Vec::new();
-        inputs
-            .iter()
-            .for_each(|name| bytes.extend(field(1, name.as_bytes())));
-        outputs
-            .iter()
-            .for_each(|name| bytes.extend(field(2, name.as_bytes())));
-        bytes.extend(field(4, op.as_bytes()));
-        attributes
-            .iter()
-            .for_each(|attribute| bytes.extend(field(5, attribute)));
-        if !domain.is_empty() {
-            bytes.extend(field(7, domain.as_bytes()));
-        }
-        self.raw(&field(1, &bytes))
+        self.raw(&field(1, &node(domain, op, inputs, outputs, attributes)))
     }
 
     pub fn encode(self) -> Vec<u8> {

@@ -254,17 +254,24 @@ pub fn shaped_node(
         }
         names.push(name);
     }
-    let outputs: Vec<String> = (0..*definition.outputs.end())
-        .map(|o| format!("{prefix}o{o}"))
-        .collect();
+    let count = if drawn.outputs.is_empty() {
+        *definition.outputs.end()
+    } else {
+        drawn.outputs.len()
+    };
+    let outputs: Vec<String> = (0..count).map(|o| format!("{prefix}o{o}")).collect();
     file = file.node_with(
         definition.name,
         &names.iter().map(String::as_str).collect::<Vec<_>>(),
         &outputs.iter().map(String::as_str).collect::<Vec<_>>(),
         &drawn.attributes,
     );
-    for output in &outputs {
-        file = file.output(output, DType::F32.onnx_code());
+    for (index, output) in outputs.iter().enumerate() {
+        file = match drawn.outputs.get(index) {
+            Some((dtype, Some(rank))) => file.output_of(output, dtype.onnx_code(), &vec![""; *rank]),
+            Some((dtype, None)) => file.output(output, dtype.onnx_code()),
+            None => file.output(output, DType::F32.onnx_code()),
+        };
     }
     file
 }

@@ -14,25 +14,28 @@ pub struct Drawn {
     pub numbers: BTreeMap<usize, Vec<i64>>,
     /// The same of f32.
     pub floats: BTreeMap<usize, Vec<f32>>,
+    /// The outputs, where there are fewer than the operator may have, or their shapes are not known before a run: types, and
+    /// numbers of dimensions to declare.
+    pub outputs: Vec<(DType, Option<usize>)>,
 }
 
 impl Drawn {
-    fn input(mut self, dtype: DType, shape: &[usize]) -> Self {
+    pub(super) fn input(mut self, dtype: DType, shape: &[usize]) -> Self {
         self.inputs.push(Some((dtype, shape.to_vec())));
         self
     }
 
-    fn maybe(mut self, given: bool, dtype: DType, shape: &[usize]) -> Self {
+    pub(super) fn maybe(mut self, given: bool, dtype: DType, shape: &[usize]) -> Self {
         self.inputs.push(given.then(|| (dtype, shape.to_vec())));
         self
     }
 
-    fn numbers(mut self, values: &[i64]) -> Self {
+    pub(super) fn numbers(mut self, values: &[i64]) -> Self {
         self.numbers.insert(self.inputs.len(), values.to_vec());
         self.input(DType::I64, &[values.len()])
     }
 
-    fn floats(mut self, values: &[f32]) -> Self {
+    pub(super) fn floats(mut self, values: &[f32]) -> Self {
         self.floats.insert(self.inputs.len(), values.to_vec());
         self.input(DType::F32, &[values.len()])
     }
@@ -44,13 +47,18 @@ impl Drawn {
             .map_or_else(Vec::new, |(_, shape)| shape.clone())
     }
 
-    fn with(mut self, attribute: Vec<u8>) -> Self {
+    pub(super) fn output(mut self, dtype: DType, rank: Option<usize>) -> Self {
+        self.outputs.push((dtype, rank));
+        self
+    }
+
+    pub(super) fn with(mut self, attribute: Vec<u8>) -> Self {
         self.attributes.push(attribute);
         self
     }
 }
 
-const FLOAT_TYPES: &[DType] = &[DType::F32, DType::F32, DType::F64, DType::F16, DType::BF16];
+pub(super) const FLOAT_TYPES: &[DType] = &[DType::F32, DType::F32, DType::F64, DType::F16, DType::BF16];
 
 /// A draw for this operator, if it has one here.
 pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
@@ -59,6 +67,11 @@ pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
         "GRU" => recurrent(3, 2, random).with(attr_int("linear_before_reset", random.below(2) as i64)),
         "RNN" => recurrent(1, 1, random),
         "MaxPool" | "AveragePool" => pool(random),
+        "If" | "Loop" | "Scan" => super::control::draw(operator, random),
+        "NonZero" | "Compress" | "Unique" | "NonMaxSuppression" => super::control::late(operator, random),
+        "DFT" | "STFT" | "MelWeightMatrix" | "DeformConv" | "TfIdfVectorizer" => {
+            super::control::signal(operator, random)
+        }
         "Attention" => attention(random),
         "RotaryEmbedding" => rotary(random),
         "LinearAttention" => linear_attention(random),

@@ -34,6 +34,36 @@ pub fn load_any(graph: &[u8], weights: &[u8]) {
     }
 }
 
+/// Bounds runs whose work is not known before.
+#[derive(Default)]
+struct Budget {
+    arithmetic: u64,
+    nodes: u64,
+}
+
+impl Meter for Budget {
+    fn charge(&mut self, _node: usize, work: &Work) -> Result<(), Stop> {
+        self.nodes += 1;
+        self.plan(work)
+    }
+
+    fn plan(&mut self, work: &Work) -> Result<(), Stop> {
+        self.arithmetic = self
+            .arithmetic
+            .saturating_add(work.arithmetic)
+            .saturating_add(work.bytes);
+        if self.nodes > 1_000 || self.arithmetic > 4 * MAX_ARITHMETIC {
+            Err(Stop)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn reserve(&mut self, _bytes: u64, total: u64) -> Result<(), Stop> {
+        if total > 4 * MAX_MEMORY { Err(Stop) } else { Ok(()) }
+    }
+}
+
 fn run_any(model: &Model) {
     run_on(model, |input, shape| {
         Tensor::zeros(input.dtype, shape).expect("the plan has accepted the shape")
@@ -83,14 +113,14 @@ pub fn run_on(
         .zip(&shapes)
         .map(|(input, shape)| make(input, shape))
         .collect();
-    let fast = plan.run(&inputs, &mut Unmetered);
+    let fast = plan.run(&inputs, &mut Budget::default());
     assert_eq!(
         fast,
-        plan.run_reference(&inputs, &mut Unmetered),
+        plan.run_reference(&inputs, &mut Budget::default()),
         "the two arithmetics differ on {inputs:?}"
     );
     let outputs = fast.ok()?;
-    for (output, shape) in outputs.iter().zip(&plan.cost().output_shapes) {
+    for (output, shape) in outputs.iter().zip(plan.cost().output_shapes.iter().flatten()) {
         assert_eq!(output.shape(), shape);
     }
     Some(outputs)

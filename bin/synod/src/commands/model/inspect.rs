@@ -12,7 +12,7 @@ use eyre::{Context as _, Result};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 use synod_evm::gas;
-use synod_model::{Model, TensorSignature};
+use synod_model::{Model, NodeCost, TensorSignature};
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
@@ -176,7 +176,8 @@ pub(super) fn inspect(loaded: &LoadedModel) -> Result<Report> {
         loaded.canonical.graph.len() as u64,
         loaded.canonical.weights.len() as u64,
     );
-    let nodes_gas: u64 = cost.nodes.iter().map(|node| gas::node(&node.work)).sum();
+    let node_gas = |node: &NodeCost| gas::node(&node.work).saturating_mul(node.times);
+    let nodes_gas = cost.nodes.iter().map(node_gas).fold(0, u64::saturating_add);
     let chunks = client::chunk_count(&loaded.canonical) as u64;
     let (load, planning) = (
         gas::load(graph_bytes, weight_bytes, chunks),
@@ -213,7 +214,7 @@ fn operators(model: &Model, cost: &synod_model::Cost) -> Vec<OperatorUse> {
         uses.entry(name).or_default().nodes += 1;
     }
     for node in &cost.nodes {
-        uses.entry(names[node.node]).or_default().gas += gas::node(&node.work);
+        uses.entry(names[node.node]).or_default().gas += gas::node(&node.work).saturating_mul(node.times);
     }
     let mut uses: Vec<OperatorUse> = uses
         .into_iter()

@@ -16,9 +16,7 @@ use clap::Args;
 use eyre::{Context as _, Result};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, path::PathBuf};
-use synod_model::{
-    DType, DimSetting, ImportError, Plan, PlanError, Tensor, bind_input, declared_inputs, ops::OpError,
-};
+use synod_model::{DType, DimSetting, ImportError, Plan, Tensor, bind_input, declared_inputs};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -142,10 +140,7 @@ pub(super) fn load(args: &ModelArgs, candidates: &[Candidate]) -> Result<(Loaded
                     _ => return Err(error),
                 }
             }
-            Some(ImportError::Plan(PlanError::Node {
-                error: OpError::DataDependent { .. },
-                ..
-            })) if !bound => {
+            Some(ImportError::OpenRank { .. }) if !bound => {
                 bound = true;
                 for (name, dtype) in &declared {
                     let Some(dtype @ (DType::I64 | DType::I32 | DType::Bool)) = *dtype else {
