@@ -241,7 +241,7 @@ fn counting(trips: Option<&[i64]>) -> OnnxFile {
         &["s", "is", "squares"],
         &[body.attribute("body")],
     )
-    .output("s", FLOAT)
+    .output_of("s", FLOAT, &["2"])
     .output_of("is", INT64, &["n"])
     .output_of("squares", FLOAT, &["n", "2"])
 }
@@ -606,6 +606,6 @@ fn functions_are_inlined() {
         import_onnx(&bytes, &NoExternalData, &ImportOptions::default())
             .unwrap_err()
             .to_string(),
-        "node 0 (four `y`) calls a function of the file, but functions call each other too deeply, or themselves"
+        "node 0 (four `b`) calls a function of the file, but functions call each other too deeply, or themselves"
     );
 }

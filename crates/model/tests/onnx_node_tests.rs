@@ -21,7 +21,13 @@ use synod_model::{ops::OpError, *};
 use synod_numerics::half::{bf16_to_f32, f16_to_f32};
 
 /// Tests that are expected to differ, with the reason. Each must name why the profile differs on purpose.
-const DIFFERENT_ON_PURPOSE: &[(&str, &str)] = &[];
+const DIFFERENT_ON_PURPOSE: &[(&str, &str)] = &[
+    ("test_dft_inverse", FAR_ZEROS),
+    ("test_dft_inverse_opset19", FAR_ZEROS),
+];
+
+/// Where the sum is 0, ONNX's expected value is 1.9e-7, beyond the absolute tolerance, and this profile's 3e-15.
+const FAR_ZEROS: &str = "an expected value that is further from the truth than the tolerance";
 
 fn folder() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

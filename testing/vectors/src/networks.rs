@@ -38,6 +38,12 @@ pub fn all() -> Result<Vec<(String, Network)>> {
         ("features", features(), vec![(DType::F32, vec![4, 2])]),
         ("tree-ensemble", tree_ensemble(), vec![(DType::F32, vec![5, 1])]),
         ("labels", labels(), vec![(DType::F32, vec![6])]),
+        ("control-flow", control_flow(), vec![(DType::F32, vec![4])]),
+        (
+            "detector",
+            detector(),
+            vec![(DType::F32, vec![1, 9, 4]), (DType::F32, vec![1, 2, 9])],
+        ),
     ] {
         let canonical = import_onnx(&file.encode(), &NoExternalData, &ImportOptions::default())
             .wrap_err_with(|| name.to_owned())?;
@@ -393,4 +399,81 @@ fn labels() -> OnnxFile {
         .input("x", FLOAT, &["6"])
         .node_of(ML_DOMAIN, "LabelEncoder", &["x"], &["y"], &attributes)
         .output("y", INT64)
+}
+
+/// A loop that its condition ends, a running sum over what it collected, and a branch that looks at the result.
+fn control_flow() -> OnnxFile {
+    let decay = Graph::new()
+        .inputs(&["i", "going", "state"])
+        .outputs(&["more", "next", "seen"])
+        .node("Mul", &["state", "half"], &["halved"])
+        .node("Add", &["halved", "step"], &["next"])
+        .node("Abs", &["next"], &["seen"])
+        .node_with("ReduceSum", &["seen"], &["size"], &[attr_int("keepdims", 0)])
+        .node("Greater", &["size", "small"], &["more"]);
+    let total = Graph::new()
+        .inputs(&["sum", "row"])
+        .outputs(&["sum_out", "so_far"])
+        .node("Add", &["sum", "row"], &["sum_out"])
+        .node("Identity", &["sum_out"], &["so_far"]);
+    let positive = Graph::new().outputs(&["a"]).node("NonZero", &["last"], &["a"]);
+    let negative =
+        Graph::new()
+            .outputs(&["b"])
+            .node("Relu", &["last"], &["r"])
+            .node("NonZero", &["r"], &["b"]);
+    OnnxFile::new(17)
+        .input("x", FLOAT, &["4"])
+        .i64s("most", &[1], &[40])
+        .initializer("go", DType::Bool.onnx_code(), &[], &[1])
+        .floats("half", &[], &[0.5])
+        .floats("step", &[4], &[0.125, 0.0, -0.25, 0.01])
+        .floats("small", &[], &[0.8])
+        .floats("zeros", &[4], &[0.0; 4])
+        .node_with(
+            "Loop",
+            &["most", "go", "x"],
+            &["last", "all"],
+            &[decay.attribute("body")],
+        )
+        .node_with(
+            "Scan",
+            &["zeros", "all"],
+            &["total", "running"],
+            &[total.attribute("body"), attr_int("num_scan_inputs", 1)],
+        )
+        .node_with("ReduceSum", &["total"], &["sum"], &[attr_int("keepdims", 0)])
+        .node("Greater", &["sum", "small"], &["up"])
+        .node_with(
+            "If",
+            &["up"],
+            &["places"],
+            &[
+                positive.attribute("then_branch"),
+                negative.attribute("else_branch"),
+            ],
+        )
+        .output_of("total", FLOAT, &["4"])
+        .output_of("running", FLOAT, &["steps", "4"])
+        .output_of("places", INT64, &["1", "found"])
+}
+
+/// Boxes that overlap little, and their scores.
+fn detector() -> OnnxFile {
+    OnnxFile::new(17)
+        .input("boxes", FLOAT, &["1", "9", "4"])
+        .input("scores", FLOAT, &["1", "2", "9"])
+        .i64s("each", &[1], &[3])
+        .floats("overlap", &[1], &[0.3])
+        .floats("least", &[1], &[-1.0])
+        .i64s("column", &[1], &[2])
+        .node(
+            "NonMaxSuppression",
+            &["boxes", "scores", "each", "overlap", "least"],
+            &["chosen"],
+        )
+        .node_with("Gather", &["chosen", "column"], &["of"], &[attr_int("axis", 1)])
+        .node_with("Gather", &["boxes", "of"], &["found"], &[attr_int("axis", 1)])
+        .output_of("chosen", INT64, &["found", "3"])
+        .output_of("found", FLOAT, &["1", "found", "1", "4"])
 }

@@ -94,7 +94,7 @@ fn there_is_no_quote_but_a_limit() {
                 assert_eq!(error.maxGas, gas);
                 assert!(error.used <= gas);
             }
-            ExecutionResult::Success { .. } => assert_eq!(success(&outcome), enough_bytes(&enough)),
+            ExecutionResult::Success { .. } => assert_eq!(success(&outcome.result), enough_bytes(&enough)),
             other => panic!("{other:?}"),
         }
     }

@@ -22,7 +22,7 @@ pub(super) const NON_ZERO: Definition = Definition {
 /// `Compress`
 pub(super) const COMPRESS: Definition = Definition {
     name: "Compress",
-    since: &[9, 11],
+    since: &[9, 11, 28],
     inputs: 2..=2,
     outputs: 1..=1,
     parse: |node| {

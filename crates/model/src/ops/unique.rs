@@ -13,7 +13,7 @@ use crate::Tensor;
 /// `Unique`
 pub(super) const UNIQUE: Definition = Definition {
     name: "Unique",
-    since: &[11],
+    since: &[11, 28],
     inputs: 1..=1,
     outputs: 1..=4,
     parse: |node| {

@@ -117,6 +117,18 @@ pub fn draw(operator: &str, random: &mut Random) -> Option<Drawn> {
                 .with(attr_int("axis", axis as i64))
                 .with(attr_int("largest", random.below(2) as i64))
         }
+        "OneHot" => {
+            let drawn = Drawn::default()
+                .input(
+                    random.pick(&[DType::I64, DType::I32, DType::F32]),
+                    &any(random).shape(0),
+                )
+                .numbers(&[1 + random.below(5) as i64]);
+            let axis = random.below(drawn.shape(0).len() + 1);
+            drawn
+                .input(random.pick(&DType::ALL), &[2])
+                .with(attr_int("axis", axis as i64))
+        }
         "CenterCropPad" => {
             let drawn = any(random);
             let sizes: Vec<i64> = drawn.shape(0).iter().map(|_| random.below(6) as i64).collect();
