@@ -350,6 +350,9 @@ struct Resolver<'s> {
     labels: Vec<NodeLabel>,
 }
 
+/// The numbers of values by name.
+type Named<'n> = Vec<(&'n str, ValueId)>;
+
 impl Resolver<'_> {
     fn block<'n>(
         &mut self,
@@ -397,7 +400,7 @@ impl Resolver<'_> {
         mut inputs: Vec<Option<ValueId>>,
         ids: &BTreeMap<&str, ValueId>,
         values: &mut usize,
-    ) -> Result<(Node, Vec<(&'n str, ValueId)>), ImportError> {
+    ) -> Result<(Node, Named<'n>), ImportError> {
         let opset = if node.domain.is_empty() {
             self.source.opset
         } else {

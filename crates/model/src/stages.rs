@@ -298,7 +298,7 @@ impl<'m> Stages<'m> {
         let stop = |Stop| stopped(node.label.clone());
         let operands: Vec<_> = inputs
             .iter()
-            .map(|input| input.as_ref().map(|value| Operand::known(value)))
+            .map(|input| input.as_ref().map(Operand::known))
             .collect();
         let work = operator.work(&Inputs(&operands)).map_err(fail)?;
         self.meter.charge(node.label.index, &work).map_err(stop)?;

@@ -1,5 +1,7 @@
 //! Graphs within nodes, and shapes that depend on values: what they compute, what they cost, and what hostile ones may not do.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod build;
 
 use build::*;
@@ -310,21 +312,19 @@ fn a_loop_without_end_stops_at_the_meter() {
             .inputs(&["i", "c", "x"])
             .outputs(&["c", "y"])
             .node_with("Loop", &["m", "", "x"], &["y"], &[nested.attribute("body")]);
-        for (inputs, body) in [(["m", "", "x"], outer)] {
-            let file = OnnxFile::new(17)
-                .input("x", FLOAT, &["1"])
-                .i64s("m", &[], &[trips])
-                .node_with("Loop", &inputs, &["y"], &[body.attribute("body")])
-                .output("y", FLOAT);
-            let plan = plan(&load(file));
-            let mut poor = Recorder {
-                max_nodes: Some(10_000),
-                ..Recorder::default()
-            };
-            let stopped = plan.run(&[f32s(&[1], &[1.0])], &mut poor);
-            assert!(matches!(stopped, Err(RunError::Stopped { .. })), "{stopped:?}");
-            assert_eq!(poor.nodes.len(), 10_000);
-        }
+        let file = OnnxFile::new(17)
+            .input("x", FLOAT, &["1"])
+            .i64s("m", &[], &[trips])
+            .node_with("Loop", &["m", "", "x"], &["y"], &[outer.attribute("body")])
+            .output("y", FLOAT);
+        let plan = plan(&load(file));
+        let mut poor = Recorder {
+            max_nodes: Some(10_000),
+            ..Recorder::default()
+        };
+        let stopped = plan.run(&[f32s(&[1], &[1.0])], &mut poor);
+        assert!(matches!(stopped, Err(RunError::Stopped { .. })), "{stopped:?}");
+        assert_eq!(poor.nodes.len(), 10_000);
         // A body that hands on and gives nothing has no outputs, which a node must have.
         let file = OnnxFile::new(17)
             .input("x", FLOAT, &["1"])

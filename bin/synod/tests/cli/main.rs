@@ -3,6 +3,8 @@
 //! Each test runs the real binary. Whatever is wrong with what a user gives, the answer is one line on stderr that begins
 //! with `error:` and says what to do, an empty stdout and a non-zero exit code.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bad_models;
 mod chain;
 mod demo;
