@@ -19,6 +19,7 @@ mod onnx_runtime;
 mod onnx_tests;
 mod regen;
 mod sanitize;
+mod simulate;
 mod test;
 mod vectors;
 
@@ -47,6 +48,8 @@ enum Chore {
     Calibrate,
     /// Kill a busy node a thousand times and ask whether anything seen was lost.
     Kill(kill::Options),
+    /// Run the cluster's faults in the simulator with thousands of seeds.
+    Simulate(simulate::Options),
     /// Install the client programs that end-to-end tests drive (viem, web3.py, cast).
     Clients,
     /// Generate ONNX's own node tests into `target/onnx-node-tests`.
@@ -71,6 +74,7 @@ fn main() {
         Chore::Bench(options) => bench::bench(&options),
         Chore::Calibrate => calibrate::calibrate(),
         Chore::Kill(options) => kill::kill(&options),
+        Chore::Simulate(options) => simulate::simulate(&options),
         Chore::Clients => clients::install().map(drop),
         Chore::OnnxTests => onnx_tests::generate().map(drop),
         Chore::Regen => regen::regen(),

@@ -3,7 +3,12 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use synod_chain::{ChainError, pool::PoolError};
-use synod_consensus::single::EngineError;
+use synod_consensus::{
+    simplex::{self, CommitteeError},
+    single::EngineError,
+};
+
+use crate::cluster::ballot::BallotError;
 
 /// Why a node did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +25,8 @@ pub enum NodeError {
         /// What the system says.
         source: io::Error,
     },
-    /// The data folder cannot be made.
-    #[error("cannot make the data folder {}: {source}", path.display())]
+    /// The data folder, or something in it, cannot be made.
+    #[error("cannot make {}: {source}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -48,6 +53,18 @@ pub enum NodeError {
     /// The engine ended with a fault; no more blocks are made.
     #[error("the node can make no more blocks: {0}")]
     Engine(#[from] EngineError),
+    /// The genesis file is not that of a cluster.
+    #[error(transparent)]
+    Committee(#[from] CommitteeError),
+    /// The folder cannot be used for voting.
+    #[error(transparent)]
+    Ballot(#[from] BallotError),
+    /// Consensus ended with a fault.
+    #[error("the node can take no more part in the cluster: {0}")]
+    Consensus(#[from] simplex::EngineError),
+    /// No thread for consensus.
+    #[error("cannot start a thread for consensus: {0}")]
+    Thread(io::Error),
     /// A part of the node panicked: a bug.
     #[error("the node's {0} ended unexpectedly; this is a bug")]
     Panicked(&'static str),

@@ -18,6 +18,7 @@
 //! What can go wrong: a fault of the engine (a full disk) ends the node. [`Node::stopped`] tells; a node that cannot
 //! make blocks any more must not look as if it could.
 
+pub mod cluster;
 mod config;
 mod control;
 mod error;

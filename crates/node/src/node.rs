@@ -1,12 +1,8 @@
 //! A running node.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use synod_chain::{Chain, ChainApplication, ChainEvent};
+use synod_chain::{Chain, ChainApplication, ChainEvent, ChainSpec};
 use synod_consensus::single::{self, EngineError, Handle};
 use synod_rpc::{Backend, RpcServer, Wallet};
 use tokio::{
@@ -18,7 +14,7 @@ use tokio::{
 use crate::{NodeConfig, NodeError, control::DevNode, feed::Feed};
 
 /// Hashes of ready transactions that a subscriber may fall behind.
-const READY_EVENTS: usize = 16_384;
+pub(crate) const READY_EVENTS: usize = 16_384;
 
 /// A running development node. Dropping it without [`Node::stop`] ends it with the runtime.
 #[derive(Debug)]
@@ -37,9 +33,9 @@ impl Node {
     /// # Errors
     /// A port or a folder in use, a folder of another chain, a disk that fails: see [`NodeError`].
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
-        let listener = bind(config.host, config.port).await?;
+        let listener = bind(SocketAddr::new(config.host, config.port)).await?;
         let wallet = wallet(&config)?;
-        let chain = open(&config).await?;
+        let chain = open_chain(config.data_dir.clone(), config.spec.clone()).await?;
 
         let ready = broadcast::Sender::new(READY_EVENTS);
         let feed = Arc::new(Feed::new(chain.clone(), config.pool, ready.clone())?);
@@ -131,8 +127,7 @@ fn engine_result(ended: Result<Result<(), EngineError>, JoinError>) -> Result<()
     }
 }
 
-async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, NodeError> {
-    let address = SocketAddr::new(host, port);
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| match source.kind() {
@@ -150,8 +145,7 @@ fn wallet(config: &NodeConfig) -> Result<Wallet, NodeError> {
     }
 }
 
-async fn open(config: &NodeConfig) -> Result<Arc<Chain>, NodeError> {
-    let (path, spec) = (config.data_dir.clone(), config.spec.clone());
+pub(crate) async fn open_chain(path: PathBuf, spec: ChainSpec) -> Result<Arc<Chain>, NodeError> {
     let opened = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(&path).map_err(|source| NodeError::Folder {
             path: path.clone(),

@@ -12,7 +12,8 @@ use std::{
 use alloy_consensus::Header;
 use alloy_eips::{BlockId, BlockNumberOrTag, RpcBlockHash, eip7840::BlobParams};
 use alloy_evm::EvmEnv;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes, U64};
+use serde::{Deserialize, Serialize};
 use synod_chain::{BlockData, Chain, StateView, Timestamp, pool::Pool};
 use synod_state::Snapshot;
 use tokio::sync::broadcast;
@@ -29,6 +30,27 @@ pub trait Control: Send + Sync + 'static {
 
     /// The development controls, on a node whose engine has them.
     fn dev(&self) -> Option<&dyn DevControl>;
+
+    /// Proofs that validators broke the protocol; a node that decides alone has none.
+    fn evidence(&self) -> Vec<Evidence> {
+        Vec::new()
+    }
+}
+
+/// Proof that a validator signed two things that exclude each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Its name in the genesis file.
+    pub validator: String,
+    /// Its identity.
+    pub identity: B256,
+    /// What it did.
+    pub kind: String,
+    /// In which view.
+    pub view: U64,
+    /// Both signatures with what they are for, in the engine's encoding.
+    pub proof: Bytes,
 }
 
 /// The clock, the miner and the way back of a development node.

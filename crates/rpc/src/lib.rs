@@ -44,7 +44,7 @@ use jsonrpsee::{
 use tokio::net::TcpListener;
 use tower_http::cors::{Any, CorsLayer};
 
-pub use backend::{Backend, Control, DevControl};
+pub use backend::{Backend, Control, DevControl, Evidence};
 pub use error::{RpcError, RpcResult};
 pub use wallet::Wallet;
 

@@ -1,10 +1,10 @@
-//! `synod_`: models, for tools that have no ABI at hand.
+//! `synod_`: models, for tools that have no ABI at hand, and proofs that blocks are final.
 //!
-//! Nothing here is known otherwise: every answer is read from the registry contract and the precompile by calls at the
-//! block asked for, which anybody may make with `eth_call`.
+//! What is said of models is read from the registry contract and the precompile by calls at the block asked for, which
+//! anybody may make with `eth_call`.
 
 use alloy_eips::BlockId;
-use alloy_primitives::{Address, B256, U64};
+use alloy_primitives::{Address, B256, Bytes, U64};
 use alloy_rpc_types_eth::{TransactionRequest, state::EvmOverrides};
 use alloy_sol_types::{SolCall, SolError};
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
@@ -15,7 +15,7 @@ use synod_evm::{
 };
 
 use crate::{
-    backend::{Backend, View},
+    backend::{Backend, Evidence, View},
     error::{RpcError, RpcResult},
     simulate::Simulation,
     workers::Workers,
@@ -23,6 +23,9 @@ use crate::{
 
 /// Models in one answer.
 const MAX_MODELS: u64 = 1_000;
+
+/// How far above a block its certificate is looked for. A view that gets no certificate of its own is rare.
+const MAX_HEADERS: u64 = 1_024;
 
 #[rpc(server, namespace = "synod")]
 pub(crate) trait SynodApi {
@@ -47,6 +50,22 @@ pub(crate) trait SynodApi {
         shapes: Option<Vec<Vec<u64>>>,
         block: Option<BlockId>,
     ) -> RpcResult<Quote>;
+
+    /// Proof that a block is final: its header, those above it up to the first with a certificate, and that certificate.
+    #[method(name = "getCertificate")]
+    async fn certificate(&self, block: BlockId) -> RpcResult<Certificate>;
+
+    /// Proofs that validators broke the protocol, as far as this node has seen them.
+    #[method(name = "getEvidence")]
+    fn evidence(&self) -> RpcResult<Vec<Evidence>>;
+}
+
+/// Proof that a block is final. The headers are RLP, the block asked for first; each of the others holds the digest of the
+/// one before it, and the certificate is for the last.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Certificate {
+    headers: Vec<Bytes>,
+    certificate: Bytes,
 }
 
 /// A line of a listing.
@@ -248,6 +267,37 @@ impl SynodApiServer for Synod {
                     peak_memory: U64::from(quote.peakMemory),
                     multiply_adds: U64::from(quote.multiplyAdds),
                 })
+            })
+            .await
+    }
+
+    fn evidence(&self) -> RpcResult<Vec<Evidence>> {
+        Ok(self.backend.control.evidence())
+    }
+
+    async fn certificate(&self, block: BlockId) -> RpcResult<Certificate> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let view = this.backend.view()?;
+                let number = view.resolve(block)?.ok_or(RpcError::BlockNotFound(block))?;
+                let last = view.height().min(number.saturating_add(MAX_HEADERS));
+                let mut headers = Vec::new();
+                for height in number..=last {
+                    let missing = || RpcError::internal(format!("block {height} is not stored"));
+                    let header = view.header_at(height)?.ok_or_else(missing)?;
+                    let seal = view.snapshot().seal(height)?.ok_or_else(missing)?;
+                    headers.push(alloy_rlp::encode(&header).into());
+                    if !seal.certificate.is_empty() {
+                        return Ok(Certificate {
+                            headers,
+                            certificate: seal.certificate,
+                        });
+                    }
+                }
+                Err(RpcError::Refused(format!(
+                    "no block from {number} to {last} has a certificate; a development node, which decides alone, gives none"
+                )))
             })
             .await
     }

@@ -75,6 +75,16 @@ impl Node {
         Self::start(command, port, &folder.with_extension("log")).await
     }
 
+    /// Starts `binary node` with a validator's folder, as `synod cluster init` makes it, whose node answers on `port`.
+    ///
+    /// # Errors
+    /// If it can't be started or does not answer.
+    pub async fn validator(binary: &Path, folder: &Path, port: u16) -> Result<Self, NodeError> {
+        let mut command = Command::new(binary);
+        command.args(["node", "--config"]).arg(folder.join("node.toml"));
+        Self::start(command, port, &folder.join("node.log")).await
+    }
+
     /// Starts anvil, which mines each transaction at once as `synod dev` does.
     ///
     /// # Errors
@@ -186,6 +196,41 @@ impl Node {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())
+    }
+
+    /// SIGTERM, as a service manager sends it; waits for the end.
+    ///
+    /// # Errors
+    /// If the process can't be asked or waited for.
+    #[cfg(unix)]
+    pub fn terminate(&mut self) -> Result<ExitStatus, NodeError> {
+        self.signal(rustix::process::Signal::TERM)?;
+        Ok(self.process.wait()?)
+    }
+
+    /// SIGSTOP: the process stands still where it is, its sockets open.
+    ///
+    /// # Errors
+    /// If the process can't be asked.
+    #[cfg(unix)]
+    pub fn pause(&self) -> Result<(), NodeError> {
+        self.signal(rustix::process::Signal::STOP)
+    }
+
+    /// SIGCONT: the process goes on.
+    ///
+    /// # Errors
+    /// If the process can't be asked.
+    #[cfg(unix)]
+    pub fn resume(&self) -> Result<(), NodeError> {
+        self.signal(rustix::process::Signal::CONT)
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: rustix::process::Signal) -> Result<(), NodeError> {
+        let pid = i32::try_from(self.process.id()).map_err(io::Error::other)?;
+        let pid = rustix::process::Pid::from_raw(pid).ok_or_else(|| io::Error::other("no process"))?;
+        Ok(rustix::process::kill_process(pid, signal).map_err(io::Error::from)?)
     }
 
     /// Resident memory in bytes, where the system tells it.

@@ -79,6 +79,18 @@ impl Client {
         Ok(client)
     }
 
+    /// Calls a method that is not Ethereum's.
+    pub(crate) async fn request<P, R>(&self, method: &'static str, params: P) -> Result<R>
+    where
+        P: serde::Serialize + Clone + std::fmt::Debug + Send + Sync + Unpin + 'static,
+        R: serde::de::DeserializeOwned + std::fmt::Debug + Send + Sync + Unpin + 'static,
+    {
+        self.provider
+            .raw_request(method.into(), params)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
     pub(crate) fn chain_id(&self) -> u64 {
         self.chain_id
     }

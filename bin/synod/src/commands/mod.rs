@@ -1,10 +1,13 @@
 //! The commands, one file each.
 
+mod cluster;
 mod completions;
 mod demo;
 mod dev;
 mod model;
+mod node;
 mod predict;
+mod verify_block;
 
 pub(crate) use model::{Engine, execute};
 pub(crate) use predict::predict;
@@ -37,6 +40,13 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a single node for development
     Dev(dev::DevArgs),
+    /// Make a cluster of validators, and try it on one machine
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Run a node of a cluster
+    Node(node::NodeArgs),
+    /// Check that a block is final, from the validators' public keys alone
+    VerifyBlock(verify_block::VerifyBlockArgs),
     /// Look at, publish, run and fetch networks
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -52,6 +62,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Demo(args) => block_on(demo::run(args, form)),
         Command::Dev(args) => block_on(dev::run(args, form)),
+        Command::Cluster(command) => cluster::run(command, form),
+        Command::Node(args) => block_on(node::run(args, form)),
+        Command::VerifyBlock(args) => block_on(verify_block::run(args, form)),
         Command::Model(command) => model::run(command, form),
         Command::Predict(args) => block_on(predict::run(args, form)),
         Command::Completions(args) => completions::run(&args),

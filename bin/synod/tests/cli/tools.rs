@@ -74,10 +74,10 @@ fn every_engine_gives_the_same_bits_with_any_number_of_threads() {
 
 /// Changes one bit of the last element of an array.
 fn change_last_element(npy: &Path) {
-    let mut bytes = fs::read(npy).unwrap();
+    let mut bytes = fs::read(npy).expect("the file was just written");
     let last = bytes.len() - 4;
     bytes[last] ^= 1;
-    fs::write(npy, bytes).unwrap();
+    fs::write(npy, bytes).expect("a folder of our own");
 }
 
 #[test]

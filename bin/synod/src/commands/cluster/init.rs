@@ -1,0 +1,261 @@
+//! `synod cluster init`
+
+use crate::show::Form;
+use alloy_primitives::{Address, U256};
+use clap::Args;
+use commonware_utils::sys_rng;
+use eyre::{Context as _, Result, bail, ensure};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+use synod_chain::{
+    ChainSpec,
+    spec::{dev_accounts, dev_genesis},
+};
+use synod_consensus::simplex::{SimplexParams, ValidatorKeys, net::PeerAddress};
+use synod_node::cluster::{MetricsSection, NodeFile, PeersSection, RpcSection, ballot, write_keys};
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// How many validators; 3f + 1 of them survive the loss of f
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    validators: u16,
+
+    /// Folder to make, with one folder in it for each validator
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Where the validators' machines are: one host name or address for each, separated by commas. Without it all are on
+    /// this machine, on ports that follow each other
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
+    hosts: Vec<String>,
+
+    /// Port (the first, if all are on this machine) on which validators meet
+    #[arg(long, value_name = "PORT", default_value_t = 9545)]
+    peers_port: u16,
+
+    /// Port (the first, if all are on this machine) for clients
+    #[arg(long, value_name = "PORT", default_value_t = 8545)]
+    rpc_port: u16,
+
+    /// Port (the first, if all are on this machine) for Prometheus and health checks
+    #[arg(long, value_name = "PORT", default_value_t = 9600)]
+    metrics_port: u16,
+
+    /// The chain's id (EIP-155); drawn at random if it is left out
+    #[arg(long, value_name = "ID")]
+    chain_id: Option<u64>,
+
+    /// Gas of a block. The clocks of consensus follow from it
+    #[arg(long, value_name = "GAS", default_value_t = 150_000_000)]
+    gas_limit: u64,
+
+    /// Give this account a million ether at the start; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    fund: Vec<Address>,
+
+    /// Fund the ten accounts of the test mnemonic, whose keys the whole world knows: only to try things
+    #[arg(long)]
+    dev_accounts: bool,
+}
+
+#[derive(Serialize)]
+struct Made {
+    chain_id: u64,
+    genesis: PathBuf,
+    validators: Vec<Member>,
+}
+
+#[derive(Serialize)]
+struct Member {
+    name: String,
+    folder: PathBuf,
+    rpc_url: String,
+    peers: String,
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "chain {}, genesis {}\n", self.chain_id, self.genesis.display())?;
+        for member in &self.validators {
+            writeln!(
+                f,
+                "  {}  {}  rpc {}  peers {}",
+                member.name,
+                member.folder.display(),
+                member.rpc_url,
+                member.peers
+            )?;
+        }
+        writeln!(
+            f,
+            "\ngive each machine its folder and start `synod node --config FOLDER/node.toml` there,\n\
+             or all of them here: synod cluster up {}",
+            self.genesis.parent().unwrap_or(Path::new(".")).display()
+        )
+    }
+}
+
+pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
+    let count = usize::from(args.validators);
+    ensure!((1..=256).contains(&count), "--validators is from 1 to 256");
+    ensure!(
+        args.hosts.is_empty() || args.hosts.len() == count,
+        "--hosts names {} machines for {count} validators",
+        args.hosts.len()
+    );
+    if fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!(
+            "{} is not empty: keys are never overwritten, choose another folder",
+            args.out.display()
+        );
+    }
+    let keys: Vec<_> = (0..count)
+        .map(|_| ValidatorKeys::random(&mut sys_rng()))
+        .collect();
+    let names: Vec<_> = (0..count).map(|index| format!("validator-{index}")).collect();
+    let entries = names
+        .iter()
+        .zip(&keys)
+        .map(|(name, keys)| keys.entry(name.clone()));
+    let params = SimplexParams::with_timing(entries.collect(), args.gas_limit);
+    let (genesis, chain_id) = genesis(&args, &params)?;
+
+    let places = args.places()?;
+    fs::create_dir_all(&args.out).wrap_err_with(|| format!("cannot make {}", args.out.display()))?;
+    let genesis_file = args.out.join("genesis.json");
+    write(&genesis_file, &genesis)?;
+    let addresses: BTreeMap<_, _> = names
+        .iter()
+        .zip(&places)
+        .map(|(name, place)| (name.clone(), place.peers.clone()))
+        .collect();
+    let mut validators = Vec::new();
+    for ((name, keys), place) in names.into_iter().zip(&keys).zip(places) {
+        let folder = args.out.join(&name);
+        fs::create_dir(&folder).wrap_err_with(|| format!("cannot make {}", folder.display()))?;
+        write(&folder.join("genesis.json"), &genesis)?;
+        write_keys(&folder.join("validator.key"), keys)?;
+        ballot::allow_first_vote(&folder)
+            .wrap_err_with(|| format!("cannot write to {}", folder.display()))?;
+        let file = NodeFile {
+            genesis: "genesis.json".into(),
+            data_dir: "data".into(),
+            key_file: "validator.key".into(),
+            beneficiary: Address::ZERO,
+            rpc: RpcSection {
+                listen: place.rpc_listen,
+                ..Default::default()
+            },
+            peers: PeersSection {
+                listen: place.peers_listen,
+                addresses: addresses.clone(),
+            },
+            metrics: MetricsSection {
+                listen: Some(place.metrics_listen),
+            },
+        };
+        write(&folder.join("node.toml"), &file.to_text())?;
+        validators.push(Member {
+            name,
+            folder,
+            rpc_url: format!("http://{}", place.rpc_listen),
+            peers: place.peers,
+        });
+    }
+    form.print(&Made {
+        chain_id,
+        genesis: genesis_file,
+        validators,
+    })
+}
+
+/// Where one validator is.
+struct Place {
+    peers: String,
+    peers_listen: SocketAddr,
+    rpc_listen: SocketAddr,
+    metrics_listen: SocketAddr,
+}
+
+impl InitArgs {
+    fn places(&self) -> Result<Vec<Place>> {
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        if !self.hosts.is_empty() {
+            let all = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            let place = |host: &String| {
+                let peers = format!("{host}:{}", self.peers_port);
+                peers
+                    .parse::<PeerAddress>()
+                    .wrap_err_with(|| format!("--hosts: {host:?} is no host"))?;
+                Ok(Place {
+                    peers,
+                    peers_listen: SocketAddr::new(all, self.peers_port),
+                    rpc_listen: SocketAddr::new(here, self.rpc_port),
+                    metrics_listen: SocketAddr::new(here, self.metrics_port),
+                })
+            };
+            return self.hosts.iter().map(place).collect();
+        }
+        let port = |first: u16, index: u16| {
+            first
+                .checked_add(index)
+                .ok_or_else(|| eyre::eyre!("port {first} is too high for {} validators", self.validators))
+        };
+        (0..self.validators)
+            .map(|index| {
+                let peers_listen = SocketAddr::new(here, port(self.peers_port, index)?);
+                Ok(Place {
+                    peers: peers_listen.to_string(),
+                    peers_listen,
+                    rpc_listen: SocketAddr::new(here, port(self.rpc_port, index)?),
+                    metrics_listen: SocketAddr::new(here, port(self.metrics_port, index)?),
+                })
+            })
+            .collect()
+    }
+}
+
+/// The genesis file's text, and the chain's id.
+fn genesis(args: &InitArgs, params: &SimplexParams) -> Result<(String, u64)> {
+    let mut genesis = dev_genesis();
+    let chain_id = args.chain_id.unwrap_or_else(|| {
+        // Above the ids that are in use, below what wallets cannot show.
+        let random = u64::from_be_bytes(keys_hash(params)[..8].try_into().expect("eight bytes"));
+        0x100_0000 + random % 0x7000_0000
+    });
+    genesis.config.chain_id = chain_id;
+    genesis.gas_limit = args.gas_limit;
+    genesis.extra_data = params.commitment().into();
+    genesis
+        .config
+        .extra_fields
+        .insert(SimplexParams::FIELD.into(), serde_json::to_value(params)?);
+    if !args.dev_accounts {
+        for account in dev_accounts() {
+            genesis.alloc.remove(&account);
+        }
+    }
+    let million = U256::from(10u64).pow(U256::from(24u64));
+    for account in &args.fund {
+        genesis.alloc.entry(*account).or_default().balance = million;
+    }
+    let text = serde_json::to_string_pretty(&genesis)? + "\n";
+    let spec = ChainSpec::from_json(&text).wrap_err("these options make no chain")?;
+    let chain = synod_chain::Chain::in_memory(spec.clone())?;
+    synod_consensus::simplex::Committee::from_genesis(&spec, chain.head_digest().0)?;
+    Ok((text, chain_id))
+}
+
+/// Random, since the keys are.
+fn keys_hash(params: &SimplexParams) -> alloy_primitives::B256 {
+    alloy_primitives::keccak256(params.commitment())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).wrap_err_with(|| format!("cannot write {}", path.display()))
+}

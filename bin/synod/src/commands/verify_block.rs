@@ -1,0 +1,117 @@
+//! `synod verify-block`
+
+use crate::{client::RpcArgs, show::Form};
+use alloy_eips::BlockId;
+use alloy_primitives::B256;
+use clap::Args;
+use eyre::{Context as _, Result, ensure};
+use serde::Serialize;
+use std::{fmt, path::PathBuf};
+use synod_chain::{Chain, ChainSpec};
+use synod_consensus::simplex::{BlockProof, Committee};
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyBlockArgs {
+    /// The block: its number, its hash, or `latest`
+    #[arg(value_name = "BLOCK", default_value = "latest")]
+    block: String,
+
+    /// The cluster's genesis file. It is the only thing that is believed
+    #[arg(long, value_name = "FILE")]
+    genesis: PathBuf,
+
+    #[command(flatten)]
+    rpc: RpcArgs,
+}
+
+#[derive(Serialize)]
+struct Verified {
+    number: u64,
+    hash: B256,
+    digest: B256,
+    state_root: B256,
+    receipts_root: B256,
+    view: u64,
+    /// The block whose certificate it is; a later one if this block has none of its own.
+    certified: u64,
+    signers: Vec<String>,
+    validators: u32,
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "block {} is final", self.number)?;
+        writeln!(f, "  hash           {}", self.hash)?;
+        writeln!(f, "  digest         {}", self.digest)?;
+        writeln!(f, "  state root     {}", self.state_root)?;
+        writeln!(f, "  receipts root  {}", self.receipts_root)?;
+        if self.certified != self.number {
+            writeln!(f, "  final with     block {}", self.certified)?;
+        }
+        writeln!(
+            f,
+            "  signed by      {} ({} of {}) in view {}",
+            self.signers.join(", "),
+            self.signers.len(),
+            self.validators,
+            self.view
+        )
+    }
+}
+
+pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
+    let json = std::fs::read_to_string(&args.genesis)
+        .wrap_err_with(|| format!("cannot read {}", args.genesis.display()))?;
+    let spec = ChainSpec::from_json(&json)
+        .wrap_err_with(|| format!("{} is no genesis file", args.genesis.display()))?;
+    let chain = Chain::in_memory(spec.clone())?;
+    let committee = Committee::from_genesis(&spec, chain.head_digest().0)?;
+    let wanted = block_id(&args.block)?;
+    let client = args.rpc.connect().await?;
+    let proof: BlockProof = client.request("synod_getCertificate", (wanted,)).await?;
+    let proven = committee
+        .verify_block(&proof)
+        .wrap_err("the node's proof proves nothing")?;
+    // A proof of some other block is no answer.
+    match wanted {
+        BlockId::Hash(hash) => ensure!(
+            hash.block_hash == proven.hash,
+            "the node proved block {} instead of {}",
+            proven.hash,
+            hash.block_hash
+        ),
+        BlockId::Number(tag) => {
+            if let Some(number) = tag.as_number() {
+                ensure!(
+                    number == proven.header.number,
+                    "the node proved block {} instead of {number}",
+                    proven.header.number
+                );
+            }
+        }
+    }
+    form.print(&Verified {
+        number: proven.header.number,
+        hash: proven.hash,
+        digest: proven.digest.0,
+        state_root: proven.header.state_root,
+        receipts_root: proven.header.receipts_root,
+        view: proven.view,
+        certified: proven.certified_height,
+        signers: proven.signers,
+        validators: committee.size(),
+    })
+}
+
+fn block_id(text: &str) -> Result<BlockId> {
+    if let Ok(hash) = text.parse::<B256>() {
+        return Ok(hash.into());
+    }
+    if let Ok(number) = text.parse::<u64>() {
+        return Ok(number.into());
+    }
+    let tag = text.parse::<alloy_eips::BlockNumberOrTag>();
+    Ok(tag
+        .map_err(|_| eyre::eyre!("{text:?} is no block: give a number, a hash or `latest`"))?
+        .into())
+}

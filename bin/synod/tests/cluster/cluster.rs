@@ -1,0 +1,214 @@
+//! Validators as processes.
+
+use alloy_primitives::TxHash;
+use alloy_provider::Provider as _;
+use alloy_rpc_types_eth::{TransactionReceipt, TransactionRequest};
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+use synod_testing::Node;
+use tempfile::TempDir;
+
+/// The first account of the test mnemonic.
+pub(crate) const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+const BINARY: &str = env!("CARGO_BIN_EXE_synod");
+
+/// Runs `synod`.
+pub(crate) fn run(args: &[&str]) -> Output {
+    Command::new(BINARY)
+        .args(args)
+        .env_remove("ETH_RPC_URL")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+pub(crate) struct Cluster {
+    folder: TempDir,
+    ports: Vec<u16>,
+    nodes: Vec<Option<Node>>,
+}
+
+/// The first of `count` ports that follow each other and are free. Below the range that systems hand out by themselves, so
+/// that nobody gets them by chance.
+fn free_ports(count: u16) -> u16 {
+    let start = u16::try_from(std::process::id() % 1000).unwrap() * 12 + 20_000;
+    (start..32_000)
+        .step_by(usize::from(count))
+        .find(|first| (*first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
+        .expect("free ports")
+}
+
+impl Cluster {
+    pub(crate) fn init(validators: u16) -> Self {
+        let folder = TempDir::new().unwrap();
+        let first = free_ports(3 * validators);
+        let out = folder.path().join("cluster");
+        let made = run(&[
+            "cluster",
+            "init",
+            "--validators",
+            &validators.to_string(),
+            "--out",
+            out.to_str().unwrap(),
+            "--peers-port",
+            &first.to_string(),
+            "--rpc-port",
+            &(first + validators).to_string(),
+            "--metrics-port",
+            &(first + 2 * validators).to_string(),
+            "--dev-accounts",
+        ]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self {
+            folder,
+            ports: (0..validators).map(|index| first + validators + index).collect(),
+            nodes: (0..validators).map(|_| None).collect(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("cluster")
+    }
+
+    pub(crate) fn genesis(&self) -> PathBuf {
+        self.path().join("genesis.json")
+    }
+
+    pub(crate) fn folder(&self, index: usize) -> PathBuf {
+        self.path().join(format!("validator-{index}"))
+    }
+
+    pub(crate) fn log(&self, index: usize) -> String {
+        std::fs::read_to_string(self.folder(index).join("node.log")).unwrap_or_default()
+    }
+
+    pub(crate) async fn start_all(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.start(index).await;
+        }
+    }
+
+    pub(crate) async fn start(&mut self, index: usize) {
+        let node = Node::validator(Path::new(BINARY), &self.folder(index), self.ports[index]).await;
+        self.nodes[index] = Some(node.unwrap_or_else(|error| panic!("validator {index}: {error}")));
+    }
+
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        self.nodes[index].as_ref().expect("it runs")
+    }
+
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.nodes[index].take().expect("it runs").kill().unwrap();
+    }
+
+    pub(crate) fn terminate(&mut self, index: usize) -> ExitStatus {
+        self.nodes[index].take().expect("it runs").terminate().unwrap()
+    }
+
+    /// Empties a dead validator's data folder.
+    pub(crate) fn wipe(&self, index: usize) {
+        assert!(self.nodes[index].is_none(), "it runs");
+        std::fs::remove_dir_all(self.folder(index).join("data")).unwrap();
+    }
+
+    /// A client gives a transaction of one account to one node.
+    pub(crate) async fn send(&self, index: usize, account: u32, request: TransactionRequest) -> TxHash {
+        let sent = self.node(index).signing(account).send_transaction(request).await;
+        *sent
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log(index)))
+            .tx_hash()
+    }
+
+    /// Waits until a transaction is final on these nodes.
+    pub(crate) async fn receipts(&self, hash: TxHash, nodes: &[usize]) -> Vec<TransactionReceipt> {
+        let start = Instant::now();
+        let mut receipts = Vec::new();
+        for index in nodes {
+            let rpc = self.node(*index).provider();
+            receipts.push(loop {
+                if let Ok(Some(receipt)) = rpc.get_transaction_receipt(hash).await {
+                    break receipt;
+                }
+                assert!(
+                    start.elapsed() < PATIENCE,
+                    "{hash} is not final on {index}:\n{}",
+                    self.logs()
+                );
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            });
+        }
+        receipts
+    }
+
+    pub(crate) async fn height(&self, index: usize) -> u64 {
+        self.node(index).provider().get_block_number().await.unwrap()
+    }
+
+    /// Waits until these nodes have so many more blocks.
+    pub(crate) async fn advance(&self, nodes: &[usize], blocks: u64) {
+        let mut wanted = 0;
+        for index in nodes {
+            wanted = self.height(*index).await.max(wanted);
+        }
+        let start = Instant::now();
+        for index in nodes {
+            while self.height(*index).await < wanted + blocks {
+                assert!(
+                    start.elapsed() < PATIENCE,
+                    "{index} stands still:\n{}",
+                    self.logs()
+                );
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
+    /// Waits until what was on its way has arrived.
+    pub(crate) async fn settle(&self) {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+
+    /// All blocks that all of these nodes have are the same.
+    pub(crate) async fn same_hashes(&self, nodes: &[usize]) {
+        let mut height = u64::MAX;
+        for index in nodes {
+            height = self.height(*index).await.min(height);
+        }
+        assert!(height > 0);
+        for number in 0..=height {
+            let mut hashes = Vec::new();
+            for index in nodes {
+                let rpc = self.node(*index).provider();
+                let block = rpc
+                    .get_block_by_number(number.into())
+                    .await
+                    .unwrap()
+                    .expect("it is final");
+                hashes.push((block.header.hash, block.header.state_root));
+            }
+            assert!(
+                hashes.iter().all(|hash| *hash == hashes[0]),
+                "block {number}: {hashes:?}"
+            );
+        }
+    }
+
+    fn logs(&self) -> String {
+        (0..self.nodes.len())
+            .map(|index| {
+                let log = self.log(index);
+                let lines: Vec<_> = log.lines().collect();
+                let last = lines[lines.len().saturating_sub(15)..].join("\n");
+                format!("--- validator {index}\n{last}\n")
+            })
+            .collect()
+    }
+}

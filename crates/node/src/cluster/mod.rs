@@ -1,0 +1,26 @@
+//! A node of a cluster: the chain, simplex, the pool, gossip, and the RPC door.
+//!
+//! ```text
+//!   clients ──► RPC ──► submit ──► Pool ──best──► simplex ──build · verify · finalized──► Chain ──► disk
+//!                │         │        ▲                │ ▲                                    │
+//!                │         └─gossip─┼──► peers ◄─────┘ └── peers                            │
+//!                └──── reads ───────┴──────────────── head ◄───────────────────────────────┘
+//! ```
+//!
+//! Consensus has a runtime of its own, on threads of its own, so that no client's call can delay a vote. The data folder
+//! has two parts: `chain` (redb) and `consensus` (commonware's journals and archives). They belong together, and to one
+//! validator: see [`ballot`].
+
+pub mod ballot;
+mod config;
+mod control;
+mod evidence;
+mod files;
+mod metrics;
+mod node;
+
+pub use config::{ClusterConfig, ConfigError};
+pub use files::{
+    KeyFileError, MetricsSection, NodeFile, NodeFileError, PeersSection, RpcSection, read_keys, write_keys,
+};
+pub use node::ClusterNode;
