@@ -300,6 +300,7 @@ fn value(value: &SourceValue) -> ValueInfoProto {
         name: Some(value.name.clone()),
         r#type: Some(TypeProto {
             tensor_type: Some(tensor_type),
+            ..TypeProto::default()
         }),
     }
 }

@@ -194,7 +194,29 @@ pub(crate) struct ValueInfoProto {
 pub(crate) struct TypeProto {
     #[prost(message, optional, tag = "1")]
     pub(crate) tensor_type: Option<TensorTypeProto>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) sequence_type: Option<OtherTypeProto>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) map_type: Option<OtherTypeProto>,
+    #[prost(message, optional, tag = "8")]
+    pub(crate) sparse_tensor_type: Option<OtherTypeProto>,
+    #[prost(message, optional, tag = "9")]
+    pub(crate) optional_type: Option<OtherTypeProto>,
 }
+
+impl TypeProto {
+    /// Whether it states a type that is not a tensor's. Some exporters write a type that states nothing.
+    pub(crate) fn is_other(&self) -> bool {
+        self.sequence_type.is_some()
+            || self.map_type.is_some()
+            || self.sparse_tensor_type.is_some()
+            || self.optional_type.is_some()
+    }
+}
+
+/// A type that is not a tensor's: what it says is not read.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct OtherTypeProto {}
 
 /// `TypeProto.Tensor`.
 #[derive(Clone, PartialEq, Message)]

@@ -148,6 +148,41 @@ fn a_branch_runs_and_the_other_is_not_paid() {
 }
 
 #[test]
+fn a_branch_for_other_shapes_only_fails_where_it_is_taken() {
+    let fits = Graph::new().outputs(&["t"]).node("Neg", &["x"], &["t"]);
+    let wrong = Graph::new().outputs(&["t"]).node("Add", &["x", "w"], &["t"]);
+    let both = |then: &Graph, otherwise: &Graph| {
+        OnnxFile::new(17)
+            .input("c", BOOL, &[])
+            .input("x", FLOAT, &["2"])
+            .floats("w", &[3], &[1.0; 3])
+            .node_with(
+                "If",
+                &["c"],
+                &["y"],
+                &[
+                    then.clone().attribute("then_branch"),
+                    otherwise.clone().attribute("else_branch"),
+                ],
+            )
+            .output("y", FLOAT)
+    };
+    let plan = plan(&load(both(&wrong, &fits)));
+    assert_eq!(plan.cost().bound, Bound::AtMost);
+    let x = f32s(&[2], &[3.0, -0.5]);
+    let (outputs, _) = run(&plan, &[truth(false), x.clone()]);
+    assert_eq!(outputs, [f32s(&[2], &[-3.0, 0.5])]);
+    let inputs = [truth(true), x];
+    let refused = plan.run(&inputs, &mut Recorder::default()).unwrap_err();
+    assert!(refused.to_string().contains("do not broadcast"), "{refused}");
+    assert_eq!(
+        plan.run_reference(&inputs, &mut Recorder::default()),
+        Err(refused)
+    );
+    assert!(import(both(&wrong, &wrong)).is_err());
+}
+
+#[test]
 fn the_canonical_form_names_everything_and_keeps_constants_outside() {
     let branch = |value: f32| {
         Graph::new()

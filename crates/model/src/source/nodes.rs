@@ -487,7 +487,7 @@ const MAX_FUNCTION_DEPTH: usize = 16;
 fn input_name(value: ValueInfoProto) -> Result<String, ImportError> {
     let name = value.name.unwrap_or_default();
     match value.r#type {
-        Some(kind) if kind.tensor_type.is_none() => Err(ImportError::NotTensor { name }),
+        Some(kind) if kind.is_other() => Err(ImportError::NotTensor { name }),
         _ => Ok(name),
     }
 }

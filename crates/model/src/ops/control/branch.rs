@@ -97,10 +97,19 @@ impl Control for If {
             None => &[true, false],
         };
         let mut plans = Vec::with_capacity(2);
+        let mut refused = Vec::new();
         for &choice in choices {
-            plans.push((choice, self.plan(choice, inputs, foldable)?));
+            match self.plan(choice, inputs, foldable) {
+                Ok(plan) => plans.push((choice, plan)),
+                Err(OpError::DataDependent { index }) => return Err(OpError::DataDependent { index }),
+                // A branch for other shapes than these, as of a network for two sampling rates: it may not be taken.
+                Err(error) => refused.push(error),
+            }
         }
-        let outputs: Vec<TensorType> = plans[0].1.0.output_types().collect();
+        let Some((_, (first, _))) = plans.first() else {
+            return Err(refused.swap_remove(0));
+        };
+        let outputs: Vec<TensorType> = first.output_types().collect();
         if plans
             .iter()
             .any(|(_, (plan, _))| !plan.output_types().eq(outputs.iter().cloned()))
@@ -131,7 +140,11 @@ impl Control for If {
             costs,
             bound,
             multiply_adds,
-            kernel: Box::new(Branches { plans }),
+            kernel: Box::new(Branches {
+                plans,
+                condition: chosen,
+                refused: refused.pop(),
+            }),
             outputs,
         })
     }
@@ -158,17 +171,20 @@ impl Control for If {
 struct Branches {
     /// Each with the condition at which it runs, and where its captures begin.
     plans: Vec<(bool, (SubPlan, usize))>,
+    /// The condition, if it was known while planning: then its branch is the only one.
+    condition: Option<bool>,
+    /// Why the other branch cannot run with inputs of these shapes, if it cannot.
+    refused: Option<OpError>,
 }
 
 impl Kernel for Branches {
     fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
-        let condition = io.input(0).bytes()[0] != 0;
-        // A single plan is the one of a known condition.
-        let (_, (plan, first)) = self
-            .plans
-            .iter()
-            .find(|(choice, _)| *choice == condition)
-            .unwrap_or(&self.plans[0]);
+        let condition = self.condition.unwrap_or_else(|| io.input(0).bytes()[0] != 0);
+        let planned = self.plans.iter().find(|(choice, _)| *choice == condition);
+        let Some((_, (plan, first))) = planned else {
+            let refused = self.refused.clone();
+            return Err(refused.expect("a branch is planned, or there is a reason that it is not"));
+        };
         let (path, inputs) = (io.path, io.inputs);
         let given = |value: usize| inputs[first + value].expect("captures are given");
         let results = plan.run(path, io.meter, given)?;
