@@ -6,12 +6,17 @@
 //! sigmoid: there CORE-MATH's correctly rounded binary64 exp gives a value with a known error bound, and the few
 //! inputs whose rounding that bound leaves open are settled with 300 bits. Takes a minute or two for each
 //! function and processor, and ends with a failure if one bit differs.
+//!
+//! The functions that have a fast form for many elements ([`Transcendental`], the two Gelus among them, which are not correctly
+//! rounded but an algorithm) are then compared with the function of one element, on every instruction set of the machine.
 
 use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
 use astro_float::{BigFloat, Consts, RoundingMode};
+use synod_numerics::fast::Transcendental;
+use synod_numerics::isa::{Isa, force};
 use synod_numerics::math;
 
 /// A function by name, with what must equal it.
@@ -38,27 +43,29 @@ const SUBJECTS: [Subject; 16] = [
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     let mut clean = true;
     for (name, ours, oracle) in SUBJECTS {
-        if !wanted.is_empty() && !wanted.iter().any(|w| w == name) {
-            continue;
+        if is_wanted(name) {
+            clean &= report(name, ours, oracle, || compare(ours, oracle));
         }
-        let start = Instant::now();
-        let differing = compare(ours, oracle);
-        println!(
-            "{name:8} {} of 4294967296 differ, {:.0} s",
-            differing.len(),
-            start.elapsed().as_secs_f64()
-        );
-        for &bits in differing.iter().take(40) {
-            let x = f32::from_bits(bits);
-            println!(
-                "    {bits:#010x} ({x:e}): {:#010x}, must be {:#010x}",
-                ours(x).to_bits(),
-                oracle(x).to_bits()
-            );
+    }
+    for function in Transcendental::ALL {
+        let name = format!("{function:?}").to_lowercase();
+        let one = |x| function.of::<f32>(x);
+        for &isa in Isa::available() {
+            if isa > Isa::Scalar && is_wanted(&name) {
+                force(Some(isa));
+                let many = |x| {
+                    let mut y = [0.0];
+                    function.map(&[x], &mut y);
+                    y[0]
+                };
+                let what = format!("{name}, many at a time, {isa:?}");
+                clean &= report(&what, many, one, || compare_many(function));
+                force(None);
+            }
         }
-        clean &= differing.is_empty();
     }
     if clean {
         ExitCode::SUCCESS
@@ -67,30 +74,71 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints what a comparison has found; whether that is nothing.
+fn report(
+    what: &str,
+    ours: impl Fn(f32) -> f32,
+    expected: impl Fn(f32) -> f32,
+    compare: impl FnOnce() -> Vec<u32>,
+) -> bool {
+    let start = Instant::now();
+    let differing = compare();
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{what:32} {} of 4294967296 differ, {seconds:.0} s",
+        differing.len()
+    );
+    for &bits in differing.iter().take(40) {
+        let x = f32::from_bits(bits);
+        let (y, expected) = (ours(x).to_bits(), expected(x).to_bits());
+        println!("    {bits:#010x} ({x:e}): {y:#010x}, must be {expected:#010x}");
+    }
+    differing.is_empty()
+}
+
+/// The inputs for which a function of many elements is not that of one.
+fn compare_many(function: Transcendental) -> Vec<u32> {
+    const TOGETHER: u64 = 4_096;
+    in_parts(|start, end| {
+        let mut differing = Vec::new();
+        let (mut x, mut y) = (vec![0.0; TOGETHER as usize], vec![0.0; TOGETHER as usize]);
+        for first in (start..end).step_by(TOGETHER as usize) {
+            for (bits, x) in (first..).zip(&mut x) {
+                *x = f32::from_bits(bits as u32);
+            }
+            function.map(&x, &mut y);
+            let pairs = x.iter().zip(&y);
+            let differs = |(x, y): &(&f32, &f32)| y.to_bits() != function.of(**x).to_bits();
+            differing.extend(pairs.filter(differs).map(|(x, _)| x.to_bits()));
+        }
+        differing
+    })
+}
+
 /// The inputs, as bits, for which the two differ; a NaN of ours must be the canonical one.
 fn compare(ours: fn(f32) -> f32, oracle: fn(f32) -> f32) -> Vec<u32> {
+    in_parts(|start, end| {
+        let differs = |bits: &u32| {
+            let x = f32::from_bits(*bits);
+            let (y, expected) = (ours(x), oracle(x));
+            if expected.is_nan() {
+                y.to_bits() != 0x7fc0_0000
+            } else {
+                y.to_bits() != expected.to_bits()
+            }
+        };
+        (start..end).map(|bits| bits as u32).filter(differs).collect()
+    })
+}
+
+/// Calls `part` for as many parts of the 2^32 inputs as there are processors.
+fn in_parts(part: impl Fn(u64, u64) -> Vec<u32> + Sync) -> Vec<u32> {
     let threads = thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let share = (1_u64 << 32).div_ceil(threads);
+    let bound = |t: u64| (t << 32) / threads / 4_096 * 4_096;
     thread::scope(|scope| {
+        let part = &part;
         let parts: Vec<_> = (0..threads)
-            .map(|t| {
-                scope.spawn(move || {
-                    let end = ((t + 1) * share).min(1 << 32);
-                    let differs = |bits: &u32| {
-                        let x = f32::from_bits(*bits);
-                        let (y, expected) = (ours(x), oracle(x));
-                        if expected.is_nan() {
-                            y.to_bits() != 0x7fc0_0000
-                        } else {
-                            y.to_bits() != expected.to_bits()
-                        }
-                    };
-                    (t * share..end)
-                        .map(|bits| bits as u32)
-                        .filter(differs)
-                        .collect::<Vec<_>>()
-                })
-            })
+            .map(|t| scope.spawn(move || part(bound(t), bound(t + 1))))
             .collect();
         parts
             .into_iter()

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use synod_numerics::fast::{self, convolution, matrix};
+use synod_numerics::fast::{self, Transcendental, convolution, matrix};
 use synod_numerics::isa::{Isa, force, map, zip};
 use synod_numerics::shape::{Axis, ConvShape, Matrix, PoolShape, ReduceShape};
 use synod_numerics::{float::Float, math};
@@ -125,13 +125,26 @@ fn elements() {
     show("max", &mut |y| zip(&x, &positive, y, Float::maximum));
     show("sqrt", &mut |y| map(&positive, y, |x| Float::sqrt(x).canonical()));
     show("floor", &mut |y| map(&x, y, |x| Float::floor(x).canonical()));
-    show("exp", &mut |y| map(&x, y, math::exp));
-    show("tanh", &mut |y| map(&x, y, math::tanh));
-    show("sigmoid", &mut |y| map(&x, y, math::sigmoid));
-    show("log", &mut |y| map(&positive, y, math::log));
-    show("erf", &mut |y| map(&x, y, math::erf));
-    show("gelu", &mut |y| map(&x, y, math::gelu));
-    show("softplus", &mut |y| map(&x, y, math::softplus));
+    for function in Transcendental::ALL {
+        let x = if function == Transcendental::Log {
+            &positive
+        } else {
+            &x
+        };
+        let name = format!("{function:?}").to_lowercase();
+        show(&name, &mut |y| function.map(x, y));
+        show(&format!("{name}, by its definition"), &mut |y| match function {
+            Transcendental::Exp => map(x, y, math::exp),
+            Transcendental::Log => map(x, y, math::log),
+            Transcendental::Sigmoid => map(x, y, math::sigmoid),
+            Transcendental::Tanh => map(x, y, math::tanh),
+            Transcendental::Erf => map(x, y, math::erf),
+            Transcendental::Gelu => map(x, y, math::gelu),
+            Transcendental::GeluTanh => map(x, y, math::gelu_tanh),
+            Transcendental::Softplus => map(x, y, math::softplus),
+            Transcendental::Mish => map(x, y, math::mish),
+        });
+    }
     show("elu", &mut |y| map(&x, y, |x| math::elu(x, 1.0)));
     show("hard swish", &mut |y| map(&x, y, math::hard_swish));
     show("square", &mut |y| map(&x, y, |x| math::pow(x, 2.0)));

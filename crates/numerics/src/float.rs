@@ -6,6 +6,8 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use crate::fast::Transcendental;
+use crate::isa;
 use crate::math;
 
 /// `f32` or `f64`: what operators compute in. `f16` and `bf16` compute in `f32` and round once.
@@ -82,6 +84,9 @@ pub trait Float:
     /// Error function.
     #[must_use]
     fn erf(self) -> Self;
+
+    /// Writes a function of every element over it: the bits of [`Transcendental::of`].
+    fn update_all(x: &mut [Self], function: Transcendental);
 
     /// Applies a stated `f64` formula and rounds its result once.
     #[must_use]
@@ -219,6 +224,9 @@ impl Float for f32 {
     fn erf(self) -> Self {
         math::erf(self)
     }
+    fn update_all(x: &mut [Self], function: Transcendental) {
+        function.update(x);
+    }
 }
 
 impl Float for f64 {
@@ -304,6 +312,20 @@ impl Float for f64 {
     #[inline(always)]
     fn erf(self) -> Self {
         math::double::erf(self)
+    }
+    fn update_all(x: &mut [Self], function: Transcendental) {
+        // the algorithms are the definition, operation by operation; a loop for each, since the choice would keep it scalar
+        match function {
+            Transcendental::Exp => isa::update(x, math::double::exp),
+            Transcendental::Log => isa::update(x, math::double::log),
+            Transcendental::Sigmoid => isa::update(x, math::double::sigmoid),
+            Transcendental::Tanh => isa::update(x, math::double::tanh),
+            Transcendental::Erf => isa::update(x, math::double::erf),
+            Transcendental::Gelu => isa::update(x, math::gelu::<f64>),
+            Transcendental::GeluTanh => isa::update(x, math::gelu_tanh::<f64>),
+            Transcendental::Softplus => isa::update(x, math::softplus::<f64>),
+            Transcendental::Mish => isa::update(x, math::mish::<f64>),
+        }
     }
 }
 

@@ -13,13 +13,13 @@ use super::{
     },
 };
 use crate::shape::broadcast;
-use synod_numerics::{float::Float, integer::Integer, math};
+use synod_numerics::{fast::Transcendental, float::Float, integer::Integer, math};
 
-/// Defines an activation on floats: its parameters, how they are read, its work and its function.
+/// Defines an activation on floats: its parameters, how they are read, its work, its function and perhaps that of many elements.
 macro_rules! activation {
     (
         $constant:ident, $name:ident { $($field:ident: $type:ty),* }, $since:expr, $work:expr,
-        parse: $parse:expr, |$me:ident, $x:ident: $t:ident| $body:expr
+        parse: $parse:expr, |$me:ident, $x:ident: $t:ident| $body:expr $(, many: $many:expr)?
     ) => {
         #[doc = concat!("`", stringify!($name), "`")]
         pub(super) const $constant: Definition = Definition {
@@ -39,6 +39,11 @@ macro_rules! activation {
                 let $me = self;
                 $body
             }
+
+            $(fn many(self) -> Option<Transcendental> {
+                let $me = self;
+                Some($many)
+            })?
         }
 
         impl Operator for $name {
@@ -57,9 +62,12 @@ macro_rules! activation {
     };
 }
 
-activation!(SIGMOID, Sigmoid {}, [6, 13], 170, parse: |_| Ok(Box::new(Sigmoid {})), |_me, x: T| x.sigmoid());
-activation!(TANH, Tanh {}, [6, 13], 170, parse: |_| Ok(Box::new(Tanh {})), |_me, x: T| x.tanh());
-activation!(SOFTPLUS, Softplus {}, [1, 22], 500, parse: |_| Ok(Box::new(Softplus {})), |_me, x: T| math::softplus(x));
+activation!(SIGMOID, Sigmoid {}, [6, 13], 170, parse: |_| Ok(Box::new(Sigmoid {})), |_me, x: T| x.sigmoid(),
+    many: Transcendental::Sigmoid);
+activation!(TANH, Tanh {}, [6, 13], 170, parse: |_| Ok(Box::new(Tanh {})), |_me, x: T| x.tanh(),
+    many: Transcendental::Tanh);
+activation!(SOFTPLUS, Softplus {}, [1, 22], 500, parse: |_| Ok(Box::new(Softplus {})), |_me, x: T| math::softplus(x),
+    many: Transcendental::Softplus);
 activation!(
     HARD_SWISH, HardSwish {}, [14, 22], 16, parse: |_| Ok(Box::new(HardSwish {})), |_me, x: T| math::hard_swish(x)
 );
@@ -116,7 +124,8 @@ activation!(
         }
         .into()),
     },
-    |me, x: T| if me.tanh { math::gelu_tanh(x) } else { math::gelu(x) }
+    |me, x: T| if me.tanh { math::gelu_tanh(x) } else { math::gelu(x) },
+    many: if me.tanh { Transcendental::GeluTanh } else { Transcendental::Gelu }
 );
 
 activation!(
@@ -127,7 +136,8 @@ activation!(
     parse: |node| Ok(Box::new(Celu { alpha: node.attributes.float("alpha")?.unwrap_or(1.0) })),
     |me, x: T| math::celu(x, me.alpha)
 );
-activation!(MISH, Mish {}, [18, 22], 900, parse: |_| Ok(Box::new(Mish {})), |_me, x: T| math::mish(x));
+activation!(MISH, Mish {}, [18, 22], 900, parse: |_| Ok(Box::new(Mish {})), |_me, x: T| math::mish(x),
+    many: Transcendental::Mish);
 activation!(SOFTSIGN, Softsign {}, [1, 22], 60, parse: |_| Ok(Box::new(Softsign {})), |_me, x: T| {
     (x / (T::ONE + x.abs())).canonical()
 });

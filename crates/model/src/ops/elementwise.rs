@@ -14,6 +14,7 @@ use crate::{
 };
 use std::{fmt::Debug, marker::PhantomData};
 use synod_numerics::{
+    fast::Transcendental,
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
     integer::Integer,
@@ -282,6 +283,11 @@ impl Pair {
 pub(super) trait UnaryFloat: Copy + Debug + Send + Sync + 'static {
     /// The function on floats. NaNs leave canonical.
     fn float<T: Float>(self, x: T) -> T;
+
+    /// The same function in its fast form for many elements, if it has one.
+    fn many(self) -> Option<Transcendental> {
+        None
+    }
 }
 
 /// A function of one element that integers have too.
@@ -294,6 +300,20 @@ pub(super) trait UnaryInteger: UnaryFloat {
 pub(super) fn unary_float(dtype: DType, function: impl UnaryFloat) -> Box<dyn Kernel> {
     fn build<F: FloatFormat, O: UnaryFloat>(function: O) -> Box<dyn Kernel> {
         unary::<F::Stored>(Between::<F, O>(function, PhantomData))
+    }
+    if let (DType::F32, Some(many)) = (dtype, function.many()) {
+        return kernel(move |io: &mut Io<'_, '_>| {
+            let path = io.path;
+            let (x, out) = io.unary::<f32, f32>(0, 0);
+            match path {
+                Path::Fast => many.map(x, out),
+                Path::Reference => out
+                    .iter_mut()
+                    .zip(x)
+                    .for_each(|(out, &x)| *out = function.float(x)),
+            }
+            Ok(())
+        });
     }
     with_float_format!(dtype, build(function))
 }

@@ -9,11 +9,11 @@ use super::{
     DType, Definition, FLOATS, Inputs, Kernel, NUMBERS, OpError, Operator, TensorType, Work,
     elementwise::{UnaryFloat, UnaryInteger, elementwise_work, unary_float, unary_number},
 };
-use synod_numerics::{float::Float, integer::Integer, math};
+use synod_numerics::{fast::Transcendental, float::Float, integer::Integer, math};
 
-/// Defines an operator on floats.
+/// Defines an operator on floats, perhaps with the name of its form for many elements.
 macro_rules! on_floats {
-    ($constant:ident, $name:ident, $since:expr, $work:expr, |$x:ident: $t:ident| $body:expr) => {
+    ($constant:ident, $name:ident, $since:expr, $work:expr, |$x:ident: $t:ident| $body:expr $(, $many:ident)?) => {
         #[doc = concat!("`", stringify!($name), "`")]
         pub(super) const $constant: Definition = Definition {
             name: stringify!($name),
@@ -31,6 +31,10 @@ macro_rules! on_floats {
             fn float<$t: Float>(self, $x: $t) -> $t {
                 $body
             }
+
+            $(fn many(self) -> Option<Transcendental> {
+                Some(Transcendental::$many)
+            })?
         }
 
         impl Operator for $name {
@@ -116,9 +120,9 @@ on_floats!(ROUND, Round, [11, 22], 16, |x: T| x.round_even().canonical());
 on_floats!(SQRT, Sqrt, [6, 13], 24, |x: T| x.sqrt().canonical());
 on_floats!(RECIPROCAL, Reciprocal, [6, 13], 24, |x: T| (T::ONE / x)
     .canonical());
-on_floats!(EXP, Exp, [6, 13], 140, |x: T| x.exp());
-on_floats!(LOG, Log, [6, 13], 250, |x: T| x.log());
-on_floats!(ERF, Erf, [9, 13], 300, |x: T| x.erf());
+on_floats!(EXP, Exp, [6, 13], 140, |x: T| x.exp(), Exp);
+on_floats!(LOG, Log, [6, 13], 250, |x: T| x.log(), Log);
+on_floats!(ERF, Erf, [9, 13], 300, |x: T| x.erf(), Erf);
 
 on_floats!(SIN, Sin, [7, 22], 1_500, |x: T| math::sin(x));
 on_floats!(COS, Cos, [7, 22], 1_500, |x: T| math::cos(x));

@@ -4,6 +4,7 @@
 //! given an [`Epilogue`] calls it for every run of finished elements instead, so that they are read and written once. The bits are
 //! those of separate nodes: the epilogue sees exactly what the product alone would have left, NaNs canonical.
 
+use super::Transcendental;
 use crate::float::Float;
 use crate::isa;
 use crate::math;
@@ -85,12 +86,21 @@ impl Function {
                 isa::update(y, move |x: f32| math::hard_sigmoid(x, alpha, beta));
             }
             Function::HardSwish => isa::update(y, math::hard_swish::<f32>),
-            Function::Sigmoid => isa::update(y, math::sigmoid),
-            Function::Silu => isa::update(y, |x| (x * math::sigmoid(x)).canonical()),
-            Function::Tanh => isa::update(y, math::tanh),
-            Function::Gelu => isa::update(y, math::gelu::<f32>),
-            Function::GeluTanh => isa::update(y, math::gelu_tanh::<f32>),
+            Function::Sigmoid => Transcendental::Sigmoid.update(y),
+            Function::Silu => silu(y),
+            Function::Tanh => Transcendental::Tanh.update(y),
+            Function::Gelu => Transcendental::Gelu.update(y),
+            Function::GeluTanh => Transcendental::GeluTanh.update(y),
         }
+    }
+}
+
+fn silu(y: &mut [f32]) {
+    let mut gate = [0.0; 256];
+    for y in y.chunks_mut(gate.len()) {
+        let gate = &mut gate[..y.len()];
+        Transcendental::Sigmoid.map(y, gate);
+        with_each(y, gate, |x: f32, gate: f32| (x * gate).canonical());
     }
 }
 

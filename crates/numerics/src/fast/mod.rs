@@ -18,6 +18,7 @@
 //! | convolution by channels | [`convolution`] | the same, up to 112 positions that do not fill vectors |
 //! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |
 //! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group |
+//! | functions with bounds | `transcendental` | exp, log, sigmoid, tanh, erf and Gelu of many `f32`, with AVX-512 or AVX2 |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
 //! | exact 8-bit products | [`integer`] | quantised operators |
 //! | several threads | [`crate::pool`] | work of more than about 20 µs, if threads are set |
@@ -25,6 +26,7 @@
 mod attention;
 pub mod convolution;
 mod depthwise;
+mod doubles;
 pub mod epilogue;
 pub mod integer;
 mod lanes;
@@ -35,9 +37,11 @@ mod pooling;
 mod recurrent;
 mod reduction;
 mod tile;
+mod transcendental;
 
 pub use attention::{causal_conv, linear_attention_read, linear_attention_write, rotate};
 pub use normalisation::{batch_norm, group_norm, instance_norm, layer_norm, log_softmax, rms_norm, softmax};
 pub use pooling::{average_pool, global_average_pool, global_max_pool, max_pool};
 pub use recurrent::{gru_gates, gru_row, lstm_row, rnn_row};
 pub use reduction::{reduce_extreme, reduce_mean, reduce_product, reduce_sum, reduce_sum_of_squares};
+pub use transcendental::Transcendental;

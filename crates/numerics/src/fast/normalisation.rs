@@ -1,8 +1,10 @@
 //! Normalisations and softmax.
 
+use super::Transcendental;
 use super::reduction::in_lanes;
 use crate::float::Float;
 use crate::isa::multiversion;
+use crate::pool;
 use crate::reference::{LANES, Moments, tree};
 use crate::shape::ReduceShape;
 
@@ -129,18 +131,58 @@ multiversion! {
 }
 
 /// Columns of a softmax along another axis than the last that are taken side by side.
-const COLUMNS: usize = 16;
+const COLUMNS: usize = 64;
+
+/// The bits of [`crate::reference::softmax`].
+pub fn softmax<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    on_threads(shape, x, out, softmax_of);
+}
+
+/// The bits of [`crate::reference::log_softmax`].
+pub fn log_softmax<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    on_threads(shape, x, out, log_softmax_of);
+}
+
+/// Shares the outer dimension out.
+fn on_threads<T: Float>(
+    shape: &ReduceShape,
+    x: &[T],
+    out: &mut [T],
+    compute: fn(&ReduceShape, &[T], &mut [T]),
+) {
+    assert_eq!(
+        x.len(),
+        shape.outer * shape.length * shape.inner,
+        "input of a softmax"
+    );
+    assert_eq!(out.len(), x.len(), "output of a softmax");
+    if x.is_empty() {
+        return;
+    }
+    let pieces = pool::pieces(x.len() as u64).min(shape.outer);
+    if pieces == 1 {
+        return compute(shape, x, out);
+    }
+    let slab = shape.length * shape.inner;
+    let outer = shape.outer.div_ceil(pieces);
+    pool::chunks(out, outer * slab, |piece, out| {
+        let x = &x[piece * outer * slab..][..out.len()];
+        let shape = ReduceShape {
+            outer: out.len() / slab,
+            ..*shape
+        };
+        compute(&shape, x, out);
+    });
+}
 
 multiversion! {
-    /// The bits of [`crate::reference::softmax`].
-    pub fn softmax[T: Float](shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    fn softmax_of[T: Float](shape: &ReduceShape, x: &[T], out: &mut [T]) {
         either_softmax(shape, x, out, |_, exponential, sum| exponential / sum, |sum| sum);
     }
 }
 
 multiversion! {
-    /// The bits of [`crate::reference::log_softmax`].
-    pub fn log_softmax[T: Float](shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    fn log_softmax_of[T: Float](shape: &ReduceShape, x: &[T], out: &mut [T]) {
         either_softmax(shape, x, out, |difference, _, log| difference - log, T::log);
     }
 }
@@ -154,15 +196,6 @@ fn either_softmax<T: Float>(
     finish: impl Fn(T, T, T) -> T + Copy,
     of_sum: impl Fn(T) -> T + Copy,
 ) {
-    assert_eq!(
-        x.len(),
-        shape.outer * shape.length * shape.inner,
-        "input of a softmax"
-    );
-    assert_eq!(out.len(), x.len(), "output of a softmax");
-    if x.is_empty() {
-        return;
-    }
     if shape.inner == 1 {
         for (x, out) in x
             .chunks_exact(shape.length)
@@ -170,8 +203,9 @@ fn either_softmax<T: Float>(
         {
             let max = in_lanes(x, -T::INFINITY, T::maximum, T::maximum);
             for (out, &x) in out.iter_mut().zip(x) {
-                *out = (x - max).exp();
+                *out = x - max;
             }
+            T::update_all(out, Transcendental::Exp);
             let sum = of_sum(in_lanes(out, T::ZERO, |sum, e| sum + e, |a, b| a + b));
             for (out, &x) in out.iter_mut().zip(x) {
                 *out = finish(x - max, *out, sum).canonical();
@@ -179,33 +213,39 @@ fn either_softmax<T: Float>(
         }
         return;
     }
-    let slab = shape.length * shape.inner;
+    let (slab, inner) = (shape.length * shape.inner, shape.inner);
     for (x, out) in x.chunks_exact(slab).zip(out.chunks_exact_mut(slab)) {
-        for first in (0..shape.inner).step_by(COLUMNS) {
-            let columns = COLUMNS.min(shape.inner - first);
+        for first in (0..inner).step_by(COLUMNS) {
+            let columns = first..inner.min(first + COLUMNS);
             let mut max = [-T::INFINITY; COLUMNS];
-            for row in x.chunks_exact(shape.inner) {
-                for (max, &x) in max.iter_mut().zip(&row[first..][..columns]) {
+            for row in x.chunks_exact(inner) {
+                for (max, &x) in max.iter_mut().zip(&row[columns.clone()]) {
                     *max = max.maximum(x);
                 }
             }
+            for (x, out) in x.chunks_exact(inner).zip(out.chunks_exact_mut(inner)) {
+                let out = &mut out[columns.clone()];
+                for ((out, &x), &max) in out.iter_mut().zip(&x[columns.clone()]).zip(&max) {
+                    *out = x - max;
+                }
+                if inner > COLUMNS {
+                    T::update_all(out, Transcendental::Exp);
+                }
+            }
+            if inner <= COLUMNS {
+                // short rows: all of them at once
+                T::update_all(out, Transcendental::Exp);
+            }
             let mut lanes = [[T::ZERO; COLUMNS]; LANES];
-            for (l, (row, out)) in x
-                .chunks_exact(shape.inner)
-                .zip(out.chunks_exact_mut(shape.inner))
-                .enumerate()
-            {
-                let lane = &mut lanes[l % LANES];
-                let operands = row[first..][..columns].iter().zip(&max).zip(lane);
-                for (out, ((&x, &max), sum)) in out[first..][..columns].iter_mut().zip(operands) {
-                    *out = (x - max).exp();
-                    *sum = *sum + *out;
+            for (l, row) in out.chunks_exact(inner).enumerate() {
+                for (sum, &e) in lanes[l % LANES].iter_mut().zip(&row[columns.clone()]) {
+                    *sum = *sum + e;
                 }
             }
             let sums = tree(lanes, |a, b| std::array::from_fn(|j| a[j] + b[j])).map(of_sum);
-            for (row, out) in x.chunks_exact(shape.inner).zip(out.chunks_exact_mut(shape.inner)) {
-                let operands = row[first..][..columns].iter().zip(&max).zip(&sums);
-                for (out, ((&x, &max), &sum)) in out[first..][..columns].iter_mut().zip(operands) {
+            for (x, out) in x.chunks_exact(inner).zip(out.chunks_exact_mut(inner)) {
+                let operands = x[columns.clone()].iter().zip(&max).zip(&sums);
+                for (out, ((&x, &max), &sum)) in out[columns.clone()].iter_mut().zip(operands) {
                     *out = finish(x - max, *out, sum).canonical();
                 }
             }

@@ -1,15 +1,25 @@
 //! Cells of recurrent networks: pass by pass over all elements of a gate, so that each pass is vectorised.
 
+use super::Transcendental;
 use crate::float::Float;
-use crate::isa::multiversion;
+use crate::isa::{self, multiversion};
 use crate::reference::{Activation, GruCell, LstmCell, held};
 
+/// x = f(x held within the bound).
+fn activate<T: Float>(x: &mut [T], activation: Activation, clip: Option<T>) {
+    if clip.is_some() {
+        isa::update(x, |x| held(x, clip));
+    }
+    match activation {
+        Activation::Tanh => T::update_all(x, Transcendental::Tanh),
+        Activation::Sigmoid => T::update_all(x, Transcendental::Sigmoid),
+        _ => activate_each(x, activation),
+    }
+}
+
 multiversion! {
-    /// x = f(x held within the bound).
-    fn activate[T: Float](x: &mut [T], activation: Activation, clip: Option<T>) {
-        if clip.is_some() {
-            x.iter_mut().for_each(|x| *x = held(*x, clip));
-        }
+    /// The activations without a fast form for many elements.
+    fn activate_each[T: Float](x: &mut [T], activation: Activation) {
         // one loop for each function: the choice inside a loop would keep it scalar
         macro_rules! each {
             ($($pattern:pat),*) => {
@@ -20,8 +30,7 @@ multiversion! {
         }
         each!(
             Activation::Relu,
-            Activation::Tanh,
-            Activation::Sigmoid,
+            Activation::Tanh | Activation::Sigmoid,
             Activation::Affine { .. },
             Activation::LeakyRelu { .. },
             Activation::ThresholdedRelu { .. },

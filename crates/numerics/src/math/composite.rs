@@ -7,7 +7,7 @@ use crate::float::Float;
 /// √½
 const SQRT_HALF: f64 = std::f64::consts::FRAC_1_SQRT_2;
 /// √(2/π), the constant of the tanh form of GELU.
-const SQRT_2_OVER_PI: f64 = f64::from_bits(0x3fe9_8845_33d4_3651);
+pub(crate) const SQRT_2_OVER_PI: f64 = f64::from_bits(0x3fe9_8845_33d4_3651);
 
 /// x for x ≥ 0, slope·x below, rounded in the type itself.
 #[must_use]

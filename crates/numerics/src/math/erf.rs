@@ -8,10 +8,10 @@
 use super::horner;
 
 /// 2/√π cut to 29 bits: its product with a 24-bit number is exact in `f64`.
-const LEADING: f64 = f64::from_bits(0x3ff2_0dd7_5000_0000);
+pub(crate) const LEADING: f64 = f64::from_bits(0x3ff2_0dd7_5000_0000);
 
 /// (erf(√u)/√u − LEADING) on u in [0, 1], ascending powers.
-const SMALL: [f64; 13] = [
+pub(crate) const SMALL: [f64; 13] = [
     f64::from_bits(0x3e10_a6db_4461_eff3), // 9.6926135306266e-10
     f64::from_bits(0xbfd8_1274_6b03_79e6), // -0.3761263890318375
     f64::from_bits(0x3fbc_e2f2_1a04_2b30), // 0.11283791670954879
@@ -28,7 +28,7 @@ const SMALL: [f64; 13] = [
 ];
 
 /// erf(2.5 + 1.5 t) on t in [−1, 1], ascending powers.
-const LARGE: [f64; 29] = [
+pub(crate) const LARGE: [f64; 29] = [
     f64::from_bits(0x3fef_fcaa_8f4c_9bea), // 0.999593047982555
     f64::from_bits(0x3f6a_c44a_2979_f1ca), // 0.0032674263455289886
     f64::from_bits(0xbf89_1805_86e2_5361), // -0.012252848795734019

@@ -13,7 +13,7 @@
 mod circular;
 mod composite;
 pub mod double;
-mod erf;
+pub(crate) mod erf;
 mod exp;
 mod hyperbolic;
 mod log;
@@ -21,9 +21,11 @@ mod pair;
 mod pow;
 mod remainder;
 
+pub(crate) use composite::SQRT_2_OVER_PI;
 pub use composite::{
     celu, elu, gelu, gelu_tanh, hard_sigmoid, hard_swish, leaky_relu, mish, selu, softplus, swish,
 };
+pub(crate) use log::R as LOG;
 pub use pow::{pow, powi_wrapping};
 pub use remainder::{modulo, remainder};
 

@@ -2,8 +2,8 @@
 //! the `f64` functions, whose algorithm is the definition but whose error must stay small.
 
 use astro_float::{BigFloat, Consts, RoundingMode};
+use synod_numerics::fast::Transcendental;
 use synod_numerics::float::Float;
-use synod_numerics::isa::map;
 use synod_numerics::math::{self, double};
 
 use crate::{Numbers, assert_same, on_every_isa};
@@ -63,30 +63,46 @@ fn functions_of_one_variable_are_correctly_rounded() {
 }
 
 #[test]
-fn vectorised_functions_are_the_scalar_ones() {
-    let x = sample();
-    let functions: [(&str, Function); 5] = [
-        ("exp", math::exp),
-        ("tanh", math::tanh),
-        ("sigmoid", math::sigmoid),
-        ("log", math::log),
-        ("erf", math::erf),
-    ];
-    for (name, function) in functions {
-        let expected: Vec<f32> = x.iter().map(|&x| function(x)).collect();
+fn functions_of_many_elements_are_those_of_one() {
+    // each of the sample and its neighbours, random numbers of the range where the functions change, lengths that fill no vector
+    let mut numbers = Numbers::new(7);
+    let mut x = sample();
+    x.extend((0..1_000_000).map(|_| numbers.finite()));
+    x.extend((0..1_000_003).map(|_| numbers.any()));
+    for function in Transcendental::ALL {
+        let mut x = x.clone();
+        x.extend(near_middles(function));
+        let expected: Vec<f32> = x.iter().map(|&x| function.of(x)).collect();
         on_every_isa(|isa| {
+            let what = format!("{function:?} on {isa:?}");
             let mut out = vec![0.0; x.len()];
-            // by name, so that the function is inlined and vectorised as it is in use
-            match name {
-                "exp" => map(&x, &mut out, math::exp),
-                "tanh" => map(&x, &mut out, math::tanh),
-                "sigmoid" => map(&x, &mut out, math::sigmoid),
-                "log" => map(&x, &mut out, math::log),
-                _ => map(&x, &mut out, math::erf),
+            function.map(&x, &mut out);
+            assert_same(&out, &expected, &what);
+            out.copy_from_slice(&x);
+            f32::update_all(&mut out, function);
+            assert_same(&out, &expected, &what);
+            for length in 0..40 {
+                let mut out = vec![7.0; length + 1];
+                function.map(&x[x.len() - length..], &mut out[..length]);
+                assert_same(&out[..length], &expected[x.len() - length..], &what);
+                assert_eq!(out[length], 7.0, "{what}: an element beyond the end");
             }
-            assert_same(&out, &expected, &format!("{name} on {isa:?}"));
         });
     }
+}
+
+/// Inputs whose results in `f64` lie close to the middle of two `f32`, where an approximation could fall on the wrong side.
+fn near_middles(function: Transcendental) -> Vec<f32> {
+    let close = |x: &f32| {
+        let y: f64 = function.of(f64::from(*x));
+        let (down, distance) = (y.to_bits() >> 29, y.to_bits() & ((1 << 29) - 1));
+        down > 0 && distance.abs_diff(1 << 28) < 1 << 16
+    };
+    let mut numbers = Numbers::new(8);
+    (0..4_000_000)
+        .map(|_| numbers.finite() * 4.0)
+        .filter(close)
+        .collect()
 }
 
 #[test]
