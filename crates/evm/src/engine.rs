@@ -143,7 +143,8 @@ impl Engine {
             return Ok(plan);
         }
         let plan = Arc::new(compiled.model.plan(shapes)?);
-        let size = PLAN_NODE_BYTES * (1 + plan.cost().nodes.len() + shapes.len());
+        let size = (PLAN_NODE_BYTES * (1 + plan.cost().nodes.len() + shapes.len()))
+            .saturating_add(plan.kept_bytes());
         self.plans.lock().insert(key, Arc::clone(&plan), size);
         Ok(plan)
     }

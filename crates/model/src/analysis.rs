@@ -41,6 +41,13 @@ impl Value {
         self.operand().tensor_type()
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Computed(kind) => kind.bytes(),
+            Self::Known(constant) => constant.tensor.bytes().len(),
+        }
+    }
+
     pub(crate) fn is_known(&self) -> bool {
         matches!(self, Self::Known(_))
     }
@@ -294,6 +301,7 @@ fn fold(node: &Node, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Vec<
         outputs: &mut written,
         scratch: scratch.bytes_mut(),
         meter: &mut Unmetered,
+        epilogue: None,
     })?;
     drop(written);
     Ok(tensors)

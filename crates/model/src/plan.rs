@@ -1,9 +1,23 @@
 //! A plan: a model specialised for concrete shapes, with its memory laid out.
 //!
-//! **Memory.** Each intermediate value lives in a slot, from the step that writes it to the last that reads it; then the
+//! **Memory as it is stated.** Each intermediate value lives in a slot, from the step that writes it to the last that reads it; then the
 //! slot serves other values. Values are placed in the order of the steps: into the smallest free slot that is large
 //! enough, else into the largest free one, which grows. Outputs have slots of their own and are handed over uncopied.
-//! Nothing of this depends on the machine, so peak memory can be charged for.
+//! Nothing of this depends on the machine, so peak memory can be charged for. The reference runs this way, step by step, and so
+//! does a run that is observed.
+//!
+//! **Memory as it is used.** The fast path may do with less: steps run together ([`fusion`]), values between them live in registers
+//! ([`chain`]), and a change of shape is another name. What that needs is laid out in the same manner ([`schedule`]) and never takes
+//! more slots' bytes than stated: if it would, nothing runs together. A run takes its memory from the plan's [`workspace`], so that a
+//! warm one allocates its outputs and nothing else.
+//!
+//! **Metering.** Each step is charged at its place, whatever runs together.
+
+mod chain;
+mod fusion;
+mod memory;
+mod schedule;
+mod workspace;
 
 use crate::{
     DType, Tensor,
@@ -17,7 +31,14 @@ use crate::{
     stages::{Rest, Stages},
     tensor::{Buffer, TensorView, TensorViewMut},
 };
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+use fusion::{Groups, Role};
+use memory::Slots;
+use schedule::{Memory, Parts, Place, Schedule};
+use std::sync::Arc;
+use workspace::Workspaces;
+
+pub(crate) use schedule::Arguments;
+pub(crate) use workspace::Workspace;
 
 /// Where a step finds a value.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +51,7 @@ enum Location {
 struct Step {
     label: NodeLabel,
     node: usize,
-    kernel: Box<dyn Kernel>,
+    kernel: Arc<dyn Kernel>,
     inputs: Vec<Option<(Location, TensorType)>>,
     outputs: Vec<Option<(usize, TensorType)>>,
     work: Work,
@@ -46,6 +67,9 @@ pub struct Plan {
     slots: Vec<usize>,
     scratch: usize,
     cost: Cost,
+    /// What the fast path does.
+    schedule: Schedule,
+    workspaces: Workspaces,
     /// What comes after, where this plan ends before the graph does: its outputs are then what the rest needs.
     rest: Option<Box<Rest>>,
 }
@@ -68,46 +92,13 @@ impl std::fmt::Debug for Plan {
     }
 }
 
-/// The slots while planning.
-#[derive(Default)]
-struct Slots {
-    bytes: Vec<usize>,
-    /// Free slots, each behind its size: finding one must not take longer the more there are.
-    free: BTreeSet<(usize, usize)>,
-}
-
-impl Slots {
-    /// The smallest free slot that is large enough, else the largest one, which grows, else a new one.
-    fn take(&mut self, bytes: usize) -> usize {
-        let fitting = self.free.range((bytes, 0)..).next();
-        match fitting.or_else(|| self.free.last()).copied() {
-            Some(found) => {
-                self.free.remove(&found);
-                let (size, slot) = found;
-                self.bytes[slot] = size.max(bytes);
-                slot
-            }
-            None => self.take_new(bytes),
-        }
-    }
-
-    fn release(&mut self, slot: usize) {
-        self.free.insert((self.bytes[slot], slot));
-    }
-
-    fn take_new(&mut self, bytes: usize) -> usize {
-        self.bytes.push(bytes);
-        self.bytes.len() - 1
-    }
-}
-
 impl Plan {
     /// Lays out the analysed steps of a graph. `wanted` are the values that a run gives.
     pub(crate) fn new(
         graph: &Block,
         given: Vec<Given>,
         values: &[Value],
-        steps: Vec<AnalysedStep>,
+        mut steps: Vec<AnalysedStep>,
         wanted: &[ValueId],
     ) -> Result<Self, PlanError> {
         let mut last_use = vec![None; values.len()];
@@ -136,7 +127,7 @@ impl Plan {
         let mut planned = Vec::with_capacity(steps.len());
         let (mut scratch, mut working, mut multiply_adds) = (0, 0u64, 0u64);
         let (mut costs, mut bound) = (Vec::with_capacity(steps.len()), Bound::Exact);
-        for (position, step) in steps.into_iter().enumerate() {
+        for (position, step) in steps.iter_mut().enumerate() {
             let node = &graph.nodes[step.node];
             let operands = operands(node, values);
             costs.push(NodeCost {
@@ -144,16 +135,17 @@ impl Plan {
                 work: step.work,
                 times: 1,
             });
-            let kernel = match step.nested {
+            let kernel: Arc<dyn Kernel> = match step.nested.take() {
                 Some(nested) => {
                     costs.extend(nested.costs);
                     bound = bound.max(nested.bound);
-                    nested.kernel
+                    nested.kernel.into()
                 }
                 None => node
                     .operator
                     .specialize(&Inputs(&operands), &step.outputs)
-                    .map_err(|error| error.of_node(&node.label))?,
+                    .map_err(|error| error.of_node(&node.label))?
+                    .into(),
             };
             scratch = scratch.max(kernel.scratch_bytes());
             working = working.max((kernel.scratch_bytes() as u64).saturating_add(kernel.held_bytes()));
@@ -167,7 +159,7 @@ impl Plan {
             });
             let inputs = inputs.collect();
             let mut outputs = Vec::with_capacity(node.outputs.len());
-            for (value, kind) in node.outputs.iter().zip(step.outputs) {
+            for (value, kind) in node.outputs.iter().zip(step.outputs.iter().cloned()) {
                 outputs.push(value.map(|value| {
                     let bytes = kind.bytes();
                     let slot = if is_output[value] {
@@ -223,6 +215,16 @@ impl Plan {
             .chain(slots.bytes.iter().copied())
             .chain(copied.map(|(_, kind)| kind.bytes()))
             .fold(working, |sum, bytes| sum.saturating_add(bytes as u64));
+        let parts = Parts {
+            graph,
+            values,
+            steps: &steps,
+            wanted,
+            kernels: &planned.iter().map(|step| step.kernel.clone()).collect::<Vec<_>>(),
+            known: &locations.iter().map(known_place).collect::<Vec<_>>(),
+        };
+        let schedule = lay_out(&parts, slots.total());
+        let workspaces = Workspaces::new(schedule.slots.clone(), scratch);
         let cost = Cost {
             nodes: costs,
             bound,
@@ -238,6 +240,8 @@ impl Plan {
             slots: slots.bytes,
             scratch,
             cost,
+            schedule,
+            workspaces,
             rest: None,
         })
     }
@@ -256,6 +260,11 @@ impl Plan {
         self.cost
             .peak_memory
             .saturating_sub(inputs.fold(0, u64::saturating_add))
+    }
+
+    /// Bytes of memory that the plan keeps between runs, at most.
+    pub fn kept_bytes(&self) -> usize {
+        self.workspaces.kept_bytes()
     }
 
     /// What a run costs.
@@ -322,11 +331,14 @@ impl Plan {
         meter: &mut dyn Meter,
         observer: Option<&mut dyn Observer>,
     ) -> Result<Vec<Tensor>, RunError> {
-        if !synod_numerics::environment::is_default() {
-            return Err(RunError::FloatEnvironment);
+        if path == Path::Fast && observer.is_none() && self.rest.is_none() {
+            let mut outputs = self.new_outputs();
+            self.run_warm(inputs, &mut outputs, meter)?;
+            return Ok(outputs);
         }
-        let inputs = self.check_inputs(inputs)?;
-        let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
+        let canonical = self.check_inputs(inputs)?;
+        let inputs = canonical.as_deref().unwrap_or(inputs);
+        let views: Vec<_> = inputs.iter().map(Tensor::view).collect();
         let outputs = self.execute(path, &views, meter, observer)?;
         match &self.rest {
             None => Ok(outputs),
@@ -337,7 +349,88 @@ impl Plan {
         }
     }
 
-    /// Runs the steps; the inputs are of the planned types.
+    /// [`Self::run`] into tensors that the caller keeps: a warm run allocates nothing. Tensors of other types than the outputs' are
+    /// replaced. What they hold after an error is unspecified.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_into(
+        &self,
+        inputs: &[Tensor],
+        outputs: &mut Vec<Tensor>,
+        meter: &mut dyn Meter,
+    ) -> Result<(), RunError> {
+        if self.rest.is_some() {
+            *outputs = self.run(inputs, meter)?;
+            return Ok(());
+        }
+        let fits = |(tensor, (_, kind)): (&Tensor, &(Location, TensorType))| {
+            tensor.dtype() == kind.dtype && tensor.shape() == kind.shape
+        };
+        if outputs.len() != self.outputs.len() || !outputs.iter().zip(&self.outputs).all(fits) {
+            *outputs = self.new_outputs();
+        }
+        self.run_warm(inputs, outputs, meter)
+    }
+
+    /// Runs the schedule in a workspace that waits, if there is one.
+    fn run_warm(
+        &self,
+        inputs: &[Tensor],
+        outputs: &mut [Tensor],
+        meter: &mut dyn Meter,
+    ) -> Result<(), RunError> {
+        let canonical = self.check_inputs(inputs)?;
+        let inputs = Arguments::Tensors(canonical.as_deref().unwrap_or(inputs));
+        let mut workspace = self.workspaces.take();
+        let result = self.execute_in(&mut workspace, inputs, outputs, meter);
+        self.workspaces.give_back(workspace);
+        result
+    }
+
+    /// Memory for runs of [`Self::execute_in`].
+    pub(crate) fn workspace(&self) -> Workspace {
+        self.workspaces.make()
+    }
+
+    /// Tensors for the outputs.
+    pub(crate) fn new_outputs(&self) -> Vec<Tensor> {
+        let new = |(_, kind): &(Location, TensorType)| {
+            Tensor::from_buffer(kind.dtype, kind.shape.clone(), Buffer::zeroed(kind.bytes()))
+        };
+        self.outputs.iter().map(new).collect()
+    }
+
+    /// Runs the steps as they are scheduled, with the fast kernels; inputs and outputs are of the planned types.
+    pub(crate) fn execute_in(
+        &self,
+        workspace: &mut Workspace,
+        inputs: Arguments<'_>,
+        outputs: &mut [Tensor],
+        meter: &mut dyn Meter,
+    ) -> Result<(), RunError> {
+        let mut memory = Memory {
+            inputs,
+            constants: &self.constants,
+            workspace,
+            scratch: self.scratch,
+            outputs,
+        };
+        for (step, action) in self.steps.iter().zip(&self.schedule.runs) {
+            charge(step, meter)?;
+            if let Some(action) = *action {
+                self.schedule.actions[action]
+                    .run(&mut memory, meter)
+                    .map_err(|error| error.of_run(&step.label))?;
+            }
+        }
+        for (index, &place) in self.schedule.outputs.iter().enumerate() {
+            memory.copy_to_output(place, index);
+        }
+        Ok(())
+    }
+
+    /// Runs the steps once; the inputs are of the planned types.
     pub(crate) fn execute(
         &self,
         path: Path,
@@ -345,14 +438,20 @@ impl Plan {
         meter: &mut dyn Meter,
         mut observer: Option<&mut dyn Observer>,
     ) -> Result<Vec<Tensor>, RunError> {
+        if path == Path::Fast && observer.is_none() {
+            let mut outputs = self.new_outputs();
+            self.execute_in(
+                &mut self.workspace(),
+                Arguments::Views(inputs),
+                &mut outputs,
+                meter,
+            )?;
+            return Ok(outputs);
+        }
         let mut slots: Vec<Buffer> = self.slots.iter().map(|&bytes| Buffer::zeroed(bytes)).collect();
         let mut scratch = Buffer::zeroed(self.scratch);
         for step in &self.steps {
-            meter
-                .charge(step.node, &step.work)
-                .map_err(|Stop| RunError::Stopped {
-                    node: step.label.clone(),
-                })?;
+            charge(step, meter)?;
             let nodes = [step.node];
             if let Some(observer) = &mut observer {
                 observer.begin(&nodes);
@@ -385,14 +484,19 @@ impl Plan {
         Ok(self.outputs.iter().map(give).collect())
     }
 
-    fn check_inputs<'a>(&self, inputs: &'a [Tensor]) -> Result<Vec<Cow<'a, Tensor>>, RunError> {
+    /// Checks the thread and the inputs. Gives these with canonical NaNs if they have others: a caller may have written some into
+    /// a tensor after it was made.
+    fn check_inputs(&self, inputs: &[Tensor]) -> Result<Option<Vec<Tensor>>, RunError> {
+        if !synod_numerics::environment::is_default() {
+            return Err(RunError::FloatEnvironment);
+        }
         if inputs.len() != self.inputs.len() {
             return Err(RunError::InputCount {
                 expected: self.inputs.len(),
                 got: inputs.len(),
             });
         }
-        let check = |((name, kind), input): (&(String, TensorType), &'a Tensor)| {
+        for ((name, kind), input) in self.inputs.iter().zip(inputs) {
             if input.dtype() != kind.dtype || input.shape() != kind.shape {
                 return Err(RunError::Input {
                     name: name.clone(),
@@ -401,16 +505,13 @@ impl Plan {
                     shape: input.shape().to_vec(),
                 });
             }
-            // A caller may have written other NaNs into the tensor after it was made.
-            Ok(if input.has_only_canonical_nans() {
-                Cow::Borrowed(input)
-            } else {
-                let mut canonical = input.clone();
-                canonical.canonicalize_nan();
-                Cow::Owned(canonical)
-            })
-        };
-        self.inputs.iter().zip(inputs).map(check).collect()
+        }
+        if inputs.iter().all(Tensor::has_only_canonical_nans) {
+            return Ok(None);
+        }
+        let mut inputs = inputs.to_vec();
+        inputs.iter_mut().for_each(Tensor::canonicalize_nan);
+        Ok(Some(inputs))
     }
 
     fn run_step(
@@ -467,6 +568,7 @@ impl Plan {
             outputs: &mut written,
             scratch,
             meter,
+            epilogue: None,
         });
         for (buffer, output) in buffers.into_iter().zip(&step.outputs) {
             if let (Some(buffer), Some((slot, _))) = (buffer, output) {
@@ -475,6 +577,42 @@ impl Plan {
         }
         result
     }
+}
+
+fn charge(step: &Step, meter: &mut dyn Meter) -> Result<(), RunError> {
+    meter
+        .charge(step.node, &step.work)
+        .map_err(|Stop| RunError::Stopped {
+            node: step.label.clone(),
+        })
+}
+
+/// Where a value is that no step computes.
+fn known_place(location: &Option<Location>) -> Option<Place> {
+    match *location {
+        Some(Location::Input(input)) => Some(Place::Input(input)),
+        Some(Location::Constant(constant)) => Some(Place::Constant(constant)),
+        _ => None,
+    }
+}
+
+/// What the fast path does, in at most `stated` bytes of slots.
+fn lay_out(parts: &Parts<'_>, stated: usize) -> Schedule {
+    let roles: Vec<_> = parts
+        .steps
+        .iter()
+        .map(|step| Role::of(&parts.graph.nodes[step.node], step, parts.values))
+        .collect();
+    let groups = Groups::new(parts.graph, parts.steps, &roles, parts.values.len());
+    let fused = Schedule::new(parts, &groups, roles.into_iter().map(Some).collect());
+    let outputs = parts.wanted.iter().zip(&fused.outputs).enumerate();
+    let written = outputs.filter(|(index, (_, place))| **place == Place::Output(*index));
+    let outputs: usize = written.map(|(_, (&value, _))| parts.values[value].bytes()).sum();
+    if fused.slot_bytes().saturating_add(outputs) <= stated {
+        return fused;
+    }
+    let groups = Groups::singles(parts.values.len(), parts.steps.len());
+    Schedule::new(parts, &groups, parts.steps.iter().map(|_| None).collect())
 }
 
 /// Whether an output is what the signature declares.

@@ -14,7 +14,7 @@ use crate::{
     cost::{Bound, NodeCost},
     model::{Block, ValueId},
     ops::{Inputs, Kernel, OpError, Operand, Path, TensorType, Work},
-    plan::{Given, Plan},
+    plan::{Arguments, Given, Plan, Workspace},
     stages::Stages,
     tensor::TensorView,
 };
@@ -120,7 +120,63 @@ impl SubPlan {
         let inputs: Vec<_> = self.computed.iter().map(|&value| given(value)).collect();
         self.plan.execute(path, &inputs, meter, None)
     }
+
+    /// Runs of it one after another, in the same memory.
+    pub(crate) fn runs(&self, path: Path) -> Runs<'_> {
+        Runs {
+            graph: self,
+            path,
+            workspace: None,
+            outputs: Vec::new(),
+        }
+    }
 }
+
+/// A graph that runs several times: memory is allocated by the first.
+pub(crate) struct Runs<'p> {
+    graph: &'p SubPlan,
+    path: Path,
+    workspace: Option<Workspace>,
+    /// Of the last run. The next one writes over them: they may be exchanged for tensors of the same types.
+    pub(crate) outputs: Vec<Tensor>,
+}
+
+impl Runs<'_> {
+    /// Runs it; `given` finds a given value by its number.
+    pub(crate) fn run<'v>(
+        &mut self,
+        meter: &mut dyn Meter,
+        given: impl Fn(ValueId) -> TensorView<'v>,
+    ) -> Result<(), RunError> {
+        let SubPlan { plan, computed, .. } = self.graph;
+        if self.path == Path::Reference {
+            self.outputs = self.graph.run(self.path, meter, given)?;
+            return Ok(());
+        }
+        let workspace = self.workspace.get_or_insert_with(|| {
+            self.outputs = plan.new_outputs();
+            plan.workspace()
+        });
+        let few: [_; FEW];
+        let many: Vec<_>;
+        let inputs = match computed[..] {
+            [] => &[][..],
+            [first, ..] if computed.len() <= FEW => {
+                let value = |index: usize| given(computed.get(index).copied().unwrap_or(first));
+                few = std::array::from_fn(value);
+                &few[..computed.len()]
+            }
+            _ => {
+                many = computed.iter().map(|&value| given(value)).collect();
+                &many
+            }
+        };
+        plan.execute_in(workspace, Arguments::Views(inputs), &mut self.outputs, meter)
+    }
+}
+
+/// Inputs of a graph without an allocation for them.
+const FEW: usize = 16;
 
 /// Control flow, planned for given types.
 pub struct Nested {

@@ -32,6 +32,11 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
+    pub(crate) const EMPTY: Self = Self {
+        lines: Vec::new(),
+        length: 0,
+    };
+
     /// A buffer of `length` zero bytes.
     pub(crate) fn zeroed(length: usize) -> Self {
         Self {
@@ -92,6 +97,8 @@ pub struct Tensor {
     dtype: DType,
     shape: Shape,
     data: Buffer,
+    /// Every NaN is known to be the canonical one: nobody has written since that was made so.
+    canonical: bool,
 }
 
 /// Why bytes are not a tensor.
@@ -133,6 +140,7 @@ impl Tensor {
             dtype,
             shape: shape.to_vec(),
             data: Buffer::zeroed(length),
+            canonical: true,
         })
     }
 
@@ -179,6 +187,7 @@ impl Tensor {
             dtype,
             shape: shape.to_vec(),
             data: Buffer::from_bytes(bytes),
+            canonical: false,
         };
         tensor.canonicalize_nan();
         Ok(tensor)
@@ -194,9 +203,26 @@ impl Tensor {
         Self::from_le_bytes(dtype, shape, &swapped)
     }
 
+    /// A tensor whose bytes have no NaNs but the canonical one.
     pub(crate) fn from_buffer(dtype: DType, shape: Shape, data: Buffer) -> Self {
         debug_assert_eq!(byte_length(dtype, &shape), Ok(data.bytes().len()));
-        Self { dtype, shape, data }
+        Self {
+            dtype,
+            shape,
+            data,
+            canonical: true,
+        }
+    }
+
+    /// The bytes, for a run that writes them elsewhere and gives them back with [`Self::put_buffer`].
+    pub(crate) fn take_buffer(&mut self) -> Buffer {
+        std::mem::take(&mut self.data)
+    }
+
+    /// Bytes in place of those taken.
+    pub(crate) fn put_buffer(&mut self, data: Buffer) {
+        self.data = data;
+        self.canonical = true;
     }
 
     /// The packed elements, little-endian.
@@ -250,6 +276,7 @@ impl Tensor {
             self.dtype,
             std::any::type_name::<T>()
         );
+        self.canonical = false;
         bytemuck::cast_slice_mut(self.data.bytes_mut())
     }
 
@@ -264,6 +291,7 @@ impl Tensor {
 
     /// This tensor, borrowed for writing.
     pub fn view_mut(&mut self) -> TensorViewMut<'_> {
+        self.canonical = false;
         TensorViewMut {
             dtype: self.dtype,
             shape: &self.shape,
@@ -292,6 +320,7 @@ impl Tensor {
 
     /// Replaces every NaN by the canonical quiet NaN of its type.
     pub fn canonicalize_nan(&mut self) {
+        self.canonical = true;
         let dtype = self.dtype;
         let bytes = self.data.bytes_mut();
         match dtype {
@@ -313,6 +342,9 @@ impl Tensor {
 
     /// Whether [`Self::canonicalize_nan`] would change nothing.
     pub(crate) fn has_only_canonical_nans(&self) -> bool {
+        if self.canonical {
+            return true;
+        }
         let bytes = self.data.bytes();
         match self.dtype {
             DType::F32 => bytemuck::cast_slice(bytes)

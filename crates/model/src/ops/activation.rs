@@ -8,8 +8,8 @@
 use super::{
     AttributeError, DType, Definition, FLOATS, Inputs, Kernel, OpError, Operator, TensorType, Work,
     elementwise::{
-        BinaryFloat, BinaryInteger, UnaryFloat, UnaryInteger, binary_float, elementwise_work, fold_number,
-        unary_float, unary_number,
+        BinaryFloat, BinaryInteger, Elementwise, UnaryFloat, UnaryInteger, binary_elementwise, binary_float,
+        elementwise_work, fold_number, unary_elementwise, unary_float, unary_number,
     },
 };
 use crate::shape::broadcast;
@@ -57,6 +57,10 @@ macro_rules! activation {
 
             fn specialize(&self, _: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
                 Ok(unary_float(outputs[0].dtype, *self))
+            }
+
+            fn elementwise(&self, _: &Inputs<'_>) -> Option<Elementwise> {
+                Some(unary_elementwise(*self))
             }
         }
     };
@@ -203,6 +207,10 @@ impl Operator for SwiGlu {
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         binary_float(inputs, &outputs[0], *self)
     }
+
+    fn elementwise(&self, _: &Inputs<'_>) -> Option<Elementwise> {
+        Some(binary_elementwise(*self))
+    }
 }
 
 /// `Relu`
@@ -254,6 +262,10 @@ impl Operator for Relu {
 
     fn specialize(&self, _: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         Ok(unary_number(outputs[0].dtype, *self))
+    }
+
+    fn elementwise(&self, _: &Inputs<'_>) -> Option<Elementwise> {
+        Some(unary_elementwise(*self))
     }
 }
 
@@ -313,5 +325,9 @@ impl Operator for PRelu {
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         fold_number(inputs, &outputs[0], *self)
+    }
+
+    fn elementwise(&self, _: &Inputs<'_>) -> Option<Elementwise> {
+        Some(binary_elementwise(*self))
     }
 }

@@ -569,9 +569,9 @@ impl<T: Compute> MixedKernel<T> for Sized {
                     // of a single query the keys are the rows: they then need no arranging
                     Path::Fast if queries == 1 => {
                         let column = Matrix::row_major(query.data, 1);
-                        T::gemm([keys, 1, size], key, column, scores, scratch);
+                        T::gemm([keys, 1, size], key, column, None, scores, scratch);
                     }
-                    Path::Fast => T::gemm([queries, keys, size], query, turned, scores, scratch),
+                    Path::Fast => T::gemm([queries, keys, size], query, turned, None, scores, scratch),
                     Path::Reference => reference::gemm(queries, keys, size, query, turned, scores),
                 }
             }
@@ -622,7 +622,7 @@ impl<T: Compute> MixedKernel<T> for Sized {
             let weights = Matrix::row_major(probabilities, keys);
             let dims = [queries, self.v.size, keys];
             match path {
-                Path::Fast => T::gemm(dims, weights, value, result, scratch),
+                Path::Fast => T::gemm(dims, weights, value, None, result, scratch),
                 Path::Reference => reference::gemm(queries, self.v.size, keys, weights, value, result),
             }
             let (start, stride) = if self.q.rows_first {

@@ -7,8 +7,8 @@
 use super::{
     DType, Definition, FLOATS, Inputs, Io, Kernel, NUMBERS, OpError, Operator, Path, TensorType, Work,
     elementwise::{
-        BinaryFloat, BinaryInteger, FloatFormat, Pair, broadcast_of, elementwise_work, fold_number,
-        with_float_format, zip_of,
+        BinaryFloat, BinaryInteger, Elementwise, FloatFormat, Pair, UnaryFloat, binary_elementwise,
+        broadcast_of, elementwise_work, fold_number, unary_elementwise, with_float_format, zip_of,
     },
     kernel, kernel_with_scratch,
 };
@@ -69,6 +69,10 @@ macro_rules! numbers {
                 outputs: &[TensorType],
             ) -> Result<Box<dyn Kernel>, OpError> {
                 fold_number(inputs, &outputs[0], *self)
+            }
+
+            fn elementwise(&self, inputs: &Inputs<'_>) -> Option<Elementwise> {
+                (inputs.len() == 2).then(|| binary_elementwise(*self))
             }
         }
     };
@@ -325,6 +329,18 @@ impl Operator for Clip {
         elementwise_work(inputs, outputs, 16)
     }
 
+    fn elementwise(&self, inputs: &Inputs<'_>) -> Option<Elementwise> {
+        if let Some([low, high]) = self.bounds {
+            return Bounds::new(low, high).map(unary_elementwise);
+        }
+        // a bound that is not given is one that no element crosses; one that is computed is not known here
+        let bound = |index: usize, none: f32| match inputs.optional(index) {
+            None => Some(none),
+            Some(bound) => bound.value().map(|value| value.as_slice::<f32>()[0]),
+        };
+        Bounds::new(bound(1, -f32::INFINITY)?, bound(2, f32::INFINITY)?).map(unary_elementwise)
+    }
+
     fn specialize(&self, _: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         // a bound that is not given is one that no element crosses
         fn of_float<F: FloatFormat, S>(bounds: Option<[f32; 2]>, _: S) -> Box<dyn Kernel> {
@@ -350,6 +366,44 @@ impl Operator for Clip {
             DType::U64 => of_order::<u64>(),
             dtype => with_float_format!(dtype, of_float(self.bounds, ())),
         })
+    }
+}
+
+/// Clipping of floats to bounds of which none is NaN, by two comparisons. A bound of -0 is below +0, which a comparison does not see:
+/// the number next to it is compared with instead.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    low: f32,
+    high: f32,
+    /// What is at most this becomes `low`.
+    at_most: f32,
+    /// What is above this becomes `high`.
+    above: f32,
+}
+
+impl Bounds {
+    fn new(low: f32, high: f32) -> Option<Self> {
+        let least = f32::from_bits(1);
+        let is_negative_zero = |bound: f32| bound.to_bits() == (-0.0_f32).to_bits();
+        (!low.is_nan() && !high.is_nan()).then(|| Self {
+            low,
+            high,
+            at_most: if is_negative_zero(low) { -least } else { low },
+            above: if is_negative_zero(high) { -least } else { high },
+        })
+    }
+}
+
+impl UnaryFloat for Bounds {
+    #[inline(always)]
+    fn float<T: Float>(self, x: T) -> T {
+        let low = T::from_f32(self.low);
+        let x = if x <= T::from_f32(self.at_most) { low } else { x };
+        if x > T::from_f32(self.above) {
+            T::from_f32(self.high)
+        } else {
+            x
+        }
     }
 }
 

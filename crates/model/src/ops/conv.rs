@@ -12,7 +12,11 @@ use super::{
     window::{AutoPad, Window, image, in_three, within},
 };
 use std::sync::Arc;
-use synod_numerics::{fast::convolution, reference, shape::ConvShape};
+use synod_numerics::{
+    fast::{convolution, epilogue::Epilogue},
+    reference,
+    shape::ConvShape,
+};
 
 /// `Conv`
 pub(super) const CONV: Definition = Definition {
@@ -187,6 +191,10 @@ impl Operator for Conv {
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         Ok(on_floats(&Direct(self.shape(inputs)?), inputs, outputs))
     }
+
+    fn is_total(&self) -> bool {
+        true
+    }
 }
 
 /// A convolution of a concrete shape.
@@ -222,14 +230,33 @@ impl<T: Compute> FloatKernel<T> for DirectKernel<T> {
     }
 
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], _scratch: &mut [T]) {
-        let (x, bias) = (required(inputs, 0), inputs.get(2).copied().flatten());
         let out = &mut *outputs[0];
-        match (path, &self.arranged) {
-            (Path::Reference, _) => reference::conv(&self.shape, x, required(inputs, 1), bias, out),
-            (Path::Fast, Some(w)) => T::conv(&self.geometry, x, w, bias, out),
-            (Path::Fast, None) => {
+        match path {
+            Path::Reference => {
+                let (x, bias) = (required(inputs, 0), inputs.get(2).copied().flatten());
+                reference::conv(&self.shape, x, required(inputs, 1), bias, out);
+            }
+            Path::Fast => self.fast(inputs, None, out),
+        }
+    }
+
+    fn takes_epilogue(&self) -> bool {
+        true
+    }
+
+    fn run_then(&self, inputs: &[Option<&[T]>], out: &mut [T], _: &mut [T], epilogue: &dyn Epilogue) {
+        self.fast(inputs, Some(epilogue), out);
+    }
+}
+
+impl<T: Compute> DirectKernel<T> {
+    fn fast(&self, inputs: &[Option<&[T]>], epilogue: Option<&dyn Epilogue>, out: &mut [T]) {
+        let (x, bias) = (required(inputs, 0), inputs.get(2).copied().flatten());
+        match &self.arranged {
+            Some(w) => T::conv(&self.geometry, x, w, bias, epilogue, out),
+            None => {
                 let w = T::arrange(&self.shape, required(inputs, 1));
-                T::conv(&self.geometry, x, &w, bias, out);
+                T::conv(&self.geometry, x, &w, bias, epilogue, out);
             }
         }
     }
@@ -341,6 +368,10 @@ impl Operator for ConvTranspose {
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         Ok(on_floats(&Transposed(self.shape(inputs)?), inputs, outputs))
+    }
+
+    fn is_total(&self) -> bool {
+        true
     }
 }
 

@@ -99,7 +99,15 @@ impl<const N: usize> Rows<N> {
         if self.length == 0 || self.outer.contains(&0) {
             return;
         }
-        let mut coordinates = vec![0; self.outer.len()];
+        // seldom are there more axes, and a run should not allocate
+        let (mut few, mut many) = ([0; 8], Vec::new());
+        let coordinates = match few.get_mut(..self.outer.len()) {
+            Some(few) => few,
+            None => {
+                many.resize(self.outer.len(), 0);
+                &mut many[..]
+            }
+        };
         let mut at = [0isize; N];
         loop {
             visit(at);

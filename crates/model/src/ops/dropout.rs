@@ -68,4 +68,8 @@ impl Operator for Dropout {
             Ok(())
         }))
     }
+
+    fn is_view(&self) -> bool {
+        true
+    }
 }

@@ -484,7 +484,8 @@ impl<T: Compute> FloatKernel<T> for Floats {
             for number in 0..batch {
                 let a = Matrix::row_major(&a[number * m * k..][..m * k], k);
                 let b = Matrix::row_major(&b[number * k * n..][..k * n], n);
-                T::gemm([m, n, k], a, b, &mut result[number * m * n..][..m * n], scratch);
+                let out = &mut result[number * m * n..][..m * n];
+                T::gemm([m, n, k], a, b, None, out, scratch);
             }
             return product.result.run(result, out);
         }

@@ -120,11 +120,33 @@ macro_rules! with_integer {
 pub(super) use with_float_format;
 pub(super) use with_integer;
 
+/// out\[i\] = f(x\[i\]) over slices of one length.
+pub type Map<T> = dyn Fn(&[T], &mut [T]) + Send + Sync;
+
 /// out\[i\] = f(a\[i\], b\[i\]) over slices of one length.
 ///
 /// Behind a pointer, so that the walk over shapes is compiled once for each combination of types instead of once for each
 /// operator: a function brings one vectorised loop with it and no more.
-pub(super) type Zip<A, B, U> = dyn Fn(&[A], &[B], &mut [U]) + Send + Sync;
+pub type Zip<A, B, U> = dyn Fn(&[A], &[B], &mut [U]) + Send + Sync;
+
+/// An operation as a function of `f32` elements.
+pub enum Elementwise {
+    /// Of the first input; others are accounted for.
+    Unary(Box<Map<f32>>),
+    /// Of the first two inputs, which may be broadcast.
+    Binary(Box<Zip<f32, f32, f32>>),
+}
+
+/// A function of one float as an [`Elementwise`].
+pub(super) fn unary_elementwise(function: impl UnaryFloat) -> Elementwise {
+    let f = Between::<f32, _>(function, PhantomData);
+    Elementwise::Unary(Box::new(move |x: &[f32], out: &mut [f32]| isa::apply(x, out, f)))
+}
+
+/// A function of two floats as an [`Elementwise`].
+pub(super) fn binary_elementwise(function: impl BinaryFloat) -> Elementwise {
+    Elementwise::Binary(zip_of(Between::<f32, _>(function, PhantomData)))
+}
 
 /// The [`Zip`] of a function of two elements.
 pub(super) fn zip_of<A: Copy, B: Copy, U>(

@@ -11,7 +11,11 @@ use crate::{
 };
 use std::sync::Arc;
 use synod_numerics::{
-    fast::{convolution, matrix},
+    fast::{
+        convolution,
+        epilogue::{self, Epilogue},
+        matrix,
+    },
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
     reference::{self, Order},
@@ -40,6 +44,7 @@ pub(super) trait Compute: Float + Element + Order {
         dims: [usize; 3],
         a: Matrix<'_, Self>,
         b: Matrix<'_, Self>,
+        then: Option<&Then<'_, Self>>,
         out: &mut [Self],
         scratch: &mut [Self],
     );
@@ -48,9 +53,14 @@ pub(super) trait Compute: Float + Element + Order {
         dims: [usize; 3],
         a: Matrix<'_, Self>,
         b: &Self::Packed,
+        then: Option<&Then<'_, Self>>,
         out: &mut [Self],
         scratch: &mut [Self],
     );
+    /// y = alpha · y + beta · c, each product and the sum rounded.
+    fn scale_and_add(y: &mut [Self], alpha: Self, c: &[Self], beta: Self);
+    /// Applies an epilogue, which there is in `f32` only.
+    fn apply(epilogue: &dyn Epilogue, first: usize, y: &mut [Self]);
     /// Arranges the weights of a convolution.
     fn arrange(shape: &ConvShape, w: &[Self]) -> Self::Arranged;
     /// Looks at a convolution's shape.
@@ -63,8 +73,19 @@ pub(super) trait Compute: Float + Element + Order {
         x: &[Self],
         w: &Self::Arranged,
         bias: Option<&[Self]>,
+        epilogue: Option<&dyn Epilogue>,
         out: &mut [Self],
     );
+}
+
+/// What is done to finished elements: to those from an index of the output on, all of one row.
+pub(super) type Then<'a, T> = dyn Fn(usize, &mut [T]) + Sync + 'a;
+
+/// [`Then`] of every row.
+fn then_rows<T>(then: Option<&Then<'_, T>>, n: usize, out: &mut [T]) {
+    let Some(then) = then else { return };
+    let rows = out.chunks_mut(n.max(1)).enumerate();
+    rows.for_each(|(row, out)| then(row * n, out));
 }
 
 impl Compute for f32 {
@@ -86,19 +107,31 @@ impl Compute for f32 {
         [m, n, k]: [usize; 3],
         a: Matrix<'_, Self>,
         b: Matrix<'_, Self>,
+        then: Option<&Then<'_, Self>>,
         out: &mut [Self],
         scratch: &mut [Self],
     ) {
-        matrix::gemm(m, n, k, a, b, out, scratch);
+        let epilogue = then.map(|then| move |first: usize, y: &mut [f32]| then(first, y));
+        let epilogue = epilogue.as_ref().map(|then| then as &dyn Epilogue);
+        matrix::gemm_then([m, n, k], a, b, epilogue, out, scratch);
     }
     fn gemm_packed(
         [m, _, _]: [usize; 3],
         a: Matrix<'_, Self>,
         b: &Self::Packed,
+        then: Option<&Then<'_, Self>>,
         out: &mut [Self],
         _: &mut [Self],
     ) {
-        matrix::gemm_packed(m, a, b, out);
+        let epilogue = then.map(|then| move |first: usize, y: &mut [f32]| then(first, y));
+        let epilogue = epilogue.as_ref().map(|then| then as &dyn Epilogue);
+        matrix::gemm_packed_then(m, a, b, epilogue, out);
+    }
+    fn scale_and_add(y: &mut [Self], alpha: Self, c: &[Self], beta: Self) {
+        epilogue::with_each(y, c, move |y: f32, c: f32| (alpha * y + beta * c).canonical());
+    }
+    fn apply(epilogue: &dyn Epilogue, first: usize, y: &mut [Self]) {
+        epilogue.apply(first, y);
     }
     fn arrange(shape: &ConvShape, w: &[Self]) -> Self::Arranged {
         convolution::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), w)
@@ -114,9 +147,10 @@ impl Compute for f32 {
         x: &[Self],
         w: &Self::Arranged,
         bias: Option<&[Self]>,
+        epilogue: Option<&dyn Epilogue>,
         out: &mut [Self],
     ) {
-        convolution::conv_packed(geometry, w, x, bias, None, out);
+        convolution::conv_packed(geometry, w, x, bias, epilogue, out);
     }
 }
 
@@ -140,19 +174,31 @@ impl Compute for f64 {
         [m, n, k]: [usize; 3],
         a: Matrix<'_, Self>,
         b: Matrix<'_, Self>,
+        then: Option<&Then<'_, Self>>,
         out: &mut [Self],
         _: &mut [Self],
     ) {
         matrix::gemm_generic(m, n, k, a, b, out);
+        then_rows(then, n, out);
     }
     fn gemm_packed(
         [m, n, k]: [usize; 3],
         a: Matrix<'_, Self>,
         b: &Self::Packed,
+        then: Option<&Then<'_, Self>>,
         out: &mut [Self],
         _: &mut [Self],
     ) {
         matrix::gemm_generic(m, n, k, a, Matrix::row_major(b, n), out);
+        then_rows(then, n, out);
+    }
+    fn scale_and_add(y: &mut [Self], alpha: Self, c: &[Self], beta: Self) {
+        y.iter_mut()
+            .zip(c)
+            .for_each(|(y, &c)| *y = (alpha * *y + beta * c).canonical());
+    }
+    fn apply(_: &dyn Epilogue, _: usize, _: &mut [Self]) {
+        unreachable!("only kernels on f32 take epilogues");
     }
     fn arrange(_shape: &ConvShape, w: &[Self]) -> Self::Arranged {
         w.to_vec()
@@ -163,7 +209,14 @@ impl Compute for f64 {
     fn conv_scratch(_shape: &ConvShape) -> usize {
         0
     }
-    fn conv(shape: &Self::Geometry, x: &[Self], w: &Self::Arranged, bias: Option<&[Self]>, out: &mut [Self]) {
+    fn conv(
+        shape: &Self::Geometry,
+        x: &[Self],
+        w: &Self::Arranged,
+        bias: Option<&[Self]>,
+        _: Option<&dyn Epilogue>,
+        out: &mut [Self],
+    ) {
         reference::conv(shape, x, w, bias, out);
     }
 }
@@ -178,6 +231,22 @@ pub(super) trait FloatKernel<T: Compute>: Send + Sync {
 
     /// Computes the outputs; one that is not wanted is empty.
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]);
+
+    /// Whether [`Self::run_then`] may be called.
+    fn takes_epilogue(&self) -> bool {
+        false
+    }
+
+    /// Runs the fast path and applies an epilogue to the only output.
+    fn run_then(
+        &self,
+        _inputs: &[Option<&[T]>],
+        _out: &mut [T],
+        _scratch: &mut [T],
+        _epilogue: &dyn Epilogue,
+    ) {
+        unreachable!("this kernel takes no epilogue");
+    }
 }
 
 /// What a [`MixedKernel`] computes from: the float operands in the type that it computes in, and all operands as they are.
@@ -186,6 +255,8 @@ pub(super) struct Operands<'a, 'b, T> {
     pub(super) floats: &'b [Option<&'b [T]>],
     /// Every operand.
     pub(super) views: &'b [Option<TensorView<'a>>],
+    /// What is done to the elements of the output, if the kernel takes it.
+    epilogue: Option<&'b dyn Epilogue>,
 }
 
 /// A [`FloatKernel`] that has operands of other kinds too (lengths, masks), or may refuse a value.
@@ -204,6 +275,11 @@ pub(super) trait MixedKernel<T: Compute>: Send + Sync {
         outputs: &mut [&mut [T]],
         scratch: &mut [T],
     ) -> Result<(), OpError>;
+
+    /// Whether a run applies [`Operands::epilogue`].
+    fn takes_epilogue(&self) -> bool {
+        false
+    }
 }
 
 /// A float kernel as a mixed one.
@@ -225,8 +301,17 @@ impl<T: Compute> MixedKernel<T> for FloatsOnly<T> {
         outputs: &mut [&mut [T]],
         scratch: &mut [T],
     ) -> Result<(), OpError> {
-        self.0.run(path, operands.floats, outputs, scratch);
+        match operands.epilogue {
+            Some(epilogue) => self
+                .0
+                .run_then(operands.floats, &mut *outputs[0], scratch, epilogue),
+            None => self.0.run(path, operands.floats, outputs, scratch),
+        }
         Ok(())
+    }
+
+    fn takes_epilogue(&self) -> bool {
+        self.0.takes_epilogue()
     }
 }
 
@@ -332,12 +417,12 @@ impl<T: Compute> PackedWeights<T> {
         let dims = [m, self.rows, self.terms];
         let x = Matrix::row_major(x, self.terms);
         if let (Path::Fast, Some(packed)) = (path, &self.packed) {
-            return T::gemm_packed(dims, x, packed, out, scratch);
+            return T::gemm_packed(dims, x, packed, None, out, scratch);
         }
         let weights = &required(floats, self.input)[self.first * self.terms..][..self.rows * self.terms];
         let weights = Matrix::transposed(weights, self.terms);
         match path {
-            Path::Fast => T::gemm(dims, x, weights, out, scratch),
+            Path::Fast => T::gemm(dims, x, weights, None, out, scratch),
             Path::Reference => reference::gemm(m, self.rows, self.terms, x, weights, out),
         }
     }
@@ -402,6 +487,9 @@ fn adapt<T: Compute>(
     })
 }
 
+/// Operands without memory of their own being allocated for them; no operator on floats has more outputs.
+const FEW: usize = 8;
+
 /// A float kernel among operands of other float types.
 struct Adapted<T: Compute> {
     kernel: Box<dyn MixedKernel<T>>,
@@ -430,8 +518,13 @@ impl<T: Compute> Kernel for Adapted<T> {
             .saturating_mul(size_of::<T>())
     }
 
+    fn takes_epilogue(&self) -> bool {
+        let plain = |&(dtype, _): &(DType, usize)| dtype == DType::F32;
+        self.kernel.takes_epilogue() && self.outputs.iter().all(plain)
+    }
+
     fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
-        let path = io.path;
+        let (path, epilogue) = (io.path, io.epilogue);
         let (views, outputs, scratch) = io.split();
         let mut scratch: &mut [T] = bytemuck::cast_slice_mut(scratch);
         let mut take = |length: usize| -> &mut [T] {
@@ -439,9 +532,17 @@ impl<T: Compute> Kernel for Adapted<T> {
             scratch = rest;
             taken
         };
-        let mut inputs: Vec<Option<&[T]>> = Vec::with_capacity(self.inputs.len());
+        // few operators have more operands, and a run should not allocate
+        let (mut few, mut many) = ([None::<&[T]>; FEW], Vec::new());
+        let inputs = match few.get_mut(..views.len()) {
+            Some(few) => few,
+            None => {
+                many.resize(views.len(), None);
+                &mut many[..]
+            }
+        };
         for (index, view) in views.iter().enumerate() {
-            inputs.push(match view {
+            inputs[index] = match view {
                 Some(view) if view.dtype().is_float() && self.kernel.reads(path, index) => {
                     Some(if view.dtype() == T::DTYPE {
                         view.as_slice()
@@ -452,33 +553,29 @@ impl<T: Compute> Kernel for Adapted<T> {
                     })
                 }
                 _ => None,
-            });
+            };
         }
-        let mut narrowed: Vec<Option<&mut TensorViewMut<'_>>> = Vec::with_capacity(self.outputs.len());
-        let mut results: Vec<&mut [T]> = Vec::with_capacity(self.outputs.len());
+        let mut narrowed: [Option<&mut TensorViewMut<'_>>; FEW] = std::array::from_fn(|_| None);
+        let mut results: [&mut [T]; FEW] = std::array::from_fn(|_| &mut [][..]);
         // a node may list fewer outputs than there are: the others are not wanted either
         let mut listed = outputs.iter_mut();
-        for &(dtype, elements) in &self.outputs {
+        for (at, &(dtype, elements)) in self.outputs.iter().enumerate() {
             match listed.next().and_then(Option::as_mut) {
-                None => {
-                    narrowed.push(None);
-                    results.push(&mut []);
-                }
-                Some(output) if dtype == T::DTYPE => {
-                    narrowed.push(None);
-                    results.push(output.as_mut_slice());
-                }
+                None => {}
+                Some(output) if dtype == T::DTYPE => results[at] = output.as_mut_slice(),
                 Some(output) => {
-                    narrowed.push(Some(output));
-                    results.push(take(elements));
+                    narrowed[at] = Some(output);
+                    results[at] = take(elements);
                 }
             }
         }
         let operands = Operands {
-            floats: &inputs,
+            floats: inputs,
             views,
+            epilogue,
         };
-        self.kernel.run(path, &operands, &mut results, scratch)?;
+        self.kernel
+            .run(path, &operands, &mut results[..self.outputs.len()], scratch)?;
         for (result, output) in results.iter().zip(narrowed) {
             if let Some(output) = output {
                 narrow_into(result, output);

@@ -15,7 +15,7 @@ use crate::{
     tensor::Element,
 };
 use std::sync::Arc;
-use synod_numerics::{integer::Integer, reference, shape::Matrix};
+use synod_numerics::{fast::epilogue::Epilogue, integer::Integer, isa, reference, shape::Matrix};
 
 /// `Gemm`
 pub(super) const GEMM: Definition = Definition {
@@ -137,6 +137,10 @@ impl Operator for Gemm {
             _ => on_floats(&sized, inputs, outputs),
         })
     }
+
+    fn is_total(&self) -> bool {
+        true
+    }
 }
 
 /// A factor as an integer.
@@ -236,31 +240,75 @@ impl<T: Compute> FloatKernel<T> for Product<T> {
     }
 
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]) {
+        let out = &mut *outputs[0];
+        if path == Path::Fast {
+            return self.fast(inputs, None, out, scratch);
+        }
         let sized = &self.sized;
         let [m, n, k] = sized.dims;
-        let (a, out) = (sized.a(required(inputs, 0)), &mut *outputs[0]);
-        match (path, &self.packed) {
-            (Path::Fast, Some(b)) => T::gemm_packed(sized.dims, a, b, out, scratch),
-            (Path::Fast, None) => T::gemm(sized.dims, a, sized.b(required(inputs, 1)), out, scratch),
-            (Path::Reference, _) => reference::gemm(m, n, k, a, sized.b(required(inputs, 1)), out),
-        }
+        let a = sized.a(required(inputs, 0));
+        reference::gemm(m, n, k, a, sized.b(required(inputs, 1)), out);
         let (alpha, beta) = (T::from_f32(sized.alpha), T::from_f32(sized.beta));
         let c = inputs.get(2).copied().flatten();
-        match (c, sized.c_strides) {
-            (Some(c), Some([row, column])) if n > 0 => {
-                for (i, out) in out.chunks_exact_mut(n).enumerate() {
-                    if column == 0 {
-                        let c = beta * c[i * row];
-                        out.iter_mut().for_each(|y| *y = (alpha * *y + c).canonical());
-                    } else {
-                        let c = &c[i * row..][..n];
-                        out.iter_mut()
-                            .zip(c)
-                            .for_each(|(y, &c)| *y = (alpha * *y + beta * c).canonical());
-                    }
-                }
+        for (index, y) in out.iter_mut().enumerate() {
+            *y = match (c, sized.c_strides) {
+                (Some(c), Some([row, column])) => alpha * *y + beta * c[index / n * row + index % n * column],
+                _ => alpha * *y,
             }
-            _ => out.iter_mut().for_each(|y| *y = (alpha * *y).canonical()),
+            .canonical();
+        }
+    }
+
+    fn takes_epilogue(&self) -> bool {
+        true
+    }
+
+    fn run_then(&self, inputs: &[Option<&[T]>], out: &mut [T], scratch: &mut [T], epilogue: &dyn Epilogue) {
+        self.fast(inputs, Some(epilogue), out, scratch);
+    }
+}
+
+impl<T: Compute> Product<T> {
+    fn fast(
+        &self,
+        inputs: &[Option<&[T]>],
+        epilogue: Option<&dyn Epilogue>,
+        out: &mut [T],
+        scratch: &mut [T],
+    ) {
+        let sized = &self.sized;
+        let a = sized.a(required(inputs, 0));
+        let c = inputs.get(2).copied().flatten();
+        let finish = |first: usize, y: &mut [T]| {
+            self.finish(c, first, y);
+            if let Some(epilogue) = epilogue {
+                T::apply(epilogue, first, y);
+            }
+        };
+        match &self.packed {
+            Some(b) => T::gemm_packed(sized.dims, a, b, Some(&finish), out, scratch),
+            None => {
+                let b = sized.b(required(inputs, 1));
+                T::gemm(sized.dims, a, b, Some(&finish), out, scratch);
+            }
+        }
+    }
+
+    /// y = alpha · y + beta · C, of elements of one row from number `first` on.
+    fn finish(&self, c: Option<&[T]>, first: usize, y: &mut [T]) {
+        let sized = &self.sized;
+        let n = sized.dims[1];
+        let (alpha, beta) = (T::from_f32(sized.alpha), T::from_f32(sized.beta));
+        match (c, sized.c_strides) {
+            (Some(c), Some([row, 0])) => {
+                let c = beta * c[first / n * row];
+                isa::update(y, move |y: T| (alpha * y + c).canonical());
+            }
+            (Some(c), Some([row, _])) => {
+                T::scale_and_add(y, alpha, &c[first / n * row + first % n..][..y.len()], beta);
+            }
+            _ if sized.alpha == 1.0 => {}
+            _ => isa::update(y, move |y: T| (alpha * y).canonical()),
         }
     }
 }

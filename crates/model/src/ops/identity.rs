@@ -26,4 +26,8 @@ impl Operator for Identity {
     fn specialize(&self, _inputs: &Inputs<'_>, _outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         Ok(copy())
     }
+
+    fn is_view(&self) -> bool {
+        true
+    }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     DType, Definition, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
-    floats::{Compute, FloatKernel, FloatOperation, Known, Purpose, on_floats, required},
+    floats::{Compute, FloatKernel, FloatOperation, Known, Purpose, Then, on_floats, required},
     kernel, streamed,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     tensor::Element,
 };
 use std::sync::Arc;
-use synod_numerics::{integer::Integer, reference, shape::Matrix};
+use synod_numerics::{fast::epilogue::Epilogue, integer::Integer, reference, shape::Matrix};
 
 /// `MatMul`
 pub(super) const MATMUL: Definition = Definition {
@@ -169,6 +169,10 @@ impl Operator for MatMul {
             _ => on_floats(&stack, inputs, outputs),
         })
     }
+
+    fn is_total(&self) -> bool {
+        true
+    }
 }
 
 fn integer_kernel<T: Integer + Element>(stack: Stack) -> Box<dyn Kernel> {
@@ -243,22 +247,50 @@ impl<T: Compute> FloatKernel<T> for Products<T> {
     }
 
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]) {
-        let [m, n, k] = self.dims;
-        let (a, out) = (required(inputs, 0), &mut *outputs[0]);
-        if out.is_empty() {
-            return;
+        let out = &mut *outputs[0];
+        if path == Path::Fast {
+            return self.fast(inputs, None, out, scratch);
         }
-        for (out, &(at_a, at_b)) in out.chunks_exact_mut(m * n).zip(&self.pairs) {
+        let [m, n, k] = self.dims;
+        let a = required(inputs, 0);
+        for (out, &(at_a, at_b)) in out.chunks_exact_mut((m * n).max(1)).zip(&self.pairs) {
             let a = Matrix::row_major(&a[at_a * m * k..][..m * k], k);
-            if let (Path::Fast, Some(b)) = (path, &self.packed) {
-                T::gemm_packed(self.dims, a, b, out, scratch);
+            let b = Matrix::row_major(&required(inputs, 1)[at_b * k * n..][..k * n], n);
+            reference::gemm(m, n, k, a, b, out);
+        }
+    }
+
+    fn takes_epilogue(&self) -> bool {
+        true
+    }
+
+    fn run_then(&self, inputs: &[Option<&[T]>], out: &mut [T], scratch: &mut [T], epilogue: &dyn Epilogue) {
+        self.fast(inputs, Some(epilogue), out, scratch);
+    }
+}
+
+impl<T: Compute> Products<T> {
+    fn fast(
+        &self,
+        inputs: &[Option<&[T]>],
+        epilogue: Option<&dyn Epilogue>,
+        out: &mut [T],
+        scratch: &mut [T],
+    ) {
+        let [m, n, k] = self.dims;
+        let a = required(inputs, 0);
+        let size = (m * n).max(1);
+        for (index, (out, &(at_a, at_b))) in out.chunks_exact_mut(size).zip(&self.pairs).enumerate() {
+            let then = epilogue
+                .map(|epilogue| move |first: usize, y: &mut [T]| T::apply(epilogue, index * size + first, y));
+            let then = then.as_ref().map(|then| then as &Then<'_, T>);
+            let a = Matrix::row_major(&a[at_a * m * k..][..m * k], k);
+            if let Some(b) = &self.packed {
+                T::gemm_packed(self.dims, a, b, then, out, scratch);
                 continue;
             }
             let b = Matrix::row_major(&required(inputs, 1)[at_b * k * n..][..k * n], n);
-            match path {
-                Path::Fast => T::gemm(self.dims, a, b, out, scratch),
-                Path::Reference => reference::gemm(m, n, k, a, b, out),
-            }
+            T::gemm(self.dims, a, b, then, out, scratch);
         }
     }
 }

@@ -126,7 +126,9 @@ use crate::{
     tensor::{Element, TensorView, TensorViewMut},
 };
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
+use synod_numerics::fast::epilogue::Epilogue;
 
+pub use elementwise::{Elementwise, Map, Zip};
 pub use error::{AttributeError, OpError};
 pub use inputs::{Inputs, Operand};
 
@@ -558,6 +560,22 @@ pub trait Operator: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The operation as a function of `f32` elements, where it is one: an executor runs chains of them block by block. It must give
+    /// the bits of the kernel.
+    fn elementwise(&self, _inputs: &Inputs<'_>) -> Option<Elementwise> {
+        None
+    }
+
+    /// Whether the first output has the bytes of the first input, whatever their shapes, so that nothing needs to be copied.
+    fn is_view(&self) -> bool {
+        false
+    }
+
+    /// Whether no run of its kernels on floats fails, so that an executor may run it later than its place.
+    fn is_total(&self) -> bool {
+        false
+    }
+
     /// Multiply-adds in the sense of the literature (unpadded), for the figures that people compare.
     fn multiply_adds(&self, _inputs: &Inputs<'_>, _outputs: &[TensorType]) -> u64 {
         0
@@ -623,6 +641,11 @@ pub trait Kernel: Send + Sync {
     fn held_bytes(&self) -> u64 {
         0
     }
+
+    /// Whether the fast path runs [`Io::epilogue`] on its only output.
+    fn takes_epilogue(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&mut Io<'_, '_>) -> Result<(), OpError> + Send + Sync> Kernel for F {
@@ -675,6 +698,8 @@ pub struct Io<'a, 'b> {
     pub scratch: &'b mut [u8],
     /// What the nodes of graphs within this one are charged to.
     pub(crate) meter: &'b mut dyn Meter,
+    /// What is done to the elements of the output when they are computed, if the kernel [takes](Kernel::takes_epilogue) it.
+    pub(crate) epilogue: Option<&'b dyn Epilogue>,
 }
 
 impl<'a, 'b> Io<'a, 'b> {

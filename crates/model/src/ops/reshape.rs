@@ -128,6 +128,10 @@ impl Operator for Reshaping {
     fn specialize(&self, _inputs: &Inputs<'_>, _outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         Ok(copy())
     }
+
+    fn is_view(&self) -> bool {
+        true
+    }
 }
 
 fn reshaped(from: &[usize], wanted: &[i64], allow_zero: bool) -> Result<Shape, OpError> {

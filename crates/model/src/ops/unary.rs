@@ -7,7 +7,9 @@
 
 use super::{
     DType, Definition, FLOATS, Inputs, Kernel, NUMBERS, OpError, Operator, TensorType, Work,
-    elementwise::{UnaryFloat, UnaryInteger, elementwise_work, unary_float, unary_number},
+    elementwise::{
+        Elementwise, UnaryFloat, UnaryInteger, elementwise_work, unary_elementwise, unary_float, unary_number,
+    },
 };
 use synod_numerics::{fast::Transcendental, float::Float, integer::Integer, math};
 
@@ -48,6 +50,10 @@ macro_rules! on_floats {
 
             fn specialize(&self, _: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
                 Ok(unary_float(outputs[0].dtype, *self))
+            }
+
+            fn elementwise(&self, _: &Inputs<'_>) -> Option<Elementwise> {
+                Some(unary_elementwise(*self))
             }
         }
     };
@@ -93,6 +99,10 @@ macro_rules! on_numbers {
 
             fn specialize(&self, _: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
                 Ok(unary_number(outputs[0].dtype, *self))
+            }
+
+            fn elementwise(&self, _: &Inputs<'_>) -> Option<Elementwise> {
+                Some(unary_elementwise(*self))
             }
         }
     };

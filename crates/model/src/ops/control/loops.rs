@@ -292,6 +292,7 @@ impl Kernel for Iterations {
         let carried = self.handed.len();
         let holds = scalar(DType::Bool, 1u8);
         let mut number = scalar(DType::I64, 0i64);
+        let mut runs = self.body.runs(path);
         let mut handed: Option<Vec<Tensor>> = None;
         let mut trip = 0;
         while trip < limit && goes_on {
@@ -308,16 +309,28 @@ impl Kernel for Iterations {
                     (value, _) => outside(value - LEADING - carried + self.first_capture),
                 }
             };
-            let mut results = self.body.run(path, io.meter, given)?;
+            runs.run(io.meter, given)?;
+            let results = &mut runs.outputs;
             goes_on = !self.has_condition || results[0].bytes()[0] != 0;
-            for (output, result) in results.drain(1 + carried..).enumerate() {
+            for (output, result) in results[1 + carried..].iter().enumerate() {
                 if let Some(output) = io.output(carried + output) {
                     let bytes = result.bytes().len();
                     output.bytes_mut()[trip as usize * bytes..][..bytes].copy_from_slice(result.bytes());
                 }
             }
-            results.remove(0);
-            handed = Some(results);
+            let results = &mut results[1..=carried];
+            match &mut handed {
+                Some(handed) => handed.swap_with_slice(results),
+                None => {
+                    // the next iteration reads these and writes others
+                    let mut first = Vec::with_capacity(carried);
+                    for (result, kind) in results.iter_mut().zip(&self.handed) {
+                        let other = Tensor::zeros(kind.dtype, &kind.shape)?;
+                        first.push(std::mem::replace(result, other));
+                    }
+                    handed = Some(first);
+                }
+            }
             trip += 1;
         }
         for index in 0..carried {

@@ -473,6 +473,7 @@ impl Kernel for Steps {
         for kind in taken {
             parts.push(Tensor::zeros(kind.dtype, &kind.shape)?);
         }
+        let mut runs = self.body.runs(path);
         for place in 0..batch {
             let mut states = Vec::with_capacity(state_types.len());
             for (index, kind) in state_types.iter().enumerate() {
@@ -501,8 +502,8 @@ impl Kernel for Steps {
                         outside(value - states.len() - parts.len() + self.first_capture)
                     }
                 };
-                let mut results = self.body.run(path, io.meter, given)?;
-                let collected = results.split_off(states.len());
+                runs.run(io.meter, given)?;
+                let (next, collected) = runs.outputs.split_at_mut(states.len());
                 for ((index, part), strides) in collected.iter().enumerate().zip(&self.placed) {
                     if let Some(output) = io.output(states.len() + index) {
                         let whole = output.bytes_mut();
@@ -510,7 +511,7 @@ impl Kernel for Steps {
                         strides.put(part.bytes(), step, &mut whole[place * size..][..size]);
                     }
                 }
-                states = results;
+                states.swap_with_slice(next);
             }
             for (index, state) in states.iter().enumerate() {
                 if let Some(output) = io.output(index) {

@@ -1,0 +1,155 @@
+//! Which steps run as one.
+//!
+//! A group is a kernel that cannot fail, followed by elementwise operators on its output and on each other's, or such operators
+//! alone. It runs where its last member stands: what its members read is kept until then. So a step may join a group only while no
+//! other step has read one of the group's values. Nothing a caller can see depends on it: members cannot fail, every step is paid
+//! for at its own place, and each operator rounds as it does alone.
+//!
+//! Operators that only change a shape are not run at all: their output is another name of their input (its *root*).
+
+use crate::{
+    DType,
+    analysis::{AnalysedStep, Value, operands},
+    model::{Block, Node, ValueId},
+    ops::{Elementwise, Inputs, TensorType},
+    plan::chain::{MAX_READS, MAX_REGISTERS, MAX_WRITES, inner_of_spread},
+};
+
+/// What the executor may do with a step.
+pub(super) enum Role {
+    /// Nothing is to be done: the output is the input.
+    View,
+    /// A function of `f32` elements.
+    Elementwise(Elementwise),
+    /// A kernel that elementwise operators may follow.
+    Anchor,
+    /// A kernel that runs at its place.
+    Alone,
+}
+
+impl Role {
+    pub(super) fn of(node: &Node, step: &AnalysedStep, values: &[Value]) -> Self {
+        let one_output = node.outputs.iter().skip(1).all(Option::is_none);
+        if node.operator.is_view() && one_output && node.inputs.first().is_some_and(Option::is_some) {
+            return Self::View;
+        }
+        let operands = operands(node, values);
+        let inputs = Inputs(&operands);
+        let output = step.outputs.first().filter(|output| output.dtype == DType::F32);
+        let Some(output) = output.filter(|output| one_output && output.elements() > 0) else {
+            return Self::Alone;
+        };
+        let floats = inputs.iter().all(|operand| operand.dtype == DType::F32);
+        if let Some(function) = floats.then(|| node.operator.elementwise(&inputs)).flatten() {
+            let read = match function {
+                Elementwise::Unary(_) => 1,
+                Elementwise::Binary(_) => 2,
+            };
+            let fits = |index: usize| {
+                let operand = inputs.optional(index)?;
+                let whole = operand.elements() == output.elements();
+                (whole || inner_of_spread(operand.shape, &output.shape).is_some()).then_some(())
+            };
+            if (0..read).all(|index| fits(index).is_some()) {
+                return Self::Elementwise(function);
+            }
+        }
+        if node.operator.is_total() {
+            Self::Anchor
+        } else {
+            Self::Alone
+        }
+    }
+}
+
+/// Steps that run as one, ascending.
+pub(super) struct Group {
+    pub(super) members: Vec<usize>,
+    /// Elements of the values that may be passed on in registers.
+    elements: usize,
+    /// Nobody may join any more.
+    sealed: bool,
+}
+
+/// The groups of a plan, in the order in which they run.
+pub(super) struct Groups {
+    pub(super) groups: Vec<Group>,
+    /// For each value, the one whose bytes it has.
+    pub(super) roots: Vec<ValueId>,
+}
+
+impl Groups {
+    /// Every step by itself.
+    pub(super) fn singles(values: usize, steps: usize) -> Self {
+        let group = |step| Group {
+            members: vec![step],
+            elements: 0,
+            sealed: true,
+        };
+        Self {
+            groups: (0..steps).map(group).collect(),
+            roots: (0..values).collect(),
+        }
+    }
+
+    /// As few groups as the rules allow.
+    pub(super) fn new(graph: &Block, steps: &[AnalysedStep], roles: &[Role], values: usize) -> Self {
+        let mut roots: Vec<ValueId> = (0..values).collect();
+        let mut groups: Vec<Group> = Vec::new();
+        let mut producers: Vec<Option<usize>> = vec![None; values];
+        for (position, (step, role)) in steps.iter().zip(roles).enumerate() {
+            let node = &graph.nodes[step.node];
+            let read: Vec<ValueId> = node.inputs.iter().flatten().map(|&value| roots[value]).collect();
+            if let (Role::View, Some(&first), Some(&Some(output))) =
+                (role, read.first(), node.outputs.first())
+            {
+                roots[output] = first;
+                continue;
+            }
+            let elements = step.outputs.first().map_or(0, TensorType::elements);
+            let joined = match role {
+                Role::Elementwise(_) => {
+                    let open = |&value: &ValueId| {
+                        producers[value].filter(|&group| {
+                            let group: &Group = &groups[group];
+                            !group.sealed && group.elements == elements && group.has_room()
+                        })
+                    };
+                    // the group that ran last, whose values are still in the cache
+                    read.iter()
+                        .filter_map(open)
+                        .max_by_key(|&group| groups[group].members.last())
+                }
+                _ => None,
+            };
+            let group = joined.unwrap_or_else(|| {
+                groups.push(Group {
+                    members: Vec::new(),
+                    elements,
+                    sealed: matches!(role, Role::Alone),
+                });
+                groups.len() - 1
+            });
+            groups[group].members.push(position);
+            for value in read {
+                if let Some(other) = producers[value].filter(|&other| other != group) {
+                    groups[other].sealed = true;
+                }
+            }
+            for &value in node.outputs.iter().flatten() {
+                producers[value] = Some(group);
+            }
+        }
+        groups.sort_by_key(|group| group.members.last().copied());
+        Self { groups, roots }
+    }
+}
+
+impl Group {
+    /// Whether one more operator surely fits: each may read two more tensors, take a register for its result and two for its
+    /// operands, and write a value that others want too.
+    fn has_room(&self) -> bool {
+        let members = self.members.len() + 1;
+        members <= MAX_WRITES && 2 * members <= MAX_READS && members + 2 <= MAX_REGISTERS
+    }
+}

@@ -1,0 +1,677 @@
+//! What a run does, step by step, and where every value lies.
+
+use super::{
+    Meter,
+    chain::{Chain, Instruction, MAX_READS, MAX_WRITES, Source, Target, inner_of_spread},
+    fusion::{Groups, Role},
+    memory::Slots,
+    workspace::Workspace,
+};
+use crate::{
+    analysis::{AnalysedStep, Value},
+    constant::Constant,
+    model::{Block, ValueId},
+    ops::{Io, Kernel, OpError, Path, TensorType},
+    tensor::{Buffer, Tensor, TensorView, TensorViewMut},
+};
+use std::{collections::BTreeMap, sync::Arc};
+use synod_numerics::fast::epilogue::Epilogue;
+
+/// Operands of a node without an allocation for them.
+const FEW: usize = 8;
+
+/// Where a value lies during a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Input(usize),
+    Constant(usize),
+    Slot(usize),
+    Output(usize),
+}
+
+/// A value to read.
+struct Read {
+    place: Place,
+    kind: TensorType,
+}
+
+/// A value to write.
+struct Write {
+    place: Place,
+    kind: TensorType,
+}
+
+/// Steps that run as one.
+pub(super) struct Action {
+    kernel: Option<KernelCall>,
+    chain: Option<ChainCall>,
+    /// The kernel runs the chain on each piece of its output.
+    together: bool,
+}
+
+/// A kernel and its operands.
+struct KernelCall {
+    kernel: Arc<dyn Kernel>,
+    scratch_bytes: usize,
+    /// It allocates memory of its own.
+    allocates: bool,
+    reads: Vec<Option<Read>>,
+    writes: Vec<Option<Write>>,
+}
+
+/// A chain and its operands.
+struct ChainCall {
+    chain: Chain,
+    reads: Vec<Read>,
+    writes: Vec<Place>,
+}
+
+/// The actions of a plan, and the memory they need.
+pub(super) struct Schedule {
+    pub(super) actions: Vec<Action>,
+    /// For each step, the action that runs once it is paid for.
+    pub(super) runs: Vec<Option<usize>>,
+    /// Bytes of each slot.
+    pub(super) slots: Vec<usize>,
+    /// Where each output of the model lies at the end.
+    pub(super) outputs: Vec<Place>,
+}
+
+/// What planning gives to a schedule.
+pub(super) struct Parts<'a> {
+    pub(super) graph: &'a Block,
+    pub(super) values: &'a [Value],
+    pub(super) steps: &'a [AnalysedStep],
+    /// The values that a run gives.
+    pub(super) wanted: &'a [ValueId],
+    pub(super) kernels: &'a [Arc<dyn Kernel>],
+    /// Places of the inputs and of what is known.
+    pub(super) known: &'a [Option<Place>],
+}
+
+impl Schedule {
+    /// Lays out the memory of these groups in the order in which they run.
+    pub(super) fn new(parts: &Parts<'_>, groups: &Groups, mut roles: Vec<Option<Role>>) -> Self {
+        let graph = parts.graph;
+        let roots = &groups.roots;
+        let mut places: Vec<Option<Place>> = parts.known.to_vec();
+        // the first output that has a value's bytes is where they are written
+        let mut output_of: Vec<Option<usize>> = vec![None; parts.values.len()];
+        for (output, &value) in parts.wanted.iter().enumerate().rev() {
+            output_of[roots[value]] = Some(output);
+        }
+        let group_of = group_of_values(parts, groups);
+        let (last_use, wanted) = uses(parts, groups, &group_of, &output_of);
+        let mut slots = Slots::default();
+        let mut runs = vec![None; parts.steps.len()];
+        let mut actions = Vec::with_capacity(groups.groups.len());
+        for (index, group) in groups.groups.iter().enumerate() {
+            let mut place_of = |value: ValueId, slots: &mut Slots, bytes: usize| {
+                *places[value].get_or_insert_with(|| match output_of[value] {
+                    Some(output) => Place::Output(output),
+                    None => Place::Slot(slots.take(bytes)),
+                })
+            };
+            let builder = Builder::new(parts, groups, index, &group_of, &wanted);
+            // first all that is written, then what is free afterwards: nothing that is read is overwritten
+            let written = builder.written(&roles);
+            for &value in &written {
+                let bytes = parts.values[value].bytes();
+                place_of(value, &mut slots, bytes);
+            }
+            let action = builder.build(&mut roles, &written, &places);
+            if let Some(&last) = group.members.last() {
+                runs[last] = Some(actions.len());
+            }
+            actions.push(action);
+            let mut done: Vec<ValueId> = group
+                .members
+                .iter()
+                .flat_map(|&member| {
+                    let node = &graph.nodes[parts.steps[member].node];
+                    node.inputs.iter().chain(&node.outputs).flatten()
+                })
+                .map(|&value| roots[value])
+                .collect();
+            done.sort_unstable();
+            done.dedup();
+            for value in done {
+                if let (Some(Place::Slot(slot)), Some(last)) = (places[value], last_use[value])
+                    && last == index
+                {
+                    slots.release(slot);
+                }
+            }
+        }
+        let outputs = parts.wanted.iter().map(|&value| {
+            places[roots[value]].expect("every output is an input, known, or computed by a step")
+        });
+        Self {
+            outputs: outputs.collect(),
+            actions,
+            runs,
+            slots: slots.bytes,
+        }
+    }
+
+    /// Bytes of slots.
+    pub(super) fn slot_bytes(&self) -> usize {
+        self.slots.iter().fold(0, |sum, &bytes| sum.saturating_add(bytes))
+    }
+}
+
+/// For each value, the group that computes it.
+fn group_of_values(parts: &Parts<'_>, groups: &Groups) -> Vec<Option<usize>> {
+    let mut group_of = vec![None; parts.values.len()];
+    for (index, group) in groups.groups.iter().enumerate() {
+        for &member in &group.members {
+            let node = &parts.graph.nodes[parts.steps[member].node];
+            node.outputs
+                .iter()
+                .flatten()
+                .for_each(|&value| group_of[value] = Some(index));
+        }
+    }
+    group_of
+}
+
+/// For each value, the last group that uses it, and whether anybody outside the group that computes it does.
+fn uses(
+    parts: &Parts<'_>,
+    groups: &Groups,
+    group_of: &[Option<usize>],
+    output_of: &[Option<usize>],
+) -> (Vec<Option<usize>>, Vec<bool>) {
+    let mut last_use = vec![None; parts.values.len()];
+    let mut wanted: Vec<bool> = output_of.iter().map(Option::is_some).collect();
+    for (index, group) in groups.groups.iter().enumerate() {
+        for &member in &group.members {
+            let node = &parts.graph.nodes[parts.steps[member].node];
+            for &value in node.inputs.iter().flatten() {
+                let root = groups.roots[value];
+                last_use[root] = Some(index);
+                wanted[root] |= group_of[root] != Some(index);
+            }
+            for &value in node.outputs.iter().flatten() {
+                last_use[value] = Some(index);
+            }
+        }
+    }
+    // a value that its own group has used last may be used by a later one: groups are in the order in which they run
+    (last_use, wanted)
+}
+
+/// Builds the action of one group.
+struct Builder<'a> {
+    parts: &'a Parts<'a>,
+    roots: &'a [ValueId],
+    members: &'a [usize],
+    index: usize,
+    group_of: &'a [Option<usize>],
+    wanted: &'a [bool],
+    reads: Vec<Read>,
+    read_of: BTreeMap<ValueId, usize>,
+    instructions: Vec<Instruction>,
+    registers: Registers,
+    register_of: BTreeMap<ValueId, usize>,
+}
+
+/// Registers while a chain is built.
+#[derive(Default)]
+struct Registers {
+    count: usize,
+    free: Vec<usize>,
+}
+
+impl Registers {
+    fn take(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.count += 1;
+            self.count - 1
+        })
+    }
+}
+
+impl<'a> Builder<'a> {
+    fn new(
+        parts: &'a Parts<'a>,
+        groups: &'a Groups,
+        index: usize,
+        group_of: &'a [Option<usize>],
+        wanted: &'a [bool],
+    ) -> Self {
+        Self {
+            parts,
+            roots: &groups.roots,
+            members: &groups.groups[index].members,
+            index,
+            group_of,
+            wanted,
+            reads: Vec::new(),
+            read_of: BTreeMap::new(),
+            instructions: Vec::new(),
+            registers: Registers::default(),
+            register_of: BTreeMap::new(),
+        }
+    }
+
+    /// The values of the group that are written to memory, in the order in which they are computed.
+    fn written(&self, roles: &[Option<Role>]) -> Vec<ValueId> {
+        let is_chain = self
+            .members
+            .iter()
+            .any(|&member| matches!(roles[member], Some(Role::Elementwise(_))));
+        let outputs = self.members.iter().flat_map(|&member| {
+            let node = &self.parts.graph.nodes[self.parts.steps[member].node];
+            node.outputs.iter().flatten().copied()
+        });
+        outputs.filter(|&value| !is_chain || self.wanted[value]).collect()
+    }
+
+    fn build(mut self, roles: &mut [Option<Role>], written: &[ValueId], places: &[Option<Place>]) -> Action {
+        let work = self
+            .members
+            .iter()
+            .map(|&member| self.parts.steps[member].work.arithmetic);
+        // a multiply-add equivalent takes 1/45 of a nanosecond
+        let nanoseconds = work.fold(0, u64::saturating_add) / 45;
+        let place = |value: ValueId| places[value].expect("a value has a place before it is used");
+        // what a kernel computes for others too, the chain reads like any other tensor
+        let of_chain: Vec<ValueId> = written
+            .iter()
+            .copied()
+            .filter(|&value| self.is_of_chain(value, roles))
+            .collect();
+        let mut kernel = None;
+        let mut elements = 0;
+        let members = self.members;
+        for (at, &member) in members.iter().enumerate() {
+            let step = &self.parts.steps[member];
+            let node = &self.parts.graph.nodes[step.node];
+            let Some(Role::Elementwise(function)) =
+                roles[member].take_if(|role| matches!(role, Role::Elementwise(_)))
+            else {
+                let followed = members.len() > 1;
+                kernel = Some(self.kernel_call(member, followed.then_some(&of_chain[..]), &place));
+                continue;
+            };
+            let output = node
+                .outputs
+                .first()
+                .copied()
+                .flatten()
+                .expect("a step computes something");
+            let shape = self.parts.values[output].shape();
+            elements = crate::shape::element_count(shape);
+            let read = if matches!(function, crate::ops::Elementwise::Unary(_)) {
+                1
+            } else {
+                2
+            };
+            let mut sources = [None; 2];
+            let mut temporary = Vec::new();
+            for (source, &value) in sources.iter_mut().zip(node.inputs.iter().flatten().take(read)) {
+                *source = Some(self.source(value, shape, &place, &mut temporary));
+            }
+            // what this is the last to read can be written over by the next
+            let later = |value: ValueId, roots: &[ValueId]| {
+                members[at + 1..].iter().any(|&member| {
+                    let node = &self.parts.graph.nodes[self.parts.steps[member].node];
+                    node.inputs.iter().flatten().any(|&input| roots[input] == value)
+                })
+            };
+            let stored = of_chain.iter().position(|&value| value == output);
+            let is_read = later(output, self.roots);
+            let to = match stored {
+                Some(index) if !is_read => Target::Output(index),
+                _ => {
+                    let register = self.registers.take();
+                    self.register_of.insert(output, register);
+                    Target::Register(register)
+                }
+            };
+            let instruction = Instruction::new(function, sources, to);
+            self.instructions
+                .push(instruction.expect("a function has as many operands as it takes"));
+            if let (Some(output), Target::Register(register)) = (stored, to) {
+                self.instructions.push(Instruction::Store { register, output });
+            }
+            self.registers.free.append(&mut temporary);
+            let roots = self.roots;
+            for &value in node.inputs.iter().flatten() {
+                let root = roots[value];
+                if !later(root, roots)
+                    && let Some(register) = self.register_of.remove(&root)
+                {
+                    self.registers.free.push(register);
+                }
+            }
+        }
+        let chain = (!self.instructions.is_empty()).then(|| ChainCall {
+            chain: Chain {
+                elements,
+                instructions: self.instructions,
+                nanoseconds,
+            },
+            reads: self.reads,
+            writes: of_chain.iter().map(|&value| place(value)).collect(),
+        });
+        let together = match (&kernel, &chain) {
+            // a value of the kernel that others want too must be whole when the chain reads it
+            (Some(kernel), Some(chain)) => {
+                kernel.kernel.takes_epilogue() && chain.writes.len() == 1 && chain.chain.begins_with_load()
+            }
+            _ => false,
+        };
+        Action {
+            kernel,
+            chain,
+            together,
+        }
+    }
+
+    /// Whether a value of the group is computed by its chain, not by its kernel.
+    fn is_of_chain(&self, value: ValueId, roles: &[Option<Role>]) -> bool {
+        self.members.iter().any(|&member| {
+            let node = &self.parts.graph.nodes[self.parts.steps[member].node];
+            matches!(roles[member], Some(Role::Elementwise(_))) && node.outputs.contains(&Some(value))
+        })
+    }
+
+    /// The kernel of the group. If a chain follows that writes `of_chain`, and nobody else wants what the kernel computes, it is
+    /// computed where the chain's last value will lie.
+    fn kernel_call(
+        &mut self,
+        member: usize,
+        of_chain: Option<&[ValueId]>,
+        place: &impl Fn(ValueId) -> Place,
+    ) -> KernelCall {
+        let step = &self.parts.steps[member];
+        let node = &self.parts.graph.nodes[step.node];
+        let reads = node.inputs.iter().map(|input| {
+            input.map(|value| Read {
+                place: place(self.roots[value]),
+                kind: self.parts.values[value].tensor_type(),
+            })
+        });
+        let reads = reads.collect();
+        let mut writes = Vec::with_capacity(node.outputs.len());
+        for (output, kind) in node.outputs.iter().zip(&step.outputs) {
+            writes.push(output.map(|value| {
+                let followed = of_chain.filter(|_| !self.wanted[value]);
+                let target = match followed.and_then(|of_chain| of_chain.split_last()) {
+                    Some((&last, before)) => {
+                        let register = self.registers.take();
+                        self.register_of.insert(value, register);
+                        self.instructions.push(Instruction::Load {
+                            output: before.len(),
+                            register,
+                        });
+                        last
+                    }
+                    None => value,
+                };
+                Write {
+                    place: place(target),
+                    kind: kind.clone(),
+                }
+            }));
+        }
+        let kernel = self.parts.kernels[member].clone();
+        KernelCall {
+            scratch_bytes: kernel.scratch_bytes(),
+            allocates: kernel.held_bytes() > 0,
+            kernel,
+            reads,
+            writes,
+        }
+    }
+
+    /// Where a chain finds an operand; an operand to be spread is, into a register.
+    fn source(
+        &mut self,
+        value: ValueId,
+        output: &[usize],
+        place: &impl Fn(ValueId) -> Place,
+        temporary: &mut Vec<usize>,
+    ) -> Source {
+        let root = self.roots[value];
+        if let Some(&register) = self.register_of.get(&root) {
+            return Source::Register(register);
+        }
+        debug_assert!(self.group_of[root] != Some(self.index) || self.wanted[root]);
+        let tensor = *self.read_of.entry(root).or_insert_with(|| {
+            self.reads.push(Read {
+                place: place(root),
+                kind: self.parts.values[value].tensor_type(),
+            });
+            self.reads.len() - 1
+        });
+        let operand = self.parts.values[value].shape();
+        let count = crate::shape::element_count;
+        if count(operand) == count(output) {
+            return Source::Tensor(tensor);
+        }
+        let inner = inner_of_spread(operand, output).expect("a role is given to what can be spread only");
+        let register = self.registers.take();
+        temporary.push(register);
+        self.instructions.push(Instruction::Spread {
+            tensor,
+            inner,
+            register,
+        });
+        Source::Register(register)
+    }
+}
+
+/// The inputs of a run.
+#[derive(Clone, Copy)]
+pub(crate) enum Arguments<'a> {
+    Tensors(&'a [Tensor]),
+    Views(&'a [TensorView<'a>]),
+}
+
+impl Arguments<'_> {
+    fn bytes(&self, index: usize) -> &[u8] {
+        match self {
+            Self::Tensors(tensors) => tensors[index].bytes(),
+            Self::Views(views) => views[index].bytes,
+        }
+    }
+}
+
+/// The memory of a run.
+pub(super) struct Memory<'a> {
+    pub(super) inputs: Arguments<'a>,
+    pub(super) constants: &'a [Arc<Constant>],
+    pub(super) workspace: &'a mut Workspace,
+    /// Bytes of scratch memory.
+    pub(super) scratch: usize,
+    pub(super) outputs: &'a mut [Tensor],
+}
+
+impl Memory<'_> {
+    /// The bytes of a value.
+    fn bytes(&self, place: Place) -> &[u8] {
+        match place {
+            Place::Input(index) => self.inputs.bytes(index),
+            Place::Constant(index) => self.constants[index].tensor.bytes(),
+            Place::Slot(index) => self.workspace.slots[index].bytes(),
+            Place::Output(index) => self.outputs[index].bytes(),
+        }
+    }
+
+    /// Makes sure that an output is where the caller takes it.
+    pub(super) fn copy_to_output(&mut self, place: Place, output: usize) {
+        if place == Place::Output(output) {
+            return;
+        }
+        let mut buffer = self.outputs[output].take_buffer();
+        let length = buffer.bytes().len();
+        buffer.bytes_mut().copy_from_slice(&self.bytes(place)[..length]);
+        self.outputs[output].put_buffer(buffer);
+    }
+
+    /// Takes out memory that is about to be written.
+    fn take(&mut self, place: Place) -> Buffer {
+        match place {
+            Place::Slot(index) => std::mem::take(&mut self.workspace.slots[index]),
+            Place::Output(index) => self.outputs[index].take_buffer(),
+            Place::Input(_) | Place::Constant(_) => unreachable!("a step writes slots and outputs only"),
+        }
+    }
+
+    fn put_back(&mut self, place: Place, buffer: Buffer) {
+        match place {
+            Place::Slot(index) => self.workspace.slots[index] = buffer,
+            Place::Output(index) => self.outputs[index].put_buffer(buffer),
+            Place::Input(_) | Place::Constant(_) => {}
+        }
+    }
+
+    fn view<'b>(&'b self, read: &'b Read) -> TensorView<'b> {
+        TensorView {
+            dtype: read.kind.dtype,
+            shape: &read.kind.shape,
+            bytes: &self.bytes(read.place)[..read.kind.bytes()],
+        }
+    }
+}
+
+/// As many elements as are needed: the array's, or those of a list that is made for many.
+fn room<'a, T>(
+    few: &'a mut [T],
+    many: &'a mut Vec<T>,
+    count: usize,
+    empty: impl FnMut() -> T,
+) -> &'a mut [T] {
+    if count <= few.len() {
+        return &mut few[..count];
+    }
+    many.resize_with(count, empty);
+    many
+}
+
+impl Action {
+    /// Runs it.
+    pub(super) fn run(&self, memory: &mut Memory<'_>, meter: &mut dyn Meter) -> Result<(), OpError> {
+        match (&self.kernel, &self.chain) {
+            (Some(kernel), Some(chain)) if self.together => {
+                return kernel.run(memory, meter, Some(chain));
+            }
+            (Some(kernel), _) => kernel.run(memory, meter, None)?,
+            (None, _) => {}
+        }
+        if let Some(chain) = &self.chain {
+            chain.run(memory);
+        }
+        Ok(())
+    }
+}
+
+impl KernelCall {
+    /// Runs the kernel; a chain given runs on what it writes, piece by piece.
+    fn run(
+        &self,
+        memory: &mut Memory<'_>,
+        meter: &mut dyn Meter,
+        chain: Option<&ChainCall>,
+    ) -> Result<(), OpError> {
+        // the planner never gives a step one place twice, so the buffers can leave theirs while it runs
+        let (mut few, mut many) = ([const { Buffer::EMPTY }; FEW], Vec::new());
+        let buffers = room(&mut few, &mut many, self.writes.len(), || Buffer::EMPTY);
+        for (buffer, write) in buffers.iter_mut().zip(&self.writes) {
+            if let Some(write) = write {
+                *buffer = memory.take(write.place);
+            }
+        }
+        let mut scratch = std::mem::take(&mut memory.workspace.scratch);
+        if self.allocates {
+            // what it allocates is stated beside its own scratch memory, not the others'
+            scratch = Buffer::EMPTY;
+        }
+        let wanted = self.scratch_bytes;
+        if scratch.bytes().len() < wanted {
+            scratch = Buffer::zeroed(if self.allocates { wanted } else { memory.scratch });
+        }
+        let result = {
+            let (mut few, mut many) = ([None::<TensorView<'_>>; FEW], Vec::new());
+            let read = room(&mut few, &mut many, self.reads.len(), || None);
+            for (view, operand) in read.iter_mut().zip(&self.reads) {
+                *view = operand.as_ref().map(|operand| memory.view(operand));
+            }
+            let (mut few, mut many) = ([const { None }; FEW], Vec::new());
+            let written = room(&mut few, &mut many, self.writes.len(), || None);
+            for ((view, buffer), write) in written.iter_mut().zip(&mut *buffers).zip(&self.writes) {
+                *view = write.as_ref().map(|write| TensorViewMut {
+                    dtype: write.kind.dtype,
+                    shape: &write.kind.shape,
+                    bytes: &mut buffer.bytes_mut()[..write.kind.bytes()],
+                });
+            }
+            let mut operands = [&[][..]; MAX_READS];
+            let epilogue = chain.map(|chain| chain.epilogue(memory, &mut operands));
+            self.kernel.run(&mut Io {
+                path: Path::Fast,
+                inputs: read,
+                outputs: written,
+                scratch: &mut scratch.bytes_mut()[..wanted],
+                meter,
+                epilogue: epilogue.as_ref().map(|epilogue| epilogue as &dyn Epilogue),
+            })
+        };
+        if !self.allocates {
+            memory.workspace.scratch = scratch;
+        }
+        for (buffer, write) in buffers.iter_mut().zip(&self.writes) {
+            if let Some(write) = write {
+                memory.put_back(write.place, std::mem::take(buffer));
+            }
+        }
+        result
+    }
+}
+
+impl ChainCall {
+    /// The chain with its operands.
+    fn epilogue<'a>(&'a self, memory: &'a Memory<'_>, operands: &'a mut [&'a [f32]; MAX_READS]) -> Bound<'a> {
+        for (operand, read) in operands.iter_mut().zip(&self.reads) {
+            *operand = memory.view(read).as_slice::<f32>();
+        }
+        Bound {
+            chain: &self.chain,
+            operands: &operands[..self.reads.len()],
+        }
+    }
+
+    fn run(&self, memory: &mut Memory<'_>) {
+        let mut buffers = [const { Buffer::EMPTY }; MAX_WRITES];
+        for (buffer, &place) in buffers.iter_mut().zip(&self.writes) {
+            *buffer = memory.take(place);
+        }
+        let mut operands = [&[][..]; MAX_READS];
+        let bound = self.epilogue(memory, &mut operands);
+        let bytes = self.chain.elements * size_of::<f32>();
+        let mut writes: [&mut [f32]; MAX_WRITES] = std::array::from_fn(|_| &mut [][..]);
+        for (write, buffer) in writes.iter_mut().zip(&mut buffers).take(self.writes.len()) {
+            *write = bytemuck::cast_slice_mut(&mut buffer.bytes_mut()[..bytes]);
+        }
+        self.chain.run(bound.operands, &mut writes[..self.writes.len()]);
+        for (buffer, &place) in buffers.iter_mut().zip(&self.writes) {
+            memory.put_back(place, std::mem::take(buffer));
+        }
+    }
+}
+
+/// A chain that follows a kernel, with its operands.
+struct Bound<'a> {
+    chain: &'a Chain,
+    operands: &'a [&'a [f32]],
+}
+
+impl Epilogue for Bound<'_> {
+    fn apply(&self, first: usize, y: &mut [f32]) {
+        self.chain
+            .run_part(first..first + y.len(), self.operands, &mut [y]);
+    }
+}
