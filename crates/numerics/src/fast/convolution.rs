@@ -9,7 +9,8 @@
 //!
 //! | way | when | vectors hold | broadcast |
 //! |---|---|---|---|
-//! | tap by tap ([`super::depthwise`]) | fewer than 4 output channels in a group | positions | weights |
+//! | by windows ([`super::windows`]) | fewer than 4 output channels in a group, or as few input channels and several taps; at most two axes of space | positions | weights |
+//! | tap by tap ([`super::depthwise`]) | fewer than 4 output channels in a group, three axes of space or vast windows | positions | weights |
 //! | by positions | many positions | positions | weights |
 //! | by channels | few positions, of which whole vectors would leave lanes empty | output channels | elements |
 //!
@@ -26,6 +27,7 @@ use super::lanes::{first_lanes, on_isa};
 use super::matrix::{Columns, PackedColumns, TERMS, even, nanoseconds};
 use super::patches::{self, Run, Table};
 use super::tile::{self, Left, PANEL, Right, VECTOR};
+use super::windows::Windows;
 use crate::float::Float;
 use crate::isa::{Isa, multiversion};
 use crate::pool::{self, Disjoint};
@@ -86,18 +88,28 @@ fn is_product(out_channels: usize, terms: usize) -> bool {
     out_channels >= CHANNELS_OF_A_PRODUCT && terms > 0
 }
 
-/// How a convolution of a concrete shape is computed, and what is worth knowing of the shape in advance. At most half a MiB.
+/// Whether windows are worth copying for several output channels: a packed panel would hold few terms for each of their elements, and
+/// the rows of the output fill vectors.
+fn has_few_inputs(shape: &ConvShape) -> bool {
+    let width = shape.axes[2].output;
+    shape.kernel_size() > 1 && shape.in_channels <= 4 && 8 * width >= 7 * width.next_multiple_of(VECTOR)
+}
+
+/// How a convolution of a concrete shape is computed, and what is worth knowing of the shape in advance. Less than a MiB.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Geometry {
     /// With as few axes as possible.
     shape: ConvShape,
     way: Way,
+    /// If it goes by windows.
+    windows: Option<Windows>,
     /// The patches of all runs and taps, unless they are too many or not needed.
     table: Option<Table>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
+    ByWindows,
     TapByTap,
     ByPositions,
     ByChannels,
@@ -111,7 +123,14 @@ impl Geometry {
         let (channels, positions) = (shape.out_channels, shape.output_size());
         // the share of lanes that are of use; turning the output round costs a little
         let filled = |x: usize| x as f32 / x.next_multiple_of(VECTOR).max(1) as f32;
-        let way = if !is_product(channels, shape.terms()) {
+        let windows = if is_product(channels, shape.terms()) && !has_few_inputs(&shape) {
+            None
+        } else {
+            Windows::new(&shape)
+        };
+        let way = if windows.is_some() {
+            Way::ByWindows
+        } else if !is_product(channels, shape.terms()) {
             Way::TapByTap
         } else if positions <= FEW_POSITIONS && 0.94 * filled(channels) > filled(positions) {
             Way::ByChannels
@@ -121,10 +140,12 @@ impl Geometry {
         let mut geometry = Geometry {
             shape,
             way,
+            windows,
             table: None,
         };
         let (runs, taps) = (geometry.runs(), shape.kernel_size());
         if !geometry.is_plain()
+            && way != Way::ByWindows
             && taps <= TERMS
             && runs.saturating_mul(taps) <= TABLE
             && Table::possible(&shape)
@@ -147,18 +168,30 @@ impl Geometry {
                     ..Axis::UNIT
                 })
         };
-        self.way != Way::TapByTap && untouched(depth) && untouched(height) && untouched(width)
+        matches!(self.way, Way::ByPositions | Way::ByChannels)
+            && untouched(depth)
+            && untouched(height)
+            && untouched(width)
     }
 
-    /// Runs of positions: by channels a run is a tile's rows.
+    /// Runs of positions: by channels a run is a tile's rows, by windows a row of the output.
     fn runs(&self) -> usize {
+        if self.way == Way::ByWindows {
+            return self.shape.axes[1].output;
+        }
         let most = if self.way == Way::ByChannels { 14 } else { VECTOR };
         self.shape.output_size().div_ceil(most)
     }
 
     fn run(&self, index: usize) -> Run {
         let positions = self.shape.output_size();
-        if self.way == Way::ByChannels {
+        if self.way == Way::ByWindows {
+            let count = self.shape.axes[2].output;
+            Run {
+                first: index * count,
+                count,
+            }
+        } else if self.way == Way::ByChannels {
             let runs = self.runs();
             let first = positions * index / runs;
             Run {
@@ -270,9 +303,8 @@ pub fn conv_packed(
     if images >= 2 * pool::threads() || pieces == 1 {
         let pieces = even(images, pieces);
         pool::run(pieces, &|piece| {
-            for image in pool::part(images, 1, pieces, piece) {
-                part.compute(image, 0..geometry.runs(), 0..shape.out_channels);
-            }
+            let images = pool::part(images, 1, pieces, piece);
+            part.compute(images, 0..geometry.runs(), 0..shape.out_channels);
         });
         return;
     }
@@ -286,10 +318,10 @@ pub fn conv_packed(
         pool::run(pieces, &|piece| {
             if by_positions {
                 let runs = pool::part(geometry.runs(), 2, pieces, piece);
-                part.compute(image, runs, 0..shape.out_channels);
+                part.compute(image..image + 1, runs, 0..shape.out_channels);
             } else {
                 let channels = pool::part(shape.out_channels, PANEL, pieces, piece);
-                part.compute(image, 0..geometry.runs(), channels);
+                part.compute(image..image + 1, 0..geometry.runs(), channels);
             }
         });
     }
@@ -339,12 +371,31 @@ fn blocks(shape: &ConvShape) -> impl Iterator<Item = Block> {
 }
 
 impl Part<'_> {
-    /// Some runs of positions and some output channels (from a panel on) of an image.
-    fn compute(&self, image: usize, runs: Range<usize>, channels: Range<usize>) {
+    /// Some runs of positions and some output channels (from a panel on) of some images.
+    fn compute(&self, images: Range<usize>, runs: Range<usize>, channels: Range<usize>) {
+        if let Some(windows) = &self.geometry.windows {
+            let size = windows.size(&self.geometry.shape);
+            return pool::with_buffer(size, |buffer: &mut [f32]| {
+                for image in images {
+                    self.by_windows(windows, image, runs.clone(), channels.clone(), buffer);
+                }
+            });
+        }
+        for image in images {
+            self.compute_image(image, runs.clone(), channels.clone());
+        }
+    }
+
+    /// The input channels of an image.
+    fn input(&self, image: usize) -> &[f32] {
+        let size = self.geometry.shape.in_channels * self.geometry.shape.input_size();
+        &self.x[image * size..][..size]
+    }
+
+    fn compute_image(&self, image: usize, runs: Range<usize>, channels: Range<usize>) {
         let shape = &self.geometry.shape;
         let group = image % shape.groups;
-        let size = shape.in_channels * shape.input_size();
-        let x = &self.x[image * size..][..size];
+        let x = self.input(image);
         match (&self.w.layout, self.geometry.way) {
             (Layout::Products(w), Way::ByChannels) => {
                 for first in channels.clone().step_by(CHANNELS_TOGETHER) {
@@ -384,7 +435,61 @@ impl Part<'_> {
 
     /// The positions of some runs.
     fn positions(&self, runs: Range<usize>) -> Range<usize> {
-        runs.start * VECTOR..self.geometry.shape.output_size().min(runs.end * VECTOR)
+        let of_run = if self.geometry.way == Way::ByWindows {
+            self.geometry.shape.axes[2].output
+        } else {
+            VECTOR
+        };
+        runs.start * of_run..self.geometry.shape.output_size().min(runs.end * of_run)
+    }
+
+    fn by_windows(
+        &self,
+        windows: &Windows,
+        image: usize,
+        rows: Range<usize>,
+        channels: Range<usize>,
+        buffer: &mut [f32],
+    ) {
+        let shape = &self.geometry.shape;
+        let (x, output, terms) = (self.input(image), shape.output_size(), shape.terms());
+        let of_group = image % shape.groups * shape.out_channels;
+        for first in rows.clone().step_by(windows.rows()) {
+            let rows = first..rows.end.min(first + windows.rows());
+            let positions = self.positions(rows.clone());
+            for columns in windows.columns(shape) {
+                windows.fill(self.isa, shape, x, rows.clone(), columns.clone(), buffer);
+                let run = |channel: usize, count: usize, w: &[f32], stride: usize| {
+                    let start = self.start(image, channel) + positions.start + columns.start;
+                    let extent = [rows.len(), columns.len(), count];
+                    let to = self.out.pointer(start);
+                    // SAFETY: these outputs are this piece's; channels are `output` apart.
+                    unsafe { windows.run(self.isa, shape, extent, buffer, w, stride, to, output) }
+                };
+                match &self.w.layout {
+                    Layout::Plain(w) => {
+                        for channel in channels.clone() {
+                            run(channel, 1, &w[(of_group + channel) * terms..][..terms], 1);
+                        }
+                    }
+                    Layout::Products(w) => {
+                        let w = w[image % shape.groups].operand();
+                        for first in channels.clone().step_by(PANEL) {
+                            let panel = first..channels.end.min(first + PANEL);
+                            let Some((_, right)) = w.parts(panel.clone(), 0).next() else {
+                                continue;
+                            };
+                            for (row, height) in tile::tiles(self.isa, panel.len()) {
+                                run(first + row, height, &right.data[row..], right.stride);
+                            }
+                        }
+                    }
+                }
+            }
+            for channel in channels.clone() {
+                self.finish(image, channel, positions.clone());
+            }
+        }
     }
 
     fn tap_by_tap(&self, image: usize, x: &[f32], w: &[f32], runs: Range<usize>, channel: usize) {

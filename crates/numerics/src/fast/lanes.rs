@@ -22,6 +22,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn load_some(from: *const f32, mask: u16) -> Self;
     /// Every second of 31 elements, those whose bit is set; +0.0 for the others. Bit 2l is that of lane l.
     unsafe fn load_second(from: *const f32, mask: u32) -> Self;
+    /// Of 32 elements those whose bit is set, +0.0 for the others: the even ones and the odd ones.
+    unsafe fn load_pairs(from: *const f32, mask: u32) -> (Self, Self);
     /// Writes sixteen elements.
     unsafe fn store(self, to: *mut f32);
     /// Writes those whose bit is set.
@@ -91,6 +93,21 @@ impl Lanes for Portable {
                 unsafe { *from.wrapping_add(2 * lane) }
             }
         }))
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(from: *const f32, mask: u32) -> (Self, Self) {
+        let lane = |at: usize| {
+            if mask >> at & 1 == 0 {
+                0.0
+            } else {
+                // SAFETY: by contract, the bit being set.
+                unsafe { *from.wrapping_add(at) }
+            }
+        };
+        (
+            Portable(std::array::from_fn(|l| lane(2 * l))),
+            Portable(std::array::from_fn(|l| lane(2 * l + 1))),
+        )
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
@@ -204,6 +221,20 @@ mod x86 {
                 let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, from.wrapping_add(16));
                 let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
                 Avx512(_mm512_permutex2var_ps(low, even, high))
+            }
+        }
+        #[inline(always)]
+        unsafe fn load_pairs(from: *const f32, mask: u32) -> (Self, Self) {
+            // SAFETY: as above.
+            unsafe {
+                let low = _mm512_maskz_loadu_ps(mask as u16, from);
+                let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, from.wrapping_add(16));
+                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+                let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+                (
+                    Avx512(_mm512_permutex2var_ps(low, even, high)),
+                    Avx512(_mm512_permutex2var_ps(low, odd, high)),
+                )
             }
         }
         #[inline(always)]
@@ -322,6 +353,25 @@ mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn load_pairs(from: *const f32, mask: u32) -> (Self, Self) {
+            // SAFETY: as above.
+            unsafe {
+                let mut parts = [_mm256_setzero_ps(); 4];
+                for i in 0..4 {
+                    parts[i] = if mask == u32::MAX {
+                        _mm256_loadu_ps(from.add(8 * i))
+                    } else {
+                        _mm256_maskload_ps(from.wrapping_add(8 * i), Self::mask(mask >> (8 * i)))
+                    };
+                }
+                let [a, b, c, d] = parts;
+                (
+                    Avx2(even_lanes(a, b), even_lanes(c, d)),
+                    Avx2(odd_lanes(a, b), odd_lanes(c, d)),
+                )
+            }
+        }
+        #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             // SAFETY: as above.
             unsafe {
@@ -382,6 +432,16 @@ mod x86 {
         unsafe {
             let even = _mm256_castps_pd(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
             _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(even))
+        }
+    }
+
+    /// Lanes 1, 3, 5 … of two registers.
+    #[inline(always)]
+    unsafe fn odd_lanes(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the caller has AVX2.
+        unsafe {
+            let odd = _mm256_castps_pd(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+            _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(odd))
         }
     }
 
@@ -519,6 +579,17 @@ mod tests {
     }
 
     on_isa! {
+        unsafe fn try_pairs<L>(x: &[f32], mask: u32, out: &mut [f32; 32]) {
+            // SAFETY: as above.
+            unsafe {
+                let (even, odd) = L::load_pairs(x.as_ptr(), mask);
+                even.store(out.as_mut_ptr());
+                odd.store(out.as_mut_ptr().add(16));
+            }
+        }
+    }
+
+    on_isa! {
         unsafe fn try_transpose<L>(x: &[f32; 256], out: &mut [f32; 256]) {
             // SAFETY: sixteen rows of sixteen.
             unsafe {
@@ -555,6 +626,25 @@ mod tests {
                 for (lane, y) in out.into_iter().enumerate() {
                     let set = mask >> lane & 1 != 0;
                     assert_eq!(y, if set { x[2 * lane] } else { 0.0 }, "{isa:?} {mask:x} {lane}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_are_taken_apart() {
+        let x: Vec<f32> = (1..=32).map(|i| i as f32).collect();
+        for &isa in Isa::available() {
+            for mask in [0, 1, u32::MAX, 0x5555_5555, 0x0fff_fff0, 0x8000_0001, 0x1234_5678] {
+                // the slice ends with the last element that the mask names
+                let x: Box<[f32]> = x[..32 - mask.leading_zeros() as usize].into();
+                let mut out = [0.5; 32];
+                // SAFETY: the machine has the instruction set.
+                unsafe { try_pairs(isa, &x, mask, &mut out) };
+                for (at, y) in out.into_iter().enumerate() {
+                    let from = at % 16 * 2 + at / 16;
+                    let expected = if mask >> from & 1 != 0 { x[from] } else { 0.0 };
+                    assert_eq!(y, expected, "{isa:?} {mask:x} {from}");
                 }
             }
         }

@@ -17,7 +17,8 @@
 //! | convolution by positions | [`convolution`] | at least 4 output channels in a group, many positions |
 //! | convolution by channels | [`convolution`] | the same, up to 112 positions that do not fill vectors |
 //! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |
-//! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group |
+//! | convolution by windows | `windows` | fewer than 4 output channels in a group, or at most 4 input channels and several taps; at most two axes of space |
+//! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group, three axes of space or vast windows |
 //! | functions with bounds | `transcendental` | exp, log, sigmoid, tanh, erf and Gelu of many `f32`, with AVX-512 or AVX2 |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
 //! | exact 8-bit products | [`integer`] | quantised operators |
@@ -38,6 +39,7 @@ mod recurrent;
 mod reduction;
 mod tile;
 mod transcendental;
+mod windows;
 
 pub use attention::{causal_conv, linear_attention_read, linear_attention_write, rotate};
 pub use normalisation::{batch_norm, group_norm, instance_norm, layer_norm, log_softmax, rms_norm, softmax};

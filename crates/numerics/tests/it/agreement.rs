@@ -209,6 +209,26 @@ fn convolutions_of_networks() -> Vec<ConvShape> {
             },
         ],
     };
+    let axis_of = |input: usize, kernel: usize, stride: usize, dilation: usize| Axis {
+        input,
+        output: (input - (kernel - 1) * dilation - 1) / stride + 1,
+        kernel,
+        stride,
+        dilation,
+        ..Axis::UNIT
+    };
+    let dilated = |input: usize, kernel: usize, dilation: usize| {
+        let axis = axis_of(input, kernel, 1, dilation);
+        ConvShape {
+            axes: [Axis::UNIT, axis, axis],
+            ..square([3, 1, 1], 9, 1, 1, 0)
+        }
+    };
+    // more positions of a row than one window is copied for
+    let signal = |kernel: usize, stride: usize| ConvShape {
+        axes: [Axis::UNIT, Axis::UNIT, axis_of(1_400 * stride, kernel, stride, 1)],
+        ..square([2, 1, 1], 9, 1, 1, 0)
+    };
     vec![
         square([1, 3, 32], 33, 3, 2, 1),
         square([1, 3, 20], 30, 7, 2, 3),
@@ -228,6 +248,23 @@ fn convolutions_of_networks() -> Vec<ConvShape> {
         square([1, 8, 8], 50, 3, 1, 1),
         line(600, 9),
         line(600, 2),
+        square([3, 1, 1], 100, 3, 1, 1),
+        square([3, 1, 1], 101, 5, 1, 2),
+        square([5, 1, 1], 40, 3, 2, 1),
+        square([2, 2, 3], 31, 4, 3, 2),
+        square([1, 4, 5], 32, 3, 1, 1),
+        square([1, 1, 1], 60, 29, 1, 14),
+        square([1, 2, 1], 90, 1, 4, 0),
+        dilated(9, 3, 2),
+        dilated(20, 5, 3),
+        signal(31, 1),
+        signal(16, 2),
+        signal(7, 5),
+        // taps that no window of a thread's buffer holds
+        ConvShape {
+            axes: [Axis::UNIT, Axis::UNIT, axis_of(300_003, 3, 1, 150_000)],
+            ..signal(1, 1)
+        },
     ]
 }
 
