@@ -29,7 +29,23 @@ impl Isa {
     }
 
     /// The fastest instruction set of this machine.
+    #[inline]
     pub fn detect() -> Isa {
+        // asked once: a small kernel takes no longer than the questions
+        match DETECTED.load(Ordering::Relaxed) {
+            2 => Isa::Sse2,
+            3 => Isa::Avx2,
+            4 => Isa::Avx512,
+            _ => {
+                let isa = Self::ask();
+                DETECTED.store(isa as u8, Ordering::Relaxed);
+                isa
+            }
+        }
+    }
+
+    #[cold]
+    fn ask() -> Isa {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;
@@ -45,6 +61,7 @@ impl Isa {
     }
 
     /// The instruction set in use: the forced one, else the fastest.
+    #[inline]
     pub fn current() -> Isa {
         let fastest = Isa::detect();
         let forced = match FORCED.load(Ordering::Relaxed) {
@@ -57,6 +74,8 @@ impl Isa {
     }
 }
 
+/// What [`Isa::detect`] has found, or 0.
+static DETECTED: AtomicU8 = AtomicU8::new(0);
 static FORCED: AtomicU8 = AtomicU8::new(0);
 
 /// Makes the whole process use `isa`, or the fastest again with `None`. Forcing more than the machine has

@@ -139,6 +139,9 @@ pub enum Elementwise {
 
 /// A function of one float as an [`Elementwise`].
 pub(super) fn unary_elementwise(function: impl UnaryFloat) -> Elementwise {
+    if let Some(many) = function.many() {
+        return Elementwise::Unary(Box::new(move |x: &[f32], out: &mut [f32]| many.map(x, out)));
+    }
     let f = Between::<f32, _>(function, PhantomData);
     Elementwise::Unary(Box::new(move |x: &[f32], out: &mut [f32]| isa::apply(x, out, f)))
 }

@@ -475,8 +475,11 @@ fn product(
     if out.is_empty() {
         return;
     }
-    let out = &Disjoint::new(out);
     let pieces = pool::pieces(nanoseconds(isa, [m, n, k]));
+    if m == 1 && pieces == 1 {
+        return row(isa, [n, k], a, b, epilogue, out);
+    }
+    let out = &Disjoint::new(out);
     let panels = n.div_ceil(PANEL);
     if pieces == 1 {
         block(isa, [n, k], a, b, 0..m, 0..n, epilogue, out);
@@ -492,6 +495,30 @@ fn product(
             let rows = pool::part(m, 1, pieces, piece);
             block(isa, [n, k], a, b, rows, 0..n, epilogue, out);
         });
+    }
+}
+
+/// A row times a matrix on one thread. Nothing is packed and nothing shared out: of a small network this is all there is.
+fn row(
+    isa: Isa,
+    [n, k]: [usize; 2],
+    a: Matrix<'_, f32>,
+    b: Columns<'_>,
+    epilogue: Option<&dyn Epilogue>,
+    out: &mut [f32],
+) {
+    let left = Left {
+        data: a.data,
+        stride: a.column_stride,
+    };
+    for (part, right) in b.parts(0..n, 0) {
+        let out = &mut out[part.clone()];
+        // SAFETY: these are the elements of the output.
+        unsafe { tile::run(isa, [1, part.len(), k], left, right, out.as_mut_ptr(), n, false) };
+    }
+    epilogue::add_bias(out, None);
+    if let Some(epilogue) = epilogue {
+        epilogue.apply(0, out);
     }
 }
 
