@@ -29,7 +29,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
-from sklearn.svm import SVR
+from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 ROWS = 24
@@ -94,6 +94,15 @@ def main():
     for name, model in regressors.items():
         model.fit(*numbers)
         write(name, model, numbers[0])
+    for name, (model, (x, y)) in {
+        "svc-two": (make_pipeline(StandardScaler(), SVC()), two),
+        "svc-three": (SVC(kernel="poly", degree=3, coef0=1.0), three),
+        "svc-votes": (SVC(kernel="linear", decision_function_shape="ovo"), three),
+        "svc-two-probabilities": (make_pipeline(StandardScaler(), SVC(probability=True, random_state=1)), two),
+        "svc-three-probabilities": (SVC(probability=True, random_state=1), three),
+    }.items():
+        model.fit(x, y)
+        write(name, model, x, {id(model): no_map})
     write("outliers", IsolationForest(n_estimators=4, max_samples=32, random_state=1).fit(two[0][:, :4]), two[0][:, :4])
     for norm in ("l1", "l2", "max"):
         write(f"normalizer-{norm}", Normalizer(norm=norm).fit(three[0]), three[0])

@@ -22,11 +22,7 @@ use std::{
 use synod_model::*;
 
 /// What the import refuses although ONNX Runtime runs it: the kind of case, words of the refusal, the reason.
-const REFUSED: &[(&str, &str, &str)] = &[
-    ("support_vectors", "SVMClassifier", "not written yet"),
-    ("other_pools", "GlobalLpPool", "not written yet"),
-    ("preparation", "OneHotEncoder", "not written yet"),
-];
+const REFUSED: &[(&str, &str, &str)] = &[];
 
 struct Drawn {
     name: String,

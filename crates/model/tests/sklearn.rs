@@ -48,9 +48,14 @@ fn difference(folder: &Path) -> Result<(), String> {
         }
         let same = if output.dtype() == DType::F32 {
             let pairs = output.as_slice::<f32>().iter().zip(expected.as_slice::<f32>());
+            // Scores of support vectors are differences of sums that are much larger.
+            let largest = expected
+                .as_slice::<f32>()
+                .iter()
+                .fold(0f32, |most, x| most.max(x.abs()));
             pairs
                 .into_iter()
-                .all(|(&got, &wanted)| (got - wanted).abs() <= 1e-5 + 1e-4 * wanted.abs())
+                .all(|(&got, &wanted)| (got - wanted).abs() <= 1e-5 + 1e-4 * wanted.abs() + 3e-6 * largest)
         } else {
             *output == expected
         };

@@ -38,6 +38,7 @@ pub fn all() -> Result<Vec<(String, Network)>> {
         ("features", features(), vec![(DType::F32, vec![4, 2])]),
         ("tree-ensemble", tree_ensemble(), vec![(DType::F32, vec![5, 1])]),
         ("labels", labels(), vec![(DType::F32, vec![6])]),
+        ("categories", categories(), vec![(DType::F32, vec![9])]),
         ("control-flow", control_flow(), vec![(DType::F32, vec![4])]),
         (
             "detector",
@@ -63,6 +64,9 @@ pub fn all() -> Result<Vec<(String, Network)>> {
         "ridge",
         "scaled-logistic",
         "svr-radial",
+        "svc-two",
+        "svc-votes",
+        "svc-three-probabilities",
         "normalizer-l2",
     ] {
         networks.push((
@@ -399,6 +403,20 @@ fn labels() -> OnnxFile {
         .input("x", FLOAT, &["6"])
         .node_of(ML_DOMAIN, "LabelEncoder", &["x"], &["y"], &attributes)
         .output("y", INT64)
+}
+
+fn categories() -> OnnxFile {
+    OnnxFile::new(18)
+        .with_ml(1)
+        .input("x", FLOAT, &["9"])
+        .node_of(
+            ML_DOMAIN,
+            "OneHotEncoder",
+            &["x"],
+            &["y"],
+            &[attr_ints("cats_int64s", &[0, 1, -2, 3, 1, 2, 65_519])],
+        )
+        .output("y", FLOAT)
 }
 
 /// A loop that its condition ends, a running sum over what it collected, and a branch that looks at the result.

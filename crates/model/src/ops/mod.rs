@@ -198,6 +198,7 @@ pub static OPERATORS: &[&Definition] = &[
     &activation::GELU,
     &gemm::GEMM,
     &pool::GLOBAL_AVERAGE_POOL,
+    &pool::GLOBAL_LP_POOL,
     &pool::GLOBAL_MAX_POOL,
     &compare::GREATER,
     &compare::GREATER_OR_EQUAL,

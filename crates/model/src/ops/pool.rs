@@ -1,11 +1,13 @@
-//! Pools: MaxPool (versions 1 to 22), AveragePool (1 to 22), LpPool (2 to 22), GlobalAveragePool and GlobalMaxPool (1, 22).
+//! Pools: MaxPool (versions 1 to 22), AveragePool (1 to 22), LpPool (2 to 22), GlobalAveragePool and GlobalMaxPool (1, 22),
+//! GlobalLpPool (2, 22).
 //!
 //! Taps over padding are skipped. A maximum is NaN if a tap is NaN, and -0 is below +0. An average is the sum of the taps
 //! in ascending order from +0.0, divided by their number, or with `count_include_pad` by the number of taps over the
 //! input and its padding. A global average is a mean in lanes like ReduceMean's.
 
 use super::{
-    AttributeError, DType, Definition, FLOATS, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
+    AttributeError, DType, Definition, FLOATS, Inputs, Io, Kernel, NodeSpec, OpError, Operator, Path,
+    TensorType, Work,
     floats::{Compute, FloatKernel, FloatOperation, Known, on_floats, required},
     kernel, streamed,
     window::{Window, image, in_three},
@@ -55,15 +57,7 @@ pub(super) const LP_POOL: Definition = Definition {
     inputs: 1..=1,
     outputs: 1..=1,
     parse: |node| {
-        let p = node.attributes.int("p")?.unwrap_or(2);
-        let Some(p) = u32::try_from(p).ok().filter(|&p| p >= 1) else {
-            return Err(AttributeError::Value {
-                name: "p",
-                value: p.to_string(),
-                expected: "1 to 4294967295",
-            }
-            .into());
-        };
+        let p = power(node)?;
         Ok(Box::new(LpPool {
             window: Window::parse(node, node.version >= 18)?,
             ceil_mode: node.version >= 18 && node.attributes.flag("ceil_mode", false)?,
@@ -71,6 +65,28 @@ pub(super) const LP_POOL: Definition = Definition {
         }))
     },
 };
+
+/// `GlobalLpPool`
+pub(super) const GLOBAL_LP_POOL: Definition = Definition {
+    name: "GlobalLpPool",
+    since: &[2, 22],
+    inputs: 1..=1,
+    outputs: 1..=1,
+    parse: |node| Ok(Box::new(GlobalLpPool { p: power(node)? })),
+};
+
+/// The attribute `p`.
+fn power(node: &mut NodeSpec<'_>) -> Result<u32, OpError> {
+    let p = node.attributes.int("p")?.unwrap_or(2);
+    u32::try_from(p).ok().filter(|&p| p >= 1).ok_or_else(|| {
+        AttributeError::Value {
+            name: "p",
+            value: p.to_string(),
+            expected: "1 to 4294967295",
+        }
+        .into()
+    })
+}
 
 /// `GlobalAveragePool`
 pub(super) const GLOBAL_AVERAGE_POOL: Definition = Definition {
@@ -302,6 +318,45 @@ impl Operator for LpPool {
         let (shape, _) = geometry(&self.window, self.ceil_mode, inputs)?;
         let kind = Kind::Norm { p: self.p };
         Ok(on_floats(&FloatPool { shape, kind }, inputs, outputs))
+    }
+}
+
+/// The p-norm of each channel's plane: an LpPool whose window is the plane.
+#[derive(Debug)]
+struct GlobalLpPool {
+    p: u32,
+}
+
+impl GlobalLpPool {
+    fn pool(&self, inputs: &Inputs<'_>) -> Result<LpPool, OpError> {
+        let x = inputs.required(0)?;
+        let (_, _, space) = image(x.shape)?;
+        if space.contains(&0) {
+            return Err(OpError::Shape(format!(
+                "input of shape {:?} has no elements to pool",
+                x.shape
+            )));
+        }
+        Ok(LpPool {
+            window: Window::whole(space),
+            ceil_mode: false,
+            p: self.p,
+        })
+    }
+}
+
+impl Operator for GlobalLpPool {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        self.pool(inputs)?.infer(inputs)
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        self.pool(inputs)
+            .map_or_else(|_| Work::default(), |pool| pool.work(inputs, outputs))
+    }
+
+    fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        self.pool(inputs)?.specialize(inputs, outputs)
     }
 }
 

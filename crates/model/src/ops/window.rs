@@ -60,6 +60,17 @@ impl Window {
         })
     }
 
+    /// A window as large as the image.
+    pub(super) fn whole(space: &[usize]) -> Self {
+        Self {
+            auto_pad: AutoPad::NotSet,
+            kernel_shape: Some(space.iter().map(|&size| size as i64).collect()),
+            strides: None,
+            dilations: None,
+            pads: None,
+        }
+    }
+
     /// The kernel's extents: the attribute, which must agree with the weights if there are any.
     pub(super) fn kernel(&self, weights: Option<&[usize]>, rank: usize) -> Result<Vec<usize>, OpError> {
         match (&self.kernel_shape, weights) {

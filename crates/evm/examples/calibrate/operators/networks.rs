@@ -87,6 +87,26 @@ fn classical(cases: &mut Vec<Case>) {
                 .attribute(attr_string("kernel_type", "POLY"), "POLY")
                 .case(),
         );
+        for (probabilities, title) in [(false, "3 classes"), (true, "3 classes, probabilities")] {
+            let mut machine = ml("SVMClassifier")
+                .input(&[rows, features])
+                .attribute(
+                    attr_floats("support_vectors", &pseudorandom(features * 15, 1.0)),
+                    "15 vectors",
+                )
+                .attribute(attr_floats("coefficients", &pseudorandom(30, 1.0)), "")
+                .attribute(attr_floats("rho", &[0.5; 3]), "")
+                .attribute(attr_floats("kernel_params", &[0.1, 1.0, 2.5]), "")
+                .attribute(attr_ints("vectors_per_class", &[5; 3]), "")
+                .attribute(attr_ints("classlabels_ints", &[0, 1, 2]), title)
+                .attribute(attr_string("kernel_type", "RBF"), "RBF");
+            if probabilities {
+                machine = machine
+                    .attribute(attr_floats("prob_a", &[-1.0; 3]), "")
+                    .attribute(attr_floats("prob_b", &[0.1; 3]), "");
+            }
+            cases.push(machine.gives(&[("labels", INT64), ("y", FLOAT)]).case());
+        }
         cases.push(
             ml("Normalizer")
                 .input(&[rows, features])

@@ -1,12 +1,12 @@
 //! What happens to features before a model sees them: ArrayFeatureExtractor, Binarizer, FeatureVectorizer, Imputer,
-//! Normalizer, Scaler. All version 1 of `ai.onnx.ml`.
+//! Normalizer, OneHotEncoder, Scaler. All version 1 of `ai.onnx.ml`.
 
-use super::{PER_OPERATION, PER_ROW, READ, missing, read, rows, store, wrong};
+use super::{PER_OPERATION, PER_ROW, READ, class_labels, missing, read, rows, store, wrong};
 use crate::ops::{
     AttributeError, DType, Definition, Inputs, Io, Kernel, OpError, Operator, TensorType, Work, kernel,
     streamed,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use synod_numerics::float::Float;
 
 /// Elements converted at a time.
@@ -292,6 +292,90 @@ impl Operator for Normalizer {
                 Ok(())
             },
         ))
+    }
+}
+
+/// `OneHotEncoder`
+pub(super) const ONE_HOT_ENCODER: Definition = Definition {
+    name: "OneHotEncoder",
+    since: &[1],
+    inputs: 1..=1,
+    outputs: 1..=1,
+    parse: |node| {
+        let categories = class_labels(node, "cats_int64s", "cats_strings")?;
+        let count = categories.len();
+        Ok(Box::new(OneHotEncoder {
+            places: Arc::new(categories.into_iter().zip(0..).collect()),
+            count,
+            unknown_is_zero: node.attributes.flag("zeros", true)?,
+        }))
+    },
+};
+
+/// 1 at the place of the category that x is, 0 elsewhere, along a new last axis.
+#[derive(Debug, Clone)]
+struct OneHotEncoder {
+    /// Of equal categories the last.
+    places: Arc<BTreeMap<i64, usize>>,
+    count: usize,
+    /// Else a number that is no category stops the run.
+    unknown_is_zero: bool,
+}
+
+impl OneHotEncoder {
+    /// The place of a number, whose fraction does not count.
+    fn place(&self, x: f64) -> Option<usize> {
+        let whole = x.trunc();
+        // Outside this range, and if it is NaN, it is no i64.
+        let fits = (-9.223_372_036_854_775_808e18..9.223_372_036_854_775_808e18).contains(&whole);
+        fits.then(|| self.places.get(&(whole as i64)).copied())?
+    }
+}
+
+impl Operator for OneHotEncoder {
+    fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
+        let x = inputs.of_types(0, READ)?;
+        let shape = [x.shape, &[self.count]].concat();
+        Ok(vec![TensorType::new(DType::F32, shape)?])
+    }
+
+    fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+        let levels = 2 + u64::from(self.places.len().max(1).ilog2());
+        let numbers = inputs.optional(0).map_or(0, |x| x.elements()) as u64;
+        let mut work = per_element(inputs, outputs, 1);
+        work.arithmetic = work
+            .arithmetic
+            .saturating_add(numbers.saturating_mul(levels * 3 * PER_OPERATION));
+        work
+    }
+
+    fn specialize(&self, _: &Inputs<'_>, _: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
+        let of = self.clone();
+        Ok(kernel(move |io: &mut Io<'_, '_>| {
+            let x = io.input(0);
+            let Some(out) = io.output(0) else { return Ok(()) };
+            for (index, row) in out.as_mut_slice::<f32>().chunks_exact_mut(of.count).enumerate() {
+                row.fill(0.0);
+                let place = match x.dtype() {
+                    DType::I64 => of.places.get(&x.as_slice::<i64>()[index]).copied(),
+                    _ => {
+                        let mut number = [0.0];
+                        read(&x, index, &mut number);
+                        of.place(number[0])
+                    }
+                };
+                match place {
+                    Some(place) => row[place] = 1.0,
+                    None if of.unknown_is_zero => {}
+                    None => {
+                        return Err(OpError::Value(format!(
+                            "element {index} is none of the categories"
+                        )));
+                    }
+                }
+            }
+            Ok(())
+        }))
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) static OPERATORS: &[&Definition] = &[
     &linear::LINEAR_CLASSIFIER,
     &linear::LINEAR_REGRESSOR,
     &features::NORMALIZER,
+    &features::ONE_HOT_ENCODER,
+    &svm::SVM_CLASSIFIER,
     &svm::SVM_REGRESSOR,
     &features::SCALER,
     &tree::TREE_ENSEMBLE,
