@@ -10,7 +10,7 @@ use build::{
     random::Random,
     shaped, *,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path};
 use synod_model::{
     ops::{AttributeError, OpError},
     *,
@@ -80,5 +80,41 @@ fn no_node_of_any_operator_panics_and_both_arithmetics_agree() {
     assert!(
         never.is_empty(),
         "no random node of these was valid, so nothing was tried: {never:?}"
+    );
+}
+
+/// `docs/operators.md` is written by this test (`SYNOD_UPDATE_OPERATORS=1`), so it cannot tell anything else than the table.
+#[test]
+fn the_list_of_operators_is_the_table() {
+    let mut text = String::from(
+        "# Operators\n\n\
+         What the profile has, with the ONNX versions at which each operator changed: a model of any opset from 7 on uses the newest that its\n\
+         opset knows. [arithmetic.md](spec/arithmetic.md) defines each to the bit, [work.md](spec/work.md) its cost. What is not here is refused at import, with\n\
+         the node and the reason; [not-run.txt](../testing/onnx-node-tests/not-run.txt) counts ONNX's own tests that it leaves out. Element types\n\
+         are f32, f64, f16, bf16, bool and integers of 8 to 64 bits. `SYNOD_UPDATE_OPERATORS=1 cargo test -p synod-model --test operators` writes this page.\n",
+    );
+    for domain in ops::DOMAINS {
+        let name = if domain.name.is_empty() {
+            "ai.onnx"
+        } else {
+            domain.name
+        };
+        text += &format!(
+            "\n## `{name}`: {}\n\n| operator | versions |\n|---|---|\n",
+            domain.operators.len()
+        );
+        for definition in domain.operators {
+            let versions: Vec<_> = definition.since.iter().map(i64::to_string).collect();
+            text += &format!("| {} | {} |\n", definition.name, versions.join(" "));
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operators.md");
+    if std::env::var_os("SYNOD_UPDATE_OPERATORS").is_some() {
+        fs::write(&path, &text).expect("the page can be written");
+    }
+    let page = fs::read_to_string(&path).expect("the page is there");
+    assert!(
+        page == text,
+        "docs/operators.md is older than the table: write it with SYNOD_UPDATE_OPERATORS=1"
     );
 }
