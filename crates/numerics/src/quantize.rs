@@ -3,7 +3,6 @@
 //! A quantised number q stands for (q − zero point) × scale. Quantising divides, rounds to the nearest integer (ties to
 //! even), adds the zero point and holds the result within the range of its type.
 
-use crate::float::Float;
 use crate::isa::multiversion;
 
 /// The integers that a quantised type has, and which of them stands for 0.
@@ -17,6 +16,9 @@ pub struct Grid {
     pub high: i32,
 }
 
+/// 1.5·2^23: its sum with a number below 2^22 is an integer.
+const ROUND: f32 = 12_582_912.0;
+
 impl Grid {
     /// The integer for a number of steps from 0: rounded to even, plus the zero point, held within the range. NaN is 0 steps.
     #[must_use]
@@ -24,10 +26,12 @@ impl Grid {
     pub fn place(self, steps: f32) -> i32 {
         // differences of integers of at most 16 bits are exact in f32
         let (low, high) = ((self.low - self.zero) as f32, (self.high - self.zero) as f32);
-        let steps = if steps.is_nan() { 0.0 } else { steps.round_even() };
+        let steps = if steps.is_nan() { 0.0 } else { steps };
+        // both ends are integers: holding before rounding is the same
         let steps = if steps < low { low } else { steps };
         let steps = if steps > high { high } else { steps };
-        steps as i32 + self.zero
+        // the sum is rounded to an integer, ties to even, which its low bits hold. A cast, which saturates, would be made one by one
+        (steps + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32 + self.zero
     }
 }
 
@@ -176,8 +180,26 @@ mod tests {
             (f32::NEG_INFINITY, 0),
             (f32::NAN, 128),
             (1e-45, 128),
+            (0.499_999_97, 128),
+            (-0.500_000_06, 127),
+            (2.5, 130),
+            (-2.5, 126),
         ] {
             assert_eq!(grid.place(steps), place, "{steps}");
+        }
+    }
+
+    #[test]
+    fn every_step_of_every_type_is_its_rounding() {
+        for (low, high) in [(-128, 127), (0, 255), (-32_768, 32_767), (0, 65_535)] {
+            for zero in [low, (low + high + 1) / 2, high] {
+                let grid = Grid { zero, low, high };
+                for half in -140_000..140_000_i32 {
+                    let steps = half as f32 / 2.0;
+                    let expected = (steps.round_ties_even() as i32 + zero).clamp(low, high);
+                    assert_eq!(grid.place(steps), expected, "{steps} on {grid:?}");
+                }
+            }
         }
     }
 
