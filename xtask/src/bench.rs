@@ -25,6 +25,44 @@ pub(crate) struct Options {
 enum Part {
     /// Measure the engine beside ONNX Runtime, OpenVINO and tract, into `docs/benchmarks-engine.md`.
     Engine(bench_engine::Options),
+    /// Measure a cluster of four processes on this machine, into `docs/benchmarks-cluster.md`.
+    Cluster,
+}
+
+/// Options of `cargo xtask soak`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SoakOptions {
+    /// How long, in seconds.
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
+    /// The seed of the kills.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Builds `synod` and the benchmarks with the release profile; the command line begins with what both need.
+fn release() -> Result<std::process::Command> {
+    run(
+        "build with the release profile",
+        cargo().args(["build", "--release", "-p", "synod", "-p", "synod-bench"]),
+    )?;
+    let release = target().join("release");
+    let mut bench = command(release.join("synod-bench"));
+    bench.arg("--synod").arg(release.join("synod"));
+    bench.arg("--root").arg(root());
+    Ok(bench)
+}
+
+/// Kills validators of a cluster under load, and asks whether anything was lost.
+///
+/// # Errors
+/// When something was.
+pub(crate) fn soak(options: &SoakOptions) -> Result<()> {
+    let mut bench = release()?;
+    bench.args(["--soak", &options.seconds.to_string()]);
+    bench.args(["--seed", &options.seed.to_string()]);
+    bench.arg("--output").arg("-");
+    run("soak", &mut bench)
 }
 
 /// Builds with the release profile, runs everything beside anvil, writes the report.
@@ -32,8 +70,17 @@ enum Part {
 /// # Errors
 /// When a step fails.
 pub(crate) fn bench(options: &Options) -> Result<()> {
-    if let Some(Part::Engine(options)) = &options.part {
-        return bench_engine::bench(options);
+    match &options.part {
+        Some(Part::Engine(options)) => return bench_engine::bench(options),
+        Some(Part::Cluster) => {
+            let mut bench = release()?;
+            bench.arg("--cluster");
+            bench
+                .arg("--output")
+                .arg(root().join("docs/benchmarks-cluster.md"));
+            return run("benchmarks of a cluster", &mut bench);
+        }
+        None => {}
     }
     clients::npm(&root().join("testing/bench"))?;
     run(

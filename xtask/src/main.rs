@@ -48,6 +48,8 @@ enum Chore {
     Calibrate,
     /// Kill a busy node a thousand times and ask whether anything seen was lost.
     Kill(kill::Options),
+    /// Kill validators of a cluster of processes under load for ten minutes, and ask whether anything was lost.
+    Soak(bench::SoakOptions),
     /// Run the cluster's faults in the simulator with thousands of seeds.
     Simulate(simulate::Options),
     /// Install the client programs that end-to-end tests drive (viem, web3.py, cast).
@@ -74,6 +76,7 @@ fn main() {
         Chore::Bench(options) => bench::bench(&options),
         Chore::Calibrate => calibrate::calibrate(),
         Chore::Kill(options) => kill::kill(&options),
+        Chore::Soak(options) => bench::soak(&options),
         Chore::Simulate(options) => simulate::simulate(&options),
         Chore::Clients => clients::install().map(drop),
         Chore::OnnxTests => onnx_tests::generate().map(drop),

@@ -25,6 +25,7 @@ mod chain;
 mod error;
 mod execution;
 mod import;
+mod inclusion;
 mod node;
 pub mod pool;
 mod recent;
@@ -37,6 +38,7 @@ mod tree;
 
 pub use chain::{BlockData, Chain, ChainEvent, relax};
 pub use error::{BuildError, ChainError, FinalizeError, ImportError, InvalidBlock, Skipped};
+pub use inclusion::{InclusionError, InclusionProof};
 pub use node::{BestTransactions, ChainApplication, NoTransactions, TransactionSource};
 pub use seam::{
     Application, Cancellation, Context, Digest, Duty, Envelope, Finalization, Pending, Proposal, Timestamp,

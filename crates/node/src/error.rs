@@ -62,6 +62,12 @@ pub enum NodeError {
     /// Consensus ended with a fault.
     #[error("the node can take no more part in the cluster: {0}")]
     Consensus(#[from] simplex::EngineError),
+    /// A follower cannot go on.
+    #[error("the node can follow no further: {0}")]
+    Follow(#[from] simplex::FollowError),
+    /// A source to follow that is no address.
+    #[error("{0:?} is no node to follow: write http://HOST:PORT or https://…")]
+    Source(String),
     /// No thread for consensus.
     #[error("cannot start a thread for consensus: {0}")]
     Thread(io::Error),

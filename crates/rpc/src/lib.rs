@@ -73,6 +73,8 @@ pub struct Limits {
     pub subscriptions: u32,
     /// Requests of one connection in work at a time.
     pub in_work: usize,
+    /// Requests of one connection in a second, those of a batch counted; 0 for no limit. Who asks faster waits.
+    pub rate: u32,
     /// Long requests of all connections in work at a time.
     pub workers: usize,
     /// Gas of one simulated call; a block's gas limit caps it too.
@@ -92,6 +94,7 @@ impl Default for Limits {
             connections: 1_000,
             subscriptions: 1_024,
             in_work: 8,
+            rate: 0,
             workers: std::thread::available_parallelism().map_or(2, |cores| cores.get() * 2),
             call_gas: 1_000_000_000,
             log_blocks: 100_000,
@@ -136,6 +139,7 @@ impl RpcServer {
             .set_http_middleware(tower::ServiceBuilder::new().layer(cors))
             .set_rpc_middleware(RpcServiceBuilder::new().layer(FairLayer {
                 in_work: limits.in_work,
+                rate: limits.rate,
             }))
             .build_from_tcp(listener)?;
         let handle = server.start(methods(backend, limits));

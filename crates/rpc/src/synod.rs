@@ -9,6 +9,7 @@ use alloy_rpc_types_eth::{TransactionRequest, state::EvmOverrides};
 use alloy_sol_types::{SolCall, SolError};
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
 use serde::Serialize;
+use synod_chain::InclusionProof;
 use synod_evm::{
     addresses::{MODEL_REGISTRY, PREDICT},
     interface::{IPredict, ModelRegistry},
@@ -23,6 +24,10 @@ use crate::{
 
 /// Models in one answer.
 const MAX_MODELS: u64 = 1_000;
+
+/// Blocks in one answer, and the bytes after which no more are added.
+const MAX_FINAL_BLOCKS: u64 = 256;
+const MAX_FINAL_BYTES: usize = 8 << 20;
 
 /// How far above a block its certificate is looked for. A view that gets no certificate of its own is rare.
 const MAX_HEADERS: u64 = 1_024;
@@ -55,6 +60,15 @@ pub(crate) trait SynodApi {
     #[method(name = "getCertificate")]
     async fn certificate(&self, block: BlockId) -> RpcResult<Certificate>;
 
+    /// Proof that a transaction and its receipt are in the block that holds them; `null` if no block does.
+    #[method(name = "getInclusionProof")]
+    async fn inclusion_proof(&self, transaction: B256) -> RpcResult<Option<Inclusion>>;
+
+    /// Final blocks from a height on, as validators send them to each other, with their certificates. As many as fit into
+    /// an answer of moderate size, none above the head.
+    #[method(name = "getFinalBlocks")]
+    async fn final_blocks(&self, from: U64) -> RpcResult<Vec<FinalBlock>>;
+
     /// Proofs that validators broke the protocol, as far as this node has seen them.
     #[method(name = "getEvidence")]
     fn evidence(&self) -> RpcResult<Vec<Evidence>>;
@@ -65,6 +79,24 @@ pub(crate) trait SynodApi {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Certificate {
     headers: Vec<Bytes>,
+    certificate: Bytes,
+}
+
+/// Where a transaction is, and the proof.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Inclusion {
+    block_number: U64,
+    block_hash: B256,
+    #[serde(flatten)]
+    proof: InclusionProof,
+}
+
+/// A block as it travels between nodes: RLP of header, body and envelope, and its certificate, empty if it became final with
+/// a later one.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FinalBlock {
+    block: Bytes,
     certificate: Bytes,
 }
 
@@ -273,6 +305,56 @@ impl SynodApiServer for Synod {
 
     fn evidence(&self) -> RpcResult<Vec<Evidence>> {
         Ok(self.backend.control.evidence())
+    }
+
+    async fn inclusion_proof(&self, transaction: B256) -> RpcResult<Option<Inclusion>> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let view = this.backend.view()?;
+                let Some(location) = view.snapshot().transaction(&transaction)? else {
+                    return Ok(None);
+                };
+                let Some(data) = view.block(location.block_number.into())? else {
+                    return Ok(None);
+                };
+                Ok(
+                    InclusionProof::new(&data, usize::try_from(location.index).unwrap_or(usize::MAX)).map(
+                        |proof| Inclusion {
+                            block_number: U64::from(data.number()),
+                            block_hash: data.hash(),
+                            proof,
+                        },
+                    ),
+                )
+            })
+            .await
+    }
+
+    async fn final_blocks(&self, from: U64) -> RpcResult<Vec<FinalBlock>> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let (view, from) = (this.backend.view()?, from.to::<u64>());
+                let last = view.height().min(from.saturating_add(MAX_FINAL_BLOCKS - 1));
+                let (mut blocks, mut bytes) = (Vec::new(), 0);
+                for height in from..=last {
+                    let missing = || RpcError::internal(format!("block {height} is not stored"));
+                    let proposal = this.backend.chain.proposal(height).map_err(RpcError::internal)?;
+                    let seal = view.snapshot().seal(height)?.ok_or_else(missing)?;
+                    let block = Bytes::from(alloy_rlp::encode(proposal.ok_or_else(missing)?));
+                    bytes += block.len();
+                    blocks.push(FinalBlock {
+                        block,
+                        certificate: seal.certificate,
+                    });
+                    if bytes > MAX_FINAL_BYTES {
+                        break;
+                    }
+                }
+                Ok(blocks)
+            })
+            .await
     }
 
     async fn certificate(&self, block: BlockId) -> RpcResult<Certificate> {

@@ -4,6 +4,7 @@
 //! ratios travel between machines and seconds do not. The report is Markdown for `docs/benchmarks.md`.
 
 mod baseline;
+mod cluster;
 mod examples;
 mod load;
 mod predict;
@@ -34,11 +35,40 @@ struct Options {
     /// Megabytes of weights of the networks that are published.
     #[arg(long, value_delimiter = ',', default_value = "14,100")]
     publish: Vec<usize>,
+    /// Measure a cluster of four processes instead.
+    #[arg(long)]
+    cluster: bool,
+    /// Blocks that an empty node of the cluster has to fetch.
+    #[arg(long, default_value_t = 2000)]
+    blocks: u64,
+    /// Transactions of each load of the cluster.
+    #[arg(long, default_value_t = 5000)]
+    transactions: usize,
+    /// Kill validators of a cluster under load for so many seconds instead.
+    #[arg(long)]
+    soak: Option<u64>,
+    /// Seed of the kills.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::parse();
+    if let Some(seconds) = options.soak {
+        let time = std::time::Duration::from_secs(seconds);
+        return cluster::soak(&options.synod, &options.root, time, options.seed).await;
+    }
+    if options.cluster {
+        return cluster::measure(&cluster::Options {
+            synod: options.synod,
+            root: options.root,
+            output: options.output,
+            blocks: options.blocks,
+            transactions: options.transactions,
+        })
+        .await;
+    }
     let mut report = Report::new(&options.root);
     let folder = tempfile::tempdir()?;
 

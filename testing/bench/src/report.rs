@@ -8,6 +8,11 @@ pub(crate) struct Report(String);
 
 impl Report {
     pub(crate) fn new(root: &Path) -> Self {
+        Self::named(root, "Benchmarks", "cargo xtask bench")
+    }
+
+    /// A report with a title, made by a command.
+    pub(crate) fn named(root: &Path, title: &str, made_by: &str) -> Self {
         let commit = Command::new("git")
             .args(["rev-parse", "--short", "HEAD"])
             .current_dir(root)
@@ -20,7 +25,7 @@ impl Report {
             );
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         Self(format!(
-            "# Benchmarks\n\nMade by `cargo xtask bench` at commit {commit}, on {cores} cores of {}. One run, one machine: \
+            "# {title}\n\nMade by `{made_by}` at commit {commit}, on {cores} cores of {}. One run, one machine: \
              compare the ratios, and measure again before you rely on a figure.\n",
             processor()
         ))

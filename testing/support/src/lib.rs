@@ -2,9 +2,11 @@
 //!
 //! Nothing here stands in for a part of Synod: [`Node`] is the real binary on a real folder, killed with the real SIGKILL.
 
+mod cluster;
 mod node;
 pub mod onnx;
 
+pub use cluster::{Cluster, free_ports};
 pub use node::{Node, NodeError};
 
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};

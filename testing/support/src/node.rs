@@ -85,6 +85,29 @@ impl Node {
         Self::start(command, port, &folder.join("node.log")).await
     }
 
+    /// Starts `binary node --follow` on the nodes at `sources` (URLs with commas between) with its data in `folder`; its log is
+    /// appended to `folder.log`.
+    ///
+    /// # Errors
+    /// If it can't be started or does not answer.
+    pub async fn follower(
+        binary: &Path,
+        folder: &Path,
+        port: u16,
+        genesis: &Path,
+        sources: &str,
+    ) -> Result<Self, NodeError> {
+        let mut command = Command::new(binary);
+        command
+            .args(["node", "--follow", sources, "--rpc-listen"])
+            .arg(format!("127.0.0.1:{port}"))
+            .arg("--genesis")
+            .arg(genesis)
+            .arg("--data-dir")
+            .arg(folder);
+        Self::start(command, port, &folder.with_extension("log")).await
+    }
+
     /// Starts anvil, which mines each transaction at once as `synod dev` does.
     ///
     /// # Errors
@@ -186,6 +209,14 @@ impl Node {
         receipt
             .contract_address
             .ok_or_else(|| NodeError::Rpc("the deployment made no contract".into()))
+    }
+
+    /// How the process ended, if it has.
+    ///
+    /// # Errors
+    /// If the system can't tell.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>, NodeError> {
+        Ok(self.process.try_wait()?)
     }
 
     /// SIGKILL: no handler runs, no buffer is flushed.

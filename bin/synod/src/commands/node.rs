@@ -3,20 +3,53 @@
 use super::dev::asked_to_stop;
 use crate::{logging, show::Form};
 use clap::Args;
-use eyre::Result;
+use eyre::{Context as _, Result};
 use serde::Serialize;
-use std::{fmt, path::PathBuf};
-use synod_node::cluster::{ClusterConfig, ClusterNode};
+use std::{fmt, net::SocketAddr, path::PathBuf};
+use synod_chain::ChainSpec;
+use synod_node::cluster::{ClusterConfig, ClusterNode, FollowConfig, FollowNode};
 
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("role").required(true).args(["config", "follow"])))]
 pub(crate) struct NodeArgs {
-    /// The node's configuration; `synod cluster init` makes one for each validator
+    /// A validator's configuration; `synod cluster init` makes one for each
     #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    config: Option<PathBuf>,
 
     /// Read and check the configuration, the keys and the genesis file, and do no more
-    #[arg(long)]
+    #[arg(long, requires = "config")]
     check: bool,
+
+    /// Follow a cluster without a key and a vote: fetch final blocks from these nodes, check certificates, execute, serve
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        requires = "genesis",
+        requires = "data_dir"
+    )]
+    follow: Vec<String>,
+
+    /// The cluster's genesis file. It is the only thing that a follower believes
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    genesis: Option<PathBuf>,
+
+    /// Where a follower keeps the chain
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    data_dir: Option<PathBuf>,
+
+    /// Where a follower listens for clients
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8545",
+        conflicts_with = "config"
+    )]
+    rpc_listen: SocketAddr,
+
+    /// Where a follower answers `/metrics`, `/health` and `/ready`
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
+    metrics_listen: Option<SocketAddr>,
 }
 
 #[derive(Serialize)]
@@ -58,18 +91,58 @@ impl fmt::Display for Checked {
     }
 }
 
+/// What goes to the log: of the libraries, what is wrong.
+const LOG: &str =
+    "info,commonware_p2p=warn,commonware_consensus=warn,commonware_runtime=warn,commonware_storage=warn";
+
 pub(crate) async fn run(args: NodeArgs, form: Form) -> Result<()> {
-    let config = ClusterConfig::read(&args.config)?;
+    match &args.config {
+        Some(file) => vote(ClusterConfig::read(file)?, args.check, form).await,
+        None => follow(args, form).await,
+    }
+}
+
+async fn follow(args: NodeArgs, form: Form) -> Result<()> {
+    let (Some(genesis), Some(data_dir)) = (args.genesis, args.data_dir) else {
+        eyre::bail!("--follow needs --genesis and --data-dir");
+    };
+    let json = std::fs::read_to_string(&genesis)
+        .wrap_err_with(|| format!("cannot read the genesis file {}", genesis.display()))?;
+    let spec =
+        ChainSpec::from_json(&json).wrap_err_with(|| format!("{} is no genesis file", genesis.display()))?;
+    let chain_id = spec.chain_id();
+    logging::start(LOG);
+    let config = FollowConfig {
+        sources: args.follow,
+        spec,
+        data_dir,
+        rpc_listen: args.rpc_listen,
+        metrics_listen: args.metrics_listen,
+    };
+    let mut node = FollowNode::start(config).await?;
+    form.print(&Ready {
+        rpc_url: format!("http://{}", node.http_addr()),
+        chain_id,
+        block: node.chain().head().number(),
+        votes: false,
+    })?;
+    let fault = tokio::select! {
+        result = node.stopped() => result,
+        signal = asked_to_stop() => Ok(signal?),
+    };
+    node.stop().await;
+    Ok(fault?)
+}
+
+async fn vote(config: ClusterConfig, check: bool, form: Form) -> Result<()> {
     let chain_id = config.spec.chain_id();
-    if args.check {
+    if check {
         return form.print(&Checked {
             chain_id,
             validator: config.name,
         });
     }
-    logging::start(
-        "info,commonware_p2p=warn,commonware_consensus=warn,commonware_runtime=warn,commonware_storage=warn",
-    );
+    logging::start(LOG);
     let mut node = ClusterNode::start(config).await?;
     form.print(&Ready {
         rpc_url: format!("http://{}", node.http_addr()),

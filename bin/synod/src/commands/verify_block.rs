@@ -1,13 +1,14 @@
 //! `synod verify-block`
 
 use crate::{client::RpcArgs, show::Form};
+use alloy_consensus::{Header, transaction::SignerRecoverable as _};
 use alloy_eips::BlockId;
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256, Log, U64};
 use clap::Args;
-use eyre::{Context as _, Result, ensure};
-use serde::Serialize;
+use eyre::{Context as _, ContextCompat as _, Result, ensure};
+use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
-use synod_chain::{Chain, ChainSpec};
+use synod_chain::{Chain, ChainSpec, InclusionProof};
 use synod_consensus::simplex::{BlockProof, Committee};
 
 #[derive(Debug, Args)]
@@ -15,6 +16,10 @@ pub(crate) struct VerifyBlockArgs {
     /// The block: its number, its hash, or `latest`
     #[arg(value_name = "BLOCK", default_value = "latest")]
     block: String,
+
+    /// The block that holds this transaction, the transaction itself, and its receipt
+    #[arg(long, value_name = "HASH", conflicts_with = "block")]
+    transaction: Option<B256>,
 
     /// The cluster's genesis file. It is the only thing that is believed
     #[arg(long, value_name = "FILE")]
@@ -36,6 +41,26 @@ struct Verified {
     certified: u64,
     signers: Vec<String>,
     validators: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<ProvenTransaction>,
+}
+
+#[derive(Serialize)]
+struct ProvenTransaction {
+    hash: B256,
+    index: u64,
+    from: Address,
+    succeeded: bool,
+    logs: Vec<Log>,
+}
+
+/// What a node says about where a transaction is.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Inclusion {
+    block_number: U64,
+    #[serde(flatten)]
+    proof: InclusionProof,
 }
 
 impl fmt::Display for Verified {
@@ -55,6 +80,22 @@ impl fmt::Display for Verified {
             self.signers.len(),
             self.validators,
             self.view
+        )?;
+        let Some(transaction) = &self.transaction else {
+            return Ok(());
+        };
+        writeln!(
+            f,
+            "transaction {} is number {} in it, of {}, and {}; {} logs",
+            transaction.hash,
+            transaction.index,
+            transaction.from,
+            if transaction.succeeded {
+                "succeeded"
+            } else {
+                "failed"
+            },
+            transaction.logs.len()
         )
     }
 }
@@ -66,8 +107,19 @@ pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
         .wrap_err_with(|| format!("{} is no genesis file", args.genesis.display()))?;
     let chain = Chain::in_memory(spec.clone())?;
     let committee = Committee::from_genesis(&spec, chain.head_digest().0)?;
-    let wanted = block_id(&args.block)?;
     let client = args.rpc.connect().await?;
+    let (wanted, inclusion) = match args.transaction {
+        None => (block_id(&args.block)?, None),
+        Some(hash) => {
+            let inclusion: Option<Inclusion> = client.request("synod_getInclusionProof", (hash,)).await?;
+            let inclusion =
+                inclusion.wrap_err_with(|| format!("the node knows no final transaction {hash}"))?;
+            (
+                BlockId::from(inclusion.block_number.to::<u64>()),
+                Some((hash, inclusion.proof)),
+            )
+        }
+    };
     let proof: BlockProof = client.request("synod_getCertificate", (wanted,)).await?;
     let proven = committee
         .verify_block(&proof)
@@ -90,7 +142,12 @@ pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
             }
         }
     }
+    let transaction = match inclusion {
+        None => None,
+        Some((hash, proof)) => Some(prove(hash, &proof, &proven.header)?),
+    };
     form.print(&Verified {
+        transaction,
         number: proven.header.number,
         hash: proven.hash,
         digest: proven.digest.0,
@@ -100,6 +157,27 @@ pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
         certified: proven.certified_height,
         signers: proven.signers,
         validators: committee.size(),
+    })
+}
+
+/// What a proof shows about the transaction with this hash.
+fn prove(hash: B256, proof: &InclusionProof, header: &Header) -> Result<ProvenTransaction> {
+    let (transaction, receipt) = proof
+        .verify(header)
+        .wrap_err("the node's proof of the transaction proves nothing")?;
+    ensure!(
+        *transaction.tx_hash() == hash,
+        "the node proved transaction {} instead of {hash}",
+        transaction.tx_hash()
+    );
+    Ok(ProvenTransaction {
+        hash,
+        index: proof.index.to(),
+        from: transaction
+            .recover_signer()
+            .wrap_err("its signature is nobody's")?,
+        succeeded: receipt.status(),
+        logs: receipt.logs().to_vec(),
     })
 }
 

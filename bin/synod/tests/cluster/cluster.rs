@@ -4,6 +4,7 @@ use alloy_primitives::TxHash;
 use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::{TransactionReceipt, TransactionRequest};
 use std::{
+    io::{Read as _, Write as _},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
@@ -119,6 +120,66 @@ impl Cluster {
         std::fs::remove_dir_all(self.folder(index).join("data")).unwrap();
     }
 
+    /// What a validator tells Prometheus.
+    pub(crate) fn metrics(&self, index: usize) -> String {
+        let port = self.ports[index] + u16::try_from(self.ports.len()).unwrap();
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+        answer
+    }
+
+    /// Makes one folder of a stopped validator a copy of another.
+    pub(crate) fn copy_data(&self, index: usize, from: &str, to: &str) {
+        assert!(self.nodes[index].is_none(), "it runs");
+        let (from, to) = (self.folder(index).join(from), self.folder(index).join(to));
+        if to.exists() {
+            std::fs::remove_dir_all(&to).unwrap();
+        }
+        copy(&from, &to);
+    }
+
+    /// Waits until a validator's process ends by itself.
+    pub(crate) async fn wait(&mut self, index: usize) -> ExitStatus {
+        let mut node = self.nodes[index].take().expect("it runs");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = node.ended().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "it goes on:\n{}", self.log(index));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Starts a node that follows these validators.
+    pub(crate) async fn follower(&self, sources: &[usize]) -> Node {
+        let sources: Vec<_> = sources.iter().map(|index| self.node(*index).url()).collect();
+        let folder = self.folder.path().join("newcomer");
+        let port = free_ports(1);
+        let (genesis, sources) = (self.genesis(), sources.join(","));
+        let node = Node::follower(Path::new(BINARY), &folder, port, &genesis, &sources);
+        node.await.unwrap()
+    }
+
+    /// Waits until a transaction is final on a node.
+    pub(crate) async fn receipts_at(&self, node: &Node, hash: TxHash) -> TransactionReceipt {
+        let start = Instant::now();
+        loop {
+            if let Ok(Some(receipt)) = node.provider().get_transaction_receipt(hash).await {
+                return receipt;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{hash} is not final on the newcomer:\n{}",
+                self.logs()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// A client gives a transaction of one account to one node.
     pub(crate) async fn send(&self, index: usize, account: u32, request: TransactionRequest) -> TxHash {
         let sent = self.node(index).signing(account).send_transaction(request).await;
@@ -210,5 +271,18 @@ impl Cluster {
                 format!("--- validator {index}\n{last}\n")
             })
             .collect()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }

@@ -95,6 +95,56 @@ async fn four_processes_are_one_chain_and_survive_kill_9() {
         assert_eq!(said["hash"], serde_json::json!(receipts[0].block_hash.unwrap()));
         assert!(said["signers"].as_array().unwrap().len() >= 3);
     }
+    // So is a transaction with its receipt.
+    let verified = run(&[
+        "verify-block",
+        "--transaction",
+        &asked.to_string(),
+        "--genesis",
+        genesis.to_str().unwrap(),
+        "--rpc-url",
+        cluster.node(2).url(),
+        "--json",
+    ]);
+    let said: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(said["number"], number, "{said}");
+    assert_eq!(said["transaction"]["hash"], asked.to_string());
+    assert_eq!(said["transaction"]["succeeded"], true);
+
+    // A node without a key or a vote fetches everything and checks it; its clients' transactions reach the chain.
+    let newcomer = cluster.follower(&[1, 0]).await;
+    cluster.receipts_at(&newcomer, asked).await;
+    assert_eq!(
+        newcomer.provider().call(prediction()).await.unwrap(),
+        answers[0],
+        "the newcomer has the network"
+    );
+    let relayed = newcomer.signing(5).send_transaction(prediction()).await.unwrap();
+    let relayed = *relayed.tx_hash();
+    let receipts = cluster.receipts(relayed, &[0, 1, 2, 3]).await;
+    assert_eq!(cluster.receipts_at(&newcomer, relayed).await, receipts[0]);
+
+    // What the dashboard shows, the nodes tell.
+    let metrics = cluster.metrics(0);
+    let dashboard = include_str!("../../../../docs/grafana.json");
+    let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    let mut names = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let expression = target["expr"].as_str().unwrap();
+            let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let prefixes = ["synod_", "engine_", "network_", "runtime_"];
+            for name in words.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix))) {
+                let told = |line: &str| {
+                    line.strip_prefix(name)
+                        .is_some_and(|rest| rest.starts_with([' ', '{']))
+                };
+                assert!(metrics.lines().any(told), "no node tells {name}");
+                names += 1;
+            }
+        }
+    }
+    assert!(names > 15);
 
     // One is killed. The others go on, predictions included.
     cluster.kill(3);
@@ -150,6 +200,27 @@ async fn four_processes_are_one_chain_and_survive_kill_9() {
     assert_eq!(cluster.height(0).await, height, "it voted");
     cluster.start(1).await;
     cluster.advance(&[0, 1, 3], 2).await;
+
+    // On an old copy of its disk, it would have forgotten votes: it stops and says so.
+    assert_eq!(cluster.terminate(1).code(), Some(0), "{}", cluster.log(1));
+    cluster.copy_data(1, "data", "old");
+    cluster.start(1).await;
+    cluster.advance(&[0, 1, 3], 6).await;
+    assert_eq!(cluster.terminate(1).code(), Some(0), "{}", cluster.log(1));
+    cluster.copy_data(1, "data", "new");
+    cluster.copy_data(1, "old", "data");
+    cluster.start(1).await;
+    let status = cluster.wait(1).await;
+    assert_eq!(status.code(), Some(1), "{}", cluster.log(1));
+    assert!(
+        cluster.log(1).contains("is not in its journal"),
+        "{}",
+        cluster.log(1)
+    );
+    cluster.copy_data(1, "new", "data");
+    cluster.start(1).await;
+    cluster.advance(&[0, 1, 3], 2).await;
+    drop(newcomer);
 
     // A graceful stop is exit code 0.
     for index in 0..4 {

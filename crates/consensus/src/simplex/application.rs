@@ -92,7 +92,7 @@ pub(super) async fn blocking<E: Spawner, T: Send + 'static>(
 
 impl Executor {
     /// What the chain must be told about a block on a parent, from the block itself.
-    fn context_of(block: &Block, parent: &Block, clock: Timestamp) -> Context {
+    pub(super) fn context_of(block: &Block, parent: &Block, clock: Timestamp) -> Context {
         let envelope = &block.proposal().envelope;
         Context {
             epoch: envelope.epoch,
@@ -106,7 +106,7 @@ impl Executor {
     }
 
     /// Whether a validator proposed the block and signed its randomness.
-    fn signed(committee: &Committee, block: &Block) -> Result<(), String> {
+    pub(super) fn signed(committee: &Committee, block: &Block) -> Result<(), String> {
         let envelope = &block.proposal().envelope;
         let stranger = || format!("its proposer {} is no validator", envelope.proposer);
         let identity = Identity::decode(Copying(&envelope.proposer)).map_err(|_| stranger())?;

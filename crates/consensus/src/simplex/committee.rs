@@ -11,7 +11,11 @@ use commonware_cryptography::bls12381::primitives::{
 };
 use commonware_utils::ordered::BiMap;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, time::Duration};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use synod_chain::{ChainSpec, Digest};
 
 /// Domain of the proof that a validator holds the secret of its vote key.
@@ -59,12 +63,12 @@ pub enum CommitteeError {
     /// `config.simplex` is not what it must be.
     #[error("`config.simplex` of the genesis file: {0}")]
     Json(#[from] serde_json::Error),
-    /// The genesis block commits to other validators or clocks.
+    /// The genesis block commits to other rules, validators or clocks.
     #[error(
-        "the genesis file's extraData is {found}, but its `config.simplex` hashes to {expected}: one of them was changed"
+        "the genesis file's extraData is {found}, but its `config` hashes to {expected}: one of them was changed"
     )]
     Commitment {
-        /// What `config.simplex` hashes to.
+        /// What `config` hashes to.
         expected: B256,
         /// What the header says.
         found: Bytes,
@@ -97,10 +101,21 @@ impl SimplexParams {
     /// The key of this section in a genesis file's `config`.
     pub const FIELD: &'static str = "simplex";
 
-    /// What the genesis block's `extraData` holds, so that the hash of the first block names the validators.
+    /// What the genesis block's `extraData` holds, so that the hash of the first block names the validators and everything
+    /// else that the file's `config` says (given as JSON): two nodes that would differ in a price, a limit, the chain's id or
+    /// a fork's time have different first blocks and refuse each other at once.
     #[must_use]
-    pub fn commitment(&self) -> B256 {
-        let mut bytes = b"synod/simplex/1".to_vec();
+    pub fn commitment(&self, config: &Value) -> B256 {
+        let mut rules = String::new();
+        match config {
+            Value::Object(members) => {
+                let others = members.iter().filter(|(key, _)| key.as_str() != Self::FIELD);
+                write_object(others, &mut rules);
+            }
+            other => write_canonical(other, &mut rules),
+        }
+        let mut bytes = b"synod/genesis/1".to_vec();
+        bytes.extend_from_slice(keccak256(rules).as_slice());
         self.encode(&mut bytes);
         keccak256(bytes)
     }
@@ -108,12 +123,22 @@ impl SimplexParams {
     /// Clocks for a gas limit: a view has room to build a block and to verify it, twice over.
     #[must_use]
     pub fn with_timing(validators: Vec<ValidatorEntry>, gas_limit: u64) -> Self {
+        Self::paced(validators, gas_limit, 200, 1000)
+    }
+
+    /// The same at a pace of one's own: least time between two blocks, and most while nothing waits to be mined.
+    #[must_use]
+    pub fn paced(
+        validators: Vec<ValidatorEntry>,
+        gas_limit: u64,
+        block_interval_ms: u64,
+        heartbeat_ms: u64,
+    ) -> Self {
         let execution_ms = gas_limit.saturating_mul(1000) / GAS_PER_SECOND;
-        let heartbeat_ms = 1000;
         let leader_timeout_ms = heartbeat_ms + execution_ms + 500;
         Self {
             validators,
-            block_interval_ms: 200,
+            block_interval_ms,
             heartbeat_ms,
             leader_timeout_ms,
             certification_timeout_ms: (4 * execution_ms).max(leader_timeout_ms + execution_ms + 500),
@@ -154,6 +179,38 @@ impl SimplexParams {
         }
         Ok(())
     }
+}
+
+/// JSON without white space, with keys in the order of their bytes, and without members that are null.
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(members) => write_object(members.iter(), text),
+        Value::Array(items) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                write_canonical(item, text);
+            }
+            text.push(']');
+        }
+        scalar => text.push_str(&scalar.to_string()),
+    }
+}
+
+fn write_object<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>, text: &mut String) {
+    let members: BTreeMap<_, _> = members.filter(|(_, value)| !value.is_null()).collect();
+    text.push('{');
+    for (index, (key, value)) in members.into_iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&Value::from(key.as_str()).to_string());
+        text.push(':');
+        write_canonical(value, text);
+    }
+    text.push('}');
 }
 
 /// The validators of a chain, checked.
@@ -314,7 +371,7 @@ impl SimplexParams {
             .get(Self::FIELD)
             .ok_or(CommitteeError::Missing)?;
         let params: Self = serde_json::from_value(section.clone())?;
-        let expected = params.commitment();
+        let expected = params.commitment(&serde_json::to_value(&file.config)?);
         if file.extra_data[..] != expected[..] {
             return Err(CommitteeError::Commitment {
                 expected,
@@ -322,5 +379,33 @@ impl SimplexParams {
             });
         }
         Ok(params)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_commitment_sees_every_rule_and_no_spelling() {
+        let params = SimplexParams::with_timing(Vec::new(), 30_000_000);
+        let rules = json!({"chainId": 7, "synod": {"limits": {"inferenceGas": 5}}, "times": [1, 2]});
+        let commitment = params.commitment(&rules);
+        for other in [
+            json!({"chainId": 8, "synod": {"limits": {"inferenceGas": 5}}, "times": [1, 2]}),
+            json!({"chainId": 7, "synod": {"limits": {"inferenceGas": 6}}, "times": [1, 2]}),
+            json!({"chainId": 7, "synod": {"limits": {"inferenceGas": 5}}, "times": [2, 1]}),
+            json!({"chainId": 7, "synod": {"limits": {}}, "times": [1, 2]}),
+        ] {
+            assert_ne!(params.commitment(&other), commitment, "{other}");
+        }
+        let same = json!({"times": [1, 2], "synod": {"limits": {"inferenceGas": 5, "else": null}}, "chainId": 7, "simplex": {}});
+        assert_eq!(params.commitment(&same), commitment);
+        let slower = SimplexParams {
+            heartbeat_ms: params.heartbeat_ms + 1,
+            ..params
+        };
+        assert_ne!(slower.commitment(&rules), commitment);
     }
 }

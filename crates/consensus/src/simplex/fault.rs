@@ -52,7 +52,7 @@ pub enum EngineError {
     #[error("the consensus folder cannot be used: {0}")]
     Storage(String),
     /// A part of the engine ended by itself.
-    #[error("the engine's {0} ended unexpectedly")]
+    #[error("the engine's {0} ended: its disk failed or is full, or this is a bug; the log says which")]
     Ended(&'static str),
 }
 

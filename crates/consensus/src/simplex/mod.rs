@@ -26,6 +26,7 @@
 //! - **Voter**, **Executor**, **Delivery** (here) join them to the chain's seam, [`synod_chain::Application`]. Building,
 //!   judging and writing run on threads that may block, never on consensus' own.
 //! - **Committee**: who votes, from the genesis file, to which the first block's hash commits.
+//! - **Follower** ([`Follower`]): a node outside the committee, which needs none of this but certificates.
 //! - **Gossip**: transactions go from the node that got them to every validator.
 //!
 //! Everything is generic over commonware's runtime and network: the same code runs over TCP on tokio ([`net`]) and in
@@ -54,6 +55,7 @@ mod committee;
 mod delivery;
 mod engine;
 mod fault;
+mod follow;
 mod gossip;
 mod keys;
 pub mod net;
@@ -66,6 +68,7 @@ pub use block::{Block, commitment, digest};
 pub use committee::{Committee, CommitteeError, SimplexParams, ValidatorEntry};
 pub use engine::{Channels, Config, Handle, Observer, Role, max_message_size, run};
 pub use fault::EngineError;
+pub use follow::{FinalBlock, FollowError, Follower};
 pub use gossip::{Gossip, Transactions};
 pub use keys::{KeysError, ValidatorKeys};
 pub use proof::{BlockProof, ProofError, ProvenBlock};

@@ -13,7 +13,6 @@ use super::{Committee, Finalization, Identity, commitment};
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes, keccak256};
 use commonware_codec::Decode as _;
-use commonware_cryptography::certificate::Scheme as _;
 use commonware_parallel::Sequential;
 use commonware_utils::sys_rng;
 use serde::{Deserialize, Serialize};
@@ -90,6 +89,11 @@ fn digest_of(header: &Header) -> Digest {
     ))
 }
 
+/// Whether a quorum of the committee signed a certificate.
+pub(super) fn signed_by_quorum(committee: &Committee, certificate: &Finalization) -> bool {
+    certificate.verify(&mut sys_rng(), &committee.verifier(), &Sequential)
+}
+
 impl Committee {
     /// Checks a proof from the validators' public keys alone.
     pub fn verify_block(&self, proof: &BlockProof) -> Result<ProvenBlock, ProofError> {
@@ -118,11 +122,10 @@ impl Committee {
                 expected,
             });
         }
-        let verifier = self.verifier();
-        if !certificate.verify(&mut sys_rng(), &verifier, &Sequential) {
+        if !signed_by_quorum(self, &certificate) {
             return Err(ProofError::Signature);
         }
-        let participants = verifier.participants();
+        let participants = self.members().keys();
         let signers = certificate.certificate.signers.iter();
         let signers = signers.filter_map(|signer| {
             let identity: &Identity = participants.get(usize::from(signer))?;

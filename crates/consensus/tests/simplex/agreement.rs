@@ -48,6 +48,26 @@ fn ten_validators_agree() {
 }
 
 #[test]
+fn predictions_are_the_same_everywhere() {
+    simulate(4, async |world, seed| {
+        world.start_all().await;
+        let published = world.publish(0);
+        world
+            .until("the network is published", |world| world.has(0, published))
+            .await;
+        let asked = world.ask(usize::try_from(seed).unwrap() % 4, 1);
+        world
+            .until("the answer is final everywhere", |world| {
+                (0..4).all(|index| world.has(index, asked))
+            })
+            .await;
+        let kept = world.kept(0);
+        assert!(!kept.is_zero());
+        assert!((1..4).all(|index| world.kept(index) == kept));
+    });
+}
+
+#[test]
 fn one_validator_agrees_with_itself() {
     simulate(1, async |world, _| {
         world.start_all().await;

@@ -2,7 +2,6 @@
 
 use crate::{World, simulate};
 use std::time::Duration;
-use synod_consensus::simplex::Role;
 
 /// The others go on without `f` of them, and take them back.
 async fn crash_of_f(world: &mut World, seed: u64) {
@@ -112,8 +111,7 @@ fn an_empty_disk_follows_without_a_vote() {
         world.advance(&[0, 1, 2, 3], 5).await;
         world.kill(0).await;
         world.wipe(0);
-        let identity = world.nodes[0].keys.identity();
-        world.start_as(0, Role::Follower(identity), |chain| chain).await;
+        world.start_following(0).await;
         world.advance(&[0, 1, 2, 3], 5).await;
         assert!(world.has(0, sent), "it has what was final before");
         // It counts against f: without another one there is no quorum.

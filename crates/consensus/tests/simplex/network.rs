@@ -65,3 +65,19 @@ fn messages_are_late_and_lost() {
             .await;
     });
 }
+
+#[test]
+fn messages_overtake_each_other_and_come_twice() {
+    simulate(4, async |world, _| {
+        for index in 0..4 {
+            world.start_scrambled(index).await;
+        }
+        world.reach(&[0, 1, 2, 3], 3).await;
+        let sent = world.send(1);
+        world
+            .until("a transaction is final everywhere", |world| {
+                (0..4).all(|index| world.has(index, sent))
+            })
+            .await;
+    });
+}

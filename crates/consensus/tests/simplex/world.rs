@@ -1,27 +1,34 @@
 //! Validators, their network and their disks.
 
+use crate::models;
 use alloy_consensus::{
     SignableTransaction as _, TxEip1559,
     transaction::{Recovered, SignerRecoverable as _},
 };
 use alloy_eips::{Decodable2718 as _, Encodable2718 as _};
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
 use commonware_codec::Decode as _;
 use commonware_p2p::{
-    Message, Recipients,
+    Message, Receiver as _, Recipients,
     simulated::{self, Config as NetworkConfig, Link, Network, Oracle, SplitOrigin, SplitTarget},
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{
     Clock as _, Handle as Task, IoBuf, Quota, Runner as _, Spawner as _, Supervisor as _,
-    deterministic::{self, Context},
+    deterministic::{self, Context, FaultConfig, PartialWriteMode, WriteConfig},
 };
 use commonware_utils::{NZU32, NZUsize, Probability, probability};
 use parking_lot::Mutex;
-use rand_core::SeedableRng as _;
-use std::{sync::Arc, time::Duration};
+use rand_core::{Rng as _, SeedableRng as _};
+use std::{
+    collections::BTreeSet,
+    num::NonZeroUsize,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 use synod_chain::{
     Application, BestTransactions, Chain, ChainApplication, ChainSpec, Skipped, Transaction,
     TransactionSource,
@@ -31,12 +38,16 @@ use synod_consensus::simplex::{
     Channels, Committee, Config, EngineError, Finalization, Handle, Identity, Observer, Role, SimplexParams,
     Transactions, ValidatorKeys, commitment, max_message_size, run,
 };
+use tokio::sync::mpsc;
 
 type Sender = simulated::Sender<Identity, Context>;
 type Receiver = simulated::Receiver<Identity>;
 
 /// Gas of a block: little, so that timeouts are short.
-const GAS: u64 = 30_000_000;
+pub(crate) const GAS: u64 = 30_000_000;
+
+/// Gas of a block's predictions: enough to publish the network, and for some ten of its answers.
+pub(crate) const INFERENCE_GAS: u64 = 400_000;
 
 /// Most bytes of a block.
 const BLOCK_SIZE: usize = 8 << 20;
@@ -71,7 +82,7 @@ impl From<Links> for Link {
 
 /// Transactions that wait at a node.
 pub(crate) struct Queue {
-    chain: Arc<Chain>,
+    pub(crate) chain: Arc<Chain>,
     waiting: Mutex<Vec<Recovered<Transaction>>>,
     /// Those that a client gave to this node.
     own: Mutex<Vec<Bytes>>,
@@ -148,14 +159,14 @@ impl Transactions for Queue {
 /// What a node has seen others do.
 #[derive(Default)]
 pub(crate) struct Seen {
-    pub(crate) evidence: Mutex<Vec<(Identity, &'static str)>>,
+    pub(crate) evidence: Mutex<BTreeSet<(Identity, &'static str)>>,
     pub(crate) nullified: Mutex<u64>,
 }
 
 impl Observer for Seen {
     fn evidence(&self, offender: &Identity, kind: &'static str, _: u64, proof: Bytes) {
         assert!(!proof.is_empty());
-        self.evidence.lock().push((offender.clone(), kind));
+        self.evidence.lock().insert((offender.clone(), kind));
     }
 
     fn view(&self, _: u64, nullified: bool) {
@@ -170,28 +181,52 @@ pub(crate) struct Node {
     pub(crate) keys: ValidatorKeys,
     pub(crate) chain: Arc<Chain>,
     pub(crate) seen: Arc<Seen>,
-    queue: Arc<Queue>,
+    pub(crate) queue: Arc<Queue>,
     partition: String,
     running: Option<(Task<()>, Handle)>,
     ended: Arc<Mutex<Option<EngineError>>>,
-    /// Whether its chain is one that must agree.
+    /// Whether its chain is one that must agree, and nobody may accuse it.
     pub(crate) honest: bool,
+}
+
+impl Node {
+    /// Gives the machine a chain with other rules.
+    pub(crate) fn replace_chain(&mut self, chain: Arc<Chain>) {
+        self.queue = Arc::new(Queue {
+            chain: chain.clone(),
+            waiting: Mutex::default(),
+            own: Mutex::default(),
+        });
+        self.chain = chain;
+    }
+
+    /// What an honest machine runs.
+    pub(crate) fn application(&self) -> Arc<ChainApplication> {
+        Arc::new(ChainApplication::new(self.chain.clone(), self.queue.clone()))
+    }
 }
 
 /// The cluster.
 pub(crate) struct World {
     pub(crate) runtime: Context,
     pub(crate) committee: Arc<Committee>,
-    pub(crate) nodes: Vec<Node>,
     oracle: Oracle<Identity, Context>,
-    spec: ChainSpec,
-    signer: PrivateKeySigner,
-    nonce: u64,
-    lives: u32,
+    machines: Machines,
 }
 
-/// What stands in front of a node's chain: nothing, or a liar.
-pub(crate) type Fate = fn(Arc<ChainApplication>) -> Arc<dyn Application>;
+impl Deref for World {
+    type Target = Machines;
+
+    fn deref(&self) -> &Machines {
+        &self.machines
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Machines {
+        &mut self.machines
+    }
+}
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| {
@@ -201,10 +236,16 @@ fn setting(name: &str, default: u64) -> u64 {
     })
 }
 
+/// How many seeds each fault is tried with: runs of large clusters take longer.
+fn seeds(validators: usize) -> std::ops::Range<u64> {
+    let count = if validators <= 4 { 30 } else { 6 };
+    let (first, count) = (setting("SYNOD_SEED", 1), setting("SYNOD_SEEDS", count));
+    first..first + count
+}
+
 /// Runs a scenario with several seeds.
 pub(crate) fn simulate(validators: usize, scenario: impl AsyncFn(&mut World, u64)) {
-    let (first, count) = (setting("SYNOD_SEED", 1), setting("SYNOD_SEEDS", 4));
-    for seed in first..first + count {
+    for seed in seeds(validators) {
         // Printed with a failure only.
         println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
         replay(validators, seed, &scenario);
@@ -213,72 +254,115 @@ pub(crate) fn simulate(validators: usize, scenario: impl AsyncFn(&mut World, u64
 
 /// Runs a scenario with one seed.
 pub(crate) fn replay(validators: usize, seed: u64, scenario: impl AsyncFn(&mut World, u64)) {
-    let config = deterministic::Config::new()
-        .with_seed(seed)
-        .with_timeout(Some(Duration::from_secs(3600)));
-    deterministic::Runner::new(config).start(async |runtime| {
-        let mut world = World::new(runtime, validators, seed).await;
+    deterministic::Runner::new(settings(seed)).start(async |runtime| {
+        let mut world = World::new(runtime, machines(validators, seed)).await;
         scenario(&mut world, seed).await;
         world.check();
     });
 }
 
-impl World {
-    async fn new(runtime: Context, validators: usize, seed: u64) -> Self {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        let keys: Vec<_> = (0..validators).map(|_| ValidatorKeys::random(&mut rng)).collect();
-        let entries = keys
-            .iter()
-            .enumerate()
-            .map(|(index, keys)| keys.entry(format!("validator-{index}")))
-            .collect();
-        let params = SimplexParams::with_timing(entries, GAS);
-        let mut genesis = dev_genesis();
-        genesis.gas_limit = GAS;
-        let mut synod = SynodParams::default();
-        synod.limits.transaction_gas = GAS;
-        let fields = &mut genesis.config.extra_fields;
-        fields.insert("synod".into(), serde_json::to_value(synod).unwrap());
-        fields.insert(
-            SimplexParams::FIELD.into(),
-            serde_json::to_value(&params).unwrap(),
-        );
-        genesis.extra_data = params.commitment().into();
-        let spec = ChainSpec::from_genesis(genesis).unwrap();
-        let chain = Chain::in_memory(spec.clone()).unwrap();
-        let committee = Arc::new(Committee::from_genesis(&spec, chain.head_digest().0).unwrap());
-
-        let config = NetworkConfig {
-            max_size: max_message_size(&committee, BLOCK_SIZE),
-            max_peers_per_set: NZUsize!(64),
-            disconnect_on_block: true,
-            tracked_peer_sets: NZUsize!(1),
-        };
-        let members = committee.members().keys().iter().cloned().collect::<Vec<_>>();
-        let (network, oracle) = Network::new_with_peers(runtime.child("network"), config, members).await;
-        network.start();
-        let signer = MnemonicBuilder::<English>::default()
-            .phrase(DEV_MNEMONIC)
-            .build()
-            .unwrap();
-        let mut world = Self {
-            runtime,
-            committee,
-            nodes: Vec::new(),
-            oracle,
-            spec,
-            signer,
-            nonce: 0,
-            lives: 0,
-        };
-        for keys in keys {
-            let node = world.machine(keys);
-            world.nodes.push(node);
-        }
-        world.link(Links::default(), |_, _| true).await;
-        world
+/// Runs two scenarios, one before and one after a power failure that takes all machines at once. What was written but not
+/// synced is torn: each of its bytes is on the disk or not, as the seed says.
+pub(crate) fn power_failure(
+    validators: usize,
+    before: impl AsyncFn(&mut World, u64),
+    after: impl AsyncFn(&mut World, u64),
+) {
+    for seed in seeds(validators) {
+        println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
+        let faults = FaultConfig::default().write(WriteConfig {
+            failure_rate: probability!(0.0),
+            retention_rate: probability!(0.5),
+            mode: PartialWriteMode::Subset,
+        });
+        let config = settings(seed).with_storage_fault_config(faults);
+        let (machines, disks) = deterministic::Runner::new(config).start_and_recover(async |runtime| {
+            let mut world = World::new(runtime, machines(validators, seed)).await;
+            before(&mut world, seed).await;
+            world.check();
+            world.machines()
+        });
+        deterministic::Runner::from(disks).start(async |runtime| {
+            let mut world = World::new(runtime, machines).await;
+            after(&mut world, seed).await;
+            world.check();
+        });
     }
+}
 
+/// Runs a scenario in which tasks may die of a failing disk.
+pub(crate) fn simulate_failing_disks(validators: usize, scenario: impl AsyncFn(&mut World, u64)) {
+    for seed in seeds(validators) {
+        println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
+        let config = settings(seed).with_catch_panics(true);
+        deterministic::Runner::new(config).start(async |runtime| {
+            let mut world = World::new(runtime, machines(validators, seed)).await;
+            scenario(&mut world, seed).await;
+            world.check();
+        });
+    }
+}
+
+fn settings(seed: u64) -> deterministic::Config {
+    deterministic::Config::new()
+        .with_seed(seed)
+        .with_timeout(Some(Duration::from_secs(3600)))
+}
+
+/// Everything of a cluster that is not in the simulator: keys, rules, and what is on the disks.
+pub(crate) struct Machines {
+    pub(crate) spec: ChainSpec,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) signer: PrivateKeySigner,
+    nonce: u64,
+    lives: u32,
+}
+
+/// New machines with empty disks.
+fn machines(validators: usize, seed: u64) -> Machines {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let keys: Vec<_> = (0..validators).map(|_| ValidatorKeys::random(&mut rng)).collect();
+    let entries = keys
+        .iter()
+        .enumerate()
+        .map(|(index, keys)| keys.entry(format!("validator-{index}")))
+        .collect();
+    let params = SimplexParams::with_timing(entries, GAS);
+    let mut genesis = dev_genesis();
+    genesis.gas_limit = GAS;
+    models::put_into(&mut genesis);
+    let mut synod = SynodParams::default();
+    synod.limits.transaction_gas = GAS;
+    synod.limits.inference_gas = Some(INFERENCE_GAS);
+    let fields = &mut genesis.config.extra_fields;
+    fields.insert("synod".into(), serde_json::to_value(synod).unwrap());
+    fields.insert(
+        SimplexParams::FIELD.into(),
+        serde_json::to_value(&params).unwrap(),
+    );
+    genesis.extra_data = params
+        .commitment(&serde_json::to_value(&genesis.config).unwrap())
+        .into();
+    let spec = ChainSpec::from_genesis(genesis).unwrap();
+    let signer = MnemonicBuilder::<English>::default()
+        .phrase(DEV_MNEMONIC)
+        .build()
+        .unwrap();
+    let mut machines = Machines {
+        spec,
+        nodes: Vec::new(),
+        signer,
+        nonce: 0,
+        lives: 0,
+    };
+    for keys in keys {
+        let node = machines.machine(keys);
+        machines.nodes.push(node);
+    }
+    machines
+}
+
+impl Machines {
     /// A machine with an empty disk.
     fn machine(&mut self, keys: ValidatorKeys) -> Node {
         self.lives += 1;
@@ -297,6 +381,40 @@ impl World {
             ended: Arc::default(),
             honest: true,
         }
+    }
+}
+
+impl World {
+    async fn new(runtime: Context, machines: Machines) -> Self {
+        let spec = &machines.spec;
+        let chain = Chain::in_memory(spec.clone()).unwrap();
+        let committee = Arc::new(Committee::from_genesis(spec, chain.head_digest().0).unwrap());
+        let config = NetworkConfig {
+            max_size: max_message_size(&committee, BLOCK_SIZE),
+            max_peers_per_set: NZUsize!(64),
+            disconnect_on_block: true,
+            tracked_peer_sets: NZUsize!(1),
+        };
+        let members = committee.members().keys().iter().cloned().collect::<Vec<_>>();
+        let (network, oracle) = Network::new_with_peers(runtime.child("network"), config, members).await;
+        network.start();
+        let world = Self {
+            runtime,
+            committee,
+            oracle,
+            machines,
+        };
+        world.link(Links::default(), |_, _| true).await;
+        world
+    }
+
+    /// The machines as they are without power.
+    fn machines(self) -> Machines {
+        let mut machines = self.machines;
+        for node in &mut machines.nodes {
+            node.running = None;
+        }
+        machines
     }
 
     /// Makes links between the pairs that `linked` allows, and cuts all others.
@@ -321,19 +439,38 @@ impl World {
 
     /// Starts a validator on the disk that it has.
     pub(crate) async fn start(&mut self, index: usize) {
+        let application = self.nodes[index].application();
+        self.start_with(index, application).await;
+    }
+
+    /// Starts a validator with something else than an honest chain behind its engine.
+    pub(crate) async fn start_with(&mut self, index: usize, application: Arc<dyn Application>) {
         let role = Role::Validator(self.nodes[index].keys.clone());
-        self.start_as(index, role, |chain| chain).await;
-    }
-
-    /// Starts a node in a role, with something between engine and chain.
-    pub(crate) async fn start_as(&mut self, index: usize, role: Role, fate: Fate) {
         let channels = self.lines(index).await;
-        self.launch(index, role, fate, channels);
+        self.launch(index, role, application, channels);
     }
 
-    /// Starts two machines with the keys of one validator, as if its disk had been cloned before its first vote: both vote,
-    /// both hear everything. The second is a new node, whose index is returned.
-    pub(crate) async fn start_twins(&mut self, index: usize) -> usize {
+    /// Starts a node that follows and does not vote.
+    pub(crate) async fn start_following(&mut self, index: usize) {
+        let role = Role::Follower(self.nodes[index].keys.identity());
+        let (application, channels) = (self.nodes[index].application(), self.lines(index).await);
+        self.launch(index, role, application, channels);
+    }
+
+    /// Starts a validator whose incoming messages are late by up to a third of a second each, so that they overtake each
+    /// other, and partly arrive twice.
+    pub(crate) async fn start_scrambled(&mut self, index: usize) {
+        let role = Role::Validator(self.nodes[index].keys.clone());
+        let lines = self.lines(index).await;
+        let runtime = self.runtime.child("scrambler");
+        let channels = each(lines, |(sender, receiver)| (sender, receiver.scrambled(&runtime)));
+        let application = self.nodes[index].application();
+        self.launch(index, role, application, channels);
+    }
+
+    /// Starts two machines with the keys of one validator, as if its disk had been cloned before its first vote. Both hear
+    /// everything; of each message, `share` says to whom the first and the second machine's goes. The second is a new node.
+    pub(crate) async fn start_twins(&mut self, index: usize, share: Share) {
         let keys = self.nodes[index].keys.clone();
         let machine = self.machine(keys.clone());
         self.nodes.push(machine);
@@ -342,44 +479,45 @@ impl World {
             self.nodes[twin].honest = false;
         }
         let runtime = self.runtime.child("twins");
-        let lines = self.lines(index).await;
-        // What one of them sends goes to all; what arrives arrives at both.
-        let forward = |_: SplitOrigin, recipients: &Recipients<Identity>, _: &IoBuf| Some(recipients.clone());
-        let split = |(sender, receiver): (Sender, Receiver)| {
-            let (first, second) = sender.split_with(forward);
+        let mut second = Vec::new();
+        let raw = self.raw_lines(index).await;
+        let peers: Arc<[Identity]> = self.committee.members().keys().iter().cloned().collect();
+        let first = each(raw, |(sender, receiver)| {
+            let [mine, other] = outgoing(sender, peers.clone(), share.clone());
             let (hears, also) =
                 receiver.split_with(runtime.child("line"), |_: &Message<Identity>| SplitTarget::Both);
-            ((first, hears), (second, also))
-        };
-        let (votes, votes_of_twin) = split(lines.votes);
-        let (certificates, certificates_of_twin) = split(lines.certificates);
-        let (resolver, resolver_of_twin) = split(lines.resolver);
-        let (blocks, blocks_of_twin) = split(lines.blocks);
-        let (backfill, backfill_of_twin) = split(lines.backfill);
-        let (transactions, transactions_of_twin) = split(lines.transactions);
-        let first = Channels {
-            votes,
-            certificates,
-            resolver,
-            blocks,
-            backfill,
-            transactions,
-        };
+            second.push((other, Incoming::Straight(also)));
+            (mine, Incoming::Straight(hears))
+        });
+        let mut second = second.into_iter();
+        let mut next = || second.next().expect("six lines");
         let second = Channels {
-            votes: votes_of_twin,
-            certificates: certificates_of_twin,
-            resolver: resolver_of_twin,
-            blocks: blocks_of_twin,
-            backfill: backfill_of_twin,
-            transactions: transactions_of_twin,
+            votes: next(),
+            certificates: next(),
+            resolver: next(),
+            blocks: next(),
+            backfill: next(),
+            transactions: next(),
         };
-        self.launch(index, Role::Validator(keys.clone()), |chain| chain, first);
-        self.launch(twin, Role::Validator(keys), |chain| chain, second);
-        twin
+        for (index, lines) in [(index, first), (twin, second)] {
+            let application = self.nodes[index].application();
+            self.launch(index, Role::Validator(keys.clone()), application, lines);
+        }
     }
 
     /// New lines to the peers.
-    async fn lines(&self, index: usize) -> Channels<Sender, Receiver> {
+    pub(crate) async fn lines(
+        &self,
+        index: usize,
+    ) -> Channels<impl commonware_p2p::Sender<PublicKey = Identity> + use<>, Incoming> {
+        let peers: Arc<[Identity]> = self.committee.members().keys().iter().cloned().collect();
+        each(self.raw_lines(index).await, |(sender, receiver)| {
+            let [all, _] = outgoing(sender, peers.clone(), Arc::new(|_, _| true));
+            (all, Incoming::Straight(receiver))
+        })
+    }
+
+    async fn raw_lines(&self, index: usize) -> Channels<Sender, Receiver> {
         let control = self.oracle.control(self.nodes[index].keys.identity());
         let quota = Quota::per_second(NZU32!(4096));
         let line = async |channel| control.register(channel, quota).await.unwrap();
@@ -393,19 +531,29 @@ impl World {
         }
     }
 
-    fn launch<S, R>(&mut self, index: usize, role: Role, fate: Fate, channels: Channels<S, R>)
-    where
+    fn launch<S, R>(
+        &mut self,
+        index: usize,
+        role: Role,
+        application: Arc<dyn Application>,
+        channels: Channels<S, R>,
+    ) where
         S: commonware_p2p::Sender<PublicKey = Identity>,
         R: commonware_p2p::Receiver<PublicKey = Identity>,
     {
         self.lives += 1;
-        let node = &mut self.nodes[index];
+        let life = self.lives;
+        let runtime = self
+            .runtime
+            .child("validator")
+            .with_attribute("index", index)
+            .with_attribute("life", life);
+        let node = &self.nodes[index];
         assert!(node.running.is_none(), "it runs already");
-        let application = Arc::new(ChainApplication::new(node.chain.clone(), node.queue.clone()));
         let config = Config {
             committee: self.committee.clone(),
             role,
-            application: fate(application),
+            application,
             genesis: node.chain.proposal(0).unwrap().unwrap(),
             block_size_limit: BLOCK_SIZE,
             beneficiary: Address::repeat_byte(u8::try_from(index + 1).unwrap()),
@@ -417,16 +565,12 @@ impl World {
         };
         let (handle, end) = Handle::new();
         let ended = node.ended.clone();
-        let runtime = self
-            .runtime
-            .child("validator")
-            .with_attribute("index", index)
-            .with_attribute("life", self.lives);
+        *ended.lock() = None;
         let task = runtime.spawn(move |runtime| async move {
             let error = run(runtime, config, end, channels).await;
             *ended.lock() = Some(error);
         });
-        node.running = Some((task, handle));
+        self.nodes[index].running = Some((task, handle));
     }
 
     /// Ends a validator between two instructions, as `kill -9` does. Its disk stays.
@@ -445,19 +589,23 @@ impl World {
 
     /// A client gives a transfer to a node. Returns its hash.
     pub(crate) fn send(&mut self, index: usize) -> B256 {
-        let transfer = TxEip1559 {
+        self.submit(index, Address::repeat_byte(0xaa), Bytes::new(), 21_000)
+    }
+
+    /// A client gives a transaction to a node. Returns its hash.
+    pub(crate) fn submit(&mut self, index: usize, to: Address, input: Bytes, gas: u64) -> B256 {
+        let transaction = TxEip1559 {
             chain_id: DEV_CHAIN_ID,
             nonce: self.nonce,
-            gas_limit: 21_000,
+            gas_limit: gas,
             max_fee_per_gas: 10_000_000_000,
             max_priority_fee_per_gas: 1,
-            to: TxKind::Call(Address::repeat_byte(0xaa)),
-            value: U256::from(1),
+            to: TxKind::Call(to),
+            input,
             ..Default::default()
         };
         self.nonce += 1;
-        let signature = self.signer.sign_hash_sync(&transfer.signature_hash()).unwrap();
-        let transaction = Transaction::from(transfer.into_signed(signature));
+        let transaction = sign(&self.signer, transaction);
         let raw = Bytes::from(transaction.encoded_2718());
         let node = &self.nodes[index];
         node.queue.add(&raw);
@@ -470,6 +618,12 @@ impl World {
 
     pub(crate) fn height(&self, index: usize) -> u64 {
         self.nodes[index].chain.head().number()
+    }
+
+    /// The simulation's time, in milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let since = self.runtime.current().duration_since(std::time::UNIX_EPOCH);
+        u64::try_from(since.unwrap().as_millis()).unwrap()
     }
 
     /// Lets time pass.
@@ -507,6 +661,11 @@ impl World {
     pub(crate) async fn advance(&self, nodes: &[usize], blocks: u64) {
         let highest = nodes.iter().map(|index| self.height(*index)).max().unwrap();
         self.reach(nodes, highest + blocks).await;
+    }
+
+    /// Whether a node's engine has ended by itself.
+    pub(crate) fn has_ended(&self, index: usize) -> bool {
+        self.nodes[index].ended.lock().is_some()
     }
 
     /// The fault that ended a node's engine.
@@ -564,12 +723,127 @@ impl World {
                 assert!(certified > 0, "no block has a certificate");
             }
         }
+        // Nobody is accused but those who lie.
+        let liars: BTreeSet<_> = self
+            .nodes
+            .iter()
+            .filter(|node| !node.honest)
+            .map(|node| node.keys.identity())
+            .collect();
+        for node in &honest {
+            for (offender, kind) in node.seen.evidence.lock().iter() {
+                assert!(
+                    liars.contains(offender),
+                    "an honest validator is accused of {kind}"
+                );
+            }
+        }
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.honest) {
             assert!(
                 node.ended.lock().is_none(),
                 "validator {index} ended: {:?}",
                 self.fault(index)
             );
+        }
+    }
+}
+
+/// Whether what a twin sends to a peer arrives.
+pub(crate) type Share = Arc<dyn Fn(&SplitOrigin, &Identity) -> bool + Send + Sync>;
+
+/// Two senders in place of one. All nodes have these, whether their messages are shared out or not: the engine is compiled
+/// once for each type of line, which takes minutes.
+fn outgoing(
+    sender: Sender,
+    peers: Arc<[Identity]>,
+    share: Share,
+) -> [impl commonware_p2p::Sender<PublicKey = Identity> + use<>; 2] {
+    let (first, second) = sender.split_with(
+        move |origin: SplitOrigin, recipients: &Recipients<Identity>, _: &IoBuf| {
+            let wanted = match recipients {
+                Recipients::All => peers.to_vec(),
+                Recipients::Some(some) => some.clone(),
+                Recipients::One(one) => vec![one.clone()],
+            };
+            let some: Vec<_> = wanted.into_iter().filter(|peer| share(&origin, peer)).collect();
+            (!some.is_empty()).then_some(Recipients::Some(some))
+        },
+    );
+    [first, second]
+}
+
+/// Changes all lines in the same way, in a fixed order.
+fn each<S, R, T, U>(lines: Channels<S, R>, mut change: impl FnMut((S, R)) -> (T, U)) -> Channels<T, U> {
+    Channels {
+        votes: change(lines.votes),
+        certificates: change(lines.certificates),
+        resolver: change(lines.resolver),
+        blocks: change(lines.blocks),
+        backfill: change(lines.backfill),
+        transactions: change(lines.transactions),
+    }
+}
+
+/// Signs for the account that pays for everything.
+pub(crate) fn sign(signer: &PrivateKeySigner, transaction: TxEip1559) -> Transaction {
+    let signature = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
+    Transaction::from(transaction.into_signed(signature))
+}
+
+/// Where messages come in.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// As they arrive.
+    Straight(Receiver),
+    /// Late, so that they overtake each other, and partly twice.
+    Scrambled {
+        messages: mpsc::UnboundedReceiver<Message<Identity>>,
+        capacity: NonZeroUsize,
+    },
+}
+
+impl Incoming {
+    fn scrambled(mut self, runtime: &Context) -> Self {
+        let (sender, messages) = mpsc::unbounded_channel();
+        let capacity = commonware_p2p::Receiver::capacity(&self);
+        runtime.child("line").spawn(move |mut runtime| async move {
+            while let Ok(message) = self.recv().await {
+                let copies = if runtime.next_u32().is_multiple_of(4) {
+                    2
+                } else {
+                    1
+                };
+                for _ in 0..copies {
+                    let delay = Duration::from_millis(u64::from(runtime.next_u32() % 300));
+                    let (sender, message) = (sender.clone(), message.clone());
+                    runtime.child("message").spawn(move |runtime| async move {
+                        runtime.sleep(delay).await;
+                        // An error means that the validator is gone.
+                        let _ = sender.send(message);
+                    });
+                }
+            }
+        });
+        Self::Scrambled { messages, capacity }
+    }
+}
+
+impl commonware_p2p::Receiver for Incoming {
+    type Error = std::io::Error;
+    type PublicKey = Identity;
+
+    async fn recv(&mut self) -> Result<Message<Identity>, Self::Error> {
+        let message = match self {
+            Self::Straight(receiver) => receiver.recv().await.ok(),
+            Self::Scrambled { messages, .. } => messages.recv().await,
+        };
+        message.ok_or_else(|| std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn capacity(&self) -> NonZeroUsize {
+        match self {
+            Self::Straight(receiver) => receiver.capacity(),
+            Self::Scrambled { capacity, .. } => *capacity,
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct RpcSection {
     pub connections: u32,
     /// Requests of one connection in work at a time.
     pub in_work: usize,
+    /// Requests of one connection in a second; 0 for no limit.
+    pub rate: u32,
     /// Gas of one simulated call.
     pub call_gas: u64,
 }
@@ -63,6 +65,7 @@ impl Default for RpcSection {
             batch: limits.batch,
             connections: limits.connections,
             in_work: limits.in_work,
+            rate: limits.rate,
             call_gas: limits.call_gas,
         }
     }
@@ -75,6 +78,7 @@ impl RpcSection {
             batch: self.batch,
             connections: self.connections,
             in_work: self.in_work,
+            rate: self.rate,
             call_gas: self.call_gas,
             ..Default::default()
         }
@@ -168,6 +172,8 @@ impl NodeFile {
              connections = {}\n\
              # Requests of one connection in work at a time.\n\
              in_work = {}\n\
+             # Requests of one connection in a second, those of a batch counted; who asks faster waits. 0 for no limit.\n\
+             rate = {}\n\
              # Gas of one simulated call (eth_call); a block's gas limit caps it too.\n\
              call_gas = {}\n\n\
              # The line to the other validators: authenticated, encrypted, and for those of the genesis file only.\n\
@@ -184,6 +190,7 @@ impl NodeFile {
             rpc.batch,
             rpc.connections,
             rpc.in_work,
+            rpc.rate,
             rpc.call_gas,
             self.peers.listen,
         );

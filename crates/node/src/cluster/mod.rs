@@ -7,6 +7,8 @@
 //!                └──── reads ───────┴──────────────── head ◄───────────────────────────────┘
 //! ```
 //!
+//! A node outside the committee ([`FollowNode`]) has neither keys nor peers: it fetches final blocks over RPC and checks them.
+//!
 //! Consensus has a runtime of its own, on threads of its own, so that no client's call can delay a vote. The data folder
 //! has two parts: `chain` (redb) and `consensus` (commonware's journals and archives). They belong together, and to one
 //! validator: see [`ballot`].
@@ -16,6 +18,7 @@ mod config;
 mod control;
 mod evidence;
 mod files;
+mod follow;
 mod metrics;
 mod node;
 
@@ -23,4 +26,5 @@ pub use config::{ClusterConfig, ConfigError};
 pub use files::{
     KeyFileError, MetricsSection, NodeFile, NodeFileError, PeersSection, RpcSection, read_keys, write_keys,
 };
+pub use follow::{FollowConfig, FollowNode};
 pub use node::ClusterNode;

@@ -130,6 +130,8 @@ impl ClusterNode {
         let runner = runtime::Runner::new(
             runtime::Config::new()
                 .with_storage_directory(storage)
+                // A part that dies of a failing disk ends the engine, which ends the node with a reason.
+                .with_catch_panics(true)
                 .with_worker_threads(CONSENSUS_THREADS),
         );
         let consensus = thread::Builder::new().name("consensus".into()).spawn(move || {

@@ -54,6 +54,14 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "GAS", default_value_t = 150_000_000)]
     gas_limit: u64,
 
+    /// Least time between two blocks, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 200)]
+    block_interval_ms: u64,
+
+    /// While nothing waits to be mined, a block is made after this time, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    heartbeat_ms: u64,
+
     /// Give this account a million ether at the start; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     fund: Vec<Address>,
@@ -122,7 +130,12 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
         .iter()
         .zip(&keys)
         .map(|(name, keys)| keys.entry(name.clone()));
-    let params = SimplexParams::with_timing(entries.collect(), args.gas_limit);
+    let params = SimplexParams::paced(
+        entries.collect(),
+        args.gas_limit,
+        args.block_interval_ms,
+        args.heartbeat_ms,
+    );
     let (genesis, chain_id) = genesis(&args, &params)?;
 
     let places = args.places()?;
@@ -230,11 +243,11 @@ fn genesis(args: &InitArgs, params: &SimplexParams) -> Result<(String, u64)> {
     });
     genesis.config.chain_id = chain_id;
     genesis.gas_limit = args.gas_limit;
-    genesis.extra_data = params.commitment().into();
     genesis
         .config
         .extra_fields
         .insert(SimplexParams::FIELD.into(), serde_json::to_value(params)?);
+    genesis.extra_data = params.commitment(&serde_json::to_value(&genesis.config)?).into();
     if !args.dev_accounts {
         for account in dev_accounts() {
             genesis.alloc.remove(&account);
@@ -253,7 +266,7 @@ fn genesis(args: &InitArgs, params: &SimplexParams) -> Result<(String, u64)> {
 
 /// Random, since the keys are.
 fn keys_hash(params: &SimplexParams) -> alloy_primitives::B256 {
-    alloy_primitives::keccak256(params.commitment())
+    alloy_primitives::keccak256(params.commitment(&serde_json::Value::Null))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
