@@ -327,7 +327,7 @@ impl OneHotEncoder {
     fn place(&self, x: f64) -> Option<usize> {
         let whole = x.trunc();
         // Outside this range, and if it is NaN, it is no i64.
-        let fits = (-9.223_372_036_854_775_808e18..9.223_372_036_854_775_808e18).contains(&whole);
+        let fits = (-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&whole);
         fits.then(|| self.places.get(&(whole as i64)).copied())?
     }
 }
