@@ -140,16 +140,8 @@ fn elements() {
         };
         let name = format!("{function:?}").to_lowercase();
         show(&name, &mut |y| function.map(x, y));
-        show(&format!("{name}, by its definition"), &mut |y| match function {
-            Transcendental::Exp => map(x, y, math::exp),
-            Transcendental::Log => map(x, y, math::log),
-            Transcendental::Sigmoid => map(x, y, math::sigmoid),
-            Transcendental::Tanh => map(x, y, math::tanh),
-            Transcendental::Erf => map(x, y, math::erf),
-            Transcendental::Gelu => map(x, y, math::gelu),
-            Transcendental::GeluTanh => map(x, y, math::gelu_tanh),
-            Transcendental::Softplus => map(x, y, math::softplus),
-            Transcendental::Mish => map(x, y, math::mish),
+        show(&format!("{name}, by its definition"), &mut |y| {
+            function.define(x, y)
         });
     }
     show("elu", &mut |y| map(&x, y, |x| math::elu(x, 1.0)));

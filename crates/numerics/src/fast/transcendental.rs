@@ -88,6 +88,24 @@ impl Transcendental {
         });
     }
 
+    /// [`Self::map`] by the definition alone, whatever the instruction set: what the fast forms are measured and compared with.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn define(self, x: &[f32], out: &mut [f32]) {
+        match self {
+            Transcendental::Exp => isa::apply(x, out, Definition(Exp)),
+            Transcendental::Log => isa::apply(x, out, Definition(Log)),
+            Transcendental::Sigmoid => isa::apply(x, out, Definition(Sigmoid)),
+            Transcendental::Tanh => isa::apply(x, out, Definition(Tanh)),
+            Transcendental::Erf => isa::apply(x, out, Definition(Erf)),
+            Transcendental::Gelu => isa::apply(x, out, Definition(Gelu)),
+            Transcendental::GeluTanh => isa::apply(x, out, Definition(GeluTanh)),
+            Transcendental::Softplus => isa::apply(x, out, Definition(Softplus)),
+            Transcendental::Mish => isa::apply(x, out, Definition(Mish)),
+        }
+    }
+
     fn part(self, x: &[f32], out: &mut [f32]) {
         match self {
             Transcendental::Exp => map::<Exp>(x, out),
