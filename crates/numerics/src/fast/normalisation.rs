@@ -1,7 +1,7 @@
 //! Normalisations and softmax.
 
 use super::Transcendental;
-use super::reduction::in_lanes;
+use super::reduction::{in_any_order, in_lanes};
 use crate::float::Float;
 use crate::isa::multiversion;
 use crate::pool;
@@ -187,29 +187,6 @@ multiversion! {
     }
 }
 
-/// The maximum of a row. It needs no order, so that four vectors of lanes do not wait for each other.
-#[inline(always)]
-fn greatest<T: Float>(x: &[T]) -> T {
-    const WIDTH: usize = 4 * LANES;
-    let mut lanes = [-T::INFINITY; WIDTH];
-    let (chunks, rest) = x.as_chunks::<WIDTH>();
-    for chunk in chunks {
-        for l in 0..WIDTH {
-            lanes[l] = lanes[l].maximum(chunk[l]);
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = lane.maximum(x);
-    }
-    let (first, rest) = lanes.split_at(LANES);
-    let mut folded = [-T::INFINITY; LANES];
-    for l in 0..LANES {
-        folded[l] = first[l].maximum(rest[l]);
-        folded[l] = folded[l].maximum(rest[LANES + l].maximum(rest[2 * LANES + l]));
-    }
-    tree(folded, T::maximum)
-}
-
 /// A softmax that ends with `finish(x − m, e^(x − m), of_sum(Σ e^(x − m)))`.
 #[inline(always)]
 fn either_softmax<T: Float>(
@@ -224,7 +201,7 @@ fn either_softmax<T: Float>(
             .chunks_exact(shape.length)
             .zip(out.chunks_exact_mut(shape.length))
         {
-            let max = greatest(x);
+            let max = in_any_order(x, -T::INFINITY, T::maximum);
             for (out, &x) in out.iter_mut().zip(x) {
                 *out = x - max;
             }

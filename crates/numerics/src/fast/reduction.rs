@@ -29,6 +29,36 @@ pub(super) fn in_lanes<T: Copy, S: Copy>(
     tree(lanes, combine)
 }
 
+/// Folds one row by a function that needs no order (a maximum, a minimum): four vectors of lanes do not wait for each other.
+#[inline(always)]
+pub(super) fn in_any_order<T: Copy>(x: &[T], start: T, fold: impl Fn(T, T) -> T) -> T {
+    const WIDTH: usize = 4 * LANES;
+    if x.len() < WIDTH {
+        return in_lanes(x, start, &fold, &fold);
+    }
+    let mut lanes = [start; WIDTH];
+    let (chunks, rest) = x.as_chunks::<WIDTH>();
+    for chunk in chunks {
+        for l in 0..WIDTH {
+            lanes[l] = fold(lanes[l], chunk[l]);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = fold(*lane, x);
+    }
+    in_lanes(&lanes, start, &fold, &fold)
+}
+
+multiversion! {
+    /// Folds every row of `length` elements, of which there is one at least, by a function that needs no order.
+    fn fold_rows[T: Copy, F: Fn(T, T) -> T + Copy](x: &[T], length: usize, start: T, fold: F, out: &mut [T]) {
+        assert_eq!(x.len(), length * out.len(), "input of a reduction");
+        for (x, out) in x.chunks_exact(length).zip(out) {
+            *out = in_any_order(x, start, fold);
+        }
+    }
+}
+
 multiversion! {
     /// Reduces the middle axis of x\[outer, length, inner\], then applies `finish`.
     fn reduce[T: Copy, A: Fn(T, T) -> T + Copy, B: Fn(T, T) -> T + Copy, F: Fn(T) -> T + Copy](
@@ -112,7 +142,10 @@ pub fn reduce_product<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
 
 /// Maxima or minima: the values of [`crate::reference::reduce_extreme`].
 pub fn reduce_extreme<T: Order>(extreme: Extreme, shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    let rows = shape.inner == 1 && shape.length > 0;
     match extreme {
+        Extreme::Max if rows => fold_rows(x, shape.length, T::LOWEST, T::greater, out),
+        Extreme::Min if rows => fold_rows(x, shape.length, T::HIGHEST, T::smaller, out),
         Extreme::Max => reduce(shape, x, out, T::LOWEST, T::greater, T::greater, |x| x),
         Extreme::Min => reduce(shape, x, out, T::HIGHEST, T::smaller, T::smaller, |x| x),
     }
