@@ -11,17 +11,22 @@
 //! |---|---|---|
 //! | tiles of 14 × 32 (AVX-512), 6 × 16 (AVX2, any) | `tile` | all products of `f32` |
 //! | thin tiles, up to 128 columns | `tile` | products of 1 to 5 rows (1 to 3 without AVX-512) |
+//! | no blocks, no packing, no threads | [`matrix::gemm_packed`], [`matrix::gemm`] | products of one row that take less than 20 µs, or on one thread |
 //! | right operand in panels, packed at load | [`matrix::gemm_packed`] | matrices known in advance |
 //! | right operand where it lies | [`matrix::gemm`] | columns side by side and at most a tile's rows |
 //! | right operand packed by the run | [`matrix::gemm`] | all other products |
+//! | convolution by windows | `windows` | fewer than 4 output channels in a group, or at most 4 input channels, several taps and rows that fill vectors; at most two axes of space |
+//! | the same, four rows at a time | `windows` | one channel and 3 × 3 or 5 × 5 taps of stride 1 or 2 (depthwise) |
 //! | convolution by positions | [`convolution`] | at least 4 output channels in a group, many positions |
 //! | convolution by channels | [`convolution`] | the same, up to 112 positions that do not fill vectors |
 //! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |
-//! | convolution by windows | `windows` | fewer than 4 output channels in a group, or at most 4 input channels and several taps; at most two axes of space |
 //! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group, three axes of space or vast windows |
-//! | functions with bounds | `transcendental` | exp, log, sigmoid, tanh, erf and Gelu of many `f32`, with AVX-512 or AVX2 |
+//! | functions between bounds | `transcendental` | [`Transcendental`] functions of many `f32`, with AVX-512 or AVX2 |
+//! | folds in any order | `reduction` | maxima and minima of rows of 64 elements and more |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
-//! | exact 8-bit products | [`integer`] | quantised operators |
+//! | exact 8-bit products on VNNI, AVX2, any | [`integer`] | quantised products and convolutions; its table of files says which |
+//! | images read in place | [`integer`] | convolutions of bytes with channels last and no padding |
+//! | requantisation in the kernel | [`integer`] | results that are bytes again |
 //! | several threads | [`crate::pool`] | work of more than about 20 µs, if threads are set |
 
 mod attention;
