@@ -1,8 +1,8 @@
 //! The engine beside ONNX Runtime, OpenVINO and tract, into `docs/benchmarks-engine.md`.
 //!
 //! Every engine runs a network in a process of its own, pinned to the same processors. The processes are started once for a row,
-//! then take turns at short bursts, so that whatever else the machine does meets all of them; the median of an engine's bursts
-//! counts.
+//! then take turns at short bursts, so that whatever else the machine does meets all of them. On one thread the processor's time
+//! of a run counts, which other processes do not lengthen, on more the least run; the least of an engine's bursts counts.
 
 use crate::{
     clients,
@@ -90,12 +90,13 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     let mut text = format!(
         "# The engine beside others\n\n\
          Made by `cargo xtask bench engine` at commit {commit}, on {cores} cores of {cpu}, beside {versions}.\n\n\
-         Milliseconds of one run; each figure is the median of {rounds} turns of {seconds} s, the engines taking turns in processes pinned to the same\n\
-         processors. GFLOP/s count two operations for each multiply-add of the network as it is written (for int8: of integers). The share of the peak is that\n\
+         Milliseconds of one run; each figure is the least of {rounds} turns of {seconds} s, the engines taking turns in processes pinned to the same\n\
+         processors: on one thread the mean processor time of a turn's runs, which what else the machine does lengthens little (it was not idle), on more the\n\
+         shortest run of a turn. GFLOP/s count two operations for each multiply-add of the network as it is written (for int8: of integers). The share of the peak is that\n\
          of {peak:.0} GFLOP/s for each thread, measured in this run with independent chains of fused f32 multiply-adds in the widest vectors. *Ratio* is the\n\
          time of the fastest of the others divided by ours: above 1 synod is faster. A dash stands for an engine that does not run the network.\n\n\
          Networks have random weights but for magika 1.0.3 and silero-vad 6.2.3, which are the ones in those packages; int8 networks come from\n\
-         `quantize_static` of ONNX Runtime (u8 activations, i8 weights). ONNX Runtime computes other integers than ONNX defines on machines without VNNI\n\
+         `quantize_static` of ONNX Runtime (u8 activations, i8 weights), which synod imports with `--integers`. ONNX Runtime computes other integers than ONNX defines on machines without VNNI\n\
          instructions; synod computes the defined ones everywhere.\n",
         commit = output(Path::new("git"), &["rev-parse", "--short", "HEAD"], 1)?.trim(),
         cores = std::thread::available_parallelism().map_or(1, usize::from),
@@ -176,16 +177,16 @@ fn table(
         .filter(|(name, of_int8)| *of_int8 == int8 && chosen(name))
     {
         eprintln!("    {name}, {threads} thread{plural}");
-        let (medians, multiply_adds) = row(programs, options, name, threads)?;
+        let (times, multiply_adds) = row(programs, options, name, threads)?;
         write!(text, "| {name} |")?;
-        for median in medians {
-            match median {
+        for time in times {
+            match time {
                 Some(ms) => write!(text, " {} |", digits(ms))?,
                 None => write!(text, " – |")?,
             }
         }
-        let fastest = medians[1..].iter().flatten().copied().min_by(f64::total_cmp);
-        if let Some(ours) = medians[0] {
+        let fastest = times[1..].iter().flatten().copied().min_by(f64::total_cmp);
+        if let Some(ours) = times[0] {
             let rate = 2.0 * multiply_adds / ours / 1e6;
             write!(
                 text,
@@ -232,7 +233,7 @@ fn digits(ms: f64) -> String {
     }
 }
 
-/// The medians of all engines on a network, in milliseconds, and the network's multiply-adds.
+/// The times of all engines on a network, in milliseconds, and the network's multiply-adds.
 fn row(
     programs: &Programs,
     options: &Options,
@@ -248,7 +249,10 @@ fn row(
         .to_str()
         .ok_or_eyre("the project's path is not text")?;
     let mut workers = [
-        start(&programs.ours, &[file, "--serve", "--threads", &count])?,
+        start(
+            &programs.ours,
+            &[file, "--serve", "--integers", "--threads", &count],
+        )?,
         start(&programs.python, &[peer, "onnxruntime", file, &count])?,
         start(&programs.python, &[peer, "openvino", file, &count])?,
         start(&programs.tract, &[file, &count])?,
@@ -257,15 +261,14 @@ fn row(
     let mut times: [Vec<f64>; 4] = Default::default();
     for _ in 0..options.rounds {
         for (worker, times) in workers.iter_mut().zip(&mut times) {
-            let answer = worker.as_mut().map(|worker| worker.turn(options.seconds));
+            let answer = worker
+                .as_mut()
+                .map(|worker| worker.turn(options.seconds, threads == 1));
             times.extend(answer.transpose()?);
         }
     }
-    let medians = times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times.get(times.len() / 2).copied()
-    });
-    Ok((medians, multiply_adds))
+    let least = times.map(|times| times.into_iter().min_by(f64::total_cmp));
+    Ok((least, multiply_adds))
 }
 
 /// A process that runs one network when it is asked to.
@@ -301,7 +304,7 @@ impl Worker {
         }
         worker.multiply_adds = words.next().and_then(|count| count.parse().ok()).unwrap_or(0.0);
         // one that stops at its first run does not run the network either
-        match worker.turn(0.01) {
+        match worker.turn(0.01, false) {
             Ok(_) => Ok(Some(worker)),
             Err(_) => Ok(None),
         }
@@ -313,13 +316,36 @@ impl Worker {
         Ok(line)
     }
 
-    /// The median of a turn, in milliseconds.
-    fn turn(&mut self, seconds: f64) -> Result<f64> {
+    /// The least run of a turn, or the mean processor time of its runs, in milliseconds.
+    fn turn(&mut self, seconds: f64, processor_time: bool) -> Result<f64> {
+        let before = self.processor_nanoseconds()?;
         writeln!(self.ask, "{seconds}")?;
         let line = self.line()?;
-        line.trim()
-            .parse()
-            .wrap_err_with(|| format!("a worker answered `{}`", line.trim()))
+        let answer = || format!("a worker answered `{}`", line.trim());
+        let mut words = line.split_whitespace();
+        let least: f64 = words.next().unwrap_or("").parse().wrap_err_with(answer)?;
+        let runs: f64 = words.next().unwrap_or("").parse().wrap_err_with(answer)?;
+        let spent = self.processor_nanoseconds()?.saturating_sub(before);
+        Ok(if processor_time {
+            spent as f64 / 1e6 / runs
+        } else {
+            least
+        })
+    }
+
+    /// What all of its threads have had of processors.
+    fn processor_nanoseconds(&self) -> Result<u64> {
+        let mut sum = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // a thread may end while they are counted
+            let line = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            sum += line
+                .split_whitespace()
+                .next()
+                .and_then(|count| count.parse::<u64>().ok())
+                .unwrap_or(0);
+        }
+        Ok(sum)
     }
 }
 

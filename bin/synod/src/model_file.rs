@@ -9,8 +9,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 use synod_model::{
-    CanonicalModel, DimArgument, DimSetting, ExternalData, ExternalDataError, ImportOptions, Model, ModelId,
-    import_onnx,
+    CanonicalModel, DimArgument, ExternalData, ExternalDataError, ImportOptions, Model, ModelId, import_onnx,
 };
 
 /// A model file and what to do about its free dimensions.
@@ -23,6 +22,11 @@ pub(crate) struct ModelArgs {
     /// Fix a free dimension (batch=1) or give it a bound ('seq<=512'); may be given several times
     #[arg(long = "dim", value_name = "NAME=N")]
     pub(crate) dims: Vec<DimArgument>,
+
+    /// Compute a quantised network, written as floats between DequantizeLinear and QuantizeLinear, with integers, as runtimes do;
+    /// outputs may differ by a step from what the file says, and the model has another id
+    #[arg(long)]
+    pub(crate) integers: bool,
 }
 
 impl ModelArgs {
@@ -31,8 +35,8 @@ impl ModelArgs {
         load(&self.file, &self.settings()?)
     }
 
-    /// The settings of `--dim`.
-    pub(crate) fn settings(&self) -> Result<BTreeMap<String, DimSetting>> {
+    /// The settings of `--dim` and `--integers`.
+    pub(crate) fn settings(&self) -> Result<ImportOptions> {
         let mut settings = BTreeMap::new();
         for dim in &self.dims {
             ensure!(
@@ -41,7 +45,10 @@ impl ModelArgs {
                 dim.name
             );
         }
-        Ok(settings)
+        Ok(ImportOptions {
+            dims: settings,
+            integers: self.integers,
+        })
     }
 }
 
@@ -62,8 +69,8 @@ impl LoadedModel {
 }
 
 /// Reads a model file and brings it to canonical form.
-pub(crate) fn load(path: &Path, dims: &BTreeMap<String, DimSetting>) -> Result<LoadedModel> {
-    load_bytes(path, &read(path)?, dims)
+pub(crate) fn load(path: &Path, options: &ImportOptions) -> Result<LoadedModel> {
+    load_bytes(path, &read(path)?, options)
 }
 
 /// The bytes of a model file.
@@ -72,22 +79,18 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// [`load`] with the file's bytes at hand; its external tensors are beside `path`.
-pub(crate) fn load_bytes(
-    path: &Path,
-    file: &[u8],
-    dims: &BTreeMap<String, DimSetting>,
-) -> Result<LoadedModel> {
+pub(crate) fn load_bytes(path: &Path, file: &[u8], options: &ImportOptions) -> Result<LoadedModel> {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    from_bytes(file, &Beside { folder }, dims).wrap_err_with(|| format!("{}", path.display()))
+    from_bytes(file, &Beside { folder }, options).wrap_err_with(|| format!("{}", path.display()))
 }
 
 /// The same for a file that is in memory.
 pub(crate) fn from_bytes(
     file: &[u8],
     external: &dyn ExternalData,
-    dims: &BTreeMap<String, DimSetting>,
+    options: &ImportOptions,
 ) -> Result<LoadedModel> {
-    let canonical = import_onnx(file, external, &ImportOptions { dims: dims.clone() })?;
+    let canonical = import_onnx(file, external, options)?;
     let model = Model::load(canonical.graph.clone(), canonical.weights.clone())
         .wrap_err("its canonical form is refused, which is a mistake of this tool")?;
     Ok(LoadedModel {

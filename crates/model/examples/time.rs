@@ -1,12 +1,12 @@
 //! Times a model: the wall-clock time of a run, and with `--profile` where it goes.
 //!
-//!     cargo run --release -p synod-model --example time -- FILE.onnx [--threads N] [--profile] [--seconds S] [--dim NAME=SIZE]... [--ints N]
+//!     cargo run --release -p synod-model --example time -- FILE.onnx [--threads N] [--profile] [--seconds S] [--dim NAME=SIZE]... [--ints N] [--integers]
 //!
 //! Inputs are pseudo-random: floats of a standard normal distribution, integers below `--ints` (100 unless said). Free dimensions are 1
-//! unless `--dim` says otherwise. The median and the least of the runs are printed in milliseconds.
+//! unless `--dim` says otherwise; `--integers` imports a quantised network as one of integers. The median and the least of the runs are printed in milliseconds.
 //!
 //! `--serve` makes a worker of a benchmark of it: it prints `ready`, then answers each line on its standard input, a number of
-//! seconds, with the median of the runs in so many seconds, in milliseconds. `--peak` prints the multiply-adds that one thread of
+//! seconds, with the least of the runs in so many seconds, in milliseconds, and the number of runs. `--peak` prints the multiply-adds that one thread of
 //! this machine does with vectors of floats, in GFLOP/s, and exits.
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ struct Arguments {
     file: String,
     profile: bool,
     serve: bool,
+    integers: bool,
     seconds: f64,
     ints: u64,
     dims: BTreeMap<String, DimSetting>,
@@ -52,6 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             "--profile" => arguments.profile = true,
             "--serve" => arguments.serve = true,
+            "--integers" => arguments.integers = true,
             "--seconds" => arguments.seconds = value()?.parse()?,
             "--ints" => arguments.ints = value()?.parse()?,
             "--dim" => {
@@ -89,7 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         plan.cost().multiply_adds,
         plan.cost().peak_memory
     );
-    let times = time(&plan, &inputs, arguments.seconds)?;
+    let (times, _) = time(&plan, &inputs, arguments.seconds)?;
     let (median, least) = (times[times.len() / 2], times[0]);
     println!(
         "median {median:.5} ms, least {least:.5} ms of {} runs; {:.1} GFLOP/s",
@@ -121,6 +123,7 @@ fn import(arguments: &Arguments) -> Result<CanonicalModel, Box<dyn Error>> {
     let folder = Path::new(&arguments.file).parent().unwrap_or(Path::new("."));
     let mut options = ImportOptions {
         dims: arguments.dims.clone(),
+        integers: arguments.integers,
     };
     loop {
         match import_onnx(&file, &Beside(folder), &options) {
@@ -132,8 +135,8 @@ fn import(arguments: &Arguments) -> Result<CanonicalModel, Box<dyn Error>> {
     }
 }
 
-/// Milliseconds of runs within so many seconds, ascending. Short runs are timed many at a time.
-fn time(plan: &Plan, inputs: &[Tensor], seconds: f64) -> Result<Vec<f64>, Box<dyn Error>> {
+/// Milliseconds of runs within so many seconds, ascending, and how many runs there were. Short runs are timed many at a time.
+fn time(plan: &Plan, inputs: &[Tensor], seconds: f64) -> Result<(Vec<f64>, usize), Box<dyn Error>> {
     let run = || {
         plan.run(black_box(inputs), &mut Unmetered)
             .map(|outputs| drop(black_box(outputs)))
@@ -151,22 +154,23 @@ fn time(plan: &Plan, inputs: &[Tensor], seconds: f64) -> Result<Vec<f64>, Box<dy
         }
         times.push(start.elapsed().as_secs_f64() * 1e3 / together as f64);
     }
+    let runs = 2 + together * times.len();
     times.sort_by(f64::total_cmp);
-    Ok(times)
+    Ok((times, runs))
 }
 
-/// Answers lines of seconds with medians of milliseconds.
+/// Answers lines of seconds with the least milliseconds of a run, and the number of runs.
 fn serve(plan: &Plan, inputs: &[Tensor]) -> Result<(), Box<dyn Error>> {
     println!("ready {}", plan.cost().multiply_adds);
     for line in std::io::stdin().lock().lines() {
-        let times = time(plan, inputs, line?.trim().parse()?)?;
-        println!("{:.6}", times[times.len() / 2]);
+        let (times, runs) = time(plan, inputs, line?.trim().parse()?)?;
+        println!("{:.6} {runs}", times[0]);
         std::io::stdout().flush()?;
     }
     Ok(())
 }
 
-/// Sums up the time of each step.
+/// The least time of each step.
 struct Profiler {
     begun: Instant,
     /// By the nodes of the step: seconds.
@@ -180,7 +184,8 @@ impl Observer for Profiler {
 
     fn end(&mut self, nodes: &[usize], _outputs: &[Option<TensorView<'_>>]) {
         let seconds = self.begun.elapsed().as_secs_f64();
-        *self.spent.entry(nodes.to_vec()).or_default() += seconds;
+        let least = self.spent.entry(nodes.to_vec()).or_insert(f64::INFINITY);
+        *least = seconds.min(*least);
     }
 }
 
@@ -209,7 +214,7 @@ fn profile(model: &Model, plan: &Plan, inputs: &[Tensor], runs: usize) -> Result
             let label = label.map_or(String::new(), |label| label.to_string());
             println!(
                 "{:9.1} µs {:5.1} %  {name}  {label}",
-                seconds * 1e6 / runs as f64,
+                seconds * 1e6,
                 seconds / total * 100.0
             );
         }
@@ -223,7 +228,7 @@ fn profile(model: &Model, plan: &Plan, inputs: &[Tensor], runs: usize) -> Result
     for (name, (seconds, steps)) in operators {
         println!(
             "{:9.1} µs {:5.1} %  {steps:4} × {name}",
-            seconds * 1e6 / runs as f64,
+            seconds * 1e6,
             seconds / total * 100.0
         );
     }

@@ -32,6 +32,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 pub struct ImportOptions {
     /// A size or a bound for each free dimension, by its name. A dimension without a name is called `INPUT.AXIS`.
     pub dims: BTreeMap<String, DimSetting>,
+    /// Whether quantised graphs, written as floats between DequantizeLinear and QuantizeLinear, are brought to the operators that
+    /// compute with integers (QLinearConv, QLinearMatMul, MatMulInteger), as runtimes do when they load such files. The sums are exact
+    /// then instead of rounded term by term, so that outputs may differ by a step: it is another model, with an id of its own.
+    pub integers: bool,
 }
 
 /// What becomes of a free dimension.
@@ -96,6 +100,9 @@ pub fn import_onnx(
 ) -> Result<CanonicalModel, ImportError> {
     let proto = decode_model(Bytes::copy_from_slice(file))?;
     let mut source = Source::read(proto, external, options)?;
+    if options.integers {
+        source.compute_with_integers();
+    }
     source.canonicalize()?;
     declare_outputs(&mut source)?;
     let layout = Layout::new(&source);

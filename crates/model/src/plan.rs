@@ -603,7 +603,7 @@ fn lay_out(parts: &Parts<'_>, stated: usize) -> Schedule {
         .iter()
         .map(|step| Role::of(&parts.graph.nodes[step.node], step, parts.values))
         .collect();
-    let groups = Groups::new(parts.graph, parts.steps, &roles, parts.values.len());
+    let groups = Groups::new(parts.graph, parts.steps, &roles, parts.values.len(), parts.wanted);
     let fused = Schedule::new(parts, &groups, roles.into_iter().map(Some).collect());
     let outputs = parts.wanted.iter().zip(&fused.outputs).enumerate();
     let written = outputs.filter(|(index, (_, place))| **place == Place::Output(*index));

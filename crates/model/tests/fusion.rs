@@ -5,6 +5,9 @@ mod build;
 use build::{random::Random, *};
 use synod_model::*;
 
+const UINT8: i32 = 2;
+const INT8: i32 = 3;
+
 /// Charges as they come.
 #[derive(Default, PartialEq, Debug)]
 struct Record {
@@ -46,6 +49,8 @@ struct Network<'r> {
     random: &'r mut Random,
     file: OnnxFile,
     values: Vec<(String, Vec<usize>)>,
+    /// Quantised values: whether signed, names, shapes.
+    bytes: Vec<(bool, String, Vec<usize>)>,
     constants: usize,
 }
 
@@ -182,7 +187,27 @@ impl Network<'_> {
             .filter(|(_, other)| *other == shape)
             .map(|(name, _)| name.clone())
             .collect();
-        let other = match self.random.below(5) {
+        let other = match self.random.below(6) {
+            5 => {
+                let signed = self.random.below(2) == 0;
+                let [scale, zero] = self.grid(signed);
+                let (bytes, floats) = (
+                    format!("c{}", self.constants),
+                    format!("c{}/floats", self.constants),
+                );
+                self.constants += 1;
+                let count = shape[shape.len() - 1];
+                let values: Vec<u8> = (0..count).map(|_| self.random.next() as u8).collect();
+                let code = if signed { INT8 } else { UINT8 };
+                self.take(|file| {
+                    file.initializer(&bytes, code, &[count as i64], &values).node(
+                        "DequantizeLinear",
+                        &[&bytes, &scale, &zero],
+                        &[&floats],
+                    )
+                });
+                floats
+            }
             0 => self.constant(&[]),
             1 => self.constant(&shape[shape.len() - 1..]),
             2 => {
@@ -217,8 +242,52 @@ impl Network<'_> {
         self.push("Reshape", &[x, &name], &[], wanted);
     }
 
+    /// A scale and a zero point.
+    fn grid(&mut self, signed: bool) -> [String; 2] {
+        let scale = self.random.pick(&[0.01, 0.5, 1.0, 3.0, f32::INFINITY, 0.0]);
+        let scale = if scale == 0.01 {
+            self.random.float().abs()
+        } else {
+            scale
+        };
+        let names = [0, 1].map(|index| format!("c{}", self.constants + index));
+        self.constants += 2;
+        let zero = self.random.next() as u8;
+        let code = if signed { INT8 } else { UINT8 };
+        self.take(|file| {
+            file.floats(&names[0], &[], &[scale])
+                .initializer(&names[1], code, &[], &[zero])
+        });
+        names
+    }
+
+    fn quantize(&mut self, x: &str, shape: Vec<usize>) {
+        let signed = self.random.below(2) == 0;
+        let [scale, zero] = self.grid(signed);
+        let name = format!("q{}", self.bytes.len());
+        self.take(|file| file.node("QuantizeLinear", &[x, &scale, &zero], &[&name]));
+        self.bytes.push((signed, name, shape));
+    }
+
+    fn dequantize(&mut self) {
+        let back = 1 + self.random.below(3).min(self.bytes.len() - 1);
+        let (signed, x, shape) = self.bytes[self.bytes.len() - back].clone();
+        let [scale, zero] = self.grid(signed);
+        self.push("DequantizeLinear", &[&x, &scale, &zero], &[], shape);
+    }
+
     fn node(&mut self) {
         let (x, shape) = self.pick();
+        match self.random.below(12) {
+            9 => return self.quantize(&x, shape),
+            10 if !self.bytes.is_empty() => return self.dequantize(),
+            11 if !self.bytes.is_empty() => {
+                self.dequantize();
+                self.dequantize();
+                return;
+            }
+            _ => {}
+        }
         match self.random.below(9) {
             0 if shape.len() == 4 => self.convolution(&x, &shape),
             0 => self.product(&x, &shape),
@@ -237,7 +306,7 @@ fn load(file: &OnnxFile) -> Model {
 
 #[test]
 fn what_runs_as_one_gives_the_bits_of_its_steps() {
-    for seed in 0..400 {
+    for seed in 0..2_000 {
         let mut random = Random(seed);
         let shape = match random.below(3) {
             0 => vec![1 + random.below(3), 1 + random.below(70)],
@@ -249,6 +318,7 @@ fn what_runs_as_one_gives_the_bits_of_its_steps() {
         let mut network = Network {
             file: OnnxFile::new(16).input("x", FLOAT, &dims),
             values: vec![("x".to_owned(), shape.clone())],
+            bytes: Vec::new(),
             constants: 0,
             random: &mut random,
         };
@@ -265,6 +335,12 @@ fn what_runs_as_one_gives_the_bits_of_its_steps() {
         for index in wanted {
             let name = network.values[index].0.clone();
             network.take(|file| file.output(&name, FLOAT));
+        }
+        for index in 0..network.bytes.len() {
+            if network.random.below(3) == 0 {
+                let (signed, name, _) = network.bytes[index].clone();
+                network.take(|file| file.output(&name, if signed { INT8 } else { UINT8 }));
+            }
         }
         let elements: Vec<f32> = (0..shape.iter().product()).map(|_| network.number()).collect();
         let input = [Tensor::from_slice(DType::F32, &shape, &elements).unwrap()];

@@ -18,6 +18,7 @@ fn a_small_network_runs_from_file_to_outputs() {
         .encode();
     let options = ImportOptions {
         dims: [("batch".to_owned(), DimSetting::AtMost(4))].into(),
+        ..ImportOptions::default()
     };
     let canonical = import_onnx(&file, &NoExternalData, &options).unwrap();
     let model = Model::load(canonical.graph.clone(), canonical.weights.clone()).unwrap();
@@ -47,6 +48,7 @@ fn importing_the_canonical_form_gives_itself() {
         .encode();
     let options = ImportOptions {
         dims: [("batch".to_owned(), DimSetting::AtMost(4))].into(),
+        ..ImportOptions::default()
     };
     let first = import_onnx(&file, &NoExternalData, &options).unwrap();
     let beside: std::collections::BTreeMap<_, _> = [(WEIGHTS_FILE.to_owned(), first.weights.clone())].into();

@@ -84,7 +84,13 @@ fn memory_is_reused() {
 /// Runs a model whose input `x` is [batch, row...] on batches of several sizes and on their rows one by one.
 fn assert_batches_equal_their_rows(file: OnnxFile, row: &[usize], random: &mut Random) {
     let dims = [("batch".to_owned(), DimSetting::AtMost(64))].into();
-    let model = load(file, &ImportOptions { dims });
+    let model = load(
+        file,
+        &ImportOptions {
+            dims,
+            ..ImportOptions::default()
+        },
+    );
     let size: usize = row.iter().product();
     let run = |x: &[f32]| {
         let shape = [&[x.len() / size], row].concat();
@@ -215,7 +221,13 @@ fn shapes_are_computed_while_planning() {
         .output("y", FLOAT)
         .output("s", INT64);
     let dims = [("n".to_owned(), DimSetting::AtMost(8))].into();
-    let model = load(file, &ImportOptions { dims });
+    let model = load(
+        file,
+        &ImportOptions {
+            dims,
+            ..ImportOptions::default()
+        },
+    );
     let signature = model.signature();
     assert_eq!(signature.outputs[0].dims[1..], [Dim::Fixed(3), Dim::Fixed(2)]);
     assert_eq!(

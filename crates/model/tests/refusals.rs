@@ -32,6 +32,7 @@ fn dims(settings: &[(&str, DimSetting)]) -> ImportOptions {
             .iter()
             .map(|(name, setting)| ((*name).to_owned(), *setting))
             .collect(),
+        ..ImportOptions::default()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
 use eyre::{Context as _, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use synod_model::{DimSetting, NoExternalData, Tensor};
+use synod_model::{DimSetting, ImportOptions, NoExternalData, Tensor};
 
 /// One example, read and ready.
 pub(super) struct Example {
@@ -71,8 +71,11 @@ impl Example {
         score: &str,
     ) -> Result<Self> {
         // One call may judge the whole held-out set.
-        let dims = BTreeMap::from([("batch".to_owned(), DimSetting::AtMost(256))]);
-        let loaded = model_file::from_bytes(file, &NoExternalData, &dims)?;
+        let options = ImportOptions {
+            dims: BTreeMap::from([("batch".to_owned(), DimSetting::AtMost(256))]),
+            ..ImportOptions::default()
+        };
+        let loaded = model_file::from_bytes(file, &NoExternalData, &options)?;
         let samples = samples(&loaded.model.signature().inputs[0])?;
         let score: Score = serde_json::from_str(score)?;
         let labels: Vec<usize> = labels

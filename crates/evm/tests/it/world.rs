@@ -308,7 +308,15 @@ pub(crate) fn import(file: &[u8], bounds: &[(&str, usize)]) -> CanonicalModel {
         .iter()
         .map(|(name, max)| (name.to_string(), DimSetting::AtMost(*max)))
         .collect();
-    import_onnx(file, &NoExternalData, &ImportOptions { dims }).unwrap()
+    import_onnx(
+        file,
+        &NoExternalData,
+        &ImportOptions {
+            dims,
+            ..ImportOptions::default()
+        },
+    )
+    .unwrap()
 }
 
 /// `y = relu(x·W + B)`, `x[1,3]`, `y[1,2]`.

@@ -129,13 +129,23 @@ pub type Map<T> = dyn Fn(&[T], &mut [T]) + Send + Sync;
 /// operator: a function brings one vectorised loop with it and no more.
 pub type Zip<A, B, U> = dyn Fn(&[A], &[B], &mut [U]) + Send + Sync;
 
-/// An operation as a function of `f32` elements.
+/// An operation as a function of elements: of `f32`, or of bytes on one side.
 pub enum Elementwise {
     /// Of the first input; others are accounted for.
     Unary(Box<Map<f32>>),
     /// Of the first two inputs, which may be broadcast.
     Binary(Box<Zip<f32, f32, f32>>),
+    /// From the bytes of the first input; the others are accounted for.
+    FromBytes(Box<FromBytes>),
+    /// To bytes, of the first input; the others are accounted for.
+    ToBytes(Box<ToBytes>),
 }
+
+/// out\[i\] = f(x\[i\]) of bytes (u8 or i8) over slices of one length.
+pub type FromBytes = dyn Fn(&[u8], &mut [f32]) + Send + Sync;
+
+/// out\[i\] = f(x\[i\]) as bytes (u8 or i8) over slices of one length.
+pub type ToBytes = dyn Fn(&[f32], &mut [u8]) + Send + Sync;
 
 /// A function of one float as an [`Elementwise`].
 pub(super) fn unary_elementwise(function: impl UnaryFloat) -> Elementwise {

@@ -128,7 +128,7 @@ use crate::{
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
 use synod_numerics::fast::epilogue::Epilogue;
 
-pub use elementwise::{Elementwise, Map, Zip};
+pub use elementwise::{Elementwise, FromBytes, Map, ToBytes, Zip};
 pub use error::{AttributeError, OpError};
 pub use inputs::{Inputs, Operand};
 
@@ -561,7 +561,7 @@ pub trait Operator: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The operation as a function of `f32` elements, where it is one: an executor runs chains of them block by block. It must give
+    /// The operation as a function of elements, where it is one: an executor runs chains of them block by block. It must give
     /// the bits of the kernel.
     fn elementwise(&self, _inputs: &Inputs<'_>) -> Option<Elementwise> {
         None

@@ -6,14 +6,15 @@
 //! becomes f32, and the product is rounded once more where it is stored in 16 bits.
 
 use super::{
-    AttributeError, DType, Definition, Inputs, Io, Kernel, NodeSpec, OpError, Operand, Operator, TensorType,
-    Work, kernel_with_scratch, normalize_axis, streamed,
+    AttributeError, DType, Definition, Elementwise, Inputs, Io, Kernel, NodeSpec, OpError, Operand, Operator,
+    TensorType, Work, kernel_with_scratch, normalize_axis, streamed,
 };
 use crate::tensor::{TensorView, TensorViewMut};
 use synod_numerics::{
     fast,
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
+    isa,
     quantize::{Grid, quantize, quantize_each},
     reference::Extreme,
     shape::ReduceShape,
@@ -436,6 +437,32 @@ impl Operator for QuantizeLinear {
             Ok(())
         }))
     }
+
+    fn elementwise(&self, inputs: &Inputs<'_>) -> Option<Elementwise> {
+        let (scale, grid) = one_scale(inputs, DType::F32)?;
+        Some(Elementwise::ToBytes(Box::new(
+            move |x: &[f32], out: &mut [u8]| {
+                isa::apply(x, out, move |x: f32| grid.place(x / scale) as u8);
+            },
+        )))
+    }
+}
+
+/// The scale and the grid of bytes, if they are known and the same for all elements of an input of this type.
+fn one_scale(inputs: &Inputs<'_>, of: DType) -> Option<(f32, Grid)> {
+    let (scale, zero) = (inputs.optional(1)?, inputs.optional(2)?);
+    let (low, high) = integer_range(zero.dtype)?;
+    let fits = inputs.optional(0)?.dtype == of
+        && matches!(zero.dtype, DType::U8 | DType::I8)
+        && scale.dtype == DType::F32
+        && scale.elements() == 1
+        && scale.shape.len() <= 1
+        && zero.elements() == 1;
+    if !fits {
+        return None;
+    }
+    let zero = i32::try_from(*zero.value()?.to_i64s()?.first()?).ok()?;
+    Some((scale.value()?.as_slice::<f32>()[0], Grid { zero, low, high }))
 }
 
 #[derive(Debug)]
@@ -493,6 +520,22 @@ impl Operator for DequantizeLinear {
                 }
             });
             Ok(())
+        }))
+    }
+
+    fn elementwise(&self, inputs: &Inputs<'_>) -> Option<Elementwise> {
+        let dtype = inputs.optional(0)?.dtype;
+        let (scale, Grid { zero, .. }) = one_scale(inputs, dtype)?;
+        if inputs.optional(2)?.dtype != dtype || self.output.is_some_and(|output| output != DType::F32) {
+            return None;
+        }
+        let value = move |q: i32| ((q - zero) as f32 * scale).canonical();
+        Some(Elementwise::FromBytes(if dtype == DType::I8 {
+            Box::new(move |x: &[u8], out: &mut [f32]| {
+                isa::apply(x, out, move |q: u8| value(i32::from(q as i8)));
+            })
+        } else {
+            Box::new(move |x: &[u8], out: &mut [f32]| isa::apply(x, out, move |q: u8| value(i32::from(q))))
         }))
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Each operator rounds its result as it does alone, so the bits are those of the operators one by one; but between them a value
 //! lives in a register of one block, which stays in the first-level cache, instead of a tensor. A chain may read any number of
-//! tensors, whole or broadcast, and write several: a value that others want too is written as well.
+//! tensors, whole or broadcast, and write several: a value that others want too is written as well. Quantised tensors are read and
+//! written as bytes; what a chain makes of one of them alone is a table of 256 bytes.
 
 use crate::{
-    ops::{Elementwise, Map, Zip},
+    ops::{Elementwise, FromBytes, Map, ToBytes, Zip},
     shape::element_count,
 };
 use std::{cell::Cell, ops::Range};
@@ -16,15 +17,65 @@ const BLOCK: usize = 1024;
 /// The most registers: they fit into the memory that a thread keeps for kernels.
 pub(super) const MAX_REGISTERS: usize = 24;
 /// The most tensors that a chain reads.
-pub(super) const MAX_READS: usize = 20;
+pub(super) const MAX_READS: usize = 24;
 /// The most tensors that a chain writes.
-pub(super) const MAX_WRITES: usize = 10;
+pub(super) const MAX_WRITES: usize = 12;
+/// Shorter rows are spread into a register instead of cutting blocks at their ends.
+const LEAST_ROW: usize = 64;
+
+/// A tensor that a chain reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Operand<'a> {
+    Floats(&'a [f32]),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Operand<'a> {
+    fn floats(self) -> &'a [f32] {
+        match self {
+            Self::Floats(floats) => floats,
+            Self::Bytes(_) => unreachable!("a role is given to operands of their types only"),
+        }
+    }
+
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Floats(_) => unreachable!("a role is given to operands of their types only"),
+        }
+    }
+}
+
+/// Elements of a tensor that a chain writes.
+#[derive(Debug)]
+pub(super) enum Written<'a> {
+    Floats(&'a mut [f32]),
+    Bytes(&'a mut [u8]),
+}
+
+impl Written<'_> {
+    fn floats(&mut self, range: Range<usize>) -> &mut [f32] {
+        match self {
+            Self::Floats(floats) => &mut floats[range],
+            Self::Bytes(_) => unreachable!("what is written has the type of the operator's result"),
+        }
+    }
+
+    fn bytes(&mut self, range: Range<usize>) -> &mut [u8] {
+        match self {
+            Self::Bytes(bytes) => &mut bytes[range],
+            Self::Floats(_) => unreachable!("what is written has the type of the operator's result"),
+        }
+    }
+}
 
 /// Where an operator of a chain finds an operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// The block's elements of a tensor of the chain's size.
     Tensor(usize),
+    /// The block's elements of a row of so many elements that repeats: blocks end where it does.
+    Row(usize),
     Register(usize),
 }
 
@@ -57,19 +108,41 @@ pub(super) enum Instruction {
         from: [Source; 2],
         to: Target,
     },
+    /// A function of bytes.
+    FromBytes {
+        function: Box<FromBytes>,
+        tensor: usize,
+        to: Target,
+    },
+    /// A function to bytes.
+    ToBytes {
+        function: Box<ToBytes>,
+        from: Source,
+        output: usize,
+    },
     /// Copies a register to an output.
     Store { register: usize, output: usize },
 }
 
 impl Instruction {
     pub(super) fn new(function: Elementwise, from: [Option<Source>; 2], to: Target) -> Option<Self> {
-        match (function, from) {
-            (Elementwise::Unary(function), [Some(from), _]) => Some(Self::Map { function, from, to }),
-            (Elementwise::Binary(function), [Some(a), Some(b)]) => Some(Self::Zip {
+        match (function, from, to) {
+            (Elementwise::Unary(function), [Some(from), _], _) => Some(Self::Map { function, from, to }),
+            (Elementwise::Binary(function), [Some(a), Some(b)], _) => Some(Self::Zip {
                 function,
                 from: [a, b],
                 to,
             }),
+            (Elementwise::FromBytes(function), [Some(Source::Tensor(tensor)), _], _) => {
+                Some(Self::FromBytes { function, tensor, to })
+            }
+            (Elementwise::ToBytes(function), [Some(from), _], Target::Output(output)) => {
+                Some(Self::ToBytes {
+                    function,
+                    from,
+                    output,
+                })
+            }
             _ => None,
         }
     }
@@ -81,31 +154,117 @@ pub(super) struct Chain {
     pub(super) instructions: Vec<Instruction>,
     /// About how long it takes on one thread.
     pub(super) nanoseconds: u64,
+    /// Elements of the rows that it reads, if any: those of all of them.
+    pub(super) row: Option<usize>,
+    /// What it makes of each byte, if bytes of one tensor are all that it reads and all that it writes.
+    pub(super) table: Option<Box<[u8; 256]>>,
 }
 
 impl Chain {
+    pub(super) fn new(
+        elements: usize,
+        instructions: Vec<Instruction>,
+        row: Option<usize>,
+        nanoseconds: u64,
+    ) -> Self {
+        let mut chain = Self {
+            elements,
+            instructions,
+            nanoseconds,
+            row,
+            table: None,
+        };
+        if chain.is_of_bytes() {
+            let bytes: [u8; 256] = std::array::from_fn(|byte| byte as u8);
+            let mut table = Box::new([0; 256]);
+            chain.run_part(
+                0..256,
+                &[Operand::Bytes(&bytes)],
+                &mut [Written::Bytes(&mut table[..])],
+            );
+            chain.table = Some(table);
+        }
+        chain
+    }
+
+    /// Whether it is a function of a byte that gives a byte.
+    fn is_of_bytes(&self) -> bool {
+        let [first, middle @ .., last] = &self.instructions[..] else {
+            return false;
+        };
+        matches!(
+            first,
+            Instruction::FromBytes {
+                tensor: 0,
+                to: Target::Register(_),
+                ..
+            }
+        ) && matches!(
+            last,
+            Instruction::ToBytes {
+                from: Source::Register(_),
+                output: 0,
+                ..
+            }
+        ) && middle.iter().all(|instruction| {
+            let in_registers = |source: &Source| matches!(source, Source::Register(_));
+            match instruction {
+                Instruction::Map {
+                    from,
+                    to: Target::Register(_),
+                    ..
+                } => in_registers(from),
+                Instruction::Zip {
+                    from,
+                    to: Target::Register(_),
+                    ..
+                } => from.iter().all(in_registers),
+                _ => false,
+            }
+        })
+    }
+
     /// Runs the chain.
-    pub(super) fn run(&self, reads: &[&[f32]], writes: &mut [&mut [f32]]) {
+    pub(super) fn run(&self, reads: &[Operand<'_>], writes: &mut [Written<'_>]) {
         let pieces = pool::pieces(self.nanoseconds);
-        if let ([out], true) = (&mut *writes, pieces > 1) {
-            let size = self.elements.div_ceil(pieces).next_multiple_of(BLOCK);
-            pool::chunks(out, size, |index, part| {
+        let size = self.elements.div_ceil(pieces).next_multiple_of(BLOCK);
+        match (&mut *writes, pieces > 1) {
+            ([Written::Floats(out)], true) => pool::chunks(out, size, |index, part| {
                 let start = index * size;
-                self.run_part(start..start + part.len(), reads, &mut [part]);
-            });
-        } else {
-            self.run_part(0..self.elements, reads, writes);
+                self.run_part(start..start + part.len(), reads, &mut [Written::Floats(part)]);
+            }),
+            ([Written::Bytes(out)], true) => pool::chunks(out, size, |index, part| {
+                let start = index * size;
+                self.run_part(start..start + part.len(), reads, &mut [Written::Bytes(part)]);
+            }),
+            _ => self.run_part(0..self.elements, reads, writes),
         }
     }
 
     /// Runs a range of elements; `writes` hold those only.
-    pub(super) fn run_part(&self, range: Range<usize>, reads: &[&[f32]], writes: &mut [&mut [f32]]) {
-        let first = range.start;
+    pub(super) fn run_part(&self, range: Range<usize>, reads: &[Operand<'_>], writes: &mut [Written<'_>]) {
+        if let (Some(table), [Operand::Bytes(x)], [Written::Bytes(out)]) = (&self.table, reads, &mut *writes)
+        {
+            for (out, &x) in out.iter_mut().zip(&x[range]) {
+                *out = table[usize::from(x)];
+            }
+            return;
+        }
         with_registers(|registers| {
-            for start in range.clone().step_by(BLOCK) {
-                let block = start..range.end.min(start + BLOCK);
+            let mut state = State {
+                first: range.start,
+                row: self.row.unwrap_or(usize::MAX),
+                reads,
+                writes,
+                registers,
+            };
+            let mut start = range.start;
+            while start < range.end {
+                let end = range.end.min(start + BLOCK);
+                let block = start..self.row.map_or(end, |row| end.min((start / row + 1) * row));
+                start = block.end;
                 for instruction in &self.instructions {
-                    instruction.run(block.clone(), first, reads, writes, registers);
+                    state.run(instruction, block.clone());
                 }
             }
         });
@@ -124,78 +283,97 @@ fn with_registers<R>(f: impl FnOnce(&mut [[f32; BLOCK]]) -> R) -> R {
         static REGISTERS: Cell<Vec<[f32; BLOCK]>> = const { Cell::new(Vec::new()) };
     }
     let mut registers = REGISTERS.take();
-    registers.resize(MAX_REGISTERS, [0.0; BLOCK]);
+    if registers.is_empty() {
+        registers = vec![[0.0; BLOCK]; MAX_REGISTERS];
+    }
     let result = f(&mut registers);
     REGISTERS.set(registers);
     result
 }
 
-impl Instruction {
-    /// Runs on one block of the chain's elements; `writes` begin with element `first`.
-    fn run(
-        &self,
-        block: Range<usize>,
-        first: usize,
-        reads: &[&[f32]],
-        writes: &mut [&mut [f32]],
-        registers: &mut [[f32; BLOCK]],
-    ) {
+/// What a chain runs on: `writes` begin with element `first`.
+struct State<'a, 'b, 'w> {
+    first: usize,
+    row: usize,
+    reads: &'b [Operand<'a>],
+    writes: &'b mut [Written<'w>],
+    registers: &'b mut [[f32; BLOCK]],
+}
+
+impl State<'_, '_, '_> {
+    /// Runs an instruction on one block of the chain's elements.
+    fn run(&mut self, instruction: &Instruction, block: Range<usize>) {
         let length = block.len();
-        let written = block.start - first..block.end - first;
-        match self {
-            Self::Load { output, register } => {
-                registers[*register][..length].copy_from_slice(&writes[*output][written]);
+        let written = block.start - self.first..block.end - self.first;
+        let in_row = block.start % self.row;
+        let Self {
+            reads,
+            writes,
+            registers,
+            ..
+        } = self;
+        let outside = |from: Source| match from {
+            Source::Tensor(tensor) => Ok(&reads[tensor].floats()[block.clone()]),
+            Source::Row(tensor) => Ok(&reads[tensor].floats()[in_row..in_row + length]),
+            Source::Register(register) => Err(register),
+        };
+        match instruction {
+            Instruction::Load { output, register } => {
+                registers[*register][..length].copy_from_slice(writes[*output].floats(written));
             }
-            Self::Store { register, output } => {
-                writes[*output][written].copy_from_slice(&registers[*register][..length]);
+            Instruction::Store { register, output } => {
+                writes[*output]
+                    .floats(written)
+                    .copy_from_slice(&registers[*register][..length]);
             }
-            Self::Spread {
+            Instruction::Spread {
                 tensor,
                 inner,
                 register,
-            } => spread(
-                reads[*tensor],
-                *inner,
-                block.start,
-                &mut registers[*register][..length],
-            ),
-            Self::Map { function, from, to } => match *to {
+            } => {
+                let out = &mut registers[*register][..length];
+                spread(reads[*tensor].floats(), *inner, block.start, out);
+            }
+            Instruction::Map { function, from, to } => match *to {
                 Target::Output(output) => {
-                    let x = operand(*from, reads, &block, |register| &registers[register]);
-                    function(x, &mut writes[output][written]);
+                    let x = outside(*from).unwrap_or_else(|register| &registers[register][..length]);
+                    function(x, writes[output].floats(written));
                 }
                 Target::Register(register) => {
                     let (out, rest) = apart(registers, register);
-                    let x = operand(*from, reads, &block, rest);
+                    let x = outside(*from).unwrap_or_else(|register| &rest(register)[..length]);
                     function(x, &mut out[..length]);
                 }
             },
-            Self::Zip { function, from, to } => match *to {
+            Instruction::Zip { function, from, to } => match *to {
                 Target::Output(output) => {
-                    let [a, b] =
-                        from.map(|from| operand(from, reads, &block, |register| &registers[register]));
-                    function(a, b, &mut writes[output][written]);
+                    let [a, b] = from
+                        .map(|from| outside(from).unwrap_or_else(|register| &registers[register][..length]));
+                    function(a, b, writes[output].floats(written));
                 }
                 Target::Register(register) => {
                     let (out, rest) = apart(registers, register);
-                    let [a, b] = from.map(|from| operand(from, reads, &block, &rest));
+                    let [a, b] =
+                        from.map(|from| outside(from).unwrap_or_else(|register| &rest(register)[..length]));
                     function(a, b, &mut out[..length]);
                 }
             },
+            Instruction::FromBytes { function, tensor, to } => {
+                let x = &reads[*tensor].bytes()[block];
+                match *to {
+                    Target::Output(output) => function(x, writes[output].floats(written)),
+                    Target::Register(register) => function(x, &mut registers[register][..length]),
+                }
+            }
+            Instruction::ToBytes {
+                function,
+                from,
+                output,
+            } => {
+                let x = outside(*from).unwrap_or_else(|register| &registers[register][..length]);
+                function(x, writes[*output].bytes(written));
+            }
         }
-    }
-}
-
-/// A block of an operand.
-fn operand<'a>(
-    from: Source,
-    reads: &[&'a [f32]],
-    block: &Range<usize>,
-    register: impl Fn(usize) -> &'a [f32; BLOCK],
-) -> &'a [f32] {
-    match from {
-        Source::Tensor(tensor) => &reads[tensor][block.clone()],
-        Source::Register(index) => &register(index)[..block.len()],
     }
 }
 
@@ -246,6 +424,11 @@ pub(super) fn inner_of_spread(operand: &[usize], output: &[usize]) -> Option<usi
     let first = operand.iter().position(|&dim| dim != 1)?;
     let agrees = operand[first..=last] == output[missing + first..=missing + last];
     agrees.then(|| element_count(&output[missing + last + 1..]).max(1))
+}
+
+/// Whether a spread operand of so many elements is read in place, as a row (see [`Source::Row`]).
+pub(super) fn is_row(elements: usize, inner: usize) -> bool {
+    inner == 1 && elements >= LEAST_ROW
 }
 
 #[cfg(test)]

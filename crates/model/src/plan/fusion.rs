@@ -6,6 +6,9 @@
 //! for at its own place, and each operator rounds as it does alone.
 //!
 //! Operators that only change a shape are not run at all: their output is another name of their input (its *root*).
+//!
+//! What makes floats of bytes is done where the floats are used, in each group that uses them; a tensor of them is written only if
+//! a kernel or the caller wants it.
 
 use crate::{
     DType,
@@ -19,8 +22,10 @@ use crate::{
 pub(super) enum Role {
     /// Nothing is to be done: the output is the input.
     View,
-    /// A function of `f32` elements.
+    /// A function of elements.
     Elementwise(Elementwise),
+    /// Floats from bytes.
+    Load,
     /// A kernel that elementwise operators may follow.
     Anchor,
     /// A kernel that runs at its place.
@@ -35,26 +40,25 @@ impl Role {
         }
         let operands = operands(node, values);
         let inputs = Inputs(&operands);
-        let output = step.outputs.first().filter(|output| output.dtype == DType::F32);
+        let output = step.outputs.first();
         let Some(output) = output.filter(|output| one_output && output.elements() > 0) else {
             return Self::Alone;
         };
-        let floats = inputs.iter().all(|operand| operand.dtype == DType::F32);
-        if let Some(function) = floats.then(|| node.operator.elementwise(&inputs)).flatten() {
-            let read = match function {
-                Elementwise::Unary(_) => 1,
-                Elementwise::Binary(_) => 2,
-            };
+        if let Some(function) = function_of(node, &inputs, output) {
+            let read = operands_of(&function);
             let fits = |index: usize| {
                 let operand = inputs.optional(index)?;
                 let whole = operand.elements() == output.elements();
                 (whole || inner_of_spread(operand.shape, &output.shape).is_some()).then_some(())
             };
             if (0..read).all(|index| fits(index).is_some()) {
-                return Self::Elementwise(function);
+                return match function {
+                    Elementwise::FromBytes(_) => Self::Load,
+                    function => Self::Elementwise(function),
+                };
             }
         }
-        if node.operator.is_total() {
+        if node.operator.is_total() && output.dtype == DType::F32 {
             Self::Anchor
         } else {
             Self::Alone
@@ -62,7 +66,28 @@ impl Role {
     }
 }
 
-/// Steps that run as one, ascending.
+/// The function of a node, if it is one of elements.
+pub(super) fn function_of(node: &Node, inputs: &Inputs<'_>, output: &TensorType) -> Option<Elementwise> {
+    let bytes = |dtype: DType| matches!(dtype, DType::U8 | DType::I8);
+    let first = inputs.optional(0)?.dtype;
+    let known = match (first, output.dtype) {
+        (DType::F32, DType::F32) => inputs.iter().all(|operand| operand.dtype == DType::F32),
+        (DType::F32, to) => bytes(to),
+        (from, DType::F32) => bytes(from),
+        _ => false,
+    };
+    known.then(|| node.operator.elementwise(inputs)).flatten()
+}
+
+/// How many of a node's inputs its function reads.
+pub(super) fn operands_of(function: &Elementwise) -> usize {
+    match function {
+        Elementwise::Binary(_) => 2,
+        Elementwise::Unary(_) | Elementwise::FromBytes(_) | Elementwise::ToBytes(_) => 1,
+    }
+}
+
+/// Steps that run as one.
 pub(super) struct Group {
     pub(super) members: Vec<usize>,
     /// Elements of the values that may be passed on in registers.
@@ -81,20 +106,23 @@ pub(super) struct Groups {
 impl Groups {
     /// Every step by itself.
     pub(super) fn singles(values: usize, steps: usize) -> Self {
-        let group = |step| Group {
-            members: vec![step],
-            elements: 0,
-            sealed: true,
-        };
         Self {
-            groups: (0..steps).map(group).collect(),
+            groups: (0..steps).map(Group::of).collect(),
             roots: (0..values).collect(),
         }
     }
 
     /// As few groups as the rules allow.
-    pub(super) fn new(graph: &Block, steps: &[AnalysedStep], roles: &[Role], values: usize) -> Self {
+    pub(super) fn new(
+        graph: &Block,
+        steps: &[AnalysedStep],
+        roles: &[Role],
+        values: usize,
+        wanted: &[ValueId],
+    ) -> Self {
         let mut roots: Vec<ValueId> = (0..values).collect();
+        // for each value that is made of bytes, the step that does it, and whether it is written too
+        let mut loads: Vec<Option<(usize, bool)>> = vec![None; values];
         let mut groups: Vec<Group> = Vec::new();
         let mut producers: Vec<Option<usize>> = vec![None; values];
         for (position, (step, role)) in steps.iter().zip(roles).enumerate() {
@@ -104,6 +132,14 @@ impl Groups {
                 (role, read.first(), node.outputs.first())
             {
                 roots[output] = first;
+                continue;
+            }
+            if let (Role::Load, Some(&Some(output))) = (role, node.outputs.first()) {
+                // what it reads is complete here, wherever it is done
+                for other in read.iter().filter_map(|&value| producers[value]) {
+                    groups[other].sealed = true;
+                }
+                loads[output] = Some((position, false));
                 continue;
             }
             let elements = step.outputs.first().map_or(0, TensorType::elements);
@@ -130,6 +166,21 @@ impl Groups {
                 });
                 groups.len() - 1
             });
+            for &value in &read {
+                let Some((load, written)) = &mut loads[value] else {
+                    continue;
+                };
+                // a spread operand is made whole first
+                let whole = steps[*load].outputs[0].elements() == elements;
+                if matches!(role, Role::Elementwise(_)) && whole {
+                    if !groups[group].members.contains(load) {
+                        let load = *load;
+                        groups[group].members.push(load);
+                    }
+                } else if !std::mem::replace(written, true) {
+                    groups.push(Group::of(*load));
+                }
+            }
             groups[group].members.push(position);
             for value in read {
                 if let Some(other) = producers[value].filter(|&other| other != group) {
@@ -140,16 +191,30 @@ impl Groups {
                 producers[value] = Some(group);
             }
         }
+        for &value in wanted {
+            if let Some((load, false)) = loads[roots[value]].replace((usize::MAX, true)) {
+                groups.push(Group::of(load));
+            }
+        }
         groups.sort_by_key(|group| group.members.last().copied());
         Self { groups, roots }
     }
 }
 
 impl Group {
-    /// Whether one more operator surely fits: each may read two more tensors, take a register for its result and two for its
-    /// operands, and write a value that others want too.
+    /// A step by itself.
+    fn of(step: usize) -> Self {
+        Self {
+            members: vec![step],
+            elements: 0,
+            sealed: true,
+        }
+    }
+
+    /// Whether one more operator surely fits, with two operands made of bytes: each member may read two more tensors, take a
+    /// register for its result and two for its operands, and write a value that others want too.
     fn has_room(&self) -> bool {
-        let members = self.members.len() + 1;
+        let members = self.members.len() + 3;
         members <= MAX_WRITES && 2 * members <= MAX_READS && members + 2 <= MAX_REGISTERS
     }
 }

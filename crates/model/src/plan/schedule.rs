@@ -2,16 +2,19 @@
 
 use super::{
     Meter,
-    chain::{Chain, Instruction, MAX_READS, MAX_WRITES, Source, Target, inner_of_spread},
-    fusion::{Groups, Role},
+    chain::{
+        Chain, Instruction, MAX_READS, MAX_WRITES, Operand, Source, Target, Written, inner_of_spread, is_row,
+    },
+    fusion::{Groups, Role, function_of, operands_of},
     memory::Slots,
     workspace::Workspace,
 };
 use crate::{
-    analysis::{AnalysedStep, Value},
+    DType,
+    analysis::{AnalysedStep, Value, operands},
     constant::Constant,
     model::{Block, ValueId},
-    ops::{Io, Kernel, OpError, Path, TensorType},
+    ops::{Elementwise, Inputs, Io, Kernel, OpError, Path, TensorType},
     tensor::{Buffer, Tensor, TensorView, TensorViewMut},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -63,7 +66,7 @@ struct KernelCall {
 struct ChainCall {
     chain: Chain,
     reads: Vec<Read>,
-    writes: Vec<Place>,
+    writes: Vec<(Place, DType)>,
 }
 
 /// The actions of a plan, and the memory they need.
@@ -100,8 +103,8 @@ impl Schedule {
         for (output, &value) in parts.wanted.iter().enumerate().rev() {
             output_of[roots[value]] = Some(output);
         }
-        let group_of = group_of_values(parts, groups);
-        let (last_use, wanted) = uses(parts, groups, &group_of, &output_of);
+        let group_of = group_of_values(parts, groups, &roles);
+        let (last_use, wanted) = uses(parts, groups, &group_of, &output_of, &roles);
         let mut slots = Slots::default();
         let mut runs = vec![None; parts.steps.len()];
         let mut actions = Vec::with_capacity(groups.groups.len());
@@ -160,11 +163,15 @@ impl Schedule {
     }
 }
 
-/// For each value, the group that computes it.
-fn group_of_values(parts: &Parts<'_>, groups: &Groups) -> Vec<Option<usize>> {
+/// For each value, the group that computes it. What is made of bytes is computed wherever it is used; the group is the one that
+/// writes it.
+fn group_of_values(parts: &Parts<'_>, groups: &Groups, roles: &[Option<Role>]) -> Vec<Option<usize>> {
     let mut group_of = vec![None; parts.values.len()];
     for (index, group) in groups.groups.iter().enumerate() {
         for &member in &group.members {
+            if matches!(roles[member], Some(Role::Load)) && group.members.len() > 1 {
+                continue;
+            }
             let node = &parts.graph.nodes[parts.steps[member].node];
             node.outputs
                 .iter()
@@ -181,24 +188,56 @@ fn uses(
     groups: &Groups,
     group_of: &[Option<usize>],
     output_of: &[Option<usize>],
+    roles: &[Option<Role>],
 ) -> (Vec<Option<usize>>, Vec<bool>) {
+    let outputs_of = |member: usize| {
+        let node = &parts.graph.nodes[parts.steps[member].node];
+        node.outputs.iter().flatten().copied()
+    };
     let mut last_use = vec![None; parts.values.len()];
     let mut wanted: Vec<bool> = output_of.iter().map(Option::is_some).collect();
     for (index, group) in groups.groups.iter().enumerate() {
+        let own: Vec<ValueId> = group
+            .members
+            .iter()
+            .flat_map(|&member| outputs_of(member))
+            .collect();
         for &member in &group.members {
             let node = &parts.graph.nodes[parts.steps[member].node];
             for &value in node.inputs.iter().flatten() {
                 let root = groups.roots[value];
                 last_use[root] = Some(index);
-                wanted[root] |= group_of[root] != Some(index);
+                // a kernel reads tensors, also of what its chain makes of bytes once more
+                wanted[root] |= !own.contains(&root) || !is_of_chain(roles, member);
             }
             for &value in node.outputs.iter().flatten() {
                 last_use[value] = Some(index);
             }
         }
     }
-    // a value that its own group has used last may be used by a later one: groups are in the order in which they run
+    // a kernel is followed in its own output, or, if what is written last has another type, computes into a tensor of its own
+    for (index, group) in groups.groups.iter().enumerate() {
+        let Some((&kernel, chain)) = group
+            .members
+            .split_first()
+            .filter(|(first, chain)| !is_of_chain(roles, **first) && !chain.is_empty())
+        else {
+            continue;
+        };
+        let written = chain.iter().flat_map(|&member| outputs_of(member));
+        let last = written
+            .filter(|&value| wanted[value] && group_of[value] == Some(index))
+            .last();
+        if last.is_some_and(|last| parts.values[last].dtype() != DType::F32) {
+            outputs_of(kernel).for_each(|value| wanted[value] = true);
+        }
+    }
     (last_use, wanted)
+}
+
+/// Whether a step is part of a chain, not a kernel.
+fn is_of_chain(roles: &[Option<Role>], step: usize) -> bool {
+    matches!(roles[step], Some(Role::Elementwise(_) | Role::Load))
 }
 
 /// Builds the action of one group.
@@ -214,6 +253,8 @@ struct Builder<'a> {
     instructions: Vec<Instruction>,
     registers: Registers,
     register_of: BTreeMap<ValueId, usize>,
+    /// Elements of the rows that the chain reads.
+    row: Option<usize>,
 }
 
 /// Registers while a chain is built.
@@ -252,20 +293,20 @@ impl<'a> Builder<'a> {
             instructions: Vec::new(),
             registers: Registers::default(),
             register_of: BTreeMap::new(),
+            row: None,
         }
     }
 
     /// The values of the group that are written to memory, in the order in which they are computed.
     fn written(&self, roles: &[Option<Role>]) -> Vec<ValueId> {
-        let is_chain = self
-            .members
-            .iter()
-            .any(|&member| matches!(roles[member], Some(Role::Elementwise(_))));
+        let is_chain = self.members.iter().any(|&member| is_of_chain(roles, member));
         let outputs = self.members.iter().flat_map(|&member| {
             let node = &self.parts.graph.nodes[self.parts.steps[member].node];
             node.outputs.iter().flatten().copied()
         });
-        outputs.filter(|&value| !is_chain || self.wanted[value]).collect()
+        outputs
+            .filter(|&value| !is_chain || (self.wanted[value] && self.group_of[value] == Some(self.index)))
+            .collect()
     }
 
     fn build(mut self, roles: &mut [Option<Role>], written: &[ValueId], places: &[Option<Place>]) -> Action {
@@ -288,9 +329,15 @@ impl<'a> Builder<'a> {
         for (at, &member) in members.iter().enumerate() {
             let step = &self.parts.steps[member];
             let node = &self.parts.graph.nodes[step.node];
-            let Some(Role::Elementwise(function)) =
-                roles[member].take_if(|role| matches!(role, Role::Elementwise(_)))
-            else {
+            let function = match roles[member].take_if(|role| matches!(role, Role::Elementwise(_))) {
+                Some(Role::Elementwise(function)) => Some(function),
+                _ if matches!(roles[member], Some(Role::Load)) => {
+                    let operands = operands(node, self.parts.values);
+                    function_of(node, &Inputs(&operands), &step.outputs[0])
+                }
+                _ => None,
+            };
+            let Some(function) = function else {
                 let followed = members.len() > 1;
                 kernel = Some(self.kernel_call(member, followed.then_some(&of_chain[..]), &place));
                 continue;
@@ -303,11 +350,8 @@ impl<'a> Builder<'a> {
                 .expect("a step computes something");
             let shape = self.parts.values[output].shape();
             elements = crate::shape::element_count(shape);
-            let read = if matches!(function, crate::ops::Elementwise::Unary(_)) {
-                1
-            } else {
-                2
-            };
+            let read = operands_of(&function);
+            let to_bytes = matches!(function, Elementwise::ToBytes(_));
             let mut sources = [None; 2];
             let mut temporary = Vec::new();
             for (source, &value) in sources.iter_mut().zip(node.inputs.iter().flatten().take(read)) {
@@ -323,7 +367,7 @@ impl<'a> Builder<'a> {
             let stored = of_chain.iter().position(|&value| value == output);
             let is_read = later(output, self.roots);
             let to = match stored {
-                Some(index) if !is_read => Target::Output(index),
+                Some(index) if !is_read || to_bytes => Target::Output(index),
                 _ => {
                     let register = self.registers.take();
                     self.register_of.insert(output, register);
@@ -348,13 +392,12 @@ impl<'a> Builder<'a> {
             }
         }
         let chain = (!self.instructions.is_empty()).then(|| ChainCall {
-            chain: Chain {
-                elements,
-                instructions: self.instructions,
-                nanoseconds,
-            },
+            chain: Chain::new(elements, self.instructions, self.row, nanoseconds),
             reads: self.reads,
-            writes: of_chain.iter().map(|&value| place(value)).collect(),
+            writes: of_chain
+                .iter()
+                .map(|&value| (place(value), self.parts.values[value].dtype()))
+                .collect(),
         });
         let together = match (&kernel, &chain) {
             // a value of the kernel that others want too must be whole when the chain reads it
@@ -374,7 +417,7 @@ impl<'a> Builder<'a> {
     fn is_of_chain(&self, value: ValueId, roles: &[Option<Role>]) -> bool {
         self.members.iter().any(|&member| {
             let node = &self.parts.graph.nodes[self.parts.steps[member].node];
-            matches!(roles[member], Some(Role::Elementwise(_))) && node.outputs.contains(&Some(value))
+            is_of_chain(roles, member) && node.outputs.contains(&Some(value))
         })
     }
 
@@ -398,7 +441,12 @@ impl<'a> Builder<'a> {
         let mut writes = Vec::with_capacity(node.outputs.len());
         for (output, kind) in node.outputs.iter().zip(&step.outputs) {
             writes.push(output.map(|value| {
-                let followed = of_chain.filter(|_| !self.wanted[value]);
+                let floats = |of_chain: &&[ValueId]| {
+                    of_chain
+                        .last()
+                        .is_some_and(|&last| self.parts.values[last].dtype() == DType::F32)
+                };
+                let followed = of_chain.filter(|_| !self.wanted[value]).filter(floats);
                 let target = match followed.and_then(|of_chain| of_chain.split_last()) {
                     Some((&last, before)) => {
                         let register = self.registers.take();
@@ -453,6 +501,11 @@ impl<'a> Builder<'a> {
             return Source::Tensor(tensor);
         }
         let inner = inner_of_spread(operand, output).expect("a role is given to what can be spread only");
+        let elements = count(operand);
+        if is_row(elements, inner) && self.row.is_none_or(|row| row == elements) {
+            self.row = Some(elements);
+            return Source::Row(tensor);
+        }
         let register = self.registers.take();
         temporary.push(register);
         self.instructions.push(Instruction::Spread {
@@ -609,7 +662,7 @@ impl KernelCall {
                     bytes: &mut buffer.bytes_mut()[..write.kind.bytes()],
                 });
             }
-            let mut operands = [&[][..]; MAX_READS];
+            let mut operands = [Operand::Bytes(&[]); MAX_READS];
             let epilogue = chain.map(|chain| chain.epilogue(memory, &mut operands));
             self.kernel.run(&mut Io {
                 path: Path::Fast,
@@ -634,9 +687,17 @@ impl KernelCall {
 
 impl ChainCall {
     /// The chain with its operands.
-    fn epilogue<'a>(&'a self, memory: &'a Memory<'_>, operands: &'a mut [&'a [f32]; MAX_READS]) -> Bound<'a> {
+    fn epilogue<'a>(
+        &'a self,
+        memory: &'a Memory<'_>,
+        operands: &'a mut [Operand<'a>; MAX_READS],
+    ) -> Bound<'a> {
         for (operand, read) in operands.iter_mut().zip(&self.reads) {
-            *operand = memory.view(read).as_slice::<f32>();
+            let view = memory.view(read);
+            *operand = match read.kind.dtype {
+                DType::F32 => Operand::Floats(view.as_slice::<f32>()),
+                _ => Operand::Bytes(view.bytes()),
+            };
         }
         Bound {
             chain: &self.chain,
@@ -646,18 +707,22 @@ impl ChainCall {
 
     fn run(&self, memory: &mut Memory<'_>) {
         let mut buffers = [const { Buffer::EMPTY }; MAX_WRITES];
-        for (buffer, &place) in buffers.iter_mut().zip(&self.writes) {
+        for (buffer, &(place, _)) in buffers.iter_mut().zip(&self.writes) {
             *buffer = memory.take(place);
         }
-        let mut operands = [&[][..]; MAX_READS];
+        let mut operands = [Operand::Bytes(&[]); MAX_READS];
         let bound = self.epilogue(memory, &mut operands);
-        let bytes = self.chain.elements * size_of::<f32>();
-        let mut writes: [&mut [f32]; MAX_WRITES] = std::array::from_fn(|_| &mut [][..]);
-        for (write, buffer) in writes.iter_mut().zip(&mut buffers).take(self.writes.len()) {
-            *write = bytemuck::cast_slice_mut(&mut buffer.bytes_mut()[..bytes]);
+        let elements = self.chain.elements;
+        let mut writes: [Written<'_>; MAX_WRITES] = std::array::from_fn(|_| Written::Bytes(&mut []));
+        for ((write, buffer), (_, dtype)) in writes.iter_mut().zip(&mut buffers).zip(&self.writes) {
+            let bytes = &mut buffer.bytes_mut()[..elements * dtype.size()];
+            *write = match dtype {
+                DType::F32 => Written::Floats(bytemuck::cast_slice_mut(bytes)),
+                _ => Written::Bytes(bytes),
+            };
         }
         self.chain.run(bound.operands, &mut writes[..self.writes.len()]);
-        for (buffer, &place) in buffers.iter_mut().zip(&self.writes) {
+        for (buffer, &(place, _)) in buffers.iter_mut().zip(&self.writes) {
             memory.put_back(place, std::mem::take(buffer));
         }
     }
@@ -666,12 +731,12 @@ impl ChainCall {
 /// A chain that follows a kernel, with its operands.
 struct Bound<'a> {
     chain: &'a Chain,
-    operands: &'a [&'a [f32]],
+    operands: &'a [Operand<'a>],
 }
 
 impl Epilogue for Bound<'_> {
     fn apply(&self, first: usize, y: &mut [f32]) {
         self.chain
-            .run_part(first..first + y.len(), self.operands, &mut [y]);
+            .run_part(first..first + y.len(), self.operands, &mut [Written::Floats(y)]);
     }
 }

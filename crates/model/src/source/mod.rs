@@ -5,6 +5,7 @@
 //! tolerated in the tool only.
 
 mod canonicalize;
+mod integers;
 mod nodes;
 mod tensors;
 

@@ -167,10 +167,61 @@ fn shared<T: Copy + Send + Sync>(
     });
 }
 
+/// Elements of an input line that are folded at a time.
+const LINE: usize = 512;
+
+multiversion! {
+    /// The greatest of each window. The order does not matter, so that lines are folded before columns: by whole vectors, and only
+    /// once where windows overlap along a line.
+    fn greatest[T: Order](shape: &PoolShape, x: &[T], out: &mut [T]) {
+    let [depth, height, width] = &shape.axes;
+    let (size, to) = (shape.input_size(), shape.output_size());
+    let mut folded = [T::LOWEST; LINE];
+    let folded = &mut folded[..width.input];
+    for (channel, out) in out.chunks_exact_mut(to).enumerate() {
+        let plane = &x[channel * size..][..size];
+        for (row, line) in out.chunks_exact_mut(width.output).enumerate() {
+            let (od, oh) = (row / height.output, row % height.output);
+            let mut first = true;
+            for kd in over_input(depth, od) {
+                let d = od * depth.stride + kd * depth.dilation - depth.pad_begin;
+                for kh in over_input(height, oh) {
+                    let h = oh * height.stride + kh * height.dilation - height.pad_begin;
+                    let x = &plane[(d * height.input + h) * width.input..][..width.input];
+                    if std::mem::take(&mut first) {
+                        folded.copy_from_slice(x);
+                    } else {
+                        take_each(folded, x, 1, T::greater);
+                    }
+                }
+            }
+            if first {
+                folded.fill(T::LOWEST);
+            }
+            line.fill(T::LOWEST);
+            for kw in 0..width.kernel {
+                let windows = windows_over_input(width, kw);
+                if !windows.is_empty() {
+                    let first = windows.start * width.stride + kw * width.dilation - width.pad_begin;
+                    take_each(&mut line[windows], &folded[first..], width.stride, T::greater);
+                }
+            }
+        }
+    }
+}
+}
+
 /// The values of [`crate::reference::max_pool`].
 pub fn max_pool<T: Order + Send + Sync>(shape: &PoolShape, x: &[T], out: &mut [T]) {
     shared(shape, x, out, |shape, x, out| {
-        each_window(shape, x, out, T::LOWEST, T::greater, |max, _, _| max);
+        if out.is_empty() {
+            return;
+        }
+        if shape.axes[2].input <= LINE {
+            greatest(shape, x, out);
+        } else {
+            each_window(shape, x, out, T::LOWEST, T::greater, |max, _, _| max);
+        }
     });
 }
 

@@ -121,10 +121,10 @@ pub(super) fn load(args: &ModelArgs, candidates: &[Candidate]) -> Result<(Loaded
         .zip(tensors::order(Role::Input, &names, candidates)?)
         .filter_map(|(&name, candidate)| Some((name, candidate?)))
         .collect();
-    let mut dims = args.settings()?;
+    let mut options = args.settings()?;
     let mut bound = false;
     let loaded = loop {
-        let error = match model_file::load_bytes(&args.file, &file, &dims) {
+        let error = match model_file::load_bytes(&args.file, &file, &options) {
             Ok(loaded) => break loaded,
             Err(error) => error,
         };
@@ -134,8 +134,8 @@ pub(super) fn load(args: &ModelArgs, candidates: &[Candidate]) -> Result<(Loaded
                     .get(input.as_str())
                     .and_then(|candidate| candidate.shape().get(*axis));
                 match size {
-                    Some(&size) if size > 0 && !dims.contains_key(name) => {
-                        dims.insert(name.clone(), DimSetting::Pin(size));
+                    Some(&size) if size > 0 && !options.dims.contains_key(name) => {
+                        options.dims.insert(name.clone(), DimSetting::Pin(size));
                     }
                     _ => return Err(error),
                 }
