@@ -15,6 +15,7 @@
 
 mod chain;
 mod fusion;
+mod layout;
 mod memory;
 mod schedule;
 mod workspace;

@@ -173,3 +173,119 @@ fn what_does_not_fit_stays_as_it_is() {
     let file = quantised(file, "MaxPool", ["q1", "s1"], ["y", "s2"], &[], &halves).output("y", UINT8);
     assert_eq!(load(&file, false).id(), load(&file, true).id());
 }
+
+/// Random networks of integers: convolutions, pools and elementwise nodes on bytes, whose images may lie in either order between them.
+#[test]
+fn the_order_of_channels_and_pixels_does_not_show() {
+    for seed in 0..150 {
+        let random = &mut Random(1000 + seed);
+        let (images, channels) = (1 + random.below(2), 1 + random.below(9));
+        let (height, width) = (1 + random.below(14), 1 + random.below(14));
+        let dims = [images, channels, height, width].map(|dim| dim.to_string());
+        let mut file = OnnxFile::new(13)
+            .input("v0", UINT8, &dims.each_ref().map(String::as_str))
+            .initializer("zero", UINT8, &[], &[100 + random.below(60) as u8])
+            .initializer("wz", INT8, &[], &[0])
+            .floats("s", &[], &[0.5])
+            .floats("f", &[], &[1.5])
+            .i64s("flat", &[2], &[images as i64, -1]);
+        let mut values = vec![("v0".to_owned(), [channels, height, width])];
+        for node in 1..3 + random.below(9) {
+            let back = random.below(3).min(values.len() - 1);
+            let (x, [channels, height, width]) = values[values.len() - 1 - back].clone();
+            let name = format!("v{node}");
+            match random.below(6) {
+                0..3 => {
+                    let depthwise = random.below(3) == 0;
+                    let out = if depthwise { channels } else { 1 + random.below(20) };
+                    let each = if depthwise { 1 } else { channels };
+                    let kernel = if height > 2 && width > 2 {
+                        1 + 2 * random.below(2)
+                    } else {
+                        1
+                    };
+                    let pad = random.below(kernel / 2 + 1);
+                    let stride = 1 + random.below(2);
+                    let (w, ws) = (format!("w{node}"), format!("ws{node}"));
+                    let size = |input: usize| (input + 2 * pad - kernel) / stride + 1;
+                    let k = kernel as i64;
+                    file = file
+                        .initializer(
+                            &w,
+                            INT8,
+                            &[out as i64, each as i64, k, k],
+                            &bytes(random, out * each * kernel * kernel),
+                        )
+                        .floats(&ws, &[], &[0.02 / (each * kernel) as f32])
+                        .node_with(
+                            "QLinearConv",
+                            &[&x, "s", "zero", &w, &ws, "wz", "s", "zero"],
+                            &[&name],
+                            &[
+                                attr_ints("pads", &[pad as i64; 4]),
+                                attr_ints("strides", &[stride as i64; 2]),
+                                attr_int("group", if depthwise { channels as i64 } else { 1 }),
+                            ],
+                        );
+                    values.push((name, [out, size(height), size(width)]));
+                }
+                3 if height > 1 && width > 1 => {
+                    let shape = [channels, height - 1, width - 1];
+                    file = file.node_with("MaxPool", &[&x], &[&name], &[attr_ints("kernel_shape", &[2, 2])]);
+                    values.push((name, shape));
+                }
+                4 => {
+                    let same: Vec<String> = values
+                        .iter()
+                        .filter(|(_, shape)| *shape == [channels, height, width])
+                        .map(|(name, _)| name.clone())
+                        .collect();
+                    let other = same[random.below(same.len())].clone();
+                    let [a, b, c] = ["a", "b", "c"].map(|part| format!("{name}/{part}"));
+                    file = file
+                        .node("DequantizeLinear", &[&x, "s", "zero"], &[&a])
+                        .node("DequantizeLinear", &[&other, "f", "zero"], &[&b])
+                        .node("Add", &[&a, &b], &[&c])
+                        .node("QuantizeLinear", &[&c, "s", "zero"], &[&name]);
+                    values.push((name, [channels, height, width]));
+                }
+                _ => {
+                    let [a, b] = ["a", "b"].map(|part| format!("{name}/{part}"));
+                    file = file
+                        .node("DequantizeLinear", &[&x, "s", "zero"], &[&a])
+                        .node("Sigmoid", &[&a], &[&b])
+                        .node("QuantizeLinear", &[&b, "s", "zero"], &[&name]);
+                    values.push((name, [channels, height, width]));
+                }
+            }
+        }
+        let last = values.len() - 1;
+        let name = &values[last].0;
+        file = match random.below(2) {
+            0 => file.node("Reshape", &[name, "flat"], &["y"]),
+            _ => file.node("Identity", &[name], &["y"]),
+        };
+        file = file.output("y", UINT8);
+        let some = random.below(values.len());
+        if some > 0 && some < last {
+            file = file.output(&values[some].0, UINT8);
+        }
+        let model = load(&file, false);
+        let shape = vec![images, channels, height, width];
+        let plan = model.plan(std::slice::from_ref(&shape)).unwrap();
+        let x = [Tensor::from_slice(DType::U8, &shape, &bytes(random, shape.iter().product())).unwrap()];
+        let outputs = plan.run(&x, &mut Unmetered).unwrap();
+        assert_eq!(
+            plan.run_reference(&x, &mut Unmetered).as_ref(),
+            Ok(&outputs),
+            "seed {seed}"
+        );
+        synod_numerics::pool::set_threads(3);
+        assert_eq!(
+            plan.run(&x, &mut Unmetered).as_ref(),
+            Ok(&outputs),
+            "seed {seed}, 3 threads"
+        );
+        synod_numerics::pool::set_threads(1);
+    }
+}

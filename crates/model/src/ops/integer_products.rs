@@ -642,6 +642,7 @@ impl Operator for Convolution {
         );
         let count = |index: usize| inputs.optional(index).map_or(1, |operand| operand.elements());
         let mut kernel = ConvolutionKernel {
+            layouts: [Layout::ChannelsFirst; 2],
             quantizes: self.quantizes,
             places,
             zeros: count(places.zeros[1]),
@@ -652,7 +653,7 @@ impl Operator for Convolution {
             elements: outputs[0].elements(),
             dtype: outputs[0].dtype,
         };
-        kernel.numbers = kernel.known_numbers(inputs);
+        kernel.numbers = kernel.known_numbers(inputs).map(Arc::new);
         Ok(Box::new(kernel))
     }
 }
@@ -664,7 +665,10 @@ struct ChannelNumbers {
     factors: Vec<f32>,
 }
 
+#[derive(Clone)]
 struct ConvolutionKernel {
+    /// Of the images and of the results, on the fast path.
+    layouts: [Layout; 2],
     quantizes: bool,
     places: Places,
     /// How many zero points, and scales, the weights have.
@@ -673,7 +677,7 @@ struct ConvolutionKernel {
     shape: ConvShape,
     filters: Option<Arc<PackedFilters>>,
     /// If all that they are made of is known before the model runs.
-    numbers: Option<ChannelNumbers>,
+    numbers: Option<Arc<ChannelNumbers>>,
     elements: usize,
     dtype: DType,
 }
@@ -740,6 +744,24 @@ impl ConvolutionKernel {
 }
 
 impl Kernel for ConvolutionKernel {
+    fn with_channels_last(&self, input: bool, output: bool) -> Option<Arc<dyn Kernel>> {
+        let layout = |last: bool| {
+            if last {
+                Layout::ChannelsLast
+            } else {
+                Layout::ChannelsFirst
+            }
+        };
+        // sums are given with their channels first
+        (self.quantizes || !output).then(|| {
+            let kernel: Arc<dyn Kernel> = Arc::new(Self {
+                layouts: [layout(input), layout(output)],
+                ..self.clone()
+            });
+            kernel
+        })
+    }
+
     fn scratch_bytes(&self) -> usize {
         let sums = if self.quantizes { self.elements } else { 0 };
         // bounds that hold for every way of packing; where the weights are not known their packed form lives while the
@@ -815,14 +837,14 @@ impl Kernel for ConvolutionKernel {
                 let output = match quantizing {
                     Some((grid, ..)) => ConvOutput::Bytes {
                         out: Y::bytes_mut(output.as_mut_slice::<Y>()),
-                        layout: Layout::ChannelsFirst,
+                        layout: self.layouts[1],
                         factors,
                         of: Bytes::of::<Y>(grid.zero),
                     },
                     None => ConvOutput::Sums(output.as_mut_slice()),
                 };
                 let x = X::bytes(x.as_slice::<X>());
-                let layout = Layout::ChannelsFirst;
+                let layout = self.layouts[0];
                 integer_conv(&self.shape, x, of, layout, filters, prepared, output, memory.0);
             }))),
             Path::Reference => {

@@ -125,7 +125,7 @@ use crate::{
     subgraph::{Control, Subgraph},
     tensor::{Element, TensorView, TensorViewMut},
 };
-use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 use synod_numerics::fast::epilogue::Epilogue;
 
 pub use elementwise::{Elementwise, FromBytes, Map, ToBytes, Zip};
@@ -641,6 +641,12 @@ pub trait Kernel: Send + Sync {
     /// Bytes that a run allocates by itself at most, beside its scratch memory: those of the graphs of control flow.
     fn held_bytes(&self) -> u64 {
         0
+    }
+
+    /// The same kernel for images whose channels come last, in the first input, in the only output, or both; `None` if there is no
+    /// such form. Only the fast path runs it.
+    fn with_channels_last(&self, _input: bool, _output: bool) -> Option<Arc<dyn Kernel>> {
+        None
     }
 
     /// Whether the fast path runs [`Io::epilogue`] on its only output.

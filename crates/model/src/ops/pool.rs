@@ -13,6 +13,7 @@ use super::{
     window::{Window, image, in_three},
 };
 use crate::tensor::{Element, TensorViewMut};
+use std::{marker::PhantomData, sync::Arc};
 use synod_numerics::{
     fast,
     reference::{self, Order},
@@ -187,6 +188,8 @@ impl Operator for MaxPool {
             indices: self.indices,
         };
         Ok(match outputs[0].dtype {
+            DType::I8 if !pool.indices => MaxOfBytes::<i8>::new(pool, inputs)?,
+            DType::U8 if !pool.indices => MaxOfBytes::<u8>::new(pool, inputs)?,
             DType::I8 => pool.of::<i8>(),
             DType::U8 => pool.of::<u8>(),
             DType::F32 => pool.of::<f32>(),
@@ -249,6 +252,52 @@ impl MaxKernel {
             };
             indices[at] = (at / per_channel * size + within) as i64;
         });
+    }
+}
+
+/// The pool of images of bytes, whose channels may come last.
+#[derive(Clone)]
+struct MaxOfBytes<T> {
+    shape: PoolShape,
+    /// Of an image, if they come last.
+    channels_last: Option<usize>,
+    channels: usize,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Element + Order> MaxOfBytes<T> {
+    fn new(pool: MaxKernel, inputs: &Inputs<'_>) -> Result<Box<dyn Kernel>, OpError> {
+        Ok(Box::new(Self {
+            shape: pool.shape,
+            channels_last: None,
+            channels: inputs.required(0)?.shape[1],
+            of: PhantomData,
+        }))
+    }
+}
+
+impl<T: Element + Order> Kernel for MaxOfBytes<T> {
+    fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
+        let path = io.path;
+        let (x, out) = io.unary::<T, T>(0, 0);
+        match (path, self.channels_last) {
+            (Path::Fast, Some(channels)) => fast::max_pool_channels_last(&self.shape, channels, x, out),
+            (Path::Fast, None) => fast::max_pool(&self.shape, x, out),
+            (Path::Reference, _) => reference::max_pool(&self.shape, x, out, |_, _| {}),
+        }
+        Ok(())
+    }
+
+    fn with_channels_last(&self, input: bool, output: bool) -> Option<Arc<dyn Kernel>> {
+        (input == output).then(|| {
+            let kernel: Arc<dyn Kernel> = Arc::new(Self {
+                channels_last: input.then_some(self.channels),
+                channels: self.channels,
+                shape: self.shape,
+                of: PhantomData,
+            });
+            kernel
+        })
     }
 }
 

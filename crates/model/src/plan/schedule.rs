@@ -6,6 +6,7 @@ use super::{
         Chain, Instruction, MAX_READS, MAX_WRITES, Operand, Source, Target, Written, inner_of_spread, is_row,
     },
     fusion::{Groups, Role, function_of, operands_of},
+    layout::channels_last,
     memory::Slots,
     workspace::Workspace,
 };
@@ -105,6 +106,7 @@ impl Schedule {
         }
         let group_of = group_of_values(parts, groups, &roles);
         let (last_use, wanted) = uses(parts, groups, &group_of, &output_of, &roles);
+        let last = channels_last(parts, groups, &roles, &group_of, &output_of, &wanted);
         let mut slots = Slots::default();
         let mut runs = vec![None; parts.steps.len()];
         let mut actions = Vec::with_capacity(groups.groups.len());
@@ -115,7 +117,7 @@ impl Schedule {
                     None => Place::Slot(slots.take(bytes)),
                 })
             };
-            let builder = Builder::new(parts, groups, index, &group_of, &wanted);
+            let builder = Builder::new(parts, groups, index, &group_of, &wanted, &last);
             // first all that is written, then what is free afterwards: nothing that is read is overwritten
             let written = builder.written(&roles);
             for &value in &written {
@@ -208,7 +210,7 @@ fn uses(
                 let root = groups.roots[value];
                 last_use[root] = Some(index);
                 // a kernel reads tensors, also of what its chain makes of bytes once more
-                wanted[root] |= !own.contains(&root) || !is_of_chain(roles, member);
+                wanted[root] |= !is_of_chain(roles, member) || !own.contains(&root);
             }
             for &value in node.outputs.iter().flatten() {
                 last_use[value] = Some(index);
@@ -236,7 +238,7 @@ fn uses(
 }
 
 /// Whether a step is part of a chain, not a kernel.
-fn is_of_chain(roles: &[Option<Role>], step: usize) -> bool {
+pub(super) fn is_of_chain(roles: &[Option<Role>], step: usize) -> bool {
     matches!(roles[step], Some(Role::Elementwise(_) | Role::Load))
 }
 
@@ -248,6 +250,7 @@ struct Builder<'a> {
     index: usize,
     group_of: &'a [Option<usize>],
     wanted: &'a [bool],
+    channels_last: &'a [bool],
     reads: Vec<Read>,
     read_of: BTreeMap<ValueId, usize>,
     instructions: Vec<Instruction>,
@@ -280,6 +283,7 @@ impl<'a> Builder<'a> {
         index: usize,
         group_of: &'a [Option<usize>],
         wanted: &'a [bool],
+        channels_last: &'a [bool],
     ) -> Self {
         Self {
             parts,
@@ -288,6 +292,7 @@ impl<'a> Builder<'a> {
             index,
             group_of,
             wanted,
+            channels_last,
             reads: Vec::new(),
             read_of: BTreeMap::new(),
             instructions: Vec::new(),
@@ -465,7 +470,18 @@ impl<'a> Builder<'a> {
                 }
             }));
         }
+        let input = node.inputs.first().copied().flatten();
+        let input = input.is_some_and(|value| self.channels_last[self.roots[value]]);
+        let output = node.outputs.first().copied().flatten();
+        let output = output.is_some_and(|value| self.channels_last[value]);
         let kernel = self.parts.kernels[member].clone();
+        let kernel = if input || output {
+            kernel
+                .with_channels_last(input, output)
+                .expect("values lie so only where kernels take them so")
+        } else {
+            kernel
+        };
         KernelCall {
             scratch_bytes: kernel.scratch_bytes(),
             allocates: kernel.held_bytes() > 0,

@@ -48,7 +48,7 @@ mod windows;
 
 pub use attention::{causal_conv, linear_attention_read, linear_attention_write, rotate};
 pub use normalisation::{batch_norm, group_norm, instance_norm, layer_norm, log_softmax, rms_norm, softmax};
-pub use pooling::{average_pool, global_average_pool, global_max_pool, max_pool};
+pub use pooling::{average_pool, global_average_pool, global_max_pool, max_pool, max_pool_channels_last};
 pub use recurrent::{gru_gates, gru_row, lstm_row, rnn_row};
 pub use reduction::{reduce_extreme, reduce_mean, reduce_product, reduce_sum, reduce_sum_of_squares};
 pub use transcendental::Transcendental;

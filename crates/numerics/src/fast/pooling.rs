@@ -211,6 +211,63 @@ multiversion! {
 }
 }
 
+/// [`max_pool`] of images with so many channels that come last: a window's pixels are folded whole.
+///
+/// # Panics
+/// If the slices do not fit the shape, or the channels are not those of whole images.
+pub fn max_pool_channels_last<T: Order + Send + Sync>(
+    shape: &PoolShape,
+    channels: usize,
+    x: &[T],
+    out: &mut [T],
+) {
+    let (from, to) = (shape.input_size() * channels, shape.output_size() * channels);
+    assert_eq!(x.len(), shape.channels * shape.input_size(), "input of a pool");
+    assert_eq!(
+        out.len(),
+        shape.channels * shape.output_size(),
+        "output of a pool"
+    );
+    if out.is_empty() {
+        return;
+    }
+    assert!(shape.channels.is_multiple_of(channels), "whole images");
+    let taps: usize = shape.axes.iter().map(|axis| axis.kernel).product();
+    // a vector of channels takes about a nanosecond
+    let pieces = pool::pieces((out.len() as u64).saturating_mul(taps as u64) / 32);
+    let rows = shape.output_size() / shape.axes[2].output;
+    for (x, out) in x.chunks_exact(from).zip(out.chunks_exact_mut(to)) {
+        let of_piece = rows.div_ceil(pieces.min(rows));
+        pool::chunks(out, of_piece * shape.axes[2].output * channels, |piece, out| {
+            greatest_pixels(shape, channels, piece * of_piece, x, out);
+        });
+    }
+}
+
+multiversion! {
+    /// Rows of an image's outputs from row `first` on.
+    fn greatest_pixels[T: Order](shape: &PoolShape, channels: usize, first: usize, x: &[T], out: &mut [T]) {
+    let [depth, height, width] = &shape.axes;
+    for (row, line) in out.chunks_exact_mut(width.output * channels).enumerate() {
+        let (od, oh) = ((first + row) / height.output, (first + row) % height.output);
+        for (ow, out) in line.chunks_exact_mut(channels).enumerate() {
+            out.fill(T::LOWEST);
+            for kd in over_input(depth, od) {
+                let d = od * depth.stride + kd * depth.dilation - depth.pad_begin;
+                for kh in over_input(height, oh) {
+                    let h = oh * height.stride + kh * height.dilation - height.pad_begin;
+                    for kw in over_input(width, ow) {
+                        let w = ow * width.stride + kw * width.dilation - width.pad_begin;
+                        let pixel = (d * height.input + h) * width.input + w;
+                        take_each(out, &x[pixel * channels..][..channels], 1, T::greater);
+                    }
+                }
+            }
+        }
+    }
+}
+}
+
 /// The values of [`crate::reference::max_pool`].
 pub fn max_pool<T: Order + Send + Sync>(shape: &PoolShape, x: &[T], out: &mut [T]) {
     shared(shape, x, out, |shape, x, out| {
@@ -265,6 +322,62 @@ multiversion! {
         assert_eq!(x.len(), size * out.len(), "input of a global pool");
         for (c, out) in out.iter_mut().enumerate() {
             *out = in_any_order(&x[c * size..][..size], T::LOWEST, T::greater);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+
+    #[test]
+    fn the_place_of_channels_does_not_matter() {
+        let axis = |input: usize, kernel: usize, stride: usize, pad: usize| Axis {
+            input,
+            output: (input + 2 * pad - kernel) / stride + 1,
+            kernel,
+            stride,
+            dilation: 1,
+            pad_begin: pad,
+            pad_end: pad,
+        };
+        for (height, width) in [
+            (axis(7, 3, 2, 1), axis(9, 2, 1, 0)),
+            (axis(4, 2, 2, 0), axis(600, 3, 2, 1)),
+            (axis(1, 1, 1, 0), axis(33, 3, 3, 1)),
+        ] {
+            let (images, channels) = (2, 5);
+            let shape = PoolShape {
+                channels: images * channels,
+                axes: [Axis::UNIT, height, width],
+            };
+            let (from, to) = (shape.input_size(), shape.output_size());
+            let mut state = 1u32;
+            let x: Vec<u8> = (0..shape.channels * from)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 24) as u8
+                })
+                .collect();
+            let mut expected = vec![0; shape.channels * to];
+            reference::max_pool(&shape, &x, &mut expected, |_, _| {});
+            let mut first = vec![0; expected.len()];
+            max_pool(&shape, &x, &mut first);
+            assert_eq!(first, expected);
+            let turned: Vec<u8> = (0..x.len())
+                .map(|at| {
+                    let (image, pixel, channel) =
+                        (at / (from * channels), at / channels % from, at % channels);
+                    x[(image * channels + channel) * from + pixel]
+                })
+                .collect();
+            let mut last = vec![0; expected.len()];
+            max_pool_channels_last(&shape, channels, &turned, &mut last);
+            for (at, &y) in last.iter().enumerate() {
+                let (image, pixel, channel) = (at / (to * channels), at / channels % to, at % channels);
+                assert_eq!(y, expected[(image * channels + channel) * to + pixel]);
+            }
         }
     }
 }
