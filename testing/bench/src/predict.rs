@@ -203,6 +203,7 @@ fn bare(example: &Example) -> Result<f64> {
             "256".parse::<usize>().map(synod_model::DimSetting::AtMost)?,
         )]
         .into(),
+        ..ImportOptions::default()
     };
     let canonical = import_onnx(&example.file, &NoExternalData, &options)?;
     let model = Model::load(canonical.graph, canonical.weights)?;

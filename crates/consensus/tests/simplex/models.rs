@@ -27,7 +27,15 @@ fn network() -> &'static (Address, Vec<Bytes>) {
     NETWORK.get_or_init(|| {
         let file = include_bytes!("../../../../examples/cellar/model.onnx");
         let dims = BTreeMap::from([("batch".to_owned(), DimSetting::AtMost(128))]);
-        let model = import_onnx(file, &NoExternalData, &ImportOptions { dims }).unwrap();
+        let model = import_onnx(
+            file,
+            &NoExternalData,
+            &ImportOptions {
+                dims,
+                ..ImportOptions::default()
+            },
+        )
+        .unwrap();
         let (manifest, mut pieces) =
             Manifest::cut(&model.graph, &model.weights, manifest::chunk_size(128 << 10));
         pieces.push(manifest.encode());
