@@ -52,7 +52,9 @@ fn difference(folder: &Path) -> Result<(), String> {
             let largest = expected
                 .as_slice::<f32>()
                 .iter()
-                .fold(0f32, |most, x| most.max(x.abs()));
+                .map(|x| x.abs())
+                .max_by(f32::total_cmp)
+                .unwrap_or(0.0);
             pairs
                 .into_iter()
                 .all(|(&got, &wanted)| (got - wanted).abs() <= 1e-5 + 1e-4 * wanted.abs() + 3e-6 * largest)

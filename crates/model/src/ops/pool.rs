@@ -188,8 +188,8 @@ impl Operator for MaxPool {
             indices: self.indices,
         };
         Ok(match outputs[0].dtype {
-            DType::I8 if !pool.indices => MaxOfBytes::<i8>::new(pool, inputs)?,
-            DType::U8 if !pool.indices => MaxOfBytes::<u8>::new(pool, inputs)?,
+            DType::I8 if !pool.indices => MaxOfBytes::<i8>::kernel(pool, inputs)?,
+            DType::U8 if !pool.indices => MaxOfBytes::<u8>::kernel(pool, inputs)?,
             DType::I8 => pool.of::<i8>(),
             DType::U8 => pool.of::<u8>(),
             DType::F32 => pool.of::<f32>(),
@@ -266,7 +266,7 @@ struct MaxOfBytes<T> {
 }
 
 impl<T: Element + Order> MaxOfBytes<T> {
-    fn new(pool: MaxKernel, inputs: &Inputs<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    fn kernel(pool: MaxKernel, inputs: &Inputs<'_>) -> Result<Box<dyn Kernel>, OpError> {
         Ok(Box::new(Self {
             shape: pool.shape,
             channels_last: None,

@@ -226,10 +226,8 @@ fn uses(
         else {
             continue;
         };
-        let written = chain.iter().flat_map(|&member| outputs_of(member));
-        let last = written
-            .filter(|&value| wanted[value] && group_of[value] == Some(index))
-            .last();
+        let mut written = chain.iter().flat_map(|&member| outputs_of(member));
+        let last = written.rfind(|&value| wanted[value] && group_of[value] == Some(index));
         if last.is_some_and(|last| parts.values[last].dtype() != DType::F32) {
             outputs_of(kernel).for_each(|value| wanted[value] = true);
         }
