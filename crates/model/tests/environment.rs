@@ -55,11 +55,7 @@ fn a_thread_that_rounds_otherwise_is_refused() {
     let input = Tensor::from_slice(DType::F32, &[2], &[2.0_f32, 1e-35]).expect("two elements");
     let run = || plan.run(std::slice::from_ref(&input), &mut Unmetered);
     let before = run().expect("the default environment");
-    assert_eq!(
-        before[0].as_slice::<f32>()[1],
-        9.537e-42,
-        "a subnormal result"
-    );
+    assert_eq!(before[0].as_slice::<f32>()[1], 9.537e-42, "a subnormal result");
     for changed in [
         DEFAULT | FLUSH_TO_ZERO,
         DEFAULT | DENORMALS_ARE_ZERO,
