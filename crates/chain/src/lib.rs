@@ -22,6 +22,7 @@
 //! [`ChainError`] is about this node. A node that cannot read its disk has no opinion on a block.
 
 mod chain;
+pub mod council;
 mod error;
 mod execution;
 mod import;

@@ -20,3 +20,9 @@ alloy_sol_types::sol!(
     ModelRegistry,
     "../../contracts/artifacts/ModelRegistry.json"
 );
+
+alloy_sol_types::sol!(
+    #[derive(Debug, PartialEq, Eq)]
+    Council,
+    "../../contracts/artifacts/Council.json"
+);
