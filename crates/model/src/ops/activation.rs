@@ -8,8 +8,8 @@
 use super::{
     AttributeError, DType, Definition, FLOATS, Inputs, Kernel, OpError, Operator, TensorType, Work,
     elementwise::{
-        BinaryFloat, BinaryInteger, Elementwise, UnaryFloat, UnaryInteger, binary_elementwise, binary_float,
-        elementwise_work, fold_number, unary_elementwise, unary_float, unary_number,
+        BinaryFloat, BinaryInteger, Elementwise, InRegisters, UnaryFloat, UnaryInteger, binary_elementwise,
+        binary_float, elementwise_work, fold_number, unary_elementwise, unary_float, unary_number,
     },
 };
 use crate::shape::broadcast;
@@ -266,6 +266,10 @@ impl Operator for Relu {
 
     fn elementwise(&self, _: &Inputs<'_>) -> Option<Elementwise> {
         Some(unary_elementwise(*self))
+    }
+
+    fn in_registers(&self, _: &Inputs<'_>) -> Option<InRegisters> {
+        Some(InRegisters::Bounds(None))
     }
 }
 

@@ -7,8 +7,9 @@
 use super::{
     DType, Definition, FLOATS, Inputs, Io, Kernel, NUMBERS, OpError, Operator, Path, TensorType, Work,
     elementwise::{
-        BinaryFloat, BinaryInteger, Elementwise, FloatFormat, Pair, UnaryFloat, binary_elementwise,
-        broadcast_of, elementwise_work, fold_number, unary_elementwise, with_float_format, zip_of,
+        BinaryFloat, BinaryInteger, Elementwise, FloatFormat, InRegisters, Pair, UnaryFloat,
+        binary_elementwise, broadcast_of, elementwise_work, fold_number, unary_elementwise,
+        with_float_format, zip_of,
     },
     kernel, kernel_with_scratch,
 };
@@ -25,7 +26,7 @@ use synod_numerics::{
 macro_rules! numbers {
     (
         $constant:ident, $name:ident, $since:expr, $inputs:expr, $work:expr,
-        |$a:ident, $b:ident| $float:expr, |$i:ident, $j:ident| $integer:expr
+        |$a:ident, $b:ident| $float:expr, |$i:ident, $j:ident| $integer:expr $(, in_registers: $in_registers:expr)?
     ) => {
         #[doc = concat!("`", stringify!($name), "`")]
         pub(super) const $constant: Definition = Definition {
@@ -74,6 +75,10 @@ macro_rules! numbers {
             fn elementwise(&self, inputs: &Inputs<'_>) -> Option<Elementwise> {
                 (inputs.len() == 2).then(|| binary_elementwise(*self))
             }
+
+            $(fn in_registers(&self, inputs: &Inputs<'_>) -> Option<InRegisters> {
+                (inputs.len() == 2).then_some($in_registers)
+            })?
         }
     };
 }
@@ -95,7 +100,8 @@ numbers!(
     2..=2,
     6,
     |a, b| (a + b).canonical(),
-    |i, j| i.add(j)
+    |i, j| i.add(j),
+    in_registers: InRegisters::Add
 );
 numbers!(
     SUB,
@@ -307,6 +313,21 @@ struct Clip {
     bounds: Option<[f32; 2]>,
 }
 
+impl Clip {
+    /// The bounds of `f32` elements, if they are known.
+    fn known_bounds(&self, inputs: &Inputs<'_>) -> Option<[f32; 2]> {
+        if self.bounds.is_some() {
+            return self.bounds;
+        }
+        // a bound that is not given is one that no element crosses; one that is computed is not known here
+        let bound = |index: usize, none: f32| match inputs.optional(index) {
+            None => Some(none),
+            Some(bound) => bound.value().map(|value| value.as_slice::<f32>()[0]),
+        };
+        Some([bound(1, -f32::INFINITY)?, bound(2, f32::INFINITY)?])
+    }
+}
+
 impl Operator for Clip {
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
         let x = inputs.of_types(0, if self.bounds.is_some() { FLOATS } else { NUMBERS })?;
@@ -330,15 +351,14 @@ impl Operator for Clip {
     }
 
     fn elementwise(&self, inputs: &Inputs<'_>) -> Option<Elementwise> {
-        if let Some([low, high]) = self.bounds {
-            return Bounds::new(low, high).map(unary_elementwise);
-        }
-        // a bound that is not given is one that no element crosses; one that is computed is not known here
-        let bound = |index: usize, none: f32| match inputs.optional(index) {
-            None => Some(none),
-            Some(bound) => bound.value().map(|value| value.as_slice::<f32>()[0]),
-        };
-        Bounds::new(bound(1, -f32::INFINITY)?, bound(2, f32::INFINITY)?).map(unary_elementwise)
+        let [low, high] = self.known_bounds(inputs)?;
+        Bounds::new(low, high).map(unary_elementwise)
+    }
+
+    fn in_registers(&self, inputs: &Inputs<'_>) -> Option<InRegisters> {
+        let [low, high] = self.known_bounds(inputs)?;
+        let ceiling = (high < f32::INFINITY).then_some(high);
+        (low.to_bits() == 0 && high > 0.0).then_some(InRegisters::Bounds(ceiling))
     }
 
     fn specialize(&self, _: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

@@ -240,6 +240,14 @@ impl<T: Compute> FloatKernel<T> for DirectKernel<T> {
         }
     }
 
+    fn in_blocks(&self, input: bool, output: bool) -> Option<Box<dyn FloatKernel<T>>> {
+        Some(Box::new(Self {
+            shape: self.shape,
+            geometry: T::geometry_in_blocks(&self.shape, input, output)?,
+            arranged: self.arranged.clone(),
+        }))
+    }
+
     fn takes_epilogue(&self) -> bool {
         true
     }

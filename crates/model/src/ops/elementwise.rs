@@ -129,6 +129,15 @@ pub type Map<T> = dyn Fn(&[T], &mut [T]) + Send + Sync;
 /// operator: a function brings one vectorised loop with it and no more.
 pub type Zip<A, B, U> = dyn Fn(&[A], &[B], &mut [U]) + Send + Sync;
 
+/// What kernels can do to an element in a register ([`synod_numerics::fast::epilogue::Simple`]), with the bits of [`Elementwise`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum InRegisters {
+    /// The sum with the element of another tensor of the same shape.
+    Add,
+    /// max(x, +0), then min(x, a bound above 0) if there is one.
+    Bounds(Option<f32>),
+}
+
 /// An operation as a function of elements: of `f32`, or of bytes on one side.
 pub enum Elementwise {
     /// Of the first input; others are accounted for.

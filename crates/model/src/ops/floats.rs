@@ -12,7 +12,7 @@ use crate::{
 use std::sync::Arc;
 use synod_numerics::{
     fast::{
-        convolution,
+        blocks, convolution,
         epilogue::{self, Epilogue},
         matrix,
     },
@@ -65,8 +65,12 @@ pub(super) trait Compute: Float + Element + Order {
     fn arrange(shape: &ConvShape, w: &[Self]) -> Self::Arranged;
     /// Looks at a convolution's shape.
     fn geometry(shape: &ConvShape) -> Self::Geometry;
+    /// Looks at a convolution's shape whose input or output has its channels in blocks, if it can be computed so.
+    fn geometry_in_blocks(shape: &ConvShape, input: bool, output: bool) -> Option<Self::Geometry>;
     /// Scratch elements of a convolution.
     fn conv_scratch(shape: &ConvShape) -> usize;
+    /// The means of planes of `size` elements of an input whose channels lie in blocks, which there is in `f32` only.
+    fn global_average_pool_of_blocks(x: &[Self], size: usize, out: &mut [Self]);
     /// A convolution with its weights arranged before.
     fn conv(
         geometry: &Self::Geometry,
@@ -139,8 +143,14 @@ impl Compute for f32 {
     fn geometry(shape: &ConvShape) -> Self::Geometry {
         convolution::Geometry::new(shape)
     }
+    fn geometry_in_blocks(shape: &ConvShape, input: bool, output: bool) -> Option<Self::Geometry> {
+        convolution::Geometry::in_blocks(shape, input, output)
+    }
     fn conv_scratch(shape: &ConvShape) -> usize {
         convolution::conv_scratch(shape)
+    }
+    fn global_average_pool_of_blocks(x: &[Self], size: usize, out: &mut [Self]) {
+        blocks::global_average_pool(x, size, out);
     }
     fn conv(
         geometry: &Self::Geometry,
@@ -206,8 +216,14 @@ impl Compute for f64 {
     fn geometry(shape: &ConvShape) -> Self::Geometry {
         *shape
     }
+    fn geometry_in_blocks(_: &ConvShape, _: bool, _: bool) -> Option<Self::Geometry> {
+        None
+    }
     fn conv_scratch(_shape: &ConvShape) -> usize {
         0
+    }
+    fn global_average_pool_of_blocks(_: &[Self], _: usize, _: &mut [Self]) {
+        unreachable!("only images of f32 lie in blocks");
     }
     fn conv(
         shape: &Self::Geometry,
@@ -231,6 +247,12 @@ pub(super) trait FloatKernel<T: Compute>: Send + Sync {
 
     /// Computes the outputs; one that is not wanted is empty.
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], scratch: &mut [T]);
+
+    /// The same kernel, in `f32`, for images whose channels lie in blocks of sixteen, in the first input, in the only output, or
+    /// both, if it has such a form.
+    fn in_blocks(&self, _input: bool, _output: bool) -> Option<Box<dyn FloatKernel<T>>> {
+        None
+    }
 
     /// Whether [`Self::run_then`] may be called.
     fn takes_epilogue(&self) -> bool {
@@ -276,6 +298,11 @@ pub(super) trait MixedKernel<T: Compute>: Send + Sync {
         scratch: &mut [T],
     ) -> Result<(), OpError>;
 
+    /// As [`FloatKernel::in_blocks`].
+    fn in_blocks(&self, _input: bool, _output: bool) -> Option<Box<dyn MixedKernel<T>>> {
+        None
+    }
+
     /// Whether a run applies [`Operands::epilogue`].
     fn takes_epilogue(&self) -> bool {
         false
@@ -308,6 +335,10 @@ impl<T: Compute> MixedKernel<T> for FloatsOnly<T> {
             None => self.0.run(path, operands.floats, outputs, scratch),
         }
         Ok(())
+    }
+
+    fn in_blocks(&self, input: bool, output: bool) -> Option<Box<dyn MixedKernel<T>>> {
+        Some(Box::new(FloatsOnly(self.0.in_blocks(input, output)?)))
     }
 
     fn takes_epilogue(&self) -> bool {
@@ -516,6 +547,18 @@ impl<T: Compute> Kernel for Adapted<T> {
         converted
             .saturating_add(self.kernel.scratch())
             .saturating_mul(size_of::<T>())
+    }
+
+    fn with_channels_together(&self, input: bool, output: bool) -> Option<Arc<dyn Kernel>> {
+        let all = self.inputs.iter().flatten().chain(&self.outputs);
+        if !all.clone().all(|&(dtype, _)| dtype == DType::F32) {
+            return None;
+        }
+        Some(Arc::new(Self {
+            kernel: self.kernel.in_blocks(input, output)?,
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+        }))
     }
 
     fn takes_epilogue(&self) -> bool {

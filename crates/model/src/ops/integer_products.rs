@@ -744,7 +744,7 @@ impl ConvolutionKernel {
 }
 
 impl Kernel for ConvolutionKernel {
-    fn with_channels_last(&self, input: bool, output: bool) -> Option<Arc<dyn Kernel>> {
+    fn with_channels_together(&self, input: bool, output: bool) -> Option<Arc<dyn Kernel>> {
         let layout = |last: bool| {
             if last {
                 Layout::ChannelsLast

@@ -128,7 +128,7 @@ use crate::{
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 use synod_numerics::fast::epilogue::Epilogue;
 
-pub use elementwise::{Elementwise, FromBytes, Map, ToBytes, Zip};
+pub use elementwise::{Elementwise, FromBytes, InRegisters, Map, ToBytes, Zip};
 pub use error::{AttributeError, OpError};
 pub use inputs::{Inputs, Operand};
 
@@ -567,6 +567,11 @@ pub trait Operator: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The same function in a form that kernels can apply in registers, if it is one of those.
+    fn in_registers(&self, _inputs: &Inputs<'_>) -> Option<InRegisters> {
+        None
+    }
+
     /// Whether the first output has the bytes of the first input, whatever their shapes, so that nothing needs to be copied.
     fn is_view(&self) -> bool {
         false
@@ -643,9 +648,10 @@ pub trait Kernel: Send + Sync {
         0
     }
 
-    /// The same kernel for images whose channels come last, in the first input, in the only output, or both; `None` if there is no
-    /// such form. Only the fast path runs it.
-    fn with_channels_last(&self, _input: bool, _output: bool) -> Option<Arc<dyn Kernel>> {
+    /// The same kernel for images whose channels lie together, in the first input, in the only output, or both; `None` if there is no
+    /// such form. Bytes have their channels last then, floats in blocks of sixteen ([`synod_numerics::fast::blocks`]). Only the fast
+    /// path runs it.
+    fn with_channels_together(&self, _input: bool, _output: bool) -> Option<Arc<dyn Kernel>> {
         None
     }
 

@@ -192,6 +192,11 @@ impl Operator for MaxPool {
             DType::U8 if !pool.indices => MaxOfBytes::<u8>::kernel(pool, inputs)?,
             DType::I8 => pool.of::<i8>(),
             DType::U8 => pool.of::<u8>(),
+            DType::F32 if !pool.indices => Box::new(MaxOfFloats {
+                channels: inputs.required(0)?.shape[1],
+                shape: pool.shape,
+                blocks: None,
+            }),
             DType::F32 => pool.of::<f32>(),
             DType::F64 => pool.of::<f64>(),
             _ if pool.indices => {
@@ -288,13 +293,48 @@ impl<T: Element + Order> Kernel for MaxOfBytes<T> {
         Ok(())
     }
 
-    fn with_channels_last(&self, input: bool, output: bool) -> Option<Arc<dyn Kernel>> {
+    fn with_channels_together(&self, input: bool, output: bool) -> Option<Arc<dyn Kernel>> {
         (input == output).then(|| {
             let kernel: Arc<dyn Kernel> = Arc::new(Self {
                 channels_last: input.then_some(self.channels),
                 channels: self.channels,
                 shape: self.shape,
                 of: PhantomData,
+            });
+            kernel
+        })
+    }
+}
+
+/// The pool of images of floats, whose channels may lie in blocks.
+#[derive(Clone)]
+struct MaxOfFloats {
+    shape: PoolShape,
+    /// Of an image.
+    channels: usize,
+    /// If those of the input lie in blocks: whether the output's do.
+    blocks: Option<bool>,
+}
+
+impl Kernel for MaxOfFloats {
+    fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
+        let path = io.path;
+        let (x, out) = io.unary::<f32, f32>(0, 0);
+        match (path, self.blocks) {
+            (Path::Fast, Some(output)) => fast::blocks::max_pool(&self.shape, x, output, out),
+            (Path::Fast, None) => fast::max_pool(&self.shape, x, out),
+            (Path::Reference, _) => reference::max_pool(&self.shape, x, out, |_, _| {}),
+        }
+        Ok(())
+    }
+
+    fn with_channels_together(&self, input: bool, output: bool) -> Option<Arc<dyn Kernel>> {
+        let can =
+            input && self.channels.is_multiple_of(16) && (output || fast::blocks::can_turn(&self.shape));
+        can.then(|| {
+            let kernel: Arc<dyn Kernel> = Arc::new(Self {
+                blocks: Some(output),
+                ..self.clone()
             });
             kernel
         })
@@ -490,6 +530,8 @@ impl Operator for Global {
             &GlobalKernel {
                 kind: *self,
                 size: space.iter().product(),
+                channels: inputs.required(0)?.shape[1],
+                blocks: false,
             },
             inputs,
             outputs,
@@ -501,6 +543,10 @@ impl Operator for Global {
 struct GlobalKernel {
     kind: Global,
     size: usize,
+    /// Of an image.
+    channels: usize,
+    /// Whether those of the input lie in blocks; the output, of one pixel, is the same.
+    blocks: bool,
 }
 
 impl FloatOperation for GlobalKernel {
@@ -514,6 +560,17 @@ impl<T: Compute> FloatKernel<T> for GlobalKernel {
         0
     }
 
+    fn in_blocks(&self, input: bool, _output: bool) -> Option<Box<dyn FloatKernel<T>>> {
+        let can = matches!(self.kind, Global::Average) && self.channels.is_multiple_of(16);
+        can.then(|| {
+            let kernel: Box<dyn FloatKernel<T>> = Box::new(Self {
+                blocks: input,
+                ..self.clone()
+            });
+            kernel
+        })
+    }
+
     fn reads(&self, _path: Path, _input: usize) -> bool {
         true
     }
@@ -521,6 +578,9 @@ impl<T: Compute> FloatKernel<T> for GlobalKernel {
     fn run(&self, path: Path, inputs: &[Option<&[T]>], outputs: &mut [&mut [T]], _scratch: &mut [T]) {
         let (x, out) = (required(inputs, 0), &mut *outputs[0]);
         match (path, self.kind) {
+            (Path::Fast, Global::Average) if self.blocks => {
+                T::global_average_pool_of_blocks(x, self.size, out)
+            }
             (Path::Fast, Global::Average) => fast::global_average_pool(x, self.size, out),
             (Path::Reference, Global::Average) => reference::global_average_pool(x, self.size, out),
             (Path::Fast, Global::Max) => fast::global_max_pool(x, self.size, out),

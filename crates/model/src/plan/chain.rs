@@ -31,7 +31,7 @@ pub(super) enum Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
-    fn floats(self) -> &'a [f32] {
+    pub(super) fn floats(self) -> &'a [f32] {
         match self {
             Self::Floats(floats) => floats,
             Self::Bytes(_) => unreachable!("a role is given to operands of their types only"),

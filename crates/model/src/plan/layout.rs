@@ -1,17 +1,23 @@
-//! Which images lie with their channels last.
+//! Which images lie with their channels together.
 //!
-//! Convolutions of bytes compute on channels that lie together. Where one hands its result to another, perhaps through elementwise
-//! operators or a pool, it stays so: exchanging channels and pixels twice costs as much as a small convolution. Nobody else sees such
+//! Convolutions of bytes compute on channels that lie together, last of all axes; convolutions of floats on channels in blocks of
+//! sixteen ([`synod_numerics::fast::blocks`]). Where one hands its result to another, perhaps through elementwise operators or a
+//! pool, it stays so: exchanging channels and pixels twice costs as much as a small convolution. Nobody else sees such
 //! a value, so nothing depends on the choice.
 
 use super::{
     fusion::{Groups, Role},
     schedule::{Parts, is_of_chain},
 };
-use crate::{DType, model::ValueId};
+use crate::{
+    DType,
+    analysis::Value,
+    model::{Node, ValueId},
+    shape::element_count,
+};
 
-/// For each value, whether it lies with its channels last.
-pub(super) fn channels_last(
+/// For each value, whether it lies with its channels together.
+pub(super) fn channels_together(
     parts: &Parts<'_>,
     groups: &Groups,
     roles: &[Option<Role>],
@@ -19,88 +25,143 @@ pub(super) fn channels_last(
     output_of: &[Option<usize>],
     wanted: &[bool],
 ) -> Vec<bool> {
-    let mut last: Vec<bool> = (0..parts.values.len())
-        .map(|value| {
-            let kind = &parts.values[value];
-            let bytes = matches!(kind.dtype(), DType::U8 | DType::I8);
-            bytes && kind.shape().len() > 2 && group_of[value].is_some() && output_of[value].is_none()
-        })
+    let together: Vec<bool> = parts
+        .values
+        .iter()
+        .enumerate()
+        .map(|(value, kind)| may_be(kind) && group_of[value].is_some() && output_of[value].is_none())
         .collect();
-    if !last.contains(&true) {
-        return last;
+    if !together.contains(&true) {
+        return together;
     }
-    let node = |member: usize| &parts.graph.nodes[parts.steps[member].node];
+    let mut layout = Layout {
+        parts,
+        roots: &groups.roots,
+        roles,
+        together,
+    };
     for (step, role) in roles.iter().enumerate() {
         if matches!(role, Some(Role::View)) {
-            for &value in node(step).inputs.iter().flatten() {
-                last[groups.roots[value]] = false;
-            }
+            layout.take_apart(layout.inputs_of(step));
         }
     }
     loop {
-        let before = last.clone();
+        let before = layout.together.clone();
         for (index, group) in groups.groups.iter().enumerate() {
-            let members = &group.members;
-            let inputs = members
-                .iter()
-                .flat_map(|&member| node(member).inputs.iter().flatten());
-            let inputs: Vec<ValueId> = inputs.map(|&value| groups.roots[value]).collect();
-            let outputs: Vec<ValueId> = members
-                .iter()
-                .flat_map(|&member| node(member).outputs.iter().flatten().copied())
-                .collect();
-            match members[..] {
-                [kernel] if !is_of_chain(roles, kernel) => {
-                    let first = node(kernel).inputs.first().copied().flatten();
-                    let first = first.map(|value| groups.roots[value]);
-                    for &value in inputs.iter().filter(|&&value| Some(value) != first) {
-                        last[value] = false;
-                    }
-                    let again = inputs.iter().filter(|&&value| Some(value) == first).count() > 1;
-                    let one = outputs.len() == 1;
-                    let asked = [
-                        first.is_some_and(|value| last[value]),
-                        outputs.iter().any(|&value| last[value]),
-                    ];
-                    let can = |[input, output]: [bool; 2]| {
-                        parts.kernels[kernel].with_channels_last(input, output).is_some()
-                    };
-                    if asked != [false; 2] && (again || !one || !can(asked)) {
-                        first
-                            .into_iter()
-                            .chain(outputs)
-                            .for_each(|value| last[value] = false);
-                    }
+            let (&first, rest) = match group.members.split_first() {
+                Some((first, rest)) if !is_of_chain(roles, *first) => (first, rest),
+                _ => {
+                    // what the chain writes; what stays in its registers lies nowhere
+                    let written = |&value: &ValueId| wanted[value] && group_of[value] == Some(index);
+                    layout.settle_chain(&group.members, Vec::new(), written);
+                    continue;
                 }
-                _ if members.iter().all(|&member| is_of_chain(roles, member)) => {
-                    // elements keep their places if all tensors have theirs; a single element has none
-                    let outside: Vec<ValueId> = inputs
-                        .into_iter()
-                        .filter(|value| !outputs.contains(value))
-                        .filter(|&value| crate::shape::element_count(parts.values[value].shape()) != 1)
-                        .chain(
-                            outputs
-                                .iter()
-                                .copied()
-                                .filter(|&value| wanted[value] && group_of[value] == Some(index)),
-                        )
-                        .collect();
-                    let shape = outside.first().map(|&value| parts.values[value].shape());
-                    let alike = outside
-                        .iter()
-                        .all(|&value| last[value] && Some(parts.values[value].shape()) == shape);
-                    if !alike {
-                        outside.into_iter().for_each(|value| last[value] = false);
-                    }
-                }
-                _ => inputs
-                    .into_iter()
-                    .chain(outputs)
-                    .for_each(|value| last[value] = false),
+            };
+            if !rest.is_empty() {
+                let of_kernel = layout.outputs_of(first);
+                layout.settle_chain(rest, of_kernel, |_| true);
             }
+            layout.settle_kernel(first);
         }
-        if last == before {
-            return last;
+        if layout.together == before {
+            return before;
+        }
+    }
+}
+
+/// Whether a value is an image of bytes, or one of floats whose channels make blocks.
+fn may_be(value: &Value) -> bool {
+    let shape = value.shape();
+    match value.dtype() {
+        DType::U8 | DType::I8 => shape.len() > 2,
+        DType::F32 => matches!(shape.len(), 3 | 4) && shape[1].is_multiple_of(16) && element_count(shape) > 0,
+        _ => false,
+    }
+}
+
+/// Choices while they are made: values are taken apart until everyone can work with what is left.
+struct Layout<'a> {
+    parts: &'a Parts<'a>,
+    roots: &'a [ValueId],
+    roles: &'a [Option<Role>],
+    together: Vec<bool>,
+}
+
+impl Layout<'_> {
+    fn node(&self, step: usize) -> &Node {
+        &self.parts.graph.nodes[self.parts.steps[step].node]
+    }
+
+    fn inputs_of(&self, step: usize) -> Vec<ValueId> {
+        let inputs = self.node(step).inputs.iter().flatten();
+        inputs.map(|&value| self.roots[value]).collect()
+    }
+
+    fn outputs_of(&self, step: usize) -> Vec<ValueId> {
+        self.node(step).outputs.iter().flatten().copied().collect()
+    }
+
+    fn take_apart(&mut self, values: impl IntoIterator<Item = ValueId>) {
+        values.into_iter().for_each(|value| self.together[value] = false);
+    }
+
+    /// A kernel takes its first input and gives its only output with channels together where it has a form for that.
+    fn settle_kernel(&mut self, step: usize) {
+        let (inputs, outputs) = (self.inputs_of(step), self.outputs_of(step));
+        let first = self.node(step).inputs.first().copied().flatten();
+        let first = first.map(|value| self.roots[value]);
+        self.take_apart(inputs.iter().copied().filter(|&value| Some(value) != first));
+        let again = inputs.iter().filter(|&&value| Some(value) == first).count() > 1;
+        let asked = [
+            first.is_some_and(|value| self.together[value]),
+            outputs.iter().any(|&value| self.together[value]),
+        ];
+        let can = |[input, output]: [bool; 2]| {
+            self.parts.kernels[step]
+                .with_channels_together(input, output)
+                .is_some()
+        };
+        if asked != [false; 2] && (again || outputs.len() != 1 || !can(asked)) {
+            self.take_apart(first.into_iter().chain(outputs));
+        }
+    }
+
+    /// Elements keep their places in a chain if all its tensors have theirs; a single element has none. `values` are the tensors
+    /// that it is given beside those that it reads, and `written` says which of its own are tensors too.
+    fn settle_chain(
+        &mut self,
+        members: &[usize],
+        mut values: Vec<ValueId>,
+        written: impl Fn(&ValueId) -> bool,
+    ) {
+        if !members.iter().all(|&member| is_of_chain(self.roles, member)) {
+            let all = members.iter().flat_map(|&member| {
+                let mut all = self.inputs_of(member);
+                all.extend(self.outputs_of(member));
+                all
+            });
+            let all: Vec<ValueId> = all.chain(values).collect();
+            return self.take_apart(all);
+        }
+        let outputs: Vec<ValueId> = members
+            .iter()
+            .flat_map(|&member| self.outputs_of(member))
+            .collect();
+        let read = members.iter().flat_map(|&member| self.inputs_of(member));
+        values.extend(read.filter(|value| {
+            !outputs.contains(value) && element_count(self.parts.values[*value].shape()) != 1
+        }));
+        values.extend(outputs.into_iter().filter(written));
+        let like = |value: ValueId| {
+            let value = &self.parts.values[value];
+            (value.dtype() == DType::F32, value.shape())
+        };
+        let kind = values.first().map(|&value| like(value));
+        let alike = values
+            .iter()
+            .all(|&value| self.together[value] && Some(like(value)) == kind);
+        if !alike {
+            self.take_apart(values);
         }
     }
 }

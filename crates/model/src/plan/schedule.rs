@@ -6,7 +6,7 @@ use super::{
         Chain, Instruction, MAX_READS, MAX_WRITES, Operand, Source, Target, Written, inner_of_spread, is_row,
     },
     fusion::{Groups, Role, function_of, operands_of},
-    layout::channels_last,
+    layout::channels_together,
     memory::Slots,
     workspace::Workspace,
 };
@@ -14,12 +14,12 @@ use crate::{
     DType,
     analysis::{AnalysedStep, Value, operands},
     constant::Constant,
-    model::{Block, ValueId},
-    ops::{Elementwise, Inputs, Io, Kernel, OpError, Path, TensorType},
+    model::{Block, Node, ValueId},
+    ops::{Elementwise, InRegisters, Inputs, Io, Kernel, OpError, Path, TensorType},
     tensor::{Buffer, Tensor, TensorView, TensorViewMut},
 };
 use std::{collections::BTreeMap, sync::Arc};
-use synod_numerics::fast::epilogue::Epilogue;
+use synod_numerics::fast::epilogue::{Epilogue, Simple};
 
 /// Operands of a node without an allocation for them.
 const FEW: usize = 8;
@@ -66,8 +66,18 @@ struct KernelCall {
 /// A chain and its operands.
 struct ChainCall {
     chain: Chain,
+    /// The same for kernels that can do it in registers, if it is that simple.
+    simple: Option<SimpleChain>,
     reads: Vec<Read>,
     writes: Vec<(Place, DType)>,
+}
+
+/// A chain as [`Simple`].
+struct SimpleChain {
+    /// Which of the tensors read is added, if one is.
+    add: Option<usize>,
+    relu: bool,
+    at_most: Option<f32>,
 }
 
 /// The actions of a plan, and the memory they need.
@@ -106,7 +116,7 @@ impl Schedule {
         }
         let group_of = group_of_values(parts, groups, &roles);
         let (last_use, wanted) = uses(parts, groups, &group_of, &output_of, &roles);
-        let last = channels_last(parts, groups, &roles, &group_of, &output_of, &wanted);
+        let together = channels_together(parts, groups, &roles, &group_of, &output_of, &wanted);
         let mut slots = Slots::default();
         let mut runs = vec![None; parts.steps.len()];
         let mut actions = Vec::with_capacity(groups.groups.len());
@@ -117,7 +127,7 @@ impl Schedule {
                     None => Place::Slot(slots.take(bytes)),
                 })
             };
-            let builder = Builder::new(parts, groups, index, &group_of, &wanted, &last);
+            let builder = Builder::new(parts, groups, index, &group_of, &wanted, &together);
             // first all that is written, then what is free afterwards: nothing that is read is overwritten
             let written = builder.written(&roles);
             for &value in &written {
@@ -248,7 +258,7 @@ struct Builder<'a> {
     index: usize,
     group_of: &'a [Option<usize>],
     wanted: &'a [bool],
-    channels_last: &'a [bool],
+    channels_together: &'a [bool],
     reads: Vec<Read>,
     read_of: BTreeMap<ValueId, usize>,
     instructions: Vec<Instruction>,
@@ -281,7 +291,7 @@ impl<'a> Builder<'a> {
         index: usize,
         group_of: &'a [Option<usize>],
         wanted: &'a [bool],
-        channels_last: &'a [bool],
+        channels_together: &'a [bool],
     ) -> Self {
         Self {
             parts,
@@ -290,7 +300,7 @@ impl<'a> Builder<'a> {
             index,
             group_of,
             wanted,
-            channels_last,
+            channels_together,
             reads: Vec::new(),
             read_of: BTreeMap::new(),
             instructions: Vec::new(),
@@ -394,7 +404,9 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+        let simple = self.simple();
         let chain = (!self.instructions.is_empty()).then(|| ChainCall {
+            simple,
             chain: Chain::new(elements, self.instructions, self.row, nanoseconds),
             reads: self.reads,
             writes: of_chain
@@ -414,6 +426,46 @@ impl<'a> Builder<'a> {
             chain,
             together,
         }
+    }
+
+    /// What follows the kernel of the group, if that is an addition, or bounds, or the one and then the other.
+    fn simple(&self) -> Option<SimpleChain> {
+        let (&kernel, chain) = self.members.split_first()?;
+        let mut simple = SimpleChain {
+            add: None,
+            relu: false,
+            at_most: None,
+        };
+        let mut before = self.node(kernel).outputs.first().copied().flatten()?;
+        let kind = self.parts.values[before].tensor_type();
+        for (index, &member) in chain.iter().enumerate() {
+            let node = self.node(member);
+            let operands = operands(node, self.parts.values);
+            let mut inputs = node.inputs.iter().flatten().map(|&value| self.roots[value]);
+            match node.operator.in_registers(&Inputs(&operands))? {
+                InRegisters::Add if index == 0 => {
+                    let (first, second) = (inputs.next()?, inputs.next()?);
+                    let other = match [first == before, second == before] {
+                        [true, false] => second,
+                        [false, true] => first,
+                        _ => return None,
+                    };
+                    let fits = self.parts.values[other].tensor_type() == kind;
+                    simple.add = Some(*self.read_of.get(&other).filter(|_| fits)?);
+                }
+                InRegisters::Bounds(at_most) if index + 1 == chain.len() && inputs.next()? == before => {
+                    simple.relu = true;
+                    simple.at_most = at_most;
+                }
+                _ => return None,
+            }
+            before = node.outputs.first().copied().flatten()?;
+        }
+        Some(simple)
+    }
+
+    fn node(&self, member: usize) -> &Node {
+        &self.parts.graph.nodes[self.parts.steps[member].node]
     }
 
     /// Whether a value of the group is computed by its chain, not by its kernel.
@@ -469,13 +521,13 @@ impl<'a> Builder<'a> {
             }));
         }
         let input = node.inputs.first().copied().flatten();
-        let input = input.is_some_and(|value| self.channels_last[self.roots[value]]);
+        let input = input.is_some_and(|value| self.channels_together[self.roots[value]]);
         let output = node.outputs.first().copied().flatten();
-        let output = output.is_some_and(|value| self.channels_last[value]);
+        let output = output.is_some_and(|value| self.channels_together[value]);
         let kernel = self.parts.kernels[member].clone();
         let kernel = if input || output {
             kernel
-                .with_channels_last(input, output)
+                .with_channels_together(input, output)
                 .expect("values lie so only where kernels take them so")
         } else {
             kernel
@@ -715,6 +767,7 @@ impl ChainCall {
         }
         Bound {
             chain: &self.chain,
+            simple: self.simple.as_ref(),
             operands: &operands[..self.reads.len()],
         }
     }
@@ -745,10 +798,20 @@ impl ChainCall {
 /// A chain that follows a kernel, with its operands.
 struct Bound<'a> {
     chain: &'a Chain,
+    simple: Option<&'a SimpleChain>,
     operands: &'a [Operand<'a>],
 }
 
 impl Epilogue for Bound<'_> {
+    fn simple(&self) -> Option<Simple<'_>> {
+        let simple = self.simple?;
+        Some(Simple {
+            add: simple.add.map(|read| self.operands[read].floats()),
+            relu: simple.relu,
+            at_most: simple.at_most,
+        })
+    }
+
     fn apply(&self, first: usize, y: &mut [f32]) {
         self.chain
             .run_part(first..first + y.len(), self.operands, &mut [Written::Floats(y)]);

@@ -12,21 +12,20 @@
 //! | by windows ([`super::windows`]) | fewer than 4 output channels in a group, or as few input channels and several taps; at most two axes of space | positions | weights |
 //! | tap by tap ([`super::depthwise`]) | fewer than 4 output channels in a group, three axes of space or vast windows | positions | weights |
 //! | by positions | many positions | positions | weights |
-//! | by channels | few positions, of which whole vectors would leave lanes empty | output channels | elements |
-//!
-//! The last way computes the output transposed and turns it round at the end.
+//! | by channels ([`super::blocks`]) | few positions, of which whole vectors would leave lanes empty; channels of the input or output in blocks ([`Geometry::in_blocks`]) | output channels | elements |
 //!
 //! A transposed convolution adds each term to a whole row of output positions.
 
 use std::cell::Cell;
 use std::ops::Range;
 
+use super::blocks::{self, Blocks};
 use super::depthwise::{self, Job};
 use super::epilogue::{self, Epilogue};
-use super::lanes::{first_lanes, on_isa};
+use super::lanes::on_isa;
 use super::matrix::{Columns, PackedColumns, TERMS, even, nanoseconds};
 use super::patches::{self, Run, Table};
-use super::tile::{self, Left, PANEL, Right, VECTOR};
+use super::tile::{self, Left, PANEL, VECTOR};
 use super::windows::Windows;
 use crate::float::Float;
 use crate::isa::{Isa, multiversion};
@@ -38,8 +37,6 @@ use crate::shape::{Axis, ConvShape, Matrix, Source};
 pub const CHANNELS_OF_A_PRODUCT: usize = 4;
 /// Positions up to which a convolution may go by channels.
 const FEW_POSITIONS: usize = 112;
-/// Output channels that are computed together when a convolution goes by channels.
-const CHANNELS_TOGETHER: usize = 1024;
 /// Runs times taps up to which a table of patches is made once for all runs: 256 KiB.
 const TABLE: usize = 1 << 15;
 
@@ -49,15 +46,20 @@ pub struct ConvWeights {
     groups: usize,
     out_channels: usize,
     terms: usize,
-    layout: Layout,
+    pub(super) layout: Layout,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Layout {
+pub(super) enum Layout {
     /// One packed matrix for each group: a column for each output channel.
     Products(Vec<PackedColumns>),
-    /// As ONNX has them.
-    Plain(Vec<f32>),
+    /// Of few channels in a group.
+    Plain {
+        /// As ONNX has them.
+        w: Vec<f32>,
+        /// Of a depthwise convolution whose channels make blocks: \[block of channels, term, channel\].
+        blocks: Vec<f32>,
+    },
 }
 
 impl ConvWeights {
@@ -73,7 +75,10 @@ impl ConvWeights {
             let pack = |w| PackedColumns::new(terms, out_channels, Matrix::transposed(w, terms));
             Layout::Products(w.chunks_exact(size).map(pack).collect())
         } else {
-            Layout::Plain(w.to_vec())
+            Layout::Plain {
+                w: w.to_vec(),
+                blocks: in_blocks(groups, out_channels, terms, w),
+            }
         };
         ConvWeights {
             groups,
@@ -82,6 +87,18 @@ impl ConvWeights {
             layout,
         }
     }
+}
+
+/// The weights of a depthwise convolution by blocks of channels; nothing of others.
+fn in_blocks(groups: usize, out_channels: usize, terms: usize, w: &[f32]) -> Vec<f32> {
+    if out_channels != 1 || !groups.is_multiple_of(VECTOR) {
+        return Vec::new();
+    }
+    let at = |i: usize| {
+        let (block, term, channel) = (i / (terms * VECTOR), i / VECTOR % terms, i % VECTOR);
+        w[(block * VECTOR + channel) * terms + term]
+    };
+    (0..w.len()).map(at).collect()
 }
 
 fn is_product(out_channels: usize, terms: usize) -> bool {
@@ -103,6 +120,8 @@ pub struct Geometry {
     way: Way,
     /// If it goes by windows.
     windows: Option<Windows>,
+    /// If it goes by channels.
+    blocks: Option<Blocks>,
     /// The patches of all runs and taps, unless they are too many or not needed.
     table: Option<Table>,
 }
@@ -128,11 +147,17 @@ impl Geometry {
         } else {
             Windows::new(&shape)
         };
+        let few = positions <= FEW_POSITIONS && 0.94 * filled(channels) > filled(positions);
+        let blocks = if windows.is_none() && is_product(channels, shape.terms()) && few {
+            Blocks::new(&shape, false, false)
+        } else {
+            None
+        };
         let way = if windows.is_some() {
             Way::ByWindows
         } else if !is_product(channels, shape.terms()) {
             Way::TapByTap
-        } else if positions <= FEW_POSITIONS && 0.94 * filled(channels) > filled(positions) {
+        } else if blocks.is_some() {
             Way::ByChannels
         } else {
             Way::ByPositions
@@ -141,11 +166,12 @@ impl Geometry {
             shape,
             way,
             windows,
+            blocks,
             table: None,
         };
         let (runs, taps) = (geometry.runs(), shape.kernel_size());
         if !geometry.is_plain()
-            && way != Way::ByWindows
+            && matches!(way, Way::ByPositions | Way::TapByTap)
             && taps <= TERMS
             && runs.saturating_mul(taps) <= TABLE
             && Table::possible(&shape)
@@ -155,6 +181,23 @@ impl Geometry {
             geometry.table = Some(table);
         }
         geometry
+    }
+
+    /// Looks at a shape whose input or output has its channels in blocks of sixteen (see [`super::blocks`]); `None` if it cannot be
+    /// computed so.
+    #[must_use]
+    pub fn in_blocks(shape: &ConvShape, input: bool, output: bool) -> Option<Self> {
+        let shape = shape.simplified();
+        if shape.groups == 1 && !is_product(shape.out_channels, shape.terms()) {
+            return None;
+        }
+        Some(Geometry {
+            shape,
+            way: Way::ByChannels,
+            windows: None,
+            blocks: Some(Blocks::new(&shape, input, output)?),
+            table: None,
+        })
     }
 
     /// Whether the matrix of a product lies in memory as it is.
@@ -168,42 +211,28 @@ impl Geometry {
                     ..Axis::UNIT
                 })
         };
-        matches!(self.way, Way::ByPositions | Way::ByChannels)
-            && untouched(depth)
-            && untouched(height)
-            && untouched(width)
+        self.way == Way::ByPositions && untouched(depth) && untouched(height) && untouched(width)
     }
 
-    /// Runs of positions: by channels a run is a tile's rows, by windows a row of the output.
+    /// Runs of positions: by windows a run is a row of the output.
     fn runs(&self) -> usize {
         if self.way == Way::ByWindows {
             return self.shape.axes[1].output;
         }
-        let most = if self.way == Way::ByChannels { 14 } else { VECTOR };
-        self.shape.output_size().div_ceil(most)
+        self.shape.output_size().div_ceil(VECTOR)
     }
 
     fn run(&self, index: usize) -> Run {
         let positions = self.shape.output_size();
-        if self.way == Way::ByWindows {
-            let count = self.shape.axes[2].output;
-            Run {
-                first: index * count,
-                count,
-            }
-        } else if self.way == Way::ByChannels {
-            let runs = self.runs();
-            let first = positions * index / runs;
-            Run {
-                first,
-                count: positions * (index + 1) / runs - first,
-            }
+        let length = if self.way == Way::ByWindows {
+            self.shape.axes[2].output
         } else {
-            let first = index * VECTOR;
-            Run {
-                first,
-                count: VECTOR.min(positions - first),
-            }
+            VECTOR
+        };
+        let first = index * length;
+        Run {
+            first,
+            count: length.min(positions - first),
         }
     }
 
@@ -288,6 +317,16 @@ pub fn conv_packed(
     if out.is_empty() {
         return;
     }
+    if let Some(plan) = &geometry.blocks {
+        let of = blocks::Operands {
+            shape,
+            w,
+            x,
+            bias,
+            epilogue,
+        };
+        return blocks::conv(plan, &of, out);
+    }
     let part = Part {
         isa: Isa::current(),
         geometry,
@@ -312,7 +351,7 @@ pub fn conv_packed(
     let pieces = pool::pieces(cost);
     let runs = geometry.runs().div_ceil(2);
     let panels = shape.out_channels.div_ceil(PANEL);
-    let by_positions = geometry.way != Way::ByChannels && (runs >= 4 * pool::threads() || runs >= panels);
+    let by_positions = runs >= 4 * pool::threads() || runs >= panels;
     let pieces = even(if by_positions { runs } else { panels }, pieces);
     for image in 0..images {
         pool::run(pieces, &|piece| {
@@ -396,15 +435,9 @@ impl Part<'_> {
         let shape = &self.geometry.shape;
         let group = image % shape.groups;
         let x = self.input(image);
-        match (&self.w.layout, self.geometry.way) {
-            (Layout::Products(w), Way::ByChannels) => {
-                for first in channels.clone().step_by(CHANNELS_TOGETHER) {
-                    let channels = first..channels.end.min(first + CHANNELS_TOGETHER);
-                    self.by_channels(image, x, w[group].operand(), channels);
-                }
-            }
-            (Layout::Products(w), _) => self.by_positions(image, x, &w[group], runs, channels),
-            (Layout::Plain(w), _) => {
+        match &self.w.layout {
+            Layout::Products(w) => self.by_positions(image, x, &w[group], runs, channels),
+            Layout::Plain { w, .. } => {
                 let terms = shape.terms();
                 for channel in channels {
                     let w = &w[(group * shape.out_channels + channel) * terms..][..terms];
@@ -467,7 +500,7 @@ impl Part<'_> {
                     unsafe { windows.run(self.isa, shape, extent, buffer, w, stride, to, output) }
                 };
                 match &self.w.layout {
-                    Layout::Plain(w) => {
+                    Layout::Plain { w, .. } => {
                         for channel in channels.clone() {
                             run(channel, 1, &w[(of_group + channel) * terms..][..terms], 1);
                         }
@@ -552,7 +585,7 @@ impl Part<'_> {
                         Columns::Plain { data, stride: size }
                     } else {
                         let packed = &mut buffer[..runs.len() * VECTOR * terms];
-                        self.pack(x, &block, runs.clone(), true, packed);
+                        self.pack(x, &block, runs.clone(), packed);
                         Columns::Panels {
                             data: packed,
                             n: positions.len(),
@@ -598,79 +631,8 @@ impl Part<'_> {
         });
     }
 
-    fn by_channels(&self, image: usize, x: &[f32], w: Columns<'_>, channels: Range<usize>) {
-        let geometry = self.geometry;
-        let shape = &geometry.shape;
-        let (size, output) = (shape.input_size(), shape.output_size());
-        let plain = geometry.is_plain();
-        let runs = geometry.runs();
-        let width = channels.len().next_multiple_of(VECTOR);
-        let most = TERMS.min(shape.terms());
-        let packed = if plain { 0 } else { runs * VECTOR * most };
-        let length = output.next_multiple_of(VECTOR) * width;
-        pool::with_buffer(length + packed, |buffer: &mut [f32]| {
-            let (turned, packed) = buffer.split_at_mut(length);
-            let to = Disjoint::new(turned);
-            for block in blocks(shape) {
-                let terms = block.terms;
-                if !plain {
-                    self.pack(x, &block, 0..runs, false, &mut packed[..runs * VECTOR * terms]);
-                }
-                for (part, right) in w.parts(channels.clone(), block.first) {
-                    for first in part.clone().step_by(PANEL) {
-                        let columns = PANEL.min(part.end - first);
-                        let offset = (first - part.start) / PANEL * right.panel;
-                        let right = Right {
-                            data: &right.data[offset..],
-                            ..right
-                        };
-                        for index in 0..runs {
-                            let run = geometry.run(index);
-                            let left = if plain {
-                                let data = &x[block.channels.start * size + run.first..];
-                                Left { data, stride: size }
-                            } else {
-                                let data = &packed[index * VECTOR * terms..][..VECTOR * terms];
-                                Left { data, stride: VECTOR }
-                            };
-                            for (row, height) in tile::tiles(self.isa, run.count) {
-                                let left = Left {
-                                    data: &left.data[row..],
-                                    ..left
-                                };
-                                let to = to.pointer((run.first + row) * width + first - channels.start);
-                                // SAFETY: the buffer has a row of `width` elements for every position.
-                                unsafe {
-                                    tile::run(
-                                        self.isa,
-                                        [height, columns, terms],
-                                        left,
-                                        right,
-                                        to,
-                                        width,
-                                        block.first > 0,
-                                    );
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-            let start = self.start(image, channels.start);
-            let end = self.start(image, channels.end);
-            // SAFETY: these channels are this piece's; the buffer has whole vectors of channels for whole vectors of positions.
-            unsafe {
-                let out = self.out.slice(start..end);
-                turn(self.isa, to.pointer(0), width, channels.len(), output, out);
-            }
-            for channel in channels {
-                self.finish(image, channel, 0..output);
-            }
-        });
-    }
-
-    /// Packs the elements under some taps of some runs: as panels of a right operand if `panels`, else a tile for each run.
-    fn pack(&self, x: &[f32], block: &Block, runs: Range<usize>, panels: bool, to: &mut [f32]) {
+    /// Packs the elements under some taps of some runs as panels of a right operand.
+    fn pack(&self, x: &[f32], block: &Block, runs: Range<usize>, to: &mut [f32]) {
         let shape = &self.geometry.shape;
         let size = shape.input_size();
         assert!(
@@ -685,9 +647,9 @@ impl Part<'_> {
                 // SAFETY: the patches, made for this shape, name elements of a channel, and there is room for every run and term.
                 unsafe {
                     match shape.axes[2].stride {
-                        1 => pack_runs::<1>(self.isa, x, size, 1, taps, table, runs, panels, to),
-                        2 => pack_runs::<2>(self.isa, x, size, 2, taps, table, runs, panels, to),
-                        stride => pack_runs::<3>(self.isa, x, size, stride, taps, table, runs, panels, to),
+                        1 => pack_runs::<1>(self.isa, x, size, 1, taps, table, runs, to),
+                        2 => pack_runs::<2>(self.isa, x, size, 2, taps, table, runs, to),
+                        stride => pack_runs::<3>(self.isa, x, size, stride, taps, table, runs, to),
                     }
                 }
             });
@@ -704,7 +666,6 @@ on_isa! {
         taps: usize,
         table: &Table,
         runs: Range<usize>,
-        panels: bool,
         to: &mut [f32],
     ) {
         let channels = x.len().checked_div(size).unwrap_or(0);
@@ -712,10 +673,9 @@ on_isa! {
         let count = runs.len();
         for channel in 0..channels {
             for (index, run) in runs.clone().enumerate() {
-                let (start, width) = match (panels, index % 2) {
-                    (false, _) => (index * VECTOR * terms, VECTOR),
-                    (true, 0) if index + 1 == count => (index * VECTOR * terms, VECTOR),
-                    (true, half) => (index / 2 * PANEL * terms + half * VECTOR, PANEL),
+                let (start, width) = match index % 2 {
+                    0 if index + 1 == count => (index * VECTOR * terms, VECTOR),
+                    half => (index / 2 * PANEL * terms + half * VECTOR, PANEL),
                 };
                 let patches = table.run(run).as_ptr();
                 let mut used = 0;
@@ -726,38 +686,6 @@ on_isa! {
                     for _ in 0..taps {
                         patches::load::<L, STRIDE>(plane, stride, patches, &mut used).store(to);
                         to = to.add(width);
-                    }
-                }
-            }
-        }
-    }
-}
-
-on_isa! {
-    /// out\[channel, position\] = from\[position · width + channel\].
-    ///
-    /// # Safety
-    /// `from` must have `width` elements, at least `channels` and a multiple of sixteen, for every position and for as many more as
-    /// make their number one of sixteen.
-    #[allow(clippy::needless_range_loop, reason = "loops of constant length over registers are unrolled as they are")]
-    unsafe fn turn<L>(from: *const f32, width: usize, channels: usize, positions: usize, out: &mut [f32]) {
-        assert_eq!(out.len(), channels * positions, "output of a convolution");
-        for first in (0..channels).step_by(VECTOR) {
-            let together = VECTOR.min(channels - first);
-            for position in (0..positions).step_by(VECTOR) {
-                let mask = first_lanes(VECTOR.min(positions - position));
-                // SAFETY: by contract, and the mask keeps within the channel's positions.
-                unsafe {
-                    let mut rows = [L::zero(); VECTOR];
-                    for i in 0..VECTOR {
-                        rows[i] = L::load(from.add((position + i) * width + first));
-                    }
-                    let columns = L::transpose(rows);
-                    for channel in 0..VECTOR {
-                        if channel < together {
-                            let at = (first + channel) * positions + position;
-                            columns[channel].store_some(out.as_mut_ptr().add(at), mask);
-                        }
                     }
                 }
             }

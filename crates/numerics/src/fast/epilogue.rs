@@ -11,9 +11,26 @@ use crate::math;
 
 /// Elementwise work on finished elements.
 pub trait Epilogue: Sync {
-    /// Computes on `y` in place: the elements of the output from `first` on, all of one row of a product or one channel of a
-    /// convolution. Every element comes once, on any thread, in any order. NaNs come and must leave canonical.
+    /// Computes on `y` in place: the elements of the output from `first` on, all of one row of a product or one channel (or, where
+    /// channels lie in blocks, one block) of a convolution. Every element comes once, on any thread, in any order. NaNs come and must
+    /// leave canonical.
     fn apply(&self, first: usize, y: &mut [f32]);
+
+    /// The same work for kernels that can do it before they write an element, if it is that simple.
+    fn simple(&self) -> Option<Simple<'_>> {
+        None
+    }
+}
+
+/// An epilogue that costs a few instructions in registers: an addition, then bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Simple<'a> {
+    /// The sum with the element of another tensor of the output's shape and layout comes first, if there is one.
+    pub add: Option<&'a [f32]>,
+    /// Then max(x, +0)
+    pub relu: bool,
+    /// and min(x, this), which is above 0.
+    pub at_most: Option<f32>,
 }
 
 impl<F: Fn(usize, &mut [f32]) + Sync> Epilogue for F {
@@ -74,6 +91,21 @@ pub enum Function {
 }
 
 impl Function {
+    /// The function as bounds, if it is nothing else.
+    #[must_use]
+    pub fn simple(self) -> Option<Simple<'static>> {
+        let at_most = match self {
+            Function::Relu => None,
+            Function::Clip { low, high } if low.to_bits() == 0 && high > 0.0 => Some(high),
+            _ => return None,
+        };
+        Some(Simple {
+            add: None,
+            relu: true,
+            at_most,
+        })
+    }
+
     /// The function of every element.
     pub fn apply(self, y: &mut [f32]) {
         match self {
@@ -109,6 +141,19 @@ fn silu(y: &mut [f32]) {
 pub struct Steps<'a>(pub &'a [Step<'a>]);
 
 impl Epilogue for Steps<'_> {
+    fn simple(&self) -> Option<Simple<'_>> {
+        let (add, bounds) = match self.0 {
+            [Step::Add(other), rest @ ..] => (Some(*other), rest),
+            all => (None, all),
+        };
+        let simple = match bounds {
+            [] => Simple::default(),
+            [Step::Function(function)] => function.simple()?,
+            _ => return None,
+        };
+        Some(Simple { add, ..simple })
+    }
+
     fn apply(&self, first: usize, y: &mut [f32]) {
         for step in self.0 {
             match *step {

@@ -6,6 +6,8 @@
 //!
 //! Lanes never meet: an operation on sixteen is sixteen operations, so the bits cannot depend on the width of a register.
 
+use crate::float::Float;
+
 /// Sixteen `f32`.
 ///
 /// # Safety
@@ -30,6 +32,16 @@ pub(super) trait Lanes: Copy {
     unsafe fn store_some(self, to: *mut f32, mask: u16);
     /// self · b + c, each rounded once.
     unsafe fn fma(self, b: Self, c: Self) -> Self;
+    /// The sum of each two lanes.
+    unsafe fn add(self, other: Self) -> Self;
+    /// The greater of each two lanes as [`Float::maximum`] has it: NaN if either is, −0 below +0.
+    unsafe fn greater(self, other: Self) -> Self;
+    /// +0.0 where the lane is at most 0, the lane elsewhere; a NaN becomes the one that leaves an operator.
+    unsafe fn relu(self) -> Self;
+    /// The lane, or `high`, which is above 0, where that is smaller; NaNs stay.
+    unsafe fn at_most(self, high: Self) -> Self;
+    /// Every NaN replaced by the one that leaves an operator.
+    unsafe fn canonical(self) -> Self;
     /// The bits of either: what was loaded in parts, put together.
     unsafe fn or(self, other: Self) -> Self;
     /// Lane j of vector i becomes lane i of vector j.
@@ -130,6 +142,34 @@ impl Lanes for Portable {
         }))
     }
     #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Portable(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+    }
+    #[inline(always)]
+    unsafe fn greater(self, other: Self) -> Self {
+        Portable(std::array::from_fn(|lane| {
+            Float::maximum(self.0[lane], other.0[lane])
+        }))
+    }
+    #[inline(always)]
+    unsafe fn relu(self) -> Self {
+        Portable(self.0.map(|x| if x <= 0.0 { 0.0 } else { x.canonical() }))
+    }
+    #[inline(always)]
+    unsafe fn at_most(self, high: Self) -> Self {
+        Portable(std::array::from_fn(|lane| {
+            if self.0[lane] > high.0[lane] {
+                high.0[lane]
+            } else {
+                self.0[lane]
+            }
+        }))
+    }
+    #[inline(always)]
+    unsafe fn canonical(self) -> Self {
+        Portable(self.0.map(Float::canonical))
+    }
+    #[inline(always)]
     unsafe fn or(self, other: Self) -> Self {
         Portable(std::array::from_fn(|lane| {
             f32::from_bits(self.0[lane].to_bits() | other.0[lane].to_bits())
@@ -184,7 +224,11 @@ pub(super) use x86::{Avx2, Avx512};
 )]
 mod x86 {
     use super::Lanes;
+    use crate::float::Float;
     use std::arch::x86_64::*;
+
+    /// The NaN that leaves an operator.
+    const NAN: f32 = <f32 as Float>::NAN;
 
     /// One register of AVX-512.
     #[derive(Clone, Copy)]
@@ -251,6 +295,45 @@ mod x86 {
         unsafe fn fma(self, b: Self, c: Self) -> Self {
             // SAFETY: as above.
             Avx512(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: as above.
+            Avx512(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn greater(self, other: Self) -> Self {
+            // SAFETY: as above.
+            unsafe {
+                // of zeros the positive one; of a number and a NaN the number
+                let greater = _mm512_range_ps::<0b0101>(self.0, other.0);
+                let unordered = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, other.0);
+                Avx512(_mm512_mask_mov_ps(greater, unordered, _mm512_set1_ps(NAN)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: as above.
+            unsafe {
+                // by kind, from the lowest four bits on: two kinds of NaN keep the first operand; zeros are +0; one is itself, −∞ +0,
+                // +∞ itself, what is below 0 +0, what is above itself
+                let by_kind = _mm512_set1_epi32(0x1818_1800);
+                Avx512(_mm512_fixupimm_ps::<0>(_mm512_set1_ps(NAN), self.0, by_kind))
+            }
+        }
+        #[inline(always)]
+        unsafe fn at_most(self, high: Self) -> Self {
+            // the second operand is the result where one is NaN
+            // SAFETY: as above.
+            Avx512(unsafe { _mm512_min_ps(high.0, self.0) })
+        }
+        #[inline(always)]
+        unsafe fn canonical(self) -> Self {
+            // SAFETY: as above.
+            unsafe {
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+                Avx512(_mm512_mask_mov_ps(self.0, nan, _mm512_set1_ps(NAN)))
+            }
         }
         #[inline(always)]
         unsafe fn or(self, other: Self) -> Self {
@@ -398,6 +481,50 @@ mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: as above.
+            unsafe { Avx2(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn greater(self, other: Self) -> Self {
+            // SAFETY: as above.
+            unsafe {
+                Avx2(
+                    greater_of_eight(self.0, other.0),
+                    greater_of_eight(self.1, other.1),
+                )
+            }
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: as above.
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                let above = Avx2(
+                    _mm256_and_ps(_mm256_cmp_ps::<_CMP_NLE_UQ>(self.0, zero), self.0),
+                    _mm256_and_ps(_mm256_cmp_ps::<_CMP_NLE_UQ>(self.1, zero), self.1),
+                );
+                above.canonical()
+            }
+        }
+        #[inline(always)]
+        unsafe fn at_most(self, high: Self) -> Self {
+            // the second operand is the result where one is NaN
+            // SAFETY: as above.
+            unsafe { Avx2(_mm256_min_ps(high.0, self.0), _mm256_min_ps(high.1, self.1)) }
+        }
+        #[inline(always)]
+        unsafe fn canonical(self) -> Self {
+            // SAFETY: as above.
+            unsafe {
+                let nan = _mm256_set1_ps(NAN);
+                Avx2(
+                    _mm256_blendv_ps(self.0, nan, _mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.0)),
+                    _mm256_blendv_ps(self.1, nan, _mm256_cmp_ps::<_CMP_UNORD_Q>(self.1, self.1)),
+                )
+            }
+        }
+        #[inline(always)]
         unsafe fn or(self, other: Self) -> Self {
             // SAFETY: as above.
             unsafe { Avx2(_mm256_or_ps(self.0, other.0), _mm256_or_ps(self.1, other.1)) }
@@ -422,6 +549,19 @@ mod x86 {
                 }
                 out
             }
+        }
+    }
+
+    /// The greater of each two lanes: NaN if either is, −0 below +0.
+    #[inline(always)]
+    unsafe fn greater_of_eight(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the caller has AVX2.
+        unsafe {
+            // of equal ones, which may be zeros of two signs, the bits that both have
+            let equal = _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b);
+            let greater = _mm256_blendv_ps(_mm256_max_ps(a, b), _mm256_and_ps(a, b), equal);
+            let unordered = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, b);
+            _mm256_blendv_ps(greater, _mm256_set1_ps(NAN), unordered)
         }
     }
 
@@ -626,6 +766,55 @@ mod tests {
                 for (lane, y) in out.into_iter().enumerate() {
                     let set = mask >> lane & 1 != 0;
                     assert_eq!(y, if set { x[2 * lane] } else { 0.0 }, "{isa:?} {mask:x} {lane}");
+                }
+            }
+        }
+    }
+
+    on_isa! {
+        /// # Safety
+        /// The machine must have the instruction set.
+        unsafe fn try_functions<L>(x: &[f32; 16], y: &[f32; 16], out: &mut [[f32; 16]; 5]) {
+            // SAFETY: all have sixteen elements.
+            unsafe {
+                let (a, b) = (L::load(x.as_ptr()), L::load(y.as_ptr()));
+                let six = [6.0; 16];
+                a.add(b).canonical().store(out[0].as_mut_ptr());
+                a.greater(b).store(out[1].as_mut_ptr());
+                a.relu().store(out[2].as_mut_ptr());
+                a.at_most(L::load(six.as_ptr())).canonical().store(out[3].as_mut_ptr());
+                a.canonical().store(out[4].as_mut_ptr());
+            }
+        }
+    }
+
+    #[test]
+    fn functions_are_those_of_one_float() {
+        let mut next = numbers(2);
+        for round in 0..20_000 {
+            let x: [f32; 16] = std::array::from_fn(|_| next());
+            // often equal, or equal but for the sign
+            let y: [f32; 16] = std::array::from_fn(|lane| match (round + lane) % 4 {
+                0 => x[lane],
+                1 => -x[lane],
+                _ => next(),
+            });
+            for &isa in Isa::available() {
+                let mut out = [[0.0; 16]; 5];
+                // SAFETY: the machine has the instruction set.
+                unsafe { try_functions(isa, &x, &y, &mut out) };
+                for lane in 0..16 {
+                    let (a, b) = (x[lane], y[lane]);
+                    let expected = [
+                        (a + b).canonical(),
+                        Float::maximum(a, b),
+                        Float::maximum(a, 0.0),
+                        Float::minimum(a, 6.0),
+                        a.canonical(),
+                    ];
+                    for (out, expected) in out.iter().zip(expected) {
+                        assert_eq!(out[lane].to_bits(), expected.to_bits(), "{isa:?} {a:e} {b:e}");
+                    }
                 }
             }
         }

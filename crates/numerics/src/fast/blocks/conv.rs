@@ -1,0 +1,395 @@
+//! The loops around the tiles: bands of rows, panels of channels, blocks of terms, rows, tiles.
+
+use std::ops::Range;
+
+use super::super::convolution::{ConvWeights, Layout};
+use super::super::epilogue::{self, Epilogue, Simple};
+use super::super::matrix::{even, nanoseconds};
+use super::super::tile::{PANEL, Right, VECTOR, most_rows, tiles};
+use super::tile::{Finish, Tile, most_vectors, run, run_depthwise};
+use super::{Blocks, TOGETHER, turn};
+use crate::isa::Isa;
+use crate::pool::{self, Disjoint};
+use crate::shape::ConvShape;
+
+/// Terms that are added together: 32 channels of their weights are 288 KiB, a part of the second-level cache.
+const TERMS: usize = 2304;
+
+/// What a convolution is computed from, checked by the caller.
+pub(in super::super) struct Operands<'a> {
+    pub(in super::super) shape: &'a ConvShape,
+    pub(in super::super) w: &'a ConvWeights,
+    pub(in super::super) x: &'a [f32],
+    pub(in super::super) bias: Option<&'a [f32]>,
+    pub(in super::super) epilogue: Option<&'a dyn Epilogue>,
+}
+
+/// Computes a convolution as it was planned.
+///
+/// # Panics
+/// If the weights do not fit the shape.
+pub(in super::super) fn conv(blocks: &Blocks, of: &Operands<'_>, out: &mut [f32]) {
+    let simple = match of.epilogue {
+        Some(epilogue) => epilogue.simple(),
+        None => Some(Simple::default()),
+    };
+    let simple = simple.filter(|_| blocks.output);
+    assert!(
+        simple
+            .and_then(|simple| simple.add)
+            .is_none_or(|add| add.len() == out.len()),
+        "an operand of the output's shape"
+    );
+    let part = Part {
+        isa: Isa::current(),
+        blocks,
+        of,
+        simple,
+        out: &Disjoint::new(out),
+    };
+    let shape = of.shape;
+    let [m, n, k] = [shape.out_channels, shape.output_size(), shape.terms()];
+    if blocks.depthwise {
+        // a term of sixteen channels is a multiply-add and a load
+        let cost = nanoseconds(part.isa, [2, n, k]).saturating_mul(shape.groups as u64);
+        let images = shape.batch * shape.groups / VECTOR;
+        let pieces = even(images, pool::pieces(cost.saturating_mul(shape.batch as u64)));
+        return pool::run(pieces, &|piece| {
+            pool::part(images, 1, pieces, piece).for_each(|image| part.depthwise(image));
+        });
+    }
+    let cost = nanoseconds(part.isa, [m.max(2), n, k]);
+    let all = pool::pieces(cost.saturating_mul(shape.batch as u64));
+    if shape.batch >= 2 * pool::threads() || all == 1 {
+        let pieces = even(shape.batch, all);
+        return pool::run(pieces, &|piece| {
+            for image in pool::part(shape.batch, 1, pieces, piece) {
+                part.dense(image, 0..blocks.rows(), 0..m);
+            }
+        });
+    }
+    let pieces = pool::pieces(cost);
+    for image in 0..shape.batch {
+        match Split::of(
+            blocks.rows(),
+            m.div_ceil(PANEL),
+            m * k > of.x.len() / shape.batch,
+            pieces,
+        ) {
+            Split::Rows(pieces) => pool::run(pieces, &|piece| {
+                part.dense(image, pool::part(blocks.rows(), 1, pieces, piece), 0..m);
+            }),
+            Split::Channels(pieces) => pool::run(pieces, &|piece| {
+                part.dense(image, 0..blocks.rows(), pool::part(m, PANEL, pieces, piece));
+            }),
+        }
+    }
+}
+
+/// How an image's work is shared out, and in how many pieces.
+enum Split {
+    Rows(usize),
+    Channels(usize),
+}
+
+impl Split {
+    /// The way that ends sooner; if there is none, the one that reads the smaller of input and weights several times.
+    fn of(rows: usize, panels: usize, more_weights: bool, pieces: usize) -> Self {
+        let threads = pool::threads();
+        let by = |units: usize| {
+            let parts = even(units, pieces);
+            // the share of the work that the busiest thread has
+            let share = (parts.div_ceil(threads) * units.div_ceil(parts)) as f64 / units as f64;
+            (parts, share)
+        };
+        let ((of_rows, share_of_rows), (of_panels, share_of_panels)) = (by(rows), by(panels));
+        let close = (share_of_rows - share_of_panels).abs() < 0.03;
+        if (close && more_weights) || (!close && share_of_panels < share_of_rows) {
+            Split::Channels(of_panels)
+        } else {
+            Split::Rows(of_rows)
+        }
+    }
+}
+
+/// A convolution while it is computed.
+struct Part<'a> {
+    isa: Isa,
+    blocks: &'a Blocks,
+    of: &'a Operands<'a>,
+    /// The epilogue, if tiles do it.
+    simple: Option<Simple<'a>>,
+    out: &'a Disjoint<'a, f32>,
+}
+
+/// Where the rows of a band are read, and where a panel of their output is written.
+struct Band<'a> {
+    rows: Range<usize>,
+    /// Of the first row, and so on.
+    x: &'a [f32],
+    /// The first row's first channel that `channel` stands for.
+    out: *mut f32,
+    channel: usize,
+    /// Elements from sixteen channels to the next.
+    block: usize,
+}
+
+impl Part<'_> {
+    /// Some rows and channels (from a panel on) of an image.
+    fn dense(&self, image: usize, rows: Range<usize>, channels: Range<usize>) {
+        let blocks = self.blocks;
+        let size = self.of.x.len() / self.of.shape.batch;
+        let x = &self.of.x[image * size..][..size];
+        let [window, turned] = blocks.buffers();
+        pool::with_buffer(window + turned, |buffer: &mut [f32]| {
+            let (window, turned) = buffer.split_at_mut(window);
+            for first in rows.clone().step_by(blocks.band) {
+                let rows = first..rows.end.min(first + blocks.band);
+                let x = self.band(x, rows.clone(), window);
+                for first in channels.clone().step_by(TOGETHER) {
+                    let channels = first..channels.end.min(first + TOGETHER);
+                    if blocks.output {
+                        let at = self.element(image, channels.start, rows.start * blocks.width);
+                        let band = Band {
+                            rows: rows.clone(),
+                            x,
+                            out: self.out.pointer(at),
+                            channel: channels.start,
+                            block: blocks.pixels * VECTOR,
+                        };
+                        self.panel(image, &band, channels);
+                    } else {
+                        self.panel_to_turn(image, x, rows.clone(), channels, turned);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Where a pixel of a block of channels of the output begins.
+    fn element(&self, image: usize, channel: usize, pixel: usize) -> usize {
+        let shape = self.of.shape;
+        let block = (image * shape.groups * shape.out_channels + channel) / VECTOR;
+        (block * self.blocks.pixels + pixel) * VECTOR
+    }
+
+    /// What the rows of a band are computed from: the planes from their first row on, or a window of them.
+    fn band<'b>(&self, x: &'b [f32], rows: Range<usize>, window: &'b mut [f32]) -> &'b [f32] {
+        let [_, height, width] = &self.of.shape.axes;
+        match &self.blocks.window {
+            Some(of_rows) => {
+                of_rows.fill(height, width.input * self.blocks.cell, x, rows, window);
+                window
+            }
+            None => &x[rows.start * self.blocks.pitch..],
+        }
+    }
+
+    /// Some channels of a band into the thread's memory, and from there turned into their planes.
+    fn panel_to_turn(
+        &self,
+        image: usize,
+        x: &[f32],
+        rows: Range<usize>,
+        channels: Range<usize>,
+        turned: &mut [f32],
+    ) {
+        let (blocks, shape) = (self.blocks, self.of.shape);
+        let pixels = blocks.pixels_of(rows.clone());
+        let block = pixels.len().next_multiple_of(VECTOR) * VECTOR;
+        assert!(
+            channels.len().div_ceil(VECTOR) * block <= turned.len(),
+            "room for the channels of a band"
+        );
+        let band = Band {
+            rows,
+            x,
+            out: turned.as_mut_ptr(),
+            channel: channels.start,
+            block,
+        };
+        self.panel(image, &band, channels.clone());
+        for first in channels.clone().step_by(VECTOR) {
+            let from = &turned[(first - channels.start) / VECTOR * block..][..block];
+            let together = VECTOR.min(channels.end - first);
+            let at = |channel: usize| (image * shape.out_channels + channel) * blocks.pixels + pixels.start;
+            let to = self.out.pointer(at(first));
+            // SAFETY: the block has whole vectors of pixels; these outputs are this piece's.
+            unsafe {
+                turn(
+                    self.isa,
+                    from.as_ptr(),
+                    VECTOR,
+                    together,
+                    pixels.len(),
+                    to,
+                    blocks.pixels,
+                )
+            };
+            for channel in first..first + together {
+                // SAFETY: as above.
+                let y = unsafe { self.out.slice(at(channel)..at(channel) + pixels.len()) };
+                epilogue::add_bias(y, self.of.bias.map(|bias| bias[channel]));
+                if let Some(epilogue) = self.of.epilogue {
+                    epilogue.apply(at(channel), y);
+                }
+            }
+        }
+    }
+
+    /// All terms of some channels of a band.
+    fn panel(&self, image: usize, band: &Band<'_>, channels: Range<usize>) {
+        let Layout::Products(w) = &self.of.w.layout else {
+            unreachable!("a convolution that is no depthwise one has its weights as a product");
+        };
+        let terms = self.blocks.offsets.len();
+        for first in (0..terms).step_by(TERMS) {
+            let some = first..terms.min(first + TERMS);
+            for row in band.rows.clone() {
+                for (part, right) in w[0].operand().parts(channels.clone(), first) {
+                    self.row(image, band, row, part, right, some.clone());
+                }
+                if some.end == terms && self.blocks.output && self.simple.is_none() {
+                    self.finish_row(image, row, channels.clone());
+                }
+            }
+        }
+    }
+
+    /// Some terms of some channels of a row: `right` has the weights from the first of the channels on.
+    fn row(
+        &self,
+        image: usize,
+        band: &Band<'_>,
+        row: usize,
+        channels: Range<usize>,
+        right: Right<'_>,
+        terms: Range<usize>,
+    ) {
+        let blocks = self.blocks;
+        let pixels = blocks.pixels_of(row..row + 1);
+        let start = (row - band.rows.start) * blocks.width;
+        let x = &band.x[(row - band.rows.start) * blocks.pitch..];
+        for (column, count) in tiles(self.isa, pixels.len()) {
+            assert!(
+                (column + count - 1) * blocks.step + blocks.reach < x.len(),
+                "every term of every pixel is there"
+            );
+            let mut channel = channels.start;
+            while channel < channels.end {
+                let left = (channels.end - channel).div_ceil(VECTOR);
+                let mut vectors = most_vectors(self.isa, count);
+                while vectors > left {
+                    vectors /= 2;
+                }
+                let from = channel - channels.start;
+                let tile = Tile {
+                    x: x[column * blocks.step..].as_ptr(),
+                    offsets: &blocks.offsets[terms.clone()],
+                    w: Right {
+                        data: &right.data[from / PANEL * right.panel + from % PANEL..],
+                        ..right
+                    },
+                    out: band.out.wrapping_add(
+                        (channel - band.channel) / VECTOR * band.block + (start + column) * VECTOR,
+                    ),
+                    block: band.block,
+                    resume: terms.start > 0,
+                    finish: self
+                        .finish(image, channel, pixels.start + column)
+                        .filter(|_| terms.end == blocks.offsets.len()),
+                };
+                // SAFETY: the terms are there (checked above); the outputs are this piece's, in blocks of `band.block`.
+                unsafe { run(self.isa, [count, vectors], blocks.step, &tile) };
+                channel += vectors * VECTOR;
+            }
+        }
+    }
+
+    /// What a tile does at its end, from this channel and pixel on: nothing where the output is to be turned.
+    fn finish(&self, image: usize, channel: usize, pixel: usize) -> Option<Finish> {
+        if !self.blocks.output {
+            return None;
+        }
+        let simple = self.simple.unwrap_or_default();
+        let add = simple
+            .add
+            .map(|add| add[self.element(image, channel, pixel)..].as_ptr());
+        Some(Finish {
+            bias: self.of.bias.map(|bias| bias[channel..].as_ptr()),
+            add,
+            relu: simple.relu,
+            at_most: simple.at_most,
+        })
+    }
+
+    /// The epilogue of some channels of a row, where tiles do not do it.
+    fn finish_row(&self, image: usize, row: usize, channels: Range<usize>) {
+        let pixels = self.blocks.pixels_of(row..row + 1);
+        for channel in channels.step_by(VECTOR) {
+            let start = self.element(image, channel, pixels.start);
+            // SAFETY: these outputs are this piece's.
+            let y = unsafe { self.out.slice(start..start + pixels.len() * VECTOR) };
+            if let Some(epilogue) = self.of.epilogue {
+                epilogue.apply(start, y);
+            }
+        }
+    }
+
+    /// One block of channels of an image of a depthwise convolution.
+    fn depthwise(&self, image: usize) {
+        let (blocks, shape) = (self.blocks, self.of.shape);
+        let [_, height, width] = &shape.axes;
+        let (image, block) = (image / (shape.groups / VECTOR), image % (shape.groups / VECTOR));
+        let channel = block * VECTOR;
+        let size = shape.input_size() * VECTOR;
+        let x = &self.of.x[(image * shape.groups + channel) * shape.input_size()..][..size];
+        let Layout::Plain { blocks: w, .. } = &self.of.w.layout else {
+            unreachable!("a depthwise convolution has its weights as they are and in blocks");
+        };
+        let terms = blocks.offsets.len();
+        let w = Right {
+            data: &w[block * terms * VECTOR..][..terms * VECTOR],
+            stride: VECTOR,
+            panel: 0,
+        };
+        pool::with_buffer(blocks.buffers()[0], |window: &mut [f32]| {
+            for first in (0..blocks.rows()).step_by(blocks.band) {
+                let rows = first..blocks.rows().min(first + blocks.band);
+                let x = match &blocks.window {
+                    Some(of_rows) => {
+                        of_rows.fill(height, width.input * VECTOR, x, rows.clone(), window);
+                        &*window
+                    }
+                    None => &x[rows.start * blocks.pitch..],
+                };
+                for row in rows.clone() {
+                    let pixels = blocks.pixels_of(row..row + 1);
+                    let x = &x[(row - rows.start) * blocks.pitch..];
+                    for (column, count) in tiles(self.isa, pixels.len()) {
+                        assert!(
+                            (column + count - 1) * blocks.step + blocks.reach + VECTOR <= x.len(),
+                            "every term of every pixel is there"
+                        );
+                        let pixel = pixels.start + column;
+                        let tile = Tile {
+                            x: x[column * blocks.step..].as_ptr(),
+                            offsets: &blocks.offsets,
+                            w,
+                            out: self.out.pointer(self.element(image, channel, pixel)),
+                            block: 0,
+                            resume: false,
+                            finish: self.finish(image, channel, pixel),
+                        };
+                        debug_assert!(count <= most_rows(self.isa), "a tile has a few pixels");
+                        // SAFETY: the terms are there (checked above); the outputs are this block's.
+                        unsafe { run_depthwise(self.isa, count, blocks.step, &tile) };
+                    }
+                    if self.simple.is_none() {
+                        self.finish_row(image, row, channel..channel + VECTOR);
+                    }
+                }
+            }
+        });
+    }
+}

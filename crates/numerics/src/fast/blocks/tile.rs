@@ -1,0 +1,287 @@
+//! The micro-kernels: some pixels of a row times some vectors of channels, their chains in registers.
+//!
+//! For each term a kernel loads the weights of its channels and multiplies them with each pixel's element: broadcast where all
+//! channels of the output see it, a vector of the same channels in a depthwise convolution. Pixels are a fixed distance apart, a
+//! constant of the code, so that one address serves all of them. Where the terms lie from the first pixel is a table.
+
+#[cfg(target_arch = "x86_64")]
+use super::super::lanes::{Avx2, Avx512};
+use super::super::lanes::{Lanes, Portable};
+use super::super::tile::{Right, VECTOR, most_rows};
+use crate::isa::Isa;
+
+/// What is done to finished elements in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    /// One for each channel of the tile.
+    pub(super) bias: Option<*const f32>,
+    /// The element to add to the first of the tile; the others lie as the output's do.
+    pub(super) add: Option<*const f32>,
+    pub(super) relu: bool,
+    pub(super) at_most: Option<f32>,
+}
+
+/// What a tile is computed from and where it goes.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<'a> {
+    /// The element that the offsets count from for the first pixel.
+    pub(super) x: *const f32,
+    /// Where each term lies.
+    pub(super) offsets: &'a [u32],
+    /// The weights of the first term: of term t and channel c at t · stride + c / 32 · panel + c mod 32.
+    pub(super) w: Right<'a>,
+    /// The first pixel's first channels; pixels are sixteen elements apart.
+    pub(super) out: *mut f32,
+    /// Elements from sixteen channels of the output to the next sixteen.
+    pub(super) block: usize,
+    /// Continue the chains in the output.
+    pub(super) resume: bool,
+    /// This is the last part of the chains.
+    pub(super) finish: Option<Finish>,
+}
+
+/// The most vectors of channels of a tile with so many pixels.
+pub(super) fn most_vectors(isa: Isa, pixels: usize) -> usize {
+    match (isa, pixels) {
+        (Isa::Avx512, 1..=5) | (_, 1) => 4,
+        (Isa::Avx512, _) | (_, 2..=3) => 2,
+        _ => 1,
+    }
+}
+
+/// Continues or starts the chains of some pixels, `step` elements apart in the input, of `vectors` times sixteen channels.
+///
+/// # Panics
+/// If there is no kernel for the step or so many pixels and vectors, or weights are missing.
+///
+/// # Safety
+/// Every term of every pixel must be valid, so must the elements of the output (and what `finish` names for them), and the latter be
+/// nobody else's; `isa` must come from [`Isa::current`].
+pub(super) unsafe fn run(isa: Isa, [pixels, vectors]: [usize; 2], step: usize, tile: &Tile<'_>) {
+    assert!((1..=most_rows(isa)).contains(&pixels), "a tile has a few pixels");
+    if let Some(last) = tile.offsets.len().checked_sub(1) {
+        let columns = (vectors - 1) / 2 * tile.w.panel + (vectors - 1) % 2 * VECTOR + VECTOR;
+        assert!(
+            last * tile.w.stride + columns <= tile.w.data.len(),
+            "every term has its weights"
+        );
+    }
+    // SAFETY: the weights are there (checked above), the rest is the contract.
+    unsafe {
+        match step {
+            1 => dispatch::<1>(isa, pixels, vectors, tile),
+            2 => dispatch::<2>(isa, pixels, vectors, tile),
+            16 => dispatch::<16>(isa, pixels, vectors, tile),
+            32 => dispatch::<32>(isa, pixels, vectors, tile),
+            _ => unreachable!("only steps that there are kernels for are planned"),
+        }
+    }
+}
+
+/// Runs the kernel for this many pixels and vectors.
+#[inline(always)]
+unsafe fn dispatch<const STEP: usize>(isa: Isa, pixels: usize, vectors: usize, tile: &Tile<'_>) {
+    macro_rules! choose {
+        ($kernel:ident: $(($r:literal, $v:literal))*) => {
+            match (pixels, vectors) {
+                // SAFETY: the contract of `run`.
+                $(($r, $v) => unsafe { $kernel::<$r, $v, STEP>(tile) },)*
+                _ => unreachable!("there is a kernel for every tile"),
+            }
+        };
+    }
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => choose!(avx512:
+            (1, 4) (1, 2) (1, 1) (2, 4) (2, 2) (2, 1) (3, 4) (3, 2) (3, 1) (4, 4) (4, 2) (4, 1) (5, 4) (5, 2) (5, 1)
+            (6, 2) (6, 1) (7, 2) (7, 1) (8, 2) (8, 1) (9, 2) (9, 1) (10, 2) (10, 1) (11, 2) (11, 1) (12, 2) (12, 1)
+            (13, 2) (13, 1) (14, 2) (14, 1)),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => choose!(avx2:
+            (1, 4) (1, 2) (1, 1) (2, 2) (2, 1) (3, 2) (3, 1) (4, 1) (5, 1) (6, 1)),
+        _ => choose!(portable: (1, 4) (1, 2) (1, 1) (2, 2) (2, 1) (3, 2) (3, 1) (4, 1) (5, 1) (6, 1)),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn avx512<const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
+    // SAFETY: the contract of `run`.
+    unsafe { broadcast::<Avx512, R, V, STEP>(tile) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
+    // SAFETY: the contract of `run`.
+    unsafe { broadcast::<Avx2, R, V, STEP>(tile) }
+}
+
+unsafe fn portable<const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
+    // SAFETY: the contract of `run`.
+    unsafe { broadcast::<Portable, R, V, STEP>(tile) }
+}
+
+/// Chains of which each term is one element of a pixel times the weights of all channels; see [`super::super::tile`] for why the
+/// loops count.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "as said")]
+unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
+    // SAFETY: the contract of `run`.
+    unsafe {
+        let mut chains = begin::<L, R, V>(tile);
+        let mut w = tile.w.data.as_ptr();
+        for term in 0..tile.offsets.len() {
+            let x = tile.x.add(*tile.offsets.as_ptr().add(term) as usize);
+            let mut weights = [L::zero(); V];
+            for v in 0..V {
+                weights[v] = L::load(w.add(v / 2 * tile.w.panel + v % 2 * VECTOR));
+            }
+            for i in 0..R {
+                let element = L::splat(x.add(i * STEP));
+                for v in 0..V {
+                    chains[i][v] = element.fma(weights[v], chains[i][v]);
+                }
+            }
+            w = w.wrapping_add(tile.w.stride);
+        }
+        end::<L, R, V>(tile, chains);
+    }
+}
+
+/// [`run`] for one vector of channels of a depthwise convolution: each term is the same channels of a pixel.
+///
+/// # Panics
+/// As [`run`].
+///
+/// # Safety
+/// As [`run`], each term being sixteen elements.
+pub(super) unsafe fn run_depthwise(isa: Isa, pixels: usize, step: usize, tile: &Tile<'_>) {
+    assert!(
+        tile.offsets.len() * VECTOR <= tile.w.data.len(),
+        "every term has its weights"
+    );
+    macro_rules! choose {
+        ($kernel:ident: $($r:literal)*) => {
+            match (pixels, step) {
+                // SAFETY: the weights are there (checked above), the rest is the contract.
+                $(($r, 16) => unsafe { $kernel::<$r, 16>(tile) },
+                // SAFETY: as above.
+                ($r, 32) => unsafe { $kernel::<$r, 32>(tile) },)*
+                _ => unreachable!("there is a kernel for every tile"),
+            }
+        };
+    }
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => choose!(depthwise_avx512: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => choose!(depthwise_avx2: 1 2 3 4 5 6),
+        _ => choose!(depthwise_portable: 1 2 3 4 5 6),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn depthwise_avx512<const R: usize, const STEP: usize>(tile: &Tile<'_>) {
+    // SAFETY: the contract of `run_depthwise`.
+    unsafe { each_channel::<Avx512, R, STEP>(tile) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn depthwise_avx2<const R: usize, const STEP: usize>(tile: &Tile<'_>) {
+    // SAFETY: the contract of `run_depthwise`.
+    unsafe { each_channel::<Avx2, R, STEP>(tile) }
+}
+
+unsafe fn depthwise_portable<const R: usize, const STEP: usize>(tile: &Tile<'_>) {
+    // SAFETY: the contract of `run_depthwise`.
+    unsafe { each_channel::<Portable, R, STEP>(tile) }
+}
+
+/// Chains of which each term is a pixel's channels times their weights.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "as above")]
+unsafe fn each_channel<L: Lanes, const R: usize, const STEP: usize>(tile: &Tile<'_>) {
+    // SAFETY: the contract of `run_depthwise`.
+    unsafe {
+        let mut chains = begin::<L, R, 1>(tile);
+        for term in 0..tile.offsets.len() {
+            let x = tile.x.add(*tile.offsets.as_ptr().add(term) as usize);
+            let weights = L::load(tile.w.data.as_ptr().add(term * VECTOR));
+            for i in 0..R {
+                chains[i][0] = weights.fma(L::load(x.add(i * STEP)), chains[i][0]);
+            }
+        }
+        end::<L, R, 1>(tile, chains);
+    }
+}
+
+/// The chains as they are in the output, or at their start.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "as above")]
+unsafe fn begin<L: Lanes, const R: usize, const V: usize>(tile: &Tile<'_>) -> [[L; V]; R] {
+    // SAFETY: the contract of `run`.
+    unsafe {
+        let mut chains = [[L::zero(); V]; R];
+        if tile.resume {
+            for i in 0..R {
+                for v in 0..V {
+                    chains[i][v] = L::load(tile.out.add(v * tile.block + i * VECTOR));
+                }
+            }
+        }
+        chains
+    }
+}
+
+/// Finishes the chains, if these are their last terms, and writes them.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "as above")]
+unsafe fn end<L: Lanes, const R: usize, const V: usize>(tile: &Tile<'_>, mut chains: [[L; V]; R]) {
+    // SAFETY: the contract of `run`.
+    unsafe {
+        if let Some(finish) = &tile.finish {
+            if let Some(bias) = finish.bias {
+                for v in 0..V {
+                    let bias = L::load(bias.add(v * VECTOR));
+                    for i in 0..R {
+                        chains[i][v] = chains[i][v].add(bias);
+                    }
+                }
+            }
+            if let Some(add) = finish.add {
+                for i in 0..R {
+                    for v in 0..V {
+                        let other = L::load(add.add(v * tile.block + i * VECTOR));
+                        chains[i][v] = chains[i][v].add(other);
+                    }
+                }
+            }
+            // the one NaN, which later steps keep
+            for i in 0..R {
+                for v in 0..V {
+                    chains[i][v] = if finish.relu {
+                        chains[i][v].relu()
+                    } else {
+                        chains[i][v].canonical()
+                    };
+                }
+            }
+            if let Some(high) = &finish.at_most {
+                let high = L::splat(high);
+                for i in 0..R {
+                    for v in 0..V {
+                        chains[i][v] = chains[i][v].at_most(high);
+                    }
+                }
+            }
+        }
+        for i in 0..R {
+            for v in 0..V {
+                chains[i][v].store(tile.out.add(v * tile.block + i * VECTOR));
+            }
+        }
+    }
+}
