@@ -282,7 +282,7 @@ fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) ->
 }
 
 /// Runs a node whose inputs are all known.
-fn fold(node: &Node, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Vec<Tensor>, OpError> {
+pub(crate) fn fold(node: &Node, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Vec<Tensor>, OpError> {
     let kernel = node.operator.specialize(inputs, outputs)?;
     let read: Vec<_> = inputs
         .0

@@ -38,6 +38,7 @@ mod attributes;
 mod canonical;
 mod constant;
 mod cost;
+mod derived;
 mod digest;
 mod dtype;
 mod external;

@@ -10,6 +10,7 @@ use crate::{
     canonical::{Layout, WeightBlob, encode_graph},
     constant::Constant,
     cost::Cost,
+    derived::Derived,
     import::{ImportError, ImportOptions, NodeLabel},
     limits::{MAX_FOLDED_ARITHMETIC, MAX_GRAPH_BYTES},
     ops::{self, NodeSpec, OpError, Operator, TensorType, Work},
@@ -67,6 +68,8 @@ pub(crate) struct ResolvedGraph {
     pub(crate) opset: i64,
     pub(crate) signature: Signature,
     pub(crate) constants: Vec<Arc<Constant>>,
+    /// What follows from them.
+    derived: Derived,
     pub(crate) block: Arc<Block>,
     /// Every node, those of subgraphs after the one that holds them.
     labels: Vec<NodeLabel>,
@@ -240,13 +243,14 @@ impl Model {
             inputs: source.inputs.iter().map(tensor).collect(),
             outputs: source.outputs.iter().map(tensor).collect(),
         };
-        let constants = source
+        let constants: Vec<_> = source
             .constants
             .iter()
             .map(|constant| constant.value.clone())
             .collect();
         Ok(ResolvedGraph {
             opset: source.opset,
+            derived: Derived::new(&block, signature.inputs.len(), &constants),
             signature,
             constants,
             planning: block.planning(),
@@ -289,14 +293,14 @@ impl Model {
             .sum()
     }
 
-    /// Bytes that the loaded constants take in memory.
+    /// Bytes that the loaded constants take in memory, with what is made of them ahead.
     pub fn constant_bytes(&self) -> u64 {
-        self.shared
-            .graph
-            .constants
-            .iter()
-            .map(|constant| constant.tensor.bytes().len() as u64)
-            .sum()
+        let graph = &self.shared.graph;
+        let constants = graph.constants.iter();
+        let constants = constants.map(|constant| constant.tensor.bytes().len() as u64);
+        constants
+            .sum::<u64>()
+            .saturating_add(graph.derived.bytes() as u64)
     }
 
     /// What planning takes at most, whatever the shapes: charged before [`Self::plan`], whether or not a plan is cached.
@@ -483,14 +487,21 @@ impl ResolvedGraph {
             .collect();
         let Analysis { values, steps, end } = analysis;
         let Some(end) = end else {
-            let plan = Plan::new(&self.block, given, &values, steps, &self.block.outputs)?;
+            let plan = Plan::new(
+                &self.block,
+                given,
+                &values,
+                steps,
+                &self.block.outputs,
+                &self.derived,
+            )?;
             for (signature, kind) in self.signature.outputs.iter().zip(plan.output_types()) {
                 check_output(signature, kind)?;
             }
             return Ok(plan);
         };
         let kept = stages::needed_after(&self.block, &values, end.node);
-        let plan = Plan::new(&self.block, given, &values, steps, &kept)?;
+        let plan = Plan::new(&self.block, given, &values, steps, &kept, &self.derived)?;
         Ok(plan.followed_by(Rest {
             block: Arc::clone(&self.block),
             signature: self.signature.outputs.clone(),

@@ -25,9 +25,10 @@ use crate::{
     analysis::{AnalysedStep, Value, operands},
     constant::Constant,
     cost::{Bound, Cost, NodeCost},
+    derived::Derived,
     import::NodeLabel,
-    model::{Block, Dim, PlanError, TensorSignature, ValueId},
-    ops::{Inputs, Io, Kernel, OpError, Path, TensorType, Work},
+    model::{Block, Dim, Node, PlanError, TensorSignature, ValueId},
+    ops::{Flow, Inputs, Io, Kernel, OpError, Operand, Path, TensorType, Work},
     shape::Shape,
     stages::{Rest, Stages},
     tensor::{Buffer, TensorView, TensorViewMut},
@@ -94,13 +95,15 @@ impl std::fmt::Debug for Plan {
 }
 
 impl Plan {
-    /// Lays out the analysed steps of a graph. `wanted` are the values that a run gives.
+    /// Lays out the analysed steps of a graph. `wanted` are the values that a run gives, `derived` those that the fast path need not
+    /// compute.
     pub(crate) fn new(
         graph: &Block,
         given: Vec<Given>,
         values: &[Value],
         mut steps: Vec<AnalysedStep>,
         wanted: &[ValueId],
+        derived: &Derived,
     ) -> Result<Self, PlanError> {
         let mut last_use = vec![None; values.len()];
         for (position, step) in steps.iter().enumerate() {
@@ -216,13 +219,25 @@ impl Plan {
             .chain(slots.bytes.iter().copied())
             .chain(copied.map(|(_, kind)| kind.bytes()))
             .fold(working, |sum, bytes| sum.saturating_add(bytes as u64));
+        let mut known: Vec<_> = locations.iter().map(known_place).collect();
+        for (value, constant) in derived.iter().filter(|&(value, _)| !values[value].is_known()) {
+            known[value] = Some(Place::Constant(constants.len()));
+            constants.push(constant.clone());
+        }
+        let kernels = planned.iter().zip(&steps).map(|(planned, step)| {
+            let kernel = with_derived(&graph.nodes[step.node], step, values, derived);
+            // a run has the scratch memory that the plan states
+            let kernel = kernel.filter(|kernel| kernel.scratch_bytes() <= scratch);
+            kernel.unwrap_or_else(|| planned.kernel.clone())
+        });
         let parts = Parts {
             graph,
             values,
             steps: &steps,
             wanted,
-            kernels: &planned.iter().map(|step| step.kernel.clone()).collect::<Vec<_>>(),
-            known: &locations.iter().map(known_place).collect::<Vec<_>>(),
+            kernels: &kernels.collect::<Vec<_>>(),
+            known: &known,
+            derived,
         };
         let schedule = lay_out(&parts, slots.total());
         let workspaces = Workspaces::new(schedule.slots.clone(), scratch);
@@ -588,6 +603,34 @@ fn charge(step: &Step, meter: &mut dyn Meter) -> Result<(), RunError> {
         })
 }
 
+/// The kernel of a step some of whose inputs, but not all of its outputs, are derived; `None` if that makes no difference.
+fn with_derived(
+    node: &Node,
+    step: &AnalysedStep,
+    values: &[Value],
+    derived: &Derived,
+) -> Option<Arc<dyn Kernel>> {
+    let is_derived = |value: &ValueId| derived.get(*value).is_some();
+    if !matches!(node.operator.flow(), Flow::Plain)
+        || !node.inputs.iter().flatten().any(is_derived)
+        || node.outputs.iter().flatten().all(is_derived)
+    {
+        return None;
+    }
+    let operands: Vec<_> = operands(node, values)
+        .into_iter()
+        .zip(&node.inputs)
+        .map(
+            |(operand, input)| match input.and_then(|value| derived.get(value)) {
+                Some(constant) => Some(Operand::known(constant)),
+                None => operand,
+            },
+        )
+        .collect();
+    let kernel = node.operator.specialize(&Inputs(&operands), &step.outputs);
+    kernel.ok().map(Arc::from)
+}
+
 /// Where a value is that no step computes.
 fn known_place(location: &Option<Location>) -> Option<Place> {
     match *location {
@@ -602,7 +645,18 @@ fn lay_out(parts: &Parts<'_>, stated: usize) -> Schedule {
     let roles: Vec<_> = parts
         .steps
         .iter()
-        .map(|step| Role::of(&parts.graph.nodes[step.node], step, parts.values))
+        .map(|step| {
+            let node = &parts.graph.nodes[step.node];
+            let mut outputs = node.outputs.iter().flatten();
+            if outputs.all(|&value| parts.derived.get(value).is_some()) {
+                Role::Derived
+            } else {
+                Role::of(node, step, parts.values)
+            }
+        })
+        .collect();
+    let to_run: Vec<usize> = (0..roles.len())
+        .filter(|&step| !matches!(roles[step], Role::Derived))
         .collect();
     let groups = Groups::new(parts.graph, parts.steps, &roles, parts.values.len(), parts.wanted);
     let fused = Schedule::new(parts, &groups, roles.into_iter().map(Some).collect());
@@ -612,7 +666,7 @@ fn lay_out(parts: &Parts<'_>, stated: usize) -> Schedule {
     if fused.slot_bytes().saturating_add(outputs) <= stated {
         return fused;
     }
-    let groups = Groups::singles(parts.values.len(), parts.steps.len());
+    let groups = Groups::singles(parts.values.len(), to_run);
     Schedule::new(parts, &groups, parts.steps.iter().map(|_| None).collect())
 }
 

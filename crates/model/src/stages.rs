@@ -14,6 +14,7 @@ use crate::{
     Meter, RunError, Stop, Tensor,
     analysis::{Analysis, End, Refusal, Value},
     constant::Constant,
+    derived::Derived,
     import::NodeLabel,
     limits::{MAX_FOLDED_BYTES, MAX_FOLDED_ELEMENTS},
     model::{Block, Node, TensorSignature, ValueId},
@@ -221,7 +222,15 @@ impl<'m> Stages<'m> {
                 name: String::new(),
                 kind: values[value].tensor_type(),
             });
-            let plan = Plan::new(block, kinds.collect(), &values, steps, &wanted).map_err(RunError::Plan)?;
+            let plan = Plan::new(
+                block,
+                kinds.collect(),
+                &values,
+                steps,
+                &wanted,
+                &Derived::default(),
+            )
+            .map_err(RunError::Plan)?;
             let label = block.nodes.get(from.node).map(|node| node.label.clone());
             self.reserve(plan.own_memory())
                 .map_err(|Stop| stopped(label.unwrap_or_else(no_node)))?;

@@ -12,6 +12,7 @@ use crate::{
     analysis::{Analysis, Value},
     constant::Constant,
     cost::{Bound, NodeCost},
+    derived::Derived,
     model::{Block, ValueId},
     ops::{Inputs, Kernel, OpError, Operand, Path, TensorType, Work},
     plan::{Arguments, Given, Plan, Workspace},
@@ -53,7 +54,14 @@ impl Subgraph {
             name: String::new(),
             kind: values[value].tensor_type(),
         });
-        let plan = Plan::new(&self.block, given.collect(), &values, steps, &self.block.outputs)?;
+        let plan = Plan::new(
+            &self.block,
+            given.collect(),
+            &values,
+            steps,
+            &self.block.outputs,
+            &Derived::default(),
+        )?;
         let outputs = self
             .block
             .outputs

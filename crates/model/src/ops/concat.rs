@@ -92,6 +92,10 @@ impl Operator for Concat {
         Work::moving(inputs, outputs)
     }
 
+    fn moves_data(&self) -> bool {
+        true
+    }
+
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         let output = &outputs[0];
         let axis = normalize_axis(self.axis, output.shape.len())?;
@@ -179,6 +183,10 @@ impl Operator for Split {
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
         Work::moving(inputs, outputs)
+    }
+
+    fn moves_data(&self) -> bool {
+        true
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

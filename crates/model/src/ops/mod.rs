@@ -577,6 +577,12 @@ pub trait Operator: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether the outputs are elements of the inputs in other places, as many at most as those have. What such an operator makes of
+    /// constants is known when a model is loaded.
+    fn moves_data(&self) -> bool {
+        false
+    }
+
     /// Whether no run of its kernels on floats fails, so that an executor may run it later than its place.
     fn is_total(&self) -> bool {
         false

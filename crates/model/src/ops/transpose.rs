@@ -49,6 +49,10 @@ impl Operator for Transpose {
         Work::elementwise(inputs, outputs, 32)
     }
 
+    fn moves_data(&self) -> bool {
+        true
+    }
+
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
         let data = inputs.required(0)?;
         let own = signed_strides(data.shape);

@@ -20,6 +20,8 @@ use crate::{
 
 /// What the executor may do with a step.
 pub(super) enum Role {
+    /// Nothing is to be done: the outputs are known ([`crate::derived`]).
+    Derived,
     /// Nothing is to be done: the output is the input.
     View,
     /// A function of elements.
@@ -104,10 +106,10 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Every step by itself.
-    pub(super) fn singles(values: usize, steps: usize) -> Self {
+    /// Every step of these by itself.
+    pub(super) fn singles(values: usize, steps: Vec<usize>) -> Self {
         Self {
-            groups: (0..steps).map(Group::of).collect(),
+            groups: steps.into_iter().map(Group::of).collect(),
             roots: (0..values).collect(),
         }
     }
@@ -127,6 +129,9 @@ impl Groups {
         let mut producers: Vec<Option<usize>> = vec![None; values];
         for (position, (step, role)) in steps.iter().zip(roles).enumerate() {
             let node = &graph.nodes[step.node];
+            if matches!(role, Role::Derived) {
+                continue;
+            }
             let read: Vec<ValueId> = node.inputs.iter().flatten().map(|&value| roots[value]).collect();
             if let (Role::View, Some(&first), Some(&Some(output))) =
                 (role, read.first(), node.outputs.first())

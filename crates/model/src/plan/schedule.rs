@@ -14,6 +14,7 @@ use crate::{
     DType,
     analysis::{AnalysedStep, Value, operands},
     constant::Constant,
+    derived::Derived,
     model::{Block, Node, ValueId},
     ops::{Elementwise, InRegisters, Inputs, Io, Kernel, OpError, Path, TensorType},
     tensor::{Buffer, Tensor, TensorView, TensorViewMut},
@@ -99,8 +100,9 @@ pub(super) struct Parts<'a> {
     /// The values that a run gives.
     pub(super) wanted: &'a [ValueId],
     pub(super) kernels: &'a [Arc<dyn Kernel>],
-    /// Places of the inputs and of what is known.
+    /// Places of the inputs, of what is known, and of what is derived.
     pub(super) known: &'a [Option<Place>],
+    pub(super) derived: &'a Derived,
 }
 
 impl Schedule {

@@ -19,7 +19,7 @@
 //! | the same, four rows at a time | `windows` | one channel and 3 × 3 or 5 × 5 taps of stride 1 or 2 (depthwise) |
 //! | convolution by positions | [`convolution`] | at least 4 output channels in a group, many positions |
 //! | convolution by channels | [`blocks`] | the same, up to 112 positions that do not fill vectors |
-//! | images in blocks of sixteen channels | [`blocks`] | convolutions of one group and depthwise ones, at most two axes of space, horizontal stride 1 or 2; greatest pools, global pools; where a plan keeps an image so |
+//! | images in blocks of sixteen channels | [`blocks`] | convolutions of one group and depthwise ones, at most two axes of space; greatest pools, global pools; where a plan keeps an image so |
 //! | bias, residual and bounds in registers | [`blocks`] | the same, if the output is in blocks and the epilogue is [`epilogue::Simple`] |
 //! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |
 //! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group, three axes of space or vast windows |

@@ -28,7 +28,7 @@ fn laid_out(x: &[f32], in_blocks: bool, channels: usize, size: usize) -> Vec<f32
 
 fn axis(numbers: &mut Numbers, most: usize) -> Axis {
     let input = 1 + numbers.below(most);
-    let stride = 1 + numbers.below(2);
+    let stride = 1 + numbers.below(7) % 4;
     let (pad_begin, pad_end) = (numbers.below(3), numbers.below(3));
     let dilation = 1 + numbers.below(2);
     let kernel = 1 + numbers.below(4).min((input + pad_begin + pad_end - 1) / dilation);

@@ -293,6 +293,7 @@ impl Part<'_> {
                     out: band.out.wrapping_add(
                         (channel - band.channel) / VECTOR * band.block + (start + column) * VECTOR,
                     ),
+                    step: blocks.step,
                     block: band.block,
                     resume: terms.start > 0,
                     finish: self
@@ -300,7 +301,7 @@ impl Part<'_> {
                         .filter(|_| terms.end == blocks.offsets.len()),
                 };
                 // SAFETY: the terms are there (checked above); the outputs are this piece's, in blocks of `band.block`.
-                unsafe { run(self.isa, [count, vectors], blocks.step, &tile) };
+                unsafe { run(self.isa, [count, vectors], &tile) };
                 channel += vectors * VECTOR;
             }
         }
@@ -376,6 +377,7 @@ impl Part<'_> {
                             x: x[column * blocks.step..].as_ptr(),
                             offsets: &blocks.offsets,
                             w,
+                            step: blocks.step,
                             out: self.out.pointer(self.element(image, channel, pixel)),
                             block: 0,
                             resume: false,
@@ -383,7 +385,7 @@ impl Part<'_> {
                         };
                         debug_assert!(count <= most_rows(self.isa), "a tile has a few pixels");
                         // SAFETY: the terms are there (checked above); the outputs are this block's.
-                        unsafe { run_depthwise(self.isa, count, blocks.step, &tile) };
+                        unsafe { run_depthwise(self.isa, count, &tile) };
                     }
                     if self.simple.is_none() {
                         self.finish_row(image, row, channel..channel + VECTOR);

@@ -81,7 +81,7 @@ struct Window {
 
 impl Blocks {
     /// Plans a convolution of at most two axes of space, whose input and output have their channels in blocks or not. `None` if that
-    /// cannot be: channels do not make blocks, groups that are not of one channel, strides above 2, rows too long for a thread's memory.
+    /// cannot be: channels do not make blocks, groups that are not of one channel, rows too long for a thread's memory.
     pub(super) fn new(shape: &ConvShape, input: bool, output: bool) -> Option<Self> {
         let [depth, height, width] = &shape.axes;
         let terms = shape.terms();
@@ -95,7 +95,6 @@ impl Blocks {
             || !(1..=TERMS).contains(&terms)
             || shape.output_size() == 0
             || shape.input_size() == 0
-            || !(1..=2).contains(&width.stride)
             || !fits(input, channels[0])
             || !fits(output, channels[1])
             || (depthwise && !(input && output && shape.in_channels == 1 && shape.out_channels == 1))

@@ -30,6 +30,8 @@ pub(super) struct Tile<'a> {
     pub(super) offsets: &'a [u32],
     /// The weights of the first term: of term t and channel c at t · stride + c / 32 · panel + c mod 32.
     pub(super) w: Right<'a>,
+    /// Elements from a pixel to the next in the input.
+    pub(super) step: usize,
     /// The first pixel's first channels; pixels are sixteen elements apart.
     pub(super) out: *mut f32,
     /// Elements from sixteen channels of the output to the next sixteen.
@@ -49,15 +51,15 @@ pub(super) fn most_vectors(isa: Isa, pixels: usize) -> usize {
     }
 }
 
-/// Continues or starts the chains of some pixels, `step` elements apart in the input, of `vectors` times sixteen channels.
+/// Continues or starts the chains of some pixels of `vectors` times sixteen channels.
 ///
 /// # Panics
-/// If there is no kernel for the step or so many pixels and vectors, or weights are missing.
+/// If there is no kernel for so many pixels and vectors, or weights are missing.
 ///
 /// # Safety
 /// Every term of every pixel must be valid, so must the elements of the output (and what `finish` names for them), and the latter be
 /// nobody else's; `isa` must come from [`Isa::current`].
-pub(super) unsafe fn run(isa: Isa, [pixels, vectors]: [usize; 2], step: usize, tile: &Tile<'_>) {
+pub(super) unsafe fn run(isa: Isa, [pixels, vectors]: [usize; 2], tile: &Tile<'_>) {
     assert!((1..=most_rows(isa)).contains(&pixels), "a tile has a few pixels");
     if let Some(last) = tile.offsets.len().checked_sub(1) {
         let columns = (vectors - 1) / 2 * tile.w.panel + (vectors - 1) % 2 * VECTOR + VECTOR;
@@ -68,12 +70,13 @@ pub(super) unsafe fn run(isa: Isa, [pixels, vectors]: [usize; 2], step: usize, t
     }
     // SAFETY: the weights are there (checked above), the rest is the contract.
     unsafe {
-        match step {
+        // the usual steps are constants of the code
+        match tile.step {
             1 => dispatch::<1>(isa, pixels, vectors, tile),
             2 => dispatch::<2>(isa, pixels, vectors, tile),
             16 => dispatch::<16>(isa, pixels, vectors, tile),
             32 => dispatch::<32>(isa, pixels, vectors, tile),
-            _ => unreachable!("only steps that there are kernels for are planned"),
+            _ => dispatch::<0>(isa, pixels, vectors, tile),
         }
     }
 }
@@ -129,6 +132,7 @@ unsafe fn portable<const R: usize, const V: usize, const STEP: usize>(tile: &Til
 unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
     // SAFETY: the contract of `run`.
     unsafe {
+        let step = if STEP == 0 { tile.step } else { STEP };
         let mut chains = begin::<L, R, V>(tile);
         let mut w = tile.w.data.as_ptr();
         for term in 0..tile.offsets.len() {
@@ -138,7 +142,7 @@ unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize>
                 weights[v] = L::load(w.add(v / 2 * tile.w.panel + v % 2 * VECTOR));
             }
             for i in 0..R {
-                let element = L::splat(x.add(i * STEP));
+                let element = L::splat(x.add(i * step));
                 for v in 0..V {
                     chains[i][v] = element.fma(weights[v], chains[i][v]);
                 }
@@ -156,18 +160,20 @@ unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize>
 ///
 /// # Safety
 /// As [`run`], each term being sixteen elements.
-pub(super) unsafe fn run_depthwise(isa: Isa, pixels: usize, step: usize, tile: &Tile<'_>) {
+pub(super) unsafe fn run_depthwise(isa: Isa, pixels: usize, tile: &Tile<'_>) {
     assert!(
         tile.offsets.len() * VECTOR <= tile.w.data.len(),
         "every term has its weights"
     );
     macro_rules! choose {
         ($kernel:ident: $($r:literal)*) => {
-            match (pixels, step) {
+            match (pixels, tile.step) {
                 // SAFETY: the weights are there (checked above), the rest is the contract.
                 $(($r, 16) => unsafe { $kernel::<$r, 16>(tile) },
                 // SAFETY: as above.
-                ($r, 32) => unsafe { $kernel::<$r, 32>(tile) },)*
+                ($r, 32) => unsafe { $kernel::<$r, 32>(tile) },
+                // SAFETY: as above.
+                ($r, _) => unsafe { $kernel::<$r, 0>(tile) },)*
                 _ => unreachable!("there is a kernel for every tile"),
             }
         };
@@ -206,12 +212,13 @@ unsafe fn depthwise_portable<const R: usize, const STEP: usize>(tile: &Tile<'_>)
 unsafe fn each_channel<L: Lanes, const R: usize, const STEP: usize>(tile: &Tile<'_>) {
     // SAFETY: the contract of `run_depthwise`.
     unsafe {
+        let step = if STEP == 0 { tile.step } else { STEP };
         let mut chains = begin::<L, R, 1>(tile);
         for term in 0..tile.offsets.len() {
             let x = tile.x.add(*tile.offsets.as_ptr().add(term) as usize);
             let weights = L::load(tile.w.data.as_ptr().add(term * VECTOR));
             for i in 0..R {
-                chains[i][0] = weights.fma(L::load(x.add(i * STEP)), chains[i][0]);
+                chains[i][0] = weights.fma(L::load(x.add(i * step)), chains[i][0]);
             }
         }
         end::<L, R, 1>(tile, chains);
