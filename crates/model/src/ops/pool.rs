@@ -16,6 +16,8 @@ use crate::tensor::{Element, TensorViewMut};
 use std::{marker::PhantomData, sync::Arc};
 use synod_numerics::{
     fast,
+    pool::Plain,
+    quantize::Byte,
     reference::{self, Order},
     shape::PoolShape,
 };
@@ -264,13 +266,14 @@ impl MaxKernel {
 #[derive(Clone)]
 struct MaxOfBytes<T> {
     shape: PoolShape,
-    /// Of an image, if they come last.
-    channels_last: Option<usize>,
+    /// If the input's come last: whether the output's do.
+    channels_last: Option<bool>,
+    /// Of an image.
     channels: usize,
     of: PhantomData<fn() -> T>,
 }
 
-impl<T: Element + Order> MaxOfBytes<T> {
+impl<T: Element + Order + Byte + Plain> MaxOfBytes<T> {
     fn kernel(pool: MaxKernel, inputs: &Inputs<'_>) -> Result<Box<dyn Kernel>, OpError> {
         Ok(Box::new(Self {
             shape: pool.shape,
@@ -281,12 +284,15 @@ impl<T: Element + Order> MaxOfBytes<T> {
     }
 }
 
-impl<T: Element + Order> Kernel for MaxOfBytes<T> {
+impl<T: Element + Order + Byte + Plain> Kernel for MaxOfBytes<T> {
     fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
         let path = io.path;
         let (x, out) = io.unary::<T, T>(0, 0);
         match (path, self.channels_last) {
-            (Path::Fast, Some(channels)) => fast::max_pool_channels_last(&self.shape, channels, x, out),
+            (Path::Fast, Some(true)) => fast::max_pool_channels_last(&self.shape, self.channels, x, out),
+            (Path::Fast, Some(false)) => {
+                fast::max_pool_channels_last_to_first(&self.shape, self.channels, x, out);
+            }
             (Path::Fast, None) => fast::max_pool(&self.shape, x, out),
             (Path::Reference, _) => reference::max_pool(&self.shape, x, out, |_, _| {}),
         }
@@ -294,9 +300,10 @@ impl<T: Element + Order> Kernel for MaxOfBytes<T> {
     }
 
     fn with_channels_together(&self, input: bool, output: bool) -> Option<Arc<dyn Kernel>> {
-        (input == output).then(|| {
+        let can = output || fast::can_put_first(&self.shape, self.channels);
+        (input && can).then(|| {
             let kernel: Arc<dyn Kernel> = Arc::new(Self {
-                channels_last: input.then_some(self.channels),
+                channels_last: Some(output),
                 channels: self.channels,
                 shape: self.shape,
                 of: PhantomData,
@@ -322,7 +329,7 @@ impl Kernel for MaxOfFloats {
         let (x, out) = io.unary::<f32, f32>(0, 0);
         match (path, self.blocks) {
             (Path::Fast, Some(output)) => fast::blocks::max_pool(&self.shape, x, output, out),
-            (Path::Fast, None) => fast::max_pool(&self.shape, x, out),
+            (Path::Fast, None) => fast::max_pool_of_floats(&self.shape, x, out),
             (Path::Reference, _) => reference::max_pool(&self.shape, x, out, |_, _| {}),
         }
         Ok(())

@@ -23,6 +23,7 @@
 //! | bias, residual and bounds in registers | [`blocks`] | the same, if the output is in blocks and the epilogue is [`epilogue::Simple`] |
 //! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |
 //! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group, three axes of space or vast windows |
+//! | greatest pools by whole vectors | `pooling` | `f32`, horizontal stride 1 or 2, lines of windows up to 512 elements |
 //! | functions between bounds | `transcendental` | [`Transcendental`] functions of many `f32`, with AVX-512 or AVX2 |
 //! | folds in any order | `reduction` | maxima and minima of rows of 64 elements and more |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
@@ -51,7 +52,10 @@ mod windows;
 
 pub use attention::{causal_conv, linear_attention_read, linear_attention_write, rotate};
 pub use normalisation::{batch_norm, group_norm, instance_norm, layer_norm, log_softmax, rms_norm, softmax};
-pub use pooling::{average_pool, global_average_pool, global_max_pool, max_pool, max_pool_channels_last};
+pub use pooling::{
+    average_pool, can_put_first, global_average_pool, global_max_pool, max_pool, max_pool_channels_last,
+    max_pool_channels_last_to_first, max_pool_of_floats,
+};
 pub use recurrent::{gru_gates, gru_row, lstm_row, rnn_row};
 pub use reduction::{reduce_extreme, reduce_mean, reduce_product, reduce_sum, reduce_sum_of_squares};
 pub use transcendental::Transcendental;

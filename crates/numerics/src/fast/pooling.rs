@@ -2,10 +2,14 @@
 
 use std::ops::Range;
 
+use super::integer::{Layout, change_layout};
+use super::lanes::{first_lanes, on_isa};
 use super::reduction::{in_any_order, in_lanes};
+use super::tile::VECTOR;
 use crate::float::Float;
-use crate::isa::multiversion;
-use crate::pool;
+use crate::isa::{Isa, multiversion};
+use crate::pool::{self, Plain};
+use crate::quantize::Byte;
 use crate::reference::Order;
 use crate::shape::{Axis, PoolShape};
 
@@ -244,6 +248,42 @@ pub fn max_pool_channels_last<T: Order + Send + Sync>(
     }
 }
 
+/// [`max_pool_channels_last`] into images whose channels come first, if an image of the output fits the thread's memory.
+///
+/// # Panics
+/// As [`max_pool_channels_last`]; if an image does not fit ([`can_put_first`]).
+pub fn max_pool_channels_last_to_first<B: Byte + Order + Plain>(
+    shape: &PoolShape,
+    channels: usize,
+    x: &[B],
+    out: &mut [B],
+) {
+    let (from, to) = (shape.input_size() * channels, shape.output_size() * channels);
+    if out.is_empty() {
+        return;
+    }
+    let of_image = PoolShape { channels, ..*shape };
+    for (x, out) in x.chunks_exact(from).zip(out.chunks_exact_mut(to)) {
+        pool::with_buffer(to, |last: &mut [B]| {
+            max_pool_channels_last(&of_image, channels, x, last);
+            // SAFETY: a `Byte` is one byte, of which every bit pattern is a value.
+            let (last, out) = unsafe {
+                (
+                    std::slice::from_raw_parts(last.as_ptr().cast::<u8>(), to),
+                    std::slice::from_raw_parts_mut(out.as_mut_ptr().cast::<u8>(), to),
+                )
+            };
+            change_layout(last, channels, shape.output_size(), Layout::ChannelsFirst, out);
+        });
+    }
+}
+
+/// Whether an image of bytes of so many channels can be turned by [`max_pool_channels_last_to_first`].
+#[must_use]
+pub fn can_put_first(shape: &PoolShape, channels: usize) -> bool {
+    shape.output_size().saturating_mul(channels) <= pool::BUFFER_BYTES
+}
+
 multiversion! {
     /// Rows of an image's outputs from row `first` on.
     fn greatest_pixels[T: Order](shape: &PoolShape, channels: usize, first: usize, x: &[T], out: &mut [T]) {
@@ -266,6 +306,98 @@ multiversion! {
         }
     }
 }
+}
+
+/// [`max_pool`] of floats, by whole vectors: lines are folded into one with −∞ at its ends, then its windows are taken together.
+pub fn max_pool_of_floats(shape: &PoolShape, x: &[f32], out: &mut [f32]) {
+    let [.., width] = &shape.axes;
+    if out.is_empty() || !(1..=2).contains(&width.stride) || line_of_windows(width) > LINE {
+        return max_pool(shape, x, out);
+    }
+    let isa = Isa::current();
+    shared(shape, x, out, |shape, x, out| {
+        if out.is_empty() {
+            return;
+        }
+        // SAFETY: the machine has the instruction set; a line of windows fits the buffer.
+        unsafe {
+            match shape.axes[2].stride {
+                1 => greatest_of_floats::<1>(isa, shape, x, out),
+                _ => greatest_of_floats::<2>(isa, shape, x, out),
+            }
+        }
+    });
+}
+
+/// Elements that the windows of a line lie over, padding among them.
+fn line_of_windows(axis: &Axis) -> usize {
+    let taps = (axis.kernel - 1).saturating_mul(axis.dilation);
+    (axis.output - 1)
+        .saturating_mul(axis.stride)
+        .saturating_add(taps)
+        .saturating_add(1)
+}
+
+on_isa! {
+    /// # Safety
+    /// The machine must have the instruction set, and a line of windows at most [`LINE`] elements; there is an output.
+    unsafe fn greatest_of_floats<L, const STRIDE: usize>(shape: &PoolShape, x: &[f32], out: &mut [f32]) {
+        let [depth, height, width] = &shape.axes;
+        let (size, to) = (shape.input_size(), shape.output_size());
+        // vectors may be read beyond the last window
+        let mut folded = [f32::NEG_INFINITY; LINE + 4 * VECTOR];
+        let before = width.pad_begin.min(LINE);
+        let length = width.input.min(line_of_windows(width).saturating_sub(before));
+        let lowest = f32::NEG_INFINITY;
+        for (channel, out) in out.chunks_exact_mut(to).enumerate() {
+            let plane = &x[channel * size..][..size];
+            for (row, line) in out.chunks_exact_mut(width.output).enumerate() {
+                let (depths, heights) = (
+                    over_input(depth, row / height.output),
+                    over_input(height, row % height.output),
+                );
+                let (top, front) = (row % height.output * height.stride, row / height.output * depth.stride);
+                let mut first = 0;
+                while first < length {
+                    let mask = first_lanes(VECTOR.min(length - first));
+                    // SAFETY: the mask keeps within the lines of the plane and the buffer has room for the line.
+                    unsafe {
+                        let mut greatest = L::splat(&lowest);
+                        for kd in depths.start..depths.end {
+                            let d = front + kd * depth.dilation - depth.pad_begin;
+                            for kh in heights.start..heights.end {
+                                let h = top + kh * height.dilation - height.pad_begin;
+                                let at = (d * height.input + h) * width.input + first;
+                                let elements = L::load_some(plane[at..].as_ptr(), mask);
+                                greatest = greatest.greater(elements);
+                            }
+                        }
+                        greatest.store_some(folded[before + first..].as_mut_ptr(), mask);
+                    }
+                    first += VECTOR;
+                }
+                let mut first = 0;
+                while first < width.output {
+                    let mask = first_lanes(VECTOR.min(width.output - first));
+                    // SAFETY: the buffer has room for whole vectors behind the line; the mask keeps within the output's.
+                    unsafe {
+                        let mut greatest = L::splat(&lowest);
+                        for kw in 0..width.kernel {
+                            let from = folded[first * STRIDE + kw * width.dilation..][..2 * VECTOR].as_ptr();
+                            let elements = if STRIDE == 1 {
+                                L::load(from)
+                            } else {
+                                L::load_pairs(from, u32::MAX).0
+                            };
+                            greatest = greatest.greater(elements);
+                        }
+                        greatest.store_some(line[first..].as_mut_ptr(), mask);
+                    }
+                    first += VECTOR;
+                }
+            }
+        }
+    }
 }
 
 /// The values of [`crate::reference::max_pool`].
@@ -372,6 +504,9 @@ mod tests {
                     x[(image * channels + channel) * from + pixel]
                 })
                 .collect();
+            let mut first = vec![0; expected.len()];
+            max_pool_channels_last_to_first(&shape, channels, &turned, &mut first);
+            assert_eq!(first, expected);
             let mut last = vec![0; expected.len()];
             max_pool_channels_last(&shape, channels, &turned, &mut last);
             for (at, &y) in last.iter().enumerate() {

@@ -466,6 +466,9 @@ fn pools() {
         slow::max_pool(&shape, &x, &mut expected, |_, _| {});
         on_every_isa(|isa| {
             fast::max_pool(&shape, &x, &mut out);
+            let mut again = vec![7.0; out.len()];
+            fast::max_pool_of_floats(&shape, &x, &mut again);
+            assert_same(&again, &out, &format!("{shape:?} on {isa:?}, by vectors"));
             assert_same(&out, &expected, &format!("max {shape:?} on {isa:?}"));
         });
         for count_padding in [false, true] {

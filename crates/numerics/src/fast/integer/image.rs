@@ -2,6 +2,7 @@
 
 use super::pack::Terms;
 use super::transpose::{Lines, transpose};
+use crate::isa::multiversion;
 use crate::shape::{Axis, ConvShape};
 use std::ops::Range;
 
@@ -178,12 +179,12 @@ impl Window {
                     let plane = height.input * width.input;
                     if pixel == 4 {
                         // of three channels the last fills up the pixel: its weights are 0
-                        let lines: [&[u8]; 4] = std::array::from_fn(|channel| {
-                            &x[channel.min(channels - 1) * plane + at..][..pixels]
-                        });
-                        for (i, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                            *out = std::array::from_fn(|channel| lines[channel][i]);
-                        }
+                        let line = |channel: usize| {
+                            let channel: usize = channel.min(channels - 1);
+                            &x[channel * plane + at..][..pixels]
+                        };
+                        let lines = [line(0), line(1), line(2), line(3)];
+                        join_four(lines, out.as_chunks_mut::<4>().0);
                         continue;
                     }
                     assert!((channels - 1) * plane + at + pixels <= x.len() && out.len() == pixels * pixel);
@@ -197,6 +198,16 @@ impl Window {
         }
         let used = self.lines * self.width * pixel;
         out[used..used + 4].fill(0);
+    }
+}
+
+multiversion! {
+    /// Pixels of four bytes from four lines.
+    fn join_four[](lines: [&[u8]; 4], out: &mut [[u8; 4]]) {
+        let [a, b, c, d] = lines.map(|line| &line[..out.len()]);
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = [a[i], b[i], c[i], d[i]];
+        }
     }
 }
 

@@ -387,26 +387,30 @@ pub(super) mod avx512 {
         );
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    /// The sums, which start at those given for each column. A part of its callers, which have the instructions: a function of its own
+    /// would hand the sums over in memory.
+    ///
+    /// # Safety
+    /// As [`super::sums`].
+    #[inline(always)]
     unsafe fn products<const HEIGHT: usize, const PANELS: usize, const SIGNED: bool>(
         rows: Rows<'_>,
         mut bytes: *const i8,
-        sums: &mut [[__m512i; PANELS]; HEIGHT],
-    ) {
+        start: [__m512i; PANELS],
+    ) -> [[__m512i; PANELS]; HEIGHT] {
         // loops, not closures: what is called from outside a function of these instructions is not inlined
         let mut starts = [std::ptr::null::<u8>(); HEIGHT];
         starts.copy_from_slice(&rows.starts[..HEIGHT]);
-        let flip = _mm512_set1_epi32(FLIP);
-        let mut totals = *sums;
-        for &offset in rows.offsets {
-            let mut at = starts;
-            for start in &mut at {
-                *start = start.wrapping_add(offset);
-            }
-            for quad in 0..rows.quads {
-                // SAFETY: the quad has 64 bytes for each panel here, and each row has four.
-                unsafe {
+        let mut totals = [start; HEIGHT];
+        // SAFETY: each quad has 64 bytes for each panel, and each row has four.
+        unsafe {
+            let flip = _mm512_set1_epi32(FLIP);
+            for &offset in rows.offsets {
+                let mut at = starts;
+                for start in &mut at {
+                    *start = start.wrapping_add(offset);
+                }
+                for quad in 0..rows.quads {
                     let mut w = [_mm512_setzero_si512(); PANELS];
                     for (j, w) in w.iter_mut().enumerate() {
                         *w = _mm512_loadu_si512(bytes.add(64 * j).cast());
@@ -420,11 +424,11 @@ pub(super) mod avx512 {
                             totals[i][j] = _mm512_dpbusd_epi32(totals[i][j], x, w[j]);
                         }
                     }
+                    bytes = bytes.wrapping_add(64 * PANELS);
                 }
-                bytes = bytes.wrapping_add(64 * PANELS);
             }
         }
-        *sums = totals;
+        totals
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -433,15 +437,15 @@ pub(super) mod avx512 {
         bytes: *const i8,
         out: &mut [[i32; COLUMNS]; ROWS],
     ) {
-        let mut sums = [[_mm512_setzero_si512(); PANELS]; HEIGHT];
+        let start = [_mm512_setzero_si512(); PANELS];
         // SAFETY: by the contract of `sums`.
-        unsafe {
+        let sums: [_; HEIGHT] = unsafe {
             if rows.signed {
-                products::<HEIGHT, PANELS, true>(rows, bytes, &mut sums);
+                products::<HEIGHT, PANELS, true>(rows, bytes, start)
             } else {
-                products::<HEIGHT, PANELS, false>(rows, bytes, &mut sums);
+                products::<HEIGHT, PANELS, false>(rows, bytes, start)
             }
-        }
+        };
         for (sums, out) in sums.iter().zip(out) {
             for (&sum, out) in sums.iter().zip(out.as_chunks_mut::<16>().0) {
                 // SAFETY: `out` has sixteen elements of 32 bits.
@@ -462,22 +466,19 @@ pub(super) mod avx512 {
     ) {
         let starts = requantize.starts[first..][..16 * PANELS].as_ptr();
         let factors = requantize.factors[first..][..16 * PANELS].as_ptr();
-        let mut sums = [[_mm512_setzero_si512(); PANELS]; HEIGHT];
-        for j in 0..PANELS {
+        let mut start = [_mm512_setzero_si512(); PANELS];
+        for (j, start) in start.iter_mut().enumerate() {
             // SAFETY: there are as many starts.
-            let start = unsafe { _mm512_loadu_si512(starts.add(16 * j).cast()) };
-            for sums in &mut sums {
-                sums[j] = start;
-            }
+            *start = unsafe { _mm512_loadu_si512(starts.add(16 * j).cast()) };
         }
         // SAFETY: by the contract.
-        unsafe {
+        let sums: [_; HEIGHT] = unsafe {
             if rows.signed {
-                products::<HEIGHT, PANELS, true>(rows, bytes, &mut sums);
+                products::<HEIGHT, PANELS, true>(rows, bytes, start)
             } else {
-                products::<HEIGHT, PANELS, false>(rows, bytes, &mut sums);
+                products::<HEIGHT, PANELS, false>(rows, bytes, start)
             }
-        }
+        };
         let zero = _mm512_set1_epi16(requantize.zero);
         // lanes of four columns of each panel, to sixteen columns of each panel
         let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
