@@ -83,6 +83,9 @@ contract Council {
     error InvalidEpochLength(uint64 blocks);
     /// @notice An upgrade must begin after the epoch that is running, and each epoch has one.
     error InvalidEpoch(uint64 epoch, uint64 running);
+    /// @notice What the engine reverts a frame with that would deploy or publish for an account without the right: the sender
+    /// of the transaction, whatever contract it went through. (This contract never does.)
+    error NotPermitted(address account, uint8 right);
 
     // ------------------------------------------------------------------ deciding
 

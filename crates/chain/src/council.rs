@@ -97,9 +97,9 @@ impl Chain {
     /// When the state cannot be read.
     pub fn council(&self, header: &Header) -> Result<Option<CouncilView<'_>>, ChainError> {
         let view = StateView::at(self.snapshot()?, header.state_root);
-        if !view
+        if view
             .account(COUNCIL)?
-            .is_some_and(|account| account.code_hash != KECCAK256_EMPTY)
+            .is_none_or(|account| account.code_hash == KECCAK256_EMPTY)
         {
             return Ok(None);
         }

@@ -2,6 +2,7 @@
 
 use crate::{Digest, SpecError};
 use alloy_primitives::{Address, B256};
+use synod_evm::rights::NotPermitted;
 use synod_state::StateError;
 
 /// A rule that a block breaks. It is the same on every node, for ever.
@@ -70,6 +71,14 @@ pub enum InvalidBlock {
         used: u64,
         /// The chain's limit.
         limit: u64,
+    },
+    /// A transaction of an account without the right to send it.
+    #[error("transaction {index} is {source}")]
+    NotPermitted {
+        /// Its position.
+        index: usize,
+        /// Who lacks what.
+        source: NotPermitted,
     },
     /// Execution refused a transaction, or a system call that every block makes.
     #[error("execution: {0}")]

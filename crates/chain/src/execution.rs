@@ -2,18 +2,19 @@
 
 use crate::{ChainError, ChainSpec, Factory, InvalidBlock};
 use alloy_consensus::{
-    BlockHeader, Header, TxReceipt,
+    BlockHeader, Header, Transaction as _, TxReceipt,
     transaction::{Recovered, SignerRecoverable},
 };
 use alloy_eips::{eip4895::Withdrawals, eip7685::Requests};
 use alloy_evm::{
-    EvmFactory,
+    Evm as _, EvmFactory,
     block::{BlockExecutionError, BlockExecutor, BlockValidationError},
     eth::{EthBlockExecutionCtx, EthBlockExecutor, receipt_builder::AlloyReceiptBuilder},
 };
 use alloy_primitives::{Address, Bloom};
-use revm::database::{State, states::bundle_state::BundleRetention};
-use std::borrow::Cow;
+use revm::database::{DatabaseCommitExt as _, State, states::bundle_state::BundleRetention};
+use std::{borrow::Cow, fmt::Display};
+use synod_evm::rights::{NotPermitted, Rights};
 use synod_state::{Committed, Receipt, StateChanges, StateView, Transaction};
 
 /// Everything that running a block gives.
@@ -120,7 +121,17 @@ pub(crate) fn execute(
             Next::Finish => break,
             Next::Cancel => return Err(ExecutionError::Cancelled),
         };
-        let rule = match executor.execute_transaction_without_commit(&transaction) {
+        let index = executor.receipts().len();
+        let permitted = permitted(executor.evm_mut().db_mut(), &transaction)?;
+        if let Err(source) = permitted {
+            let rule = InvalidBlock::NotPermitted { index, source };
+            script
+                .refused(&transaction, rule)
+                .map_err(ExecutionError::Invalid)?;
+            continue;
+        }
+        let parts = (spec.tx_env(&transaction), &transaction);
+        let rule = match executor.execute_transaction_without_commit(parts) {
             Ok(outcome) => {
                 let used = inference_gas.saturating_add(executor.evm().inference_gas());
                 if used <= limit {
@@ -128,7 +139,6 @@ pub(crate) fn execute(
                     executor.commit_transaction(outcome);
                     continue;
                 }
-                let index = executor.receipts().len();
                 InvalidBlock::InferenceGas { index, used, limit }
             }
             Err(error) => match judge(error) {
@@ -142,6 +152,16 @@ pub(crate) fn execute(
     }
     let (evm, result) = executor.finish().map_err(judge)?;
     drop(evm);
+    if let Some(recipient) = spec.fee_recipient() {
+        let base_fee = u128::from(header.base_fee_per_gas.unwrap_or_default());
+        // Execution has taken exactly this from the senders, and given it to nobody.
+        let fees = base_fee.saturating_mul(u128::from(result.gas_used));
+        if fees > 0 {
+            state
+                .increment_balances([(recipient, fees)])
+                .map_err(|e| ChainError::Evm(e.to_string()))?;
+        }
+    }
     state.merge_transitions(BundleRetention::PlainState);
     let changes = StateChanges::from(state.take_bundle());
     let committed = view
@@ -155,6 +175,16 @@ pub(crate) fn execute(
         changes,
         committed,
     })
+}
+
+/// Whether the sender may send a transaction in the state before it, and create if it creates.
+fn permitted<DB: revm::Database<Error: Display>>(
+    db: &mut DB,
+    transaction: &Recovered<Transaction>,
+) -> Result<Result<(), NotPermitted>, ChainError> {
+    let sender = transaction.signer();
+    let rights = Rights::of(db, sender).map_err(|e| ChainError::Evm(e.to_string()))?;
+    Ok(rights.for_transaction(sender, transaction.is_create()))
 }
 
 /// Separates what is in the block from what is in this machine.

@@ -15,8 +15,10 @@ use std::{collections::VecDeque, sync::Arc};
 use synod_state::Transaction;
 
 mod bounds;
+mod fees;
 mod hostile;
 mod inference;
+mod rights;
 mod size;
 
 const ETHER: u128 = 1_000_000_000_000_000_000;

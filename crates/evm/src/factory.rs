@@ -7,7 +7,7 @@ use crate::{
     addresses,
     engine::Engine,
     inference::{InferenceGas, SynodEvm},
-    opcode, precompile,
+    opcode, precompile, rights,
 };
 use alloy_evm::{
     Database, EvmEnv, EvmFactory,
@@ -15,6 +15,7 @@ use alloy_evm::{
     precompiles::PrecompilesMap,
     revm::{
         Inspector, MainBuilder, MainContext,
+        bytecode::opcode::{CREATE, CREATE2, SSTORE},
         context::{
             BlockEnv, Context, DBErrorMarker, TxEnv,
             result::{EVMError, HaltReason},
@@ -87,6 +88,11 @@ impl SynodEvmFactory {
         let extension = Instruction::new(opcode::extension);
         evm.instruction
             .insert_instruction(opcode::EXTENSION, extension, opcode::STATIC_GAS);
+        // Their static gas is nothing since all of it is counted by the instructions themselves.
+        let table = &mut evm.instruction;
+        table.insert_instruction(CREATE, Instruction::new(rights::create::<DB, false>), 0);
+        table.insert_instruction(CREATE2, Instruction::new(rights::create::<DB, true>), 0);
+        table.insert_instruction(SSTORE, Instruction::new(rights::store::<DB>), 0);
         SynodEvm::new(EthEvm::new(evm, inspect), inference)
     }
 }

@@ -5,6 +5,7 @@
 //! at zero with each transaction, grows with every call of the precompile, and never shrinks, whatever becomes of the frame
 //! that called. It follows from the transaction and its state alone, as the gas does.
 
+use crate::rights::{Right, Rights};
 use alloy_evm::{
     Database, Evm, EvmEnv,
     eth::{EthEvm, EthEvmContext},
@@ -13,7 +14,7 @@ use alloy_evm::{
         Inspector,
         context::{
             BlockEnv, CfgEnv, TxEnv,
-            result::{EVMError, HaltReason, ResultAndState},
+            result::{EVMError, HaltReason, InvalidTransaction, ResultAndState},
         },
         primitives::hardfork::SpecId,
     },
@@ -101,6 +102,12 @@ impl<DB: Database, I: Inspector<EthEvmContext<DB>>> Evm for SynodEvm<DB, I> {
 
     fn transact_raw(&mut self, tx: TxEnv) -> Result<ResultAndState<HaltReason>, Self::Error> {
         self.inference.begin();
+        if tx.kind.is_create() {
+            let rights = Rights::of(self.db_mut(), tx.caller).map_err(EVMError::Database)?;
+            rights
+                .require(Right::Deploy, tx.caller)
+                .map_err(|denied| InvalidTransaction::from(denied.to_string()))?;
+        }
         self.inner.transact_raw(tx)
     }
 

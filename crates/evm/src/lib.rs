@@ -28,6 +28,7 @@ pub mod manifest;
 pub mod name;
 pub mod opcode;
 pub mod registry;
+pub mod rights;
 
 mod abi;
 mod cache;

@@ -46,6 +46,12 @@ pub fn chunk_data(code: &[u8]) -> Option<&[u8]> {
     code.strip_prefix(&[STOP]).filter(|data| !data.is_empty())
 }
 
+/// Whether init code deploys what a chunk or a manifest is: code that begins with STOP, which nothing can run.
+pub(crate) fn is_deployment(init_code: &[u8]) -> bool {
+    let code = init_code.strip_prefix(&INIT_CODE_PREFIX);
+    code.is_some_and(|code| code.first() == Some(&STOP))
+}
+
 /// Init code that deploys `code`.
 pub fn init_code(code: &[u8]) -> Bytes {
     [&INIT_CODE_PREFIX, code].concat().into()

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use alloy_consensus::{Transaction as _, TxEnvelope, transaction::Recovered};
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, BloomInput};
 use parking_lot::Mutex;
 use synod_chain::{
     BestTransactions, BlockData, Chain, ChainError, Skipped, TransactionSource,
+    council::COUNCIL,
     pool::{Added, Best, Head, Limits, Pool, PoolError, Touched},
 };
 use tokio::sync::broadcast;
@@ -57,7 +58,10 @@ impl Feed {
             return Ok(());
         }
         let head = head(&self.chain).map_err(|e| PoolError::State(Box::new(e)))?;
-        let change = if data.header().parent_hash == followed.hash() {
+        // What the council decides may concern any account. It tells of every change of rights.
+        let council = BloomInput::Raw(COUNCIL.as_slice());
+        let rights_moved = data.header().logs_bloom.contains_input(council);
+        let change = if data.header().parent_hash == followed.hash() && !rights_moved {
             self.pool.set_head(head, Touched::Only(&touched(&data)))?
         } else {
             self.pool.set_head(head, Touched::Any)?
@@ -87,6 +91,7 @@ fn head(chain: &Arc<Chain>) -> Result<Head, ChainError> {
     Ok(Head {
         env: chain.pending_env(timestamp),
         accounts: Arc::new(chain.state()?),
+        gas_is_free: chain.spec().gas_is_free(),
     })
 }
 

@@ -19,6 +19,7 @@ use synod_state::Snapshot;
 use tokio::sync::broadcast;
 
 use crate::{
+    convert::Prices,
     error::{RpcError, RpcResult},
     wallet::Wallet,
 };
@@ -100,6 +101,15 @@ impl Backend {
             chain: self.chain.clone(),
             snapshot,
         })
+    }
+
+    /// What a block's header does not say of its prices.
+    pub(crate) fn prices(&self, header: &Header) -> Prices {
+        let spec = self.chain.spec();
+        Prices {
+            blobs: spec.blob_params(header.timestamp),
+            gas_is_free: spec.gas_is_free(),
+        }
     }
 
     pub(crate) fn dev(&self, method: &'static str) -> RpcResult<&dyn DevControl> {
@@ -204,6 +214,11 @@ impl View {
         } else {
             self.chain.evm_env(header)
         }
+    }
+
+    /// Whether gas costs nothing, whatever transactions offer.
+    pub(crate) fn gas_is_free(&self) -> bool {
+        self.chain.spec().gas_is_free()
     }
 
     /// Blob parameters at a block, for chains imported from Ethereum.

@@ -10,12 +10,31 @@ use alloy_rlp::Encodable;
 use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt};
 use synod_chain::{BlockData, Receipt, SealedBlock, pool::PoolTransaction};
 
+/// What the header of a block does not say of its prices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prices {
+    /// Blob parameters in force at the block, for what an imported chain paid.
+    pub(crate) blobs: Option<BlobParams>,
+    /// Gas costs nothing, whatever transactions offer.
+    pub(crate) gas_is_free: bool,
+}
+
+impl Prices {
+    /// What a transaction of a block pays for a unit of gas.
+    fn of_gas(self, transaction: &synod_chain::Transaction, block: &SealedBlock) -> u128 {
+        if self.gas_is_free {
+            return 0;
+        }
+        transaction.effective_gas_price(block.header.base_fee_per_gas)
+    }
+}
+
 /// A block with its transactions, or with their hashes only.
-pub(crate) fn block(block: &SealedBlock, full: bool) -> Block {
+pub(crate) fn block(block: &SealedBlock, full: bool, prices: Prices) -> Block {
     let transactions = if full {
         BlockTransactions::Full(
             (0..block.senders.len())
-                .filter_map(|i| transaction(block, i))
+                .filter_map(|i| transaction(block, i, prices))
                 .collect(),
         )
     } else {
@@ -40,8 +59,9 @@ pub(crate) fn header(block: &SealedBlock) -> Header {
 }
 
 /// The transaction at `index` of a block.
-pub(crate) fn transaction(block: &SealedBlock, index: usize) -> Option<Transaction> {
+pub(crate) fn transaction(block: &SealedBlock, index: usize, prices: Prices) -> Option<Transaction> {
     let inner = block.body.transactions.get(index)?.clone();
+    let price = prices.of_gas(&inner, block);
     let sender = *block.senders.get(index)?;
     let info = TransactionInfo {
         hash: Some(*inner.tx_hash()),
@@ -51,10 +71,11 @@ pub(crate) fn transaction(block: &SealedBlock, index: usize) -> Option<Transacti
         base_fee: block.header.base_fee_per_gas,
         block_timestamp: Some(block.header.timestamp),
     };
-    Some(Transaction::from_transaction(
-        Recovered::new_unchecked(inner, sender),
-        info,
-    ))
+    let transaction = Transaction::from_transaction(Recovered::new_unchecked(inner, sender), info);
+    Some(Transaction {
+        effective_gas_price: Some(price),
+        ..transaction
+    })
 }
 
 /// A transaction that waits for a block.
@@ -62,19 +83,15 @@ pub(crate) fn pending(transaction: &PoolTransaction) -> Transaction {
     Transaction::from_transaction(transaction.transaction().clone(), TransactionInfo::default())
 }
 
-/// The receipts of a block. `blobs` are the blob parameters in force at the block, for what an imported chain paid.
-pub(crate) fn receipts(data: &BlockData, blobs: Option<BlobParams>) -> Vec<TransactionReceipt> {
+/// The receipts of a block.
+pub(crate) fn receipts(data: &BlockData, prices: Prices) -> Vec<TransactionReceipt> {
     (0..data.receipts.len())
-        .filter_map(|index| receipt(data, index, blobs))
+        .filter_map(|index| receipt(data, index, prices))
         .collect()
 }
 
 /// The receipt at `index` of a block.
-pub(crate) fn receipt(
-    data: &BlockData,
-    index: usize,
-    blobs: Option<BlobParams>,
-) -> Option<TransactionReceipt> {
+pub(crate) fn receipt(data: &BlockData, index: usize, prices: Prices) -> Option<TransactionReceipt> {
     let BlockData { block, receipts } = data;
     let transaction = block.body.transactions.get(index)?;
     let sender = *block.senders.get(index)?;
@@ -83,7 +100,8 @@ pub(crate) fn receipt(
     let gas_before = before.last().map_or(0, |receipt| receipt.cumulative_gas_used());
     let first_log = before.iter().map(|receipt| receipt.logs().len() as u64).sum();
     let blob_gas_used = transaction.blob_gas_used();
-    let blob_price = blobs
+    let blob_price = prices
+        .blobs
         .zip(block.header.excess_blob_gas)
         .map(|(params, excess)| params.calc_blob_fee(excess));
     Some(TransactionReceipt {
@@ -98,7 +116,7 @@ pub(crate) fn receipt(
         block_hash: Some(block.hash),
         block_number: Some(block.header.number),
         gas_used: stored.cumulative_gas_used().saturating_sub(gas_before),
-        effective_gas_price: transaction.effective_gas_price(block.header.base_fee_per_gas),
+        effective_gas_price: prices.of_gas(transaction, block),
         blob_gas_used,
         blob_gas_price: blob_gas_used.and(blob_price),
         from: sender,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use alloy_consensus::transaction::Recovered;
 use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Encodable2718};
-use alloy_evm::{Evm, EvmEnv, EvmFactory, FromRecoveredTx, block::SystemCaller};
+use alloy_evm::{Evm, EvmEnv, EvmFactory, block::SystemCaller};
 use alloy_primitives::{B256, Bytes};
 use alloy_rpc_types_eth::{TransactionRequest, state::EvmOverrides};
 use alloy_rpc_types_trace::{
@@ -264,8 +264,8 @@ impl<'a> Replay<'a> {
             .zip(self.block.senders.get(index));
         let (transaction, sender) =
             pair.ok_or_else(|| RpcError::internal("no transaction at a stored position"))?;
-        let recovered = Recovered::new_unchecked(transaction, *sender);
-        Ok(TxEnv::from_recovered_tx(recovered.inner(), recovered.signer()))
+        let recovered = Recovered::new_unchecked(transaction.clone(), *sender);
+        Ok(self.chain.spec().tx_env(&recovered))
     }
 
     /// Runs a transaction only for what it changes.

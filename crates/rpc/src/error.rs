@@ -18,6 +18,7 @@ use jsonrpsee::types::{
 };
 use synod_chain::StateError;
 use synod_chain::pool::PoolError;
+use synod_evm::rights::NotPermitted;
 
 /// Code of a reverted call, with the revert data beside it.
 pub(crate) const REVERTED: i32 = 3;
@@ -118,13 +119,15 @@ impl From<RpcError> for ErrorObjectOwned {
     }
 }
 
-/// The reason in `Error(string)` or `Panic(uint256)`, as the tail of "execution reverted". Other data is a custom error,
+/// The reason in `Error(string)` or `Panic(uint256)`, or the right that is missing, as the tail of "execution reverted". Other data is a custom error,
 /// which the client decodes with the contract's ABI.
 fn reason(data: &Bytes) -> String {
     if let Ok(Revert { reason }) = Revert::abi_decode(data) {
         format!(": {reason}")
     } else if let Ok(panic) = Panic::abi_decode(data) {
         format!(": {panic}")
+    } else if let Some(denied) = NotPermitted::of_revert(data) {
+        format!(": {denied}")
     } else {
         String::new()
     }

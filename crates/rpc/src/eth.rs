@@ -265,9 +265,18 @@ impl Eth {
     }
 
     fn transaction_at(&self, id: BlockId, index: usize) -> RpcResult<Option<Transaction>> {
-        Ok(self
-            .block(id)?
-            .and_then(|data| convert::transaction(&data.block, index)))
+        Ok(self.block(id)?.and_then(|data| self.stored(&data, index)))
+    }
+
+    fn stored(&self, data: &BlockData, index: usize) -> Option<Transaction> {
+        convert::transaction(&data.block, index, self.backend.prices(data.header()))
+    }
+
+    fn block_with(&self, id: BlockId, full: Option<bool>) -> RpcResult<Option<Block>> {
+        Ok(self.block(id)?.map(|data| {
+            let prices = self.backend.prices(data.header());
+            convert::block(&data.block, full.unwrap_or_default(), prices)
+        }))
     }
 
     fn count(
@@ -437,13 +446,11 @@ impl EthApiServer for Eth {
     }
 
     fn block_by_number(&self, number: BlockNumberOrTag, full: Option<bool>) -> RpcResult<Option<Block>> {
-        let block = self.block(number.into())?;
-        Ok(block.map(|data| convert::block(&data.block, full.unwrap_or_default())))
+        self.block_with(number.into(), full)
     }
 
     fn block_by_hash(&self, hash: B256, full: Option<bool>) -> RpcResult<Option<Block>> {
-        let block = self.backend.view()?.block(hash.into())?;
-        Ok(block.map(|data| convert::block(&data.block, full.unwrap_or_default())))
+        self.block_with(hash.into(), full)
     }
 
     fn header_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<Header>> {
@@ -466,7 +473,7 @@ impl EthApiServer for Eth {
         }
         let view = self.backend.view()?;
         let found = view.block(block)?;
-        Ok(found.map(|data| convert::receipts(&data, view.blob_params(data.header()))))
+        Ok(found.map(|data| convert::receipts(&data, self.backend.prices(data.header()))))
     }
 
     fn block_transaction_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>> {
@@ -492,7 +499,7 @@ impl EthApiServer for Eth {
         match self.locate(&view, &hash)? {
             Some((number, index)) => {
                 let block = view.block(number.into())?;
-                Ok(block.and_then(|data| convert::transaction(&data.block, index)))
+                Ok(block.and_then(|data| self.stored(&data, index)))
             }
             None => Ok(waiting.map(|transaction| convert::pending(&transaction))),
         }
@@ -521,7 +528,7 @@ impl EthApiServer for Eth {
             return Ok(None);
         };
         let data = view.block(number.into())?;
-        Ok(data.and_then(|data| convert::receipt(&data, index, view.blob_params(data.header()))))
+        Ok(data.and_then(|data| convert::receipt(&data, index, self.backend.prices(data.header()))))
     }
 
     async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>> {

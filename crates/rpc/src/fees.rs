@@ -33,8 +33,12 @@ pub(crate) struct Tips {
 }
 
 impl Tips {
-    /// A tip that gets a transaction into a block soon: what others paid lately, and at least `minimum`.
+    /// A tip that gets a transaction into a block soon: what others paid lately, and at least `minimum`; nothing where
+    /// gas is free.
     pub(crate) fn suggestion(&self, view: &View, minimum: u128) -> RpcResult<u128> {
+        if view.gas_is_free() {
+            return Ok(0);
+        }
         let head = view.height();
         let oldest = head.saturating_sub(SAMPLED_BLOCKS - 1);
         let mut blocks = self.blocks.lock();
@@ -134,7 +138,11 @@ pub(crate) fn history(
         if let Some(percentiles) = percentiles {
             let data = view.block(number.into())?;
             let data = data.ok_or_else(|| RpcError::internal(format!("no block at {number}")))?;
-            rewards.push(block_rewards(&data.block, &data.receipts, percentiles));
+            rewards.push(if view.gas_is_free() {
+                vec![0; percentiles.len()]
+            } else {
+                block_rewards(&data.block, &data.receipts, percentiles)
+            });
         }
         last = Some((header, blobs));
     }

@@ -5,6 +5,8 @@
 //!
 //! * any account may be the caller, contracts too (EIP-3607 is off), with any nonce;
 //! * with no gas price given, gas is free and `BASEFEE` reads 0, as in geth;
+//! * the caller needs no right to send transactions; what it lacks of the others is as in a transaction of its, and nobody
+//!   (the zero address) lacks none;
 //! * the gas limit is only capped by the node ([`crate::Limits::call_gas`]), not by EIP-7825.
 
 use alloy_eips::{BlockId, eip2930::AccessList};
@@ -98,6 +100,7 @@ impl<'a> Simulation<'a> {
         let mut tx = request
             .try_into_tx_env(&self.env)
             .map_err(|e| RpcError::InvalidTransaction(e.to_string()))?;
+        self.chain.spec().waive_fees(&mut tx);
         if tx.gas_price == 0 {
             self.env.block_env.basefee = 0;
         } else {

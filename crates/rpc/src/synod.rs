@@ -1,4 +1,4 @@
-//! `synod_`: models, for tools that have no ABI at hand, and proofs that blocks are final.
+//! `synod_`: models and rights, for tools that have no ABI at hand, and proofs that blocks are final.
 //!
 //! What is said of models is read from the registry contract and the precompile by calls at the block asked for, which
 //! anybody may make with `eth_call`.
@@ -8,11 +8,13 @@ use alloy_primitives::{Address, B256, Bytes, U64};
 use alloy_rpc_types_eth::{TransactionRequest, state::EvmOverrides};
 use alloy_sol_types::{SolCall, SolError};
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
+use revm::database::WrapDatabaseRef;
 use serde::Serialize;
 use synod_chain::InclusionProof;
 use synod_evm::{
     addresses::{MODEL_REGISTRY, PREDICT},
     interface::{IPredict, ModelRegistry},
+    rights::{Right, Rights},
 };
 
 use crate::{
@@ -56,6 +58,10 @@ pub(crate) trait SynodApi {
         block: Option<BlockId>,
     ) -> RpcResult<Quote>;
 
+    /// What an account may do on a chain whose validators list who may.
+    #[method(name = "getRights")]
+    async fn rights(&self, account: Address, block: Option<BlockId>) -> RpcResult<AccountRights>;
+
     /// Proof that a block is final: its header, those above it up to the first with a certificate, and that certificate.
     #[method(name = "getCertificate")]
     async fn certificate(&self, block: BlockId) -> RpcResult<Certificate>;
@@ -72,6 +78,17 @@ pub(crate) trait SynodApi {
     /// Proofs that validators broke the protocol, as far as this node has seen them.
     #[method(name = "getEvidence")]
     fn evidence(&self) -> RpcResult<Vec<Evidence>>;
+}
+
+/// What an account may do.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AccountRights {
+    /// Send transactions.
+    transact: bool,
+    /// Deploy contracts.
+    deploy: bool,
+    /// Publish models.
+    publish: bool,
 }
 
 /// Proof that a block is final. The headers are RLP, the block asked for first; each of the others holds the digest of the
@@ -298,6 +315,21 @@ impl SynodApiServer for Synod {
                     execution: U64::from(quote.execution),
                     peak_memory: U64::from(quote.peakMemory),
                     multiply_adds: U64::from(quote.multiplyAdds),
+                })
+            })
+            .await
+    }
+
+    async fn rights(&self, account: Address, block: Option<BlockId>) -> RpcResult<AccountRights> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let state = this.backend.view()?.state_at(block)?;
+                let rights = Rights::of(&mut WrapDatabaseRef(state), account)?;
+                Ok(AccountRights {
+                    transact: rights.has(Right::Transact),
+                    deploy: rights.has(Right::Deploy),
+                    publish: rights.has(Right::Publish),
                 })
             })
             .await

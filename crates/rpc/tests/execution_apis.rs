@@ -76,6 +76,7 @@ fn backend() -> Backend {
     let head = Head {
         env,
         accounts: Arc::new(chain.state().unwrap()),
+        gas_is_free: false,
     };
     let pool = Arc::new(Pool::new(PoolLimits::default(), head));
     Backend {

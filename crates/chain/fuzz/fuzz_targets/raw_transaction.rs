@@ -14,7 +14,7 @@ thread_local! {
     static HEAD: Head = {
         let chain = Chain::in_memory(ChainSpec::dev()).expect("the development genesis is valid");
         let env = chain.pending_env(chain.head_digest().1);
-        Head { env, accounts: Arc::new(chain.state().expect("a store in memory")) }
+        Head { env, accounts: Arc::new(chain.state().expect("a store in memory")), gas_is_free: false }
     };
 }
 

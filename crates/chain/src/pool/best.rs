@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use alloy_consensus::Transaction;
 use alloy_primitives::Address;
 
 use super::PoolTransaction;
@@ -31,7 +30,7 @@ struct Run {
 impl Run {
     fn new(mut transactions: VecDeque<Arc<PoolTransaction>>, base_fee: u64) -> Option<Self> {
         let head = transactions.pop_front()?;
-        let tip = head.transaction().effective_tip_per_gas(base_fee)?;
+        let tip = head.tip(base_fee)?;
         Some(Self {
             tip,
             head,

@@ -1,6 +1,7 @@
 //! Why a transaction may not wait here.
 
 use alloy_primitives::{Address, B256, U256};
+use synod_evm::rights::NotPermitted;
 
 /// Why a transaction was refused.
 ///
@@ -157,6 +158,9 @@ pub enum PoolError {
     /// EIP-3607.
     #[error("sender not an eoa: address {0} has code")]
     SenderNotEoa(Address),
+    /// The chain's validators list those who may do this, and the sender is not among them.
+    #[error(transparent)]
+    NotPermitted(#[from] NotPermitted),
     /// EIP-7702.
     #[error("EIP-7702 transaction with empty auth list")]
     EmptyAuthorizationList,

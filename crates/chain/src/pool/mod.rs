@@ -46,7 +46,8 @@ use alloy_consensus::{TxEnvelope, transaction::Recovered};
 use alloy_evm::EvmEnv;
 use alloy_primitives::{Address, TxHash, map::HashMap};
 use parking_lot::Mutex;
-use revm::DatabaseRef;
+use revm::{DatabaseRef, database::WrapDatabaseRef};
+use synod_evm::rights::Rights;
 
 pub use best::Best;
 pub use error::PoolError;
@@ -63,6 +64,8 @@ pub struct Head {
     pub env: EvmEnv,
     /// The accounts as the head left them.
     pub accounts: Arc<dyn Accounts>,
+    /// Whether gas costs nothing ([`crate::ChainSpec::gas_is_free`]): then offered fees count for nothing.
+    pub gas_is_free: bool,
 }
 
 impl std::fmt::Debug for Head {
@@ -82,6 +85,8 @@ pub struct Account {
     pub balance: alloy_primitives::U256,
     /// Whether the account has code that is not an EIP-7702 delegation: such an account can send nothing (EIP-3607).
     pub is_contract: bool,
+    /// What it may do.
+    pub rights: Rights,
 }
 
 /// The accounts of one state.
@@ -96,8 +101,12 @@ where
 {
     fn account(&self, address: Address) -> Result<Account, PoolError> {
         let state = |e: S::Error| PoolError::State(Box::new(e));
+        let rights = Rights::of(&mut WrapDatabaseRef(self), address).map_err(state)?;
         let Some(info) = self.basic_ref(address).map_err(state)? else {
-            return Ok(Account::default());
+            return Ok(Account {
+                rights,
+                ..Account::default()
+            });
         };
         let is_contract = if info.is_empty_code_hash() {
             false
@@ -112,6 +121,7 @@ where
             nonce: info.nonce,
             balance: info.balance,
             is_contract,
+            rights,
         })
     }
 }
@@ -219,8 +229,8 @@ impl Pool {
     /// # Errors
     /// One variant of [`PoolError`] for each rule that can be broken; the pool is then as it was.
     pub fn add(&self, transaction: Recovered<TxEnvelope>) -> Result<Added, PoolError> {
-        let transaction = PoolTransaction::new(transaction);
         let mut inner = self.inner.lock();
+        let transaction = PoolTransaction::new(transaction, inner.head.gas_is_free);
         if inner.by_hash.contains_key(transaction.hash()) {
             return Err(PoolError::AlreadyKnown);
         }

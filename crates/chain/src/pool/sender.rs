@@ -84,7 +84,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes the account's new state over; returns what is used up, unpayable or too large for a block.
+    /// Takes the account's new state over; returns what is used up, unpayable, not permitted or too large for a
+    /// block.
     pub(super) fn settle(&mut self, account: Account, gas_limit: u64) -> Vec<Arc<PoolTransaction>> {
         self.account = account;
         let gone: Vec<u64> = self
@@ -93,6 +94,10 @@ impl Sender {
             .filter(|(nonce, tx)| {
                 **nonce < account.nonce
                     || account.is_contract
+                    || account
+                        .rights
+                        .for_transaction(tx.sender(), tx.transaction().is_create())
+                        .is_err()
                     || tx.cost() > account.balance
                     || tx.transaction().gas_limit() > gas_limit
             })

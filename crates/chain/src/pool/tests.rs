@@ -60,6 +60,7 @@ impl World {
         Head {
             env,
             accounts: Arc::new(self.0.clone()),
+            gas_is_free: false,
         }
     }
 
@@ -152,7 +153,7 @@ impl Pool {
 #[test]
 fn a_gap_holds_back_what_follows_until_it_is_filled() {
     let pool = world().pool(Limits::default());
-    let hash = |nonce| *PoolTransaction::new(transfer(ALICE, nonce, 100, 1)).hash();
+    let hash = |nonce| *PoolTransaction::new(transfer(ALICE, nonce, 100, 1), false).hash();
     assert_eq!(pool.add(transfer(ALICE, 0, 100, 1)).unwrap().ready, [hash(0)]);
     assert_eq!(
         pool.add(transfer(ALICE, 2, 100, 1)).unwrap().ready,

@@ -12,20 +12,28 @@ pub struct PoolTransaction {
     transaction: Recovered<TxEnvelope>,
     size: usize,
     cost: Option<U256>,
+    /// What it offers counts for nothing.
+    gas_is_free: bool,
     /// Order of arrival in the pool: ties of price go to the earlier one.
     pub(super) arrival: u64,
 }
 
 impl PoolTransaction {
-    pub(super) fn new(transaction: Recovered<TxEnvelope>) -> Self {
+    pub(super) fn new(transaction: Recovered<TxEnvelope>, gas_is_free: bool) -> Self {
         let size = transaction.encode_2718_len();
+        let fee = if gas_is_free {
+            0
+        } else {
+            transaction.max_fee_per_gas()
+        };
         let cost = U256::from(transaction.gas_limit())
-            .checked_mul(U256::from(transaction.max_fee_per_gas()))
+            .checked_mul(U256::from(fee))
             .and_then(|gas| gas.checked_add(transaction.value()));
         Self {
             transaction,
             size,
             cost,
+            gas_is_free,
             arrival: 0,
         }
     }
@@ -55,17 +63,33 @@ impl PoolTransaction {
         self.size
     }
 
-    /// The most that it can take from its sender (wei): gas limit × max fee + value. No balance covers more than
+    /// The most that it can take from its sender (wei): gas limit × max fee, where gas is not free, + value. No balance covers more than
     /// `U256::MAX`, so a greater sum is that.
     pub fn cost(&self) -> U256 {
         self.cost.unwrap_or(U256::MAX)
     }
 
-    /// The most it offers the proposer per gas (wei), whatever the base fee.
+    /// Whether what it offers counts for nothing.
+    pub(super) const fn gas_is_free(&self) -> bool {
+        self.gas_is_free
+    }
+
+    /// The most it offers the proposer per gas (wei), whatever the base fee; 0 where gas is free.
     pub fn tip_cap(&self) -> u128 {
+        if self.gas_is_free {
+            return 0;
+        }
         self.transaction
             .priority_fee_or_price()
             .min(self.transaction.max_fee_per_gas())
+    }
+
+    /// What it offers the proposer per gas (wei) in a block with this base fee, `None` if it does not pay that.
+    pub fn tip(&self, base_fee: u64) -> Option<u128> {
+        if self.gas_is_free {
+            return Some(0);
+        }
+        self.transaction.effective_tip_per_gas(base_fee)
     }
 }
 

@@ -121,7 +121,7 @@ fn fees(tx: &PoolTransaction, base_fee: u64, limits: &Limits) -> Result<(), Pool
     if limits.refuse_below_base_fee && fee < u128::from(base_fee) {
         return Err(PoolError::BelowBaseFee { fee, base_fee });
     }
-    if tx.tip_cap() < limits.minimum_tip {
+    if !tx.gas_is_free() && tx.tip_cap() < limits.minimum_tip {
         return Err(PoolError::Underpriced {
             tip: tx.tip_cap(),
             minimum: limits.minimum_tip,
@@ -168,6 +168,8 @@ fn intrinsic_gas(tx: &PoolTransaction, env: &EvmEnv) -> Result<(), PoolError> {
 
 /// What the sender's account says.
 pub(super) fn against_account(tx: &PoolTransaction, account: &Account) -> Result<(), PoolError> {
+    let creates = tx.transaction().is_create();
+    account.rights.for_transaction(tx.sender(), creates)?;
     if account.is_contract {
         return Err(PoolError::SenderNotEoa(tx.sender()));
     }

@@ -11,11 +11,12 @@ mod params;
 mod tests;
 
 pub use dev::{DEV_CHAIN_ID, DEV_MNEMONIC, dev_accounts, dev_genesis, predict_contracts, system_contracts};
-pub use params::{GasPrices, Limits, SynodParams};
+pub use params::{Fees, GasPrices, Limits, SynodParams};
 
 use alloy_consensus::{
     Header,
     constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS},
+    transaction::Recovered,
 };
 use alloy_eips::{
     eip1559::{BaseFeeParams, INITIAL_BASE_FEE},
@@ -23,13 +24,14 @@ use alloy_eips::{
     eip7685::EMPTY_REQUESTS_HASH,
     eip7840::BlobParams,
 };
-use alloy_evm::{EvmEnv, eth::NextEvmEnvAttributes, eth::spec::EthExecutorSpec};
+use alloy_evm::{EvmEnv, FromRecoveredTx, eth::NextEvmEnvAttributes, eth::spec::EthExecutorSpec};
 use alloy_genesis::{ChainConfig, Genesis};
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork as Fork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
 use alloy_trie::EMPTY_ROOT_HASH;
+use revm::context::TxEnv;
 use std::collections::BTreeSet;
-use synod_state::StateChanges;
+use synod_state::{StateChanges, Transaction};
 
 /// Largest `extraData` of a header, in bytes.
 pub const MAX_EXTRA_DATA: usize = 32;
@@ -107,6 +109,15 @@ impl ChainSpec {
             }
             None => None,
         };
+        if synod.as_ref().is_some_and(|synod| synod.fees.free)
+            && genesis.base_fee_per_gas.is_some_and(|fee| fee != 0)
+        {
+            return Err(SpecError::Parameter {
+                field: "baseFeePerGas",
+                got: format!("{:?}", genesis.base_fee_per_gas),
+                expected: "0 or absent, as gas is free (config.synod.fees.free)",
+            });
+        }
         let forks = forks(config);
         let blobs = blob_schedule(config);
         let spec = Self {
@@ -201,11 +212,43 @@ impl ChainSpec {
         if !self.is_london_active_at_block(parent.number.saturating_add(1)) {
             return None;
         }
+        if self.gas_is_free() {
+            return Some(0);
+        }
         Some(
             parent
                 .next_block_base_fee(self.base_fee_params())
                 .unwrap_or(INITIAL_BASE_FEE),
         )
+    }
+
+    /// Whether gas costs nothing here: the base fee is 0 in every block, and fees that transactions offer are read as 0.
+    #[must_use]
+    pub fn gas_is_free(&self) -> bool {
+        self.synod.as_ref().is_some_and(|synod| synod.fees.free)
+    }
+
+    /// Who gets the base fees of a block, which are burnt if nobody does.
+    #[must_use]
+    pub fn fee_recipient(&self) -> Option<Address> {
+        self.synod.as_ref()?.fees.recipient
+    }
+
+    /// A transaction as the EVM runs it.
+    #[must_use]
+    pub fn tx_env(&self, transaction: &Recovered<Transaction>) -> TxEnv {
+        let mut tx = TxEnv::from_recovered_tx(transaction.inner(), transaction.signer());
+        self.waive_fees(&mut tx);
+        tx
+    }
+
+    /// Reads the fees that a transaction offers as 0 where gas is free. So tools that insist on offering one (a wei of tip,
+    /// say) work for accounts without money.
+    pub fn waive_fees(&self, tx: &mut TxEnv) {
+        if self.gas_is_free() {
+            tx.gas_price = 0;
+            tx.gas_priority_fee = tx.gas_priority_fee.map(|_| 0);
+        }
     }
 
     /// The gas limit of a block on `parent` that this node builds. On a Synod chain it never moves: the limit is derived
@@ -299,9 +342,10 @@ impl ChainSpec {
         let time = genesis.timestamp;
         let london = self.is_london_active_at_block(number);
         let cancun = self.is_cancun_active_at_timestamp(time);
+        let default = if self.gas_is_free() { 0 } else { INITIAL_BASE_FEE };
         let base_fee = genesis
             .base_fee_per_gas
-            .map_or(INITIAL_BASE_FEE, |fee| fee.try_into().unwrap_or(u64::MAX));
+            .map_or(default, |fee| fee.try_into().unwrap_or(u64::MAX));
         Header {
             parent_hash: genesis.parent_hash.unwrap_or_default(),
             ommers_hash: EMPTY_OMMER_ROOT_HASH,

@@ -25,6 +25,7 @@
 //! transaction, for some 75 Mgas), yet leaves room for two such transactions in a block of 300 Mgas.
 
 use crate::spec::SpecError;
+use alloy_primitives::Address;
 use revm::{context::CfgEnv, context_interface::cfg::gas_params::GasId};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,9 @@ pub struct SynodParams {
     pub limits: Limits,
     /// Prices that differ from Ethereum's.
     pub gas: GasPrices,
+    /// What becomes of fees. What it leaves out is as on Ethereum.
+    #[serde(skip_serializing_if = "Fees::is_ethereum")]
+    pub fees: Fees,
     /// How far a proposal's clock may be ahead of a validator's before the validator waits, in milliseconds.
     pub max_clock_drift_ms: u64,
 }
@@ -47,6 +51,7 @@ impl Default for SynodParams {
         Self {
             limits: Limits::default(),
             gas: GasPrices::default(),
+            fees: Fees::default(),
             max_clock_drift_ms: 500,
         }
     }
@@ -109,6 +114,26 @@ impl Default for GasPrices {
     }
 }
 
+/// What becomes of fees. On Ethereum a transaction pays for its gas: the base fee, which is burnt, and a tip to the proposer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Fees {
+    /// Gas costs nothing: the base fee is 0 in every block, and whatever fee a transaction offers is read as 0.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub free: bool,
+    /// Gets the base fee of every transaction, which is burnt otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Address>,
+}
+
+impl Fees {
+    /// Whether all is as on Ethereum.
+    #[must_use]
+    pub fn is_ethereum(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl SynodParams {
     /// Refuses parameters that would make a chain that cannot work, or overflow a sum of gas.
     pub(super) fn check(&self, block_gas: u64) -> Result<(), SpecError> {
@@ -163,6 +188,13 @@ impl SynodParams {
                 gas.to_string(),
                 "1 to gasLimit",
             );
+        }
+        let Fees { free, recipient } = self.fees;
+        if let Some(recipient) = recipient
+            && (free || recipient.is_zero())
+        {
+            let expected = "an account that somebody owns, and absent where gas is free";
+            return wrong("config.synod.fees.recipient", recipient.to_string(), expected);
         }
         let GasPrices {
             calldata_byte,

@@ -1,6 +1,6 @@
 //! Genesis files: what they may say, and what they are refused for.
 
-use super::{ChainSpec, GasPrices, Limits, SpecError, SynodParams, dev_genesis};
+use super::{ChainSpec, Fees, GasPrices, Limits, SpecError, SynodParams, dev_genesis};
 use alloy_consensus::Header;
 use alloy_eips::eip7840::BlobParams;
 use alloy_evm::eth::spec::EthExecutorSpec;
@@ -179,14 +179,60 @@ fn a_synod_chain_has_the_prices_and_limits_of_its_file() {
         SynodParams {
             gas,
             limits: Limits::default(),
+            fees: Fees::default(),
             max_clock_drift_ms: 500
         }
     );
 }
 
 #[test]
+fn where_gas_is_free_the_base_fee_is_nothing_from_the_first_block_on() {
+    let spec = synod(json!({"fees": {"free": true}})).unwrap();
+    assert!(spec.gas_is_free());
+    let genesis = spec.genesis_header(B256::ZERO);
+    assert_eq!(genesis.base_fee_per_gas, Some(0));
+    let full = Header {
+        gas_used: genesis.gas_limit,
+        ..genesis
+    };
+    assert_eq!(spec.next_base_fee(&full), Some(0));
+    // Ethereum's formula would leave 0 at once.
+    let ethereum = synod(json!({"fees": {}})).unwrap();
+    assert!(!ethereum.gas_is_free() && ethereum.fee_recipient().is_none());
+    assert_eq!(ethereum.next_base_fee(&full), Some(1));
+    // What is not said is not written, so files from before mean what they meant, to the byte.
+    let text = serde_json::to_string(&SynodParams::default()).unwrap();
+    assert!(!text.contains("fees"), "{text}");
+
+    let mut paid = dev_genesis();
+    paid.config
+        .extra_fields
+        .insert("synod".into(), json!({"fees": {"free": true}}));
+    paid.base_fee_per_gas = Some(7);
+    let refused = ChainSpec::from_genesis(paid);
+    assert!(
+        matches!(
+            refused,
+            Err(SpecError::Parameter {
+                field: "baseFeePerGas",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn parameters_that_cannot_be_are_refused_by_name() {
     let refused = [
+        (
+            json!({"fees": {"free": true, "recipient": Address::repeat_byte(1)}}),
+            "config.synod.fees.recipient",
+        ),
+        (
+            json!({"fees": {"recipient": Address::ZERO}}),
+            "config.synod.fees.recipient",
+        ),
         (json!({"limits": {"codeSize": 0}}), "config.synod.limits.codeSize"),
         (
             json!({"limits": {"codeSize": 1 << 25}}),

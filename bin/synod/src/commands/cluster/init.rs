@@ -14,7 +14,7 @@ use std::{
 };
 use synod_chain::{
     ChainSpec,
-    spec::{dev_accounts, dev_genesis},
+    spec::{Fees, SynodParams, dev_accounts, dev_genesis},
 };
 use synod_consensus::simplex::{SimplexParams, ValidatorKeys, net::PeerAddress};
 use synod_node::cluster::{MetricsSection, NodeFile, PeersSection, RpcSection, ballot, write_keys};
@@ -65,6 +65,14 @@ pub(crate) struct InitArgs {
     /// Give this account a million ether at the start; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     fund: Vec<Address>,
+
+    /// Gas costs nothing: accounts need no money, and what transactions offer for gas is not taken
+    #[arg(long, conflicts_with = "fee_recipient")]
+    free: bool,
+
+    /// Give the base fee of every transaction to this account; without it they are burnt
+    #[arg(long, value_name = "ADDRESS")]
+    fee_recipient: Option<Address>,
 
     /// Fund the ten accounts of the test mnemonic, whose keys the whole world knows: only to try things
     #[arg(long)]
@@ -243,6 +251,18 @@ fn genesis(args: &InitArgs, params: &SimplexParams) -> Result<(String, u64)> {
     });
     genesis.config.chain_id = chain_id;
     genesis.gas_limit = args.gas_limit;
+    let synod = SynodParams {
+        fees: Fees {
+            free: args.free,
+            recipient: args.fee_recipient,
+        },
+        ..Default::default()
+    };
+    let fields = &mut genesis.config.extra_fields;
+    fields.insert("synod".into(), serde_json::to_value(synod)?);
+    if args.free {
+        genesis.base_fee_per_gas = Some(0);
+    }
     genesis
         .config
         .extra_fields
