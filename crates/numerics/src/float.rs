@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::fast::Transcendental;
+use crate::fast::{Transcendental, softmax_rows};
 use crate::isa;
 use crate::math;
 
@@ -87,6 +87,11 @@ pub trait Float:
 
     /// Writes a function of every element over it: the bits of [`Transcendental::of`].
     fn update_all(x: &mut [Self], function: Transcendental);
+
+    /// Softmax of rows of `length` elements by a kernel for this type, if there is one for such rows; whether there is.
+    fn softmax_rows(_length: usize, _x: &[Self], _out: &mut [Self]) -> bool {
+        false
+    }
 
     /// Applies a stated `f64` formula and rounds its result once.
     #[must_use]
@@ -226,6 +231,9 @@ impl Float for f32 {
     }
     fn update_all(x: &mut [Self], function: Transcendental) {
         function.update(x);
+    }
+    fn softmax_rows(length: usize, x: &[Self], out: &mut [Self]) -> bool {
+        softmax_rows(length, x, out)
     }
 }
 

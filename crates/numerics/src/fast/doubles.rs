@@ -13,6 +13,8 @@ pub(super) trait Doubles: Copy {
 
     /// Widens that many `f32`, which must be readable.
     unsafe fn widen(from: *const f32) -> Self;
+    /// [`Self::widen`] of x − from, rounded in `f32`.
+    unsafe fn widen_difference(x: *const f32, from: f32) -> Self;
     /// The same number in all places.
     unsafe fn splat(x: f64) -> Self;
     /// self + other
@@ -35,8 +37,11 @@ pub(super) trait Doubles: Copy {
     unsafe fn give_sign(self, magnitude: Self) -> Self;
     /// `below` where self < bound, else `other`.
     unsafe fn if_below(self, bound: f64, below: Self, other: Self) -> Self;
-    /// 2^n of the integers n that the last bits hold, in two's complement: what adding 1.5·2^52 leaves there.
-    unsafe fn power_of_two(self) -> Self;
+    /// Adds to the bits, as an integer.
+    unsafe fn nudge(self, by: i64) -> Self;
+    /// s and p with e^x = s + s·p for −1000 < x < 1000: s is a power of two, or of its eighth root, and p, which is small, is relatively
+    /// within 2^−46.
+    unsafe fn exp_parts(self) -> (Self, Self);
     /// The exponent and the mantissa of positive normal numbers, the latter at least `from` and below 2·`from`, which has exponent
     /// 0 or −1.
     unsafe fn split(self, from: f64) -> (Self, Self);
@@ -52,13 +57,33 @@ const TWO_52: u64 = 0x4330_0000_0000_0000;
 const TWO_52_AND_BIAS: f64 = 4_503_599_627_370_496.0 + 1_023.0;
 const MANTISSA: u64 = (1 << 52) - 1;
 const CANONICAL_NAN: u32 = 0x7fc0_0000;
+/// 1.5·2^52: adding it rounds to an integer, which the low bits then hold.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+
+/// c\[0\] + x·(c\[1\] + …), fused.
+///
+/// # Safety
+/// As [`Doubles`].
+#[inline(always)]
+pub(super) unsafe fn polynomial<D: Doubles, const N: usize>(coefficients: &[f64; N], x: D) -> D {
+    // SAFETY: the contract.
+    unsafe {
+        let mut sum = D::splat(coefficients[N - 1]);
+        let mut i = N - 1;
+        while i > 0 {
+            i -= 1;
+            sum = sum.fma(x, D::splat(coefficients[i]));
+        }
+        sum
+    }
+}
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{CANONICAL_NAN, Doubles, MANTISSA, TWO_52, TWO_52_AND_BIAS};
+    use super::{CANONICAL_NAN, Doubles, MANTISSA, ROUND, TWO_52, TWO_52_AND_BIAS, polynomial};
     use crate::math::erf;
     use std::arch::x86_64::*;
 
@@ -74,6 +99,14 @@ mod x86 {
         unsafe fn widen(from: *const f32) -> Self {
             // SAFETY: as above.
             Avx512(unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(from)) })
+        }
+        #[inline(always)]
+        unsafe fn widen_difference(x: *const f32, from: f32) -> Self {
+            // SAFETY: as above.
+            unsafe {
+                let difference = _mm256_sub_ps(_mm256_loadu_ps(x), _mm256_set1_ps(from));
+                Avx512(_mm512_cvtps_pd(difference))
+            }
         }
         #[inline(always)]
         unsafe fn splat(x: f64) -> Self {
@@ -137,12 +170,29 @@ mod x86 {
             }
         }
         #[inline(always)]
-        unsafe fn power_of_two(self) -> Self {
+        unsafe fn nudge(self, by: i64) -> Self {
             // SAFETY: as above.
             unsafe {
-                let exponent = _mm512_slli_epi64::<52>(_mm512_castpd_si512(self.0));
-                let one = _mm512_castpd_si512(_mm512_set1_pd(1.0));
-                Avx512(_mm512_castsi512_pd(_mm512_add_epi64(exponent, one)))
+                let bits = _mm512_add_epi64(_mm512_castpd_si512(self.0), _mm512_set1_epi64(by));
+                Avx512(_mm512_castsi512_pd(bits))
+            }
+        }
+        #[inline(always)]
+        unsafe fn exp_parts(self) -> (Self, Self) {
+            use std::f64::consts::{LN_2, LOG2_E};
+            // x = n·(ln 2)/8 + r: the polynomial is half as long as for whole powers
+            // SAFETY: as above; the table is eight numbers of 64 bits.
+            unsafe {
+                let shifted = self.fma(Self::splat(8.0 * LOG2_E), Self::splat(ROUND));
+                let n = shifted.sub(Self::splat(ROUND));
+                let r = n.fma(Self::splat(-LN_2 / 8.0), self);
+                let p = r.mul(r).fma(polynomial(&super::EXPM1, r), r);
+                let bits = _mm512_castpd_si512(shifted.0);
+                // of an index the permutation looks at the low three bits only
+                let root = _mm512_permutexvar_pd(bits, _mm512_loadu_pd(super::EIGHTH_ROOTS.as_ptr().cast()));
+                let power = _mm512_slli_epi64::<52>(_mm512_srli_epi64::<3>(bits));
+                let s = _mm512_add_epi64(_mm512_castpd_si512(root), power);
+                (Avx512(_mm512_castsi512_pd(s)), p)
             }
         }
         #[inline(always)]
@@ -165,8 +215,6 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn erf(self) -> Self {
-            /// 1.5·2^52: adding it rounds to an integer, which the low bits then hold.
-            const ROUND: f64 = 6_755_399_441_055_744.0;
             // SAFETY: as above; a row of the table is eight numbers of 64 bits.
             unsafe {
                 let all = |x: f64| _mm512_set1_pd(x);
@@ -213,6 +261,11 @@ mod x86 {
         unsafe fn widen(from: *const f32) -> Self {
             // SAFETY: as above.
             Avx2(unsafe { _mm256_cvtps_pd(_mm_loadu_ps(from)) })
+        }
+        #[inline(always)]
+        unsafe fn widen_difference(x: *const f32, from: f32) -> Self {
+            // SAFETY: as above.
+            unsafe { Avx2(_mm256_cvtps_pd(_mm_sub_ps(_mm_loadu_ps(x), _mm_set1_ps(from)))) }
         }
         #[inline(always)]
         unsafe fn splat(x: f64) -> Self {
@@ -276,12 +329,25 @@ mod x86 {
             }
         }
         #[inline(always)]
-        unsafe fn power_of_two(self) -> Self {
+        unsafe fn nudge(self, by: i64) -> Self {
             // SAFETY: as above.
             unsafe {
-                let exponent = _mm256_slli_epi64::<52>(_mm256_castpd_si256(self.0));
-                let one = _mm256_castpd_si256(_mm256_set1_pd(1.0));
-                Avx2(_mm256_castsi256_pd(_mm256_add_epi64(exponent, one)))
+                let bits = _mm256_add_epi64(_mm256_castpd_si256(self.0), _mm256_set1_epi64x(by));
+                Avx2(_mm256_castsi256_pd(bits))
+            }
+        }
+        #[inline(always)]
+        unsafe fn exp_parts(self) -> (Self, Self) {
+            use std::f64::consts::{LN_2, LOG2_E};
+            // SAFETY: as above.
+            unsafe {
+                let shifted = self.fma(Self::splat(LOG2_E), Self::splat(ROUND));
+                let n = shifted.sub(Self::splat(ROUND));
+                let r = n.fma(Self::splat(-LN_2), self);
+                let p = r.mul(r).fma(polynomial(&super::TAYLOR, r), r);
+                let exponent = _mm256_slli_epi64::<52>(_mm256_castpd_si256(shifted.0));
+                let s = _mm256_add_epi64(exponent, _mm256_castpd_si256(_mm256_set1_pd(1.0)));
+                (Avx2(_mm256_castsi256_pd(s)), p)
             }
         }
         #[inline(always)]
@@ -327,22 +393,44 @@ mod x86 {
             }
         }
     }
-
-    /// c\[0\] + x·(c\[1\] + …), fused.
-    #[inline(always)]
-    unsafe fn polynomial<const N: usize>(coefficients: &[f64; N], x: Avx2) -> Avx2 {
-        // SAFETY: the caller has AVX2.
-        unsafe {
-            let mut sum = Avx2::splat(coefficients[N - 1]);
-            let mut i = N - 1;
-            while i > 0 {
-                i -= 1;
-                sum = sum.fma(x, Avx2::splat(coefficients[i]));
-            }
-            sum
-        }
-    }
 }
+
+/// 1/2!, 1/3!, … 1/11!: with |r| ≤ ln 2 / 2 the polynomial of degree 11 for e^r − 1 is within 2^−46 of it.
+#[cfg(target_arch = "x86_64")]
+const TAYLOR: [f64; 10] = {
+    let mut series = [0.5; 10];
+    let mut i = 1;
+    while i < 10 {
+        series[i] = series[i - 1] / (i + 2) as f64;
+        i += 1;
+    }
+    series
+};
+
+/// c with r + r²·(c\[0\] + c\[1\]·r + …) within 2^−51 of e^r − 1, relatively, for |r| ≤ ln 2 / 16, as bits: a Chebyshev interpolant
+/// computed with 60 digits.
+#[cfg(target_arch = "x86_64")]
+const EXPM1: [f64; 6] = [
+    f64::from_bits(0x3fe0_0000_0000_002e),
+    f64::from_bits(0x3fc5_5555_5555_556a),
+    f64::from_bits(0x3fa5_5555_54e9_45c0),
+    f64::from_bits(0x3f81_1111_10e1_0a35),
+    f64::from_bits(0x3f56_c1b7_0f4c_ae2e),
+    f64::from_bits(0x3f2a_01e2_bdf9_010c),
+];
+
+/// 2^(i/8) for i = 0 … 7, as bits.
+#[cfg(target_arch = "x86_64")]
+const EIGHTH_ROOTS: [u64; 8] = [
+    0x3ff0_0000_0000_0000,
+    0x3ff1_72b8_3c7d_517b,
+    0x3ff3_06fe_0a31_b715,
+    0x3ff4_bfda_d536_2a27,
+    0x3ff6_a09e_667f_3bcd,
+    0x3ff8_ace5_422a_a0db,
+    0x3ffa_e89f_995a_d3ad,
+    0x3ffd_5818_dcfb_a487,
+];
 
 /// erf(c + t)/(c + t) for c = ¼, ¾ … 3¾ and |t| ≤ ¼: the coefficients of t^k in row k, as bits. Chebyshev interpolants computed
 /// with 60 digits; their error is below 2^−48.

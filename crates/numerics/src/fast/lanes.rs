@@ -42,6 +42,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn at_most(self, high: Self) -> Self;
     /// Every NaN replaced by the one that leaves an operator.
     unsafe fn canonical(self) -> Self;
+    /// self ÷ other, rounded.
+    unsafe fn div(self, other: Self) -> Self;
     /// The bits of either: what was loaded in parts, put together.
     unsafe fn or(self, other: Self) -> Self;
     /// Lane j of vector i becomes lane i of vector j.
@@ -168,6 +170,10 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn canonical(self) -> Self {
         Portable(self.0.map(Float::canonical))
+    }
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        Portable(std::array::from_fn(|lane| self.0[lane] / other.0[lane]))
     }
     #[inline(always)]
     unsafe fn or(self, other: Self) -> Self {
@@ -334,6 +340,11 @@ mod x86 {
                 let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
                 Avx512(_mm512_mask_mov_ps(self.0, nan, _mm512_set1_ps(NAN)))
             }
+        }
+        #[inline(always)]
+        unsafe fn div(self, other: Self) -> Self {
+            // SAFETY: as above.
+            Avx512(unsafe { _mm512_div_ps(self.0, other.0) })
         }
         #[inline(always)]
         unsafe fn or(self, other: Self) -> Self {
@@ -523,6 +534,11 @@ mod x86 {
                     _mm256_blendv_ps(self.1, nan, _mm256_cmp_ps::<_CMP_UNORD_Q>(self.1, self.1)),
                 )
             }
+        }
+        #[inline(always)]
+        unsafe fn div(self, other: Self) -> Self {
+            // SAFETY: as above.
+            unsafe { Avx2(_mm256_div_ps(self.0, other.0), _mm256_div_ps(self.1, other.1)) }
         }
         #[inline(always)]
         unsafe fn or(self, other: Self) -> Self {

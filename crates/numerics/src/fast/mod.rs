@@ -25,6 +25,7 @@
 //! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group, three axes of space or vast windows |
 //! | greatest pools by whole vectors | `pooling` | `f32`, horizontal stride 1 or 2, lines of windows up to 512 elements |
 //! | functions between bounds | `transcendental` | [`Transcendental`] functions of many `f32`, with AVX-512 or AVX2 |
+//! | softmax row by row | `softmax` | rows of 16 elements and more of `f32`, with AVX-512 or AVX2 |
 //! | folds in any order | `reduction` | maxima and minima of rows of 64 elements and more |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
 //! | exact 8-bit products on VNNI, AVX2, any | [`integer`] | quantised products and convolutions; its table of files says which |
@@ -46,6 +47,7 @@ mod patches;
 mod pooling;
 mod recurrent;
 mod reduction;
+mod softmax;
 mod tile;
 mod transcendental;
 mod windows;
@@ -58,4 +60,5 @@ pub use pooling::{
 };
 pub use recurrent::{gru_gates, gru_row, lstm_row, rnn_row};
 pub use reduction::{reduce_extreme, reduce_mean, reduce_product, reduce_sum, reduce_sum_of_squares};
+pub(crate) use softmax::softmax_rows;
 pub use transcendental::Transcendental;

@@ -135,7 +135,11 @@ const COLUMNS: usize = 64;
 
 /// The bits of [`crate::reference::softmax`].
 pub fn softmax<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
-    on_threads(shape, x, out, softmax_of);
+    on_threads(shape, x, out, |shape, x, out| {
+        if shape.inner > 1 || !T::softmax_rows(shape.length, x, out) {
+            softmax_of(shape, x, out);
+        }
+    });
 }
 
 /// The bits of [`crate::reference::log_softmax`].

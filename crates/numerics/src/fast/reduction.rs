@@ -30,11 +30,13 @@ pub(super) fn in_lanes<T: Copy, S: Copy>(
 }
 
 /// Folds one row by a function that needs no order (a maximum, a minimum): four vectors of lanes do not wait for each other.
+///
+/// The function is handed on as a copy: through a reference it would be called, element by element.
 #[inline(always)]
-pub(super) fn in_any_order<T: Copy>(x: &[T], start: T, fold: impl Fn(T, T) -> T) -> T {
+pub(super) fn in_any_order<T: Copy>(x: &[T], start: T, fold: impl Fn(T, T) -> T + Copy) -> T {
     const WIDTH: usize = 4 * LANES;
     if x.len() < WIDTH {
-        return in_lanes(x, start, &fold, &fold);
+        return in_lanes(x, start, fold, fold);
     }
     let mut lanes = [start; WIDTH];
     let (chunks, rest) = x.as_chunks::<WIDTH>();
@@ -46,7 +48,7 @@ pub(super) fn in_any_order<T: Copy>(x: &[T], start: T, fold: impl Fn(T, T) -> T)
     for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane = fold(*lane, x);
     }
-    in_lanes(&lanes, start, &fold, &fold)
+    in_lanes(&lanes, start, fold, fold)
 }
 
 multiversion! {

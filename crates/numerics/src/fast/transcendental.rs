@@ -7,7 +7,7 @@
 //! 2^32 inputs of each function on each instruction set.
 
 #[cfg(target_arch = "x86_64")]
-use super::doubles::{Avx2, Avx512, Doubles};
+use super::doubles::{Avx2, Avx512, Doubles, polynomial};
 use crate::float::Float;
 use crate::isa::{self, Isa};
 use crate::math;
@@ -108,25 +108,30 @@ impl Transcendental {
 
     fn part(self, x: &[f32], out: &mut [f32]) {
         match self {
-            Transcendental::Exp => map::<Exp>(x, out),
-            Transcendental::Log => map::<Log>(x, out),
-            Transcendental::Sigmoid => map::<Sigmoid>(x, out),
-            Transcendental::Tanh => map::<Tanh>(x, out),
-            Transcendental::Erf => map::<Erf>(x, out),
-            Transcendental::Gelu => map::<Gelu>(x, out),
-            Transcendental::GeluTanh => map::<GeluTanh>(x, out),
-            Transcendental::Softplus => map::<Softplus>(x, out),
-            Transcendental::Mish => map::<Mish>(x, out),
+            Transcendental::Exp => compute::<Exp, _>(Mapped { x, out }),
+            Transcendental::Log => compute::<Log, _>(Mapped { x, out }),
+            Transcendental::Sigmoid => compute::<Sigmoid, _>(Mapped { x, out }),
+            Transcendental::Tanh => compute::<Tanh, _>(Mapped { x, out }),
+            Transcendental::Erf => compute::<Erf, _>(Mapped { x, out }),
+            Transcendental::Gelu => compute::<Gelu, _>(Mapped { x, out }),
+            Transcendental::GeluTanh => compute::<GeluTanh, _>(Mapped { x, out }),
+            Transcendental::Softplus => compute::<Softplus, _>(Mapped { x, out }),
+            Transcendental::Mish => compute::<Mish, _>(Mapped { x, out }),
         }
     }
 
-    /// Writes the function of every element over it.
+    /// Writes the function of every element over it, on this thread.
     pub fn update(self, x: &mut [f32]) {
-        let mut before = [0.0; 256];
-        for x in x.chunks_mut(before.len()) {
-            let before = &mut before[..x.len()];
-            before.copy_from_slice(x);
-            self.map(before, x);
+        match self {
+            Transcendental::Exp => compute::<Exp, _>(InPlace(x)),
+            Transcendental::Log => compute::<Log, _>(InPlace(x)),
+            Transcendental::Sigmoid => compute::<Sigmoid, _>(InPlace(x)),
+            Transcendental::Tanh => compute::<Tanh, _>(InPlace(x)),
+            Transcendental::Erf => compute::<Erf, _>(InPlace(x)),
+            Transcendental::Gelu => compute::<Gelu, _>(InPlace(x)),
+            Transcendental::GeluTanh => compute::<GeluTanh, _>(InPlace(x)),
+            Transcendental::Softplus => compute::<Softplus, _>(InPlace(x)),
+            Transcendental::Mish => compute::<Mish, _>(InPlace(x)),
         }
     }
 }
@@ -159,102 +164,243 @@ impl<F: Formula> isa::Unary<f32, f32> for Definition<F> {
     }
 }
 
-fn map<F: Formula>(x: &[f32], out: &mut [f32]) {
+/// Elements to compute a function of, and where the results go.
+trait Elements {
+    /// How many there are.
+    fn len(&self) -> usize;
+    /// A few from `first` on.
+    fn load(&self, first: usize, x: &mut [f32]);
+    /// The address of those from `first` on.
+    fn address(&self, first: usize) -> *const f32;
+    /// Where the results of those from `first` on belong.
+    fn results(&mut self, first: usize) -> &mut [f32];
+    /// Whether the results lie elsewhere, so that the elements are still there when they have been written.
+    const APART: bool;
+}
+
+/// One slice to another.
+struct Mapped<'a> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+/// A slice over itself.
+struct InPlace<'a>(&'a mut [f32]);
+
+impl Elements for Mapped<'_> {
+    const APART: bool = true;
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.x.len()
+    }
+    #[inline(always)]
+    fn load(&self, first: usize, x: &mut [f32]) {
+        x.copy_from_slice(&self.x[first..][..x.len()]);
+    }
+    #[inline(always)]
+    fn address(&self, first: usize) -> *const f32 {
+        self.x[first..].as_ptr()
+    }
+    #[inline(always)]
+    fn results(&mut self, first: usize) -> &mut [f32] {
+        &mut self.out[first..]
+    }
+}
+
+impl Elements for InPlace<'_> {
+    const APART: bool = false;
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    #[inline(always)]
+    fn load(&self, first: usize, x: &mut [f32]) {
+        x.copy_from_slice(&self.0[first..][..x.len()]);
+    }
+    #[inline(always)]
+    fn address(&self, first: usize) -> *const f32 {
+        self.0[first..].as_ptr()
+    }
+    #[inline(always)]
+    fn results(&mut self, first: usize) -> &mut [f32] {
+        &mut self.0[first..]
+    }
+}
+
+fn compute<F: Formula, E: Elements>(mut of: E) {
+    let length = of.len();
+    assert_eq!(
+        length,
+        of.results(0).len(),
+        "an elementwise function has as many outputs as inputs"
+    );
     match Isa::current() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has what `Isa::current` says.
-        Isa::Avx512 => unsafe { avx512::<F>(x, out) },
+        Isa::Avx512 => unsafe { avx512::<F, E>(of) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { avx2::<F>(x, out) },
-        _ => isa::apply(x, out, Definition::<F>::default()),
+        Isa::Avx2 => unsafe { avx2::<F, E>(of) },
+        _ => {
+            let mut x = [0.0; 256];
+            for first in (0..length).step_by(x.len()) {
+                let x = &mut x[..(length - first).min(256)];
+                of.load(first, x);
+                let out = &mut of.results(first)[..x.len()];
+                isa::apply(x, out, Definition::<F>::default());
+            }
+        }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn avx512<F: Formula>(x: &[f32], out: &mut [f32]) {
+fn avx512<F: Formula, E: Elements>(of: E) {
     // SAFETY: these features are enabled here.
-    unsafe { blocks::<Avx512, F>(x, out) }
+    unsafe { blocks::<Avx512, F, E>(of) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2<F: Formula>(x: &[f32], out: &mut [f32]) {
+fn avx2<F: Formula, E: Elements>(of: E) {
     // SAFETY: as above.
-    unsafe { blocks::<Avx2, F>(x, out) }
+    unsafe { blocks::<Avx2, F, E>(of) }
 }
 
 /// # Safety
 /// As [`Doubles`].
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn blocks<D: Doubles, F: Formula>(x: &[f32], out: &mut [f32]) {
-    let (blocks, rest) = x.as_chunks::<BLOCK>();
-    let (results, last) = out.as_chunks_mut::<BLOCK>();
-    for (x, out) in blocks.iter().zip(results) {
-        // SAFETY: the contract.
-        unsafe { block::<D, F>(x, out) };
+unsafe fn blocks<D: Doubles, F: Formula, E: Elements>(mut of: E) {
+    let length = of.len();
+    let mut first = 0;
+    while first + BLOCK <= length {
+        let mut before = [0.0; BLOCK];
+        if !E::APART {
+            of.load(first, &mut before);
+        }
+        let x = of.address(first);
+        let out = of.results(first).as_mut_ptr();
+        // SAFETY: sixteen elements and their results are there.
+        unsafe {
+            if !block::<D, F>(Plain(x), out) {
+                let x = if E::APART { &*x.cast() } else { &before };
+                define::<F>(x, out);
+            }
+        }
+        first += BLOCK;
     }
-    if !rest.is_empty() {
+    if first < length {
         let (mut x, mut out) = ([0.0; BLOCK], [0.0; BLOCK]);
-        x[..rest.len()].copy_from_slice(rest);
+        of.load(first, &mut x[..length - first]);
         // SAFETY: the contract.
-        unsafe { block::<D, F>(&x, &mut out) };
-        last.copy_from_slice(&out[..rest.len()]);
+        unsafe {
+            if !block::<D, F>(Plain(x.as_ptr()), out.as_mut_ptr()) {
+                define::<F>(&x, out.as_mut_ptr());
+            }
+        }
+        of.results(first).copy_from_slice(&out[..length - first]);
     }
 }
 
+/// e^(x − from) of sixteen elements, the differences rounded, for kernels that have them at hand.
+///
 /// # Safety
-/// As [`Doubles`].
+/// As [`Doubles`]; x has sixteen elements, and so has `out`, elsewhere.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn block<D: Doubles, F: Formula>(x: &[f32; BLOCK], out: &mut [f32; BLOCK]) {
+pub(super) unsafe fn exp_of_differences<D: Doubles>(x: *const f32, from: f32, out: *mut f32) {
+    // SAFETY: the contract.
+    unsafe {
+        if !block::<D, Exp>(Difference(x, from), out) {
+            let x: &[f32; BLOCK] = &*x.cast();
+            define::<Exp>(&x.map(|x| x - from), out);
+        }
+    }
+}
+
+/// Sixteen elements.
+#[cfg(target_arch = "x86_64")]
+trait Sixteen {
+    /// Some from one on.
+    unsafe fn widen<D: Doubles>(&self, at: usize) -> D;
+}
+
+/// As they lie.
+#[cfg(target_arch = "x86_64")]
+struct Plain(*const f32);
+
+/// Less a number.
+#[cfg(target_arch = "x86_64")]
+struct Difference(*const f32, f32);
+
+#[cfg(target_arch = "x86_64")]
+impl Sixteen for Plain {
+    #[inline(always)]
+    unsafe fn widen<D: Doubles>(&self, at: usize) -> D {
+        // SAFETY: the caller has the instruction set and sixteen elements.
+        unsafe { D::widen(self.0.add(at)) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Sixteen for Difference {
+    #[inline(always)]
+    unsafe fn widen<D: Doubles>(&self, at: usize) -> D {
+        // SAFETY: as above.
+        unsafe { D::widen_difference(self.0.add(at), self.1) }
+    }
+}
+
+/// Writes the function of sixteen elements where the bounds settle all of them; whether they do.
+///
+/// # Safety
+/// As [`Doubles`]; there is room for sixteen results.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn block<D: Doubles, F: Formula>(x: impl Sixteen, out: *mut f32) -> bool {
     let mut settled = true;
     let mut at = 0;
     while at < BLOCK {
         // SAFETY: the width divides the block; the rest is the contract.
-        unsafe {
-            let bounds = F::bounds(D::widen(x.as_ptr().add(at)));
-            settled &= D::settle(bounds, out.as_mut_ptr().add(at));
-        }
+        unsafe { settled &= D::settle(F::bounds(x.widen::<D>(at)), out.add(at)) };
         at += D::WIDTH;
     }
-    if !settled {
-        define::<F>(x, out);
-    }
+    settled
 }
 
+/// Writes the function of sixteen elements as it is defined.
+///
+/// # Safety
+/// There is room for sixteen results.
 #[cfg(target_arch = "x86_64")]
 #[cold]
 #[inline(never)]
-fn define<F: Formula>(x: &[f32; BLOCK], out: &mut [f32; BLOCK]) {
-    isa::apply(x, out, Definition::<F>::default());
+unsafe fn define<F: Formula>(x: &[f32; BLOCK], out: *mut f32) {
+    let mut results = [0.0; BLOCK];
+    isa::apply(x, &mut results, Definition::<F>::default());
+    // SAFETY: the contract.
+    unsafe { out.cast::<[f32; BLOCK]>().write(results) };
 }
 
 /// 2^−44: what an approximation may be off, relatively. All are at least four times as good.
 const ERROR: f64 = 1.0 / (1_u64 << 44) as f64;
-/// 1.5·2^52: adding it rounds to an integer, which the low bits then hold.
-const ROUND: f64 = 6_755_399_441_055_744.0;
-
-/// 1/2!, 1/3!, … 1/11!
-#[cfg(target_arch = "x86_64")]
-const TAYLOR: [f64; 10] = {
-    let mut series = [0.5; 10];
-    let mut i = 1;
-    while i < 10 {
-        series[i] = series[i - 1] / (i + 2) as f64;
-        i += 1;
-    }
-    series
-};
-
 /// y (1 ± [`ERROR`]).
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn around<D: Doubles>(y: D) -> (D, D) {
     // SAFETY: the caller has the instruction set.
     unsafe { (y.mul(D::splat(1.0 - ERROR)), y.mul(D::splat(1.0 + ERROR))) }
+}
+
+/// y (1 ± [`ERROR`]) of a number above 0, which the last bits of the fraction are enough for.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn around_positive<D: Doubles>(y: D) -> (D, D) {
+    /// [`ERROR`] of the greatest fraction.
+    const LAST: i64 = 1 << 9;
+    // SAFETY: as above.
+    unsafe { (y.nudge(-LAST), y.nudge(LAST)) }
 }
 
 /// x held within the bounds; NaN stays.
@@ -265,44 +411,13 @@ unsafe fn held<D: Doubles>(x: D, low: f64, high: f64) -> D {
     unsafe { D::splat(low).max(D::splat(high).min(x)) }
 }
 
-/// c\[0\] + x·(c\[1\] + …), fused.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn polynomial<D: Doubles, const N: usize>(coefficients: &[f64; N], x: D) -> D {
-    // SAFETY: as above.
-    unsafe {
-        let mut sum = D::splat(coefficients[N - 1]);
-        let mut i = N - 1;
-        while i > 0 {
-            i -= 1;
-            sum = sum.fma(x, D::splat(coefficients[i]));
-        }
-        sum
-    }
-}
-
-/// s and p with e^x = s + s·p, s being a power of two and p = e^r − 1, |r| ≤ ln 2 / 2, as its Taylor polynomial of degree 11, whose
-/// remainder is below 2^−46 of it.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn exp_parts<D: Doubles>(x: D) -> (D, D) {
-    // SAFETY: as above.
-    unsafe {
-        let shifted = x.fma(D::splat(std::f64::consts::LOG2_E), D::splat(ROUND));
-        let n = shifted.sub(D::splat(ROUND));
-        let r = n.fma(D::splat(-std::f64::consts::LN_2), x);
-        let p = r.mul(r).fma(polynomial(&TAYLOR, r), r);
-        (shifted.power_of_two(), p)
-    }
-}
-
 /// tanh of numbers in [0, 20], relatively within 2^−45, as e / (e + 2) with e = e^2x − 1.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn tanh<D: Doubles>(x: D) -> D {
     // SAFETY: as above.
     unsafe {
-        let (s, p) = exp_parts(x.add(x));
+        let (s, p) = x.add(x).exp_parts();
         let e = s.fma(p, s.sub(D::splat(1.0)));
         e.div(e.add(D::splat(2.0)))
     }
@@ -348,14 +463,14 @@ macro_rules! formula {
 }
 
 formula!(Exp: math::exp, |x: D| {
-    let (s, p) = exp_parts(held(x, -110.0, 100.0));
-    around(s.fma(p, s))
+    let (s, p) = held(x, -110.0, 100.0).exp_parts();
+    around_positive(s.fma(p, s))
 });
 
 formula!(Sigmoid: math::sigmoid, |x: D| {
-    let (s, p) = exp_parts(D::splat(0.0).sub(held(x, -110.0, 100.0)));
+    let (s, p) = D::splat(0.0).sub(held(x, -110.0, 100.0)).exp_parts();
     let one = D::splat(1.0);
-    around(one.div(s.fma(p, s).add(one)))
+    around_positive(one.div(s.fma(p, s).add(one)))
 });
 
 formula!(Tanh: math::tanh, |x: D| {
@@ -399,7 +514,7 @@ formula!(
     Softplus: math::softplus::<f32>, |x: D| {
         let one = D::splat(1.0);
         let magnitude = D::splat(110.0).min(x.abs());
-        let (s, p) = exp_parts(D::splat(0.0).sub(magnitude));
+        let (s, p) = D::splat(0.0).sub(magnitude).exp_parts();
         let e = s.fma(p, s);
         let sum = one.add(e);
         let lost = e.sub(sum.sub(one));
@@ -411,7 +526,7 @@ formula!(
     /// tanh(log(1 + e^x)) = n / (n + 2) with n = e^x·(e^x + 2).
     Mish: math::mish::<f32>, |x: D| {
         let x = held(x, -110.0, f64::INFINITY);
-        let (s, p) = exp_parts(D::splat(40.0).min(x));
+        let (s, p) = D::splat(40.0).min(x).exp_parts();
         let e = s.fma(p, s);
         let two = D::splat(2.0);
         let n = e.mul(e.add(two));

@@ -628,6 +628,32 @@ fn softmaxes() {
     }
 }
 
+/// Rows as attention has them, masked elements and rows of them among them.
+#[test]
+fn softmaxes_of_attention() {
+    let mut numbers = Numbers::new(19);
+    for length in [16, 17, 31, 49, 63, 64, 65, 80, 127, 128, 197, 256, 1000] {
+        let shape = ReduceShape {
+            outer: 7,
+            length,
+            inner: 1,
+        };
+        let mut x = numbers.slice(shape.outer * length);
+        for (row, x) in x.chunks_mut(length).enumerate() {
+            let masked = [0, 1, length - 1, length / 2, length][row % 5];
+            let mask = [-10_000.0, f32::NEG_INFINITY, -90.0, f32::MIN, -104.0][numbers.below(5)];
+            x[..masked].fill(mask);
+        }
+        let mut expected = vec![f32::NAN; x.len()];
+        slow::softmax(&shape, &x, &mut expected);
+        on_every_isa_and_threads(|what| {
+            let mut out = vec![7.0; x.len()];
+            fast::softmax(&shape, &x, &mut out);
+            assert_same(&out, &expected, &format!("{shape:?} on {what}"));
+        });
+    }
+}
+
 #[test]
 fn normalisations() {
     let mut numbers = Numbers::new(10);
