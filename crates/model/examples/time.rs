@@ -198,7 +198,7 @@ fn profile(model: &Model, plan: &Plan, inputs: &[Tensor], runs: usize) -> Result
         spent: BTreeMap::new(),
     };
     for _ in 0..runs {
-        plan.run_observed(inputs, &mut Unmetered, &mut profiler)?;
+        plan.run_watched(inputs, &mut Unmetered, &mut profiler)?;
     }
     let total: f64 = profiler.spent.values().sum();
     let operator = |node: usize| model.node(node).map_or("?", |label| label.op_type.as_str());

@@ -399,7 +399,32 @@ impl Plan {
         let canonical = self.check_inputs(inputs)?;
         let inputs = Arguments::Tensors(canonical.as_deref().unwrap_or(inputs));
         let mut workspace = self.workspaces.take();
-        let result = self.execute_in(&mut workspace, inputs, outputs, meter);
+        let result = self.execute_in(&mut workspace, inputs, outputs, meter, None);
+        self.workspaces.give_back(workspace);
+        result
+    }
+
+    /// [`Self::run`], telling an observer which nodes run as one, and when. What they leave it is not told: values between them may
+    /// live in registers. Of a plan that ends before its graph does, only that much runs.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_watched(
+        &self,
+        inputs: &[Tensor],
+        meter: &mut dyn Meter,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        let canonical = self.check_inputs(inputs)?;
+        let inputs = Arguments::Tensors(canonical.as_deref().unwrap_or(inputs));
+        let mut workspace = self.workspaces.take();
+        let result = self.execute_in(
+            &mut workspace,
+            inputs,
+            &mut self.new_outputs(),
+            meter,
+            Some(observer),
+        );
         self.workspaces.give_back(workspace);
         result
     }
@@ -424,6 +449,7 @@ impl Plan {
         inputs: Arguments<'_>,
         outputs: &mut [Tensor],
         meter: &mut dyn Meter,
+        mut observer: Option<&mut dyn Observer>,
     ) -> Result<(), RunError> {
         let mut memory = Memory {
             inputs,
@@ -434,10 +460,16 @@ impl Plan {
         };
         for (step, action) in self.steps.iter().zip(&self.schedule.runs) {
             charge(step, meter)?;
-            if let Some(action) = *action {
-                self.schedule.actions[action]
-                    .run(&mut memory, meter)
-                    .map_err(|error| error.of_run(&step.label))?;
+            let Some(action) = *action else { continue };
+            let action = &self.schedule.actions[action];
+            if let Some(observer) = &mut observer {
+                observer.begin(&action.nodes);
+            }
+            action
+                .run(&mut memory, meter)
+                .map_err(|error| error.of_run(&step.label))?;
+            if let Some(observer) = &mut observer {
+                observer.end(&action.nodes, &[]);
             }
         }
         for (index, &place) in self.schedule.outputs.iter().enumerate() {
@@ -461,6 +493,7 @@ impl Plan {
                 Arguments::Views(inputs),
                 &mut outputs,
                 meter,
+                None,
             )?;
             return Ok(outputs);
         }
@@ -728,7 +761,8 @@ pub trait Observer {
     /// The step that computes these nodes begins.
     fn begin(&mut self, nodes: &[usize]);
 
-    /// It has ended and left these outputs: those of the last of the nodes, `None` where one is not asked for.
+    /// It has ended and left these outputs: those of the last of the nodes, `None` where one is not asked for; none of a run that is
+    /// watched ([`Plan::run_watched`]).
     fn end(&mut self, nodes: &[usize], outputs: &[Option<TensorView<'_>>]);
 }
 

@@ -179,7 +179,13 @@ impl Runs<'_> {
                 &many
             }
         };
-        plan.execute_in(workspace, Arguments::Views(inputs), &mut self.outputs, meter)
+        plan.execute_in(
+            workspace,
+            Arguments::Views(inputs),
+            &mut self.outputs,
+            meter,
+            None,
+        )
     }
 }
 

@@ -48,6 +48,8 @@ struct Write {
 
 /// Steps that run as one.
 pub(super) struct Action {
+    /// Which, by position in the graph.
+    pub(super) nodes: Vec<usize>,
     kernel: Option<KernelCall>,
     chain: Option<ChainCall>,
     /// The kernel runs the chain on each piece of its output.
@@ -423,7 +425,9 @@ impl<'a> Builder<'a> {
             }
             _ => false,
         };
+        let node = |&member: &usize| self.parts.graph.nodes[self.parts.steps[member].node].label.index;
         Action {
+            nodes: members.iter().map(node).collect(),
             kernel,
             chain,
             together,
