@@ -72,6 +72,16 @@ impl PackedBytes {
         let (k, n) = (self.k, self.n);
         assert!(b.covers(k, n), "the right operand of a product covers its shape");
         self.shift = B::SHIFT;
+        if b.column_stride == 1 && k > 0 {
+            return self.store.pack_rows(
+                k,
+                n,
+                B::bytes(b.data),
+                b.row_stride,
+                B::SHIFT != 0,
+                &mut self.sums,
+            );
+        }
         let at = |column: usize, _: usize, term: usize| Some(b.at(term, column));
         self.store.pack(0, n, terms(k), at, &mut self.sums);
     }
@@ -98,15 +108,24 @@ impl PackedBytes {
     ) -> Prepared<'a> {
         let columns = gemm_columns(self.n);
         let (starts, zeros) = (&mut starts[..columns], &mut zeros[..columns]);
-        starts.fill(0);
-        zeros.fill(0);
-        for column in 0..self.n {
-            zeros[column] = b_zeros[if b_zeros.len() == 1 { 0 } else { column }] - self.shift;
-            let bias = bias.map_or(0, |bias| bias[column]);
-            starts[column] = bias.wrapping_sub(
-                a.shifted_zero()
-                    .wrapping_mul(self.per_zero(column, zeros[column])),
-            );
+        starts[self.n..].fill(0);
+        zeros[self.n..].fill(0);
+        match b_zeros {
+            [zero] => zeros[..self.n].fill(zero - self.shift),
+            _ => zeros
+                .iter_mut()
+                .zip(b_zeros)
+                .for_each(|(to, zero)| *to = zero - self.shift),
+        }
+        let a_zero = a.shifted_zero();
+        for ((start, &sum), &zero) in starts[..self.n].iter_mut().zip(&self.sums).zip(&*zeros) {
+            let per_zero = sum.wrapping_sub((self.k as i32).wrapping_mul(zero));
+            *start = a_zero.wrapping_mul(per_zero).wrapping_neg();
+        }
+        if let Some(bias) = bias {
+            for (start, bias) in starts.iter_mut().zip(&bias[..self.n]) {
+                *start = start.wrapping_add(*bias);
+            }
         }
         Prepared::new(starts, zeros)
     }

@@ -149,6 +149,72 @@ impl Store {
     }
 }
 
+impl Store {
+    /// [`Self::pack`] of a matrix of k × n bytes, the columns side by side and the rows `stride` apart, into the whole memory. `unsigned`
+    /// bytes are moved by 128.
+    pub(super) fn pack_rows(
+        &mut self,
+        k: usize,
+        n: usize,
+        data: &[u8],
+        stride: usize,
+        unsigned: bool,
+        sums: &mut [i32],
+    ) {
+        let terms = Terms { runs: 1, length: k };
+        let flip = if unsigned { 0x80 } else { 0 };
+        sums[..n].fill(0);
+        for index in 0..blocks(n) {
+            let Block { first, panels: width } = block(n, index);
+            for quad in 0..terms.quads() {
+                for panel in 0..width {
+                    let column = first + panel * PANEL;
+                    let count = PANEL.min(n - column);
+                    let mut rows = [[flip; PANEL]; 4];
+                    for (row, term) in rows.iter_mut().zip(4 * quad..k) {
+                        row[..count].copy_from_slice(&data[term * stride + column..][..count]);
+                    }
+                    let quads = interleave(&rows, flip, &mut sums[column..][..count]);
+                    let at = first * terms.padded() + (quad * width + panel) * PANEL * 4;
+                    match self {
+                        Store::Bytes(panels) => {
+                            panels[at..][..PANEL * 4].copy_from_slice(quads.as_flattened())
+                        }
+                        Store::Words(panels) => {
+                            let words = &mut panels[at..][..PANEL * 4];
+                            for (column, quad) in quads.iter().enumerate() {
+                                for (term, &value) in quad.iter().enumerate() {
+                                    words[term % 2 * 32 + column * 2 + term / 2] = value.into();
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sixteen columns of four rows of bytes as quads of i8; adds the columns up. Loops, not closures, which might be called.
+#[inline]
+fn interleave(rows: &[[u8; PANEL]; 4], flip: u8, sums: &mut [i32]) -> [[i8; 4]; PANEL] {
+    let mut quads = [[0; 4]; PANEL];
+    let mut totals = [0; PANEL];
+    for column in 0..PANEL {
+        let mut total = 0;
+        for term in 0..4 {
+            let value = (rows[term][column] ^ flip) as i8;
+            quads[column][term] = value;
+            total += i32::from(value);
+        }
+        totals[column] = total;
+    }
+    for (sum, total) in sums.iter_mut().zip(totals) {
+        *sum = sum.wrapping_add(total);
+    }
+    quads
+}
+
 fn pack<B: Byte, E: Copy>(
     panels: &mut [E],
     columns: usize,

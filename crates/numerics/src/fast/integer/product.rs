@@ -128,11 +128,10 @@ impl Product<'_> {
         sink: Sink<'_>,
     ) {
         let first = block.first;
-        let plain = self.with.zeros.is_none() && self.with.row_zeros.is_none();
         #[cfg(target_arch = "x86_64")]
         if let (Sink::Bytes { out, row, requantize }, Panels::Bytes(panels), Unit::Avx512Vnni) =
             (sink, panels, self.unit)
-            && plain
+            && self.with.row_zeros.is_none()
             && requantize.finite
         {
             assert_eq!(
@@ -145,6 +144,12 @@ impl Product<'_> {
             } else {
                 (1 << columns) - 1
             };
+            let mut totals = [0; ROWS];
+            if self.with.zeros.is_some() {
+                // SAFETY: the rows are readable by the contract.
+                unsafe { tile::avx512::totals(rows, self.terms.length, self.filled, &mut totals) };
+            }
+            let taken_off = self.with.zeros.map(|zeros| (zeros, &totals));
             // SAFETY: the rows are readable and the sink has the columns by the contract; the panels have the quads.
             unsafe {
                 tile::avx512::requantized(
@@ -152,6 +157,7 @@ impl Product<'_> {
                     panels.as_ptr(),
                     block.panels,
                     &requantize,
+                    taken_off,
                     first,
                     mask,
                     out.wrapping_add(at * row + first),
@@ -160,6 +166,7 @@ impl Product<'_> {
             }
             return;
         }
+        let plain = self.with.zeros.is_none() && self.with.row_zeros.is_none();
         let mut sums = [[0; COLUMNS]; ROWS];
         // SAFETY: by the contract.
         unsafe { tile::sums(self.unit, rows, panels, block.panels, &mut sums) };

@@ -318,11 +318,13 @@ pub(super) mod avx512 {
     use super::super::epilogue::Requantize;
     use super::{COLUMNS, FLIP, ROWS, Rows};
     use std::arch::x86_64::{
-        __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_adds_epi16, _mm512_cvt_roundps_epi32,
-        _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512,
-        _mm512_mask_storeu_epi8, _mm512_min_ps, _mm512_mul_ps, _mm512_packs_epi16, _mm512_packs_epi32,
-        _mm512_packus_epi16, _mm512_permutexvar_epi32, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps,
-        _mm512_setr_epi32, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_xor_si512,
+        __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_add_epi64, _mm512_adds_epi16,
+        _mm512_cvt_roundps_epi32, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps,
+        _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8,
+        _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_packs_epi16, _mm512_packs_epi32,
+        _mm512_packus_epi16, _mm512_permutexvar_epi32, _mm512_reduce_add_epi64, _mm512_sad_epu8,
+        _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_si512,
+        _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
     };
 
     /// Calls a tile function for a height and a width.
@@ -342,11 +344,23 @@ pub(super) mod avx512 {
                 _ => {}
             }
         };
+        (@call place $height:literal $panels:literal ($rows:expr, $bytes:expr, $requantize:expr, $taken_off:expr, $($argument:expr),*)) => {
+            // SAFETY: by the caller's contract.
+            unsafe {
+                match $taken_off {
+                    None => place::<$height, $panels, false>($rows, $bytes, $requantize, NOTHING, $($argument),*),
+                    Some(taken_off) => place::<$height, $panels, true>($rows, $bytes, $requantize, taken_off, $($argument),*),
+                }
+            }
+        };
         (@call $tile:ident $height:literal $panels:literal ($($argument:expr),*)) => {
             // SAFETY: by the caller's contract.
             unsafe { $tile::<$height, $panels>($($argument),*) }
         };
     }
+
+    /// What nothing takes off.
+    const NOTHING: (&[i32], &[i32; ROWS]) = (&[], &[0; ROWS]);
 
     /// Sums as they are.
     ///
@@ -361,11 +375,44 @@ pub(super) mod avx512 {
         sizes!(rows.starts.len(), width, store(rows, bytes, out));
     }
 
-    /// Sums requantised: `mask` tells which of the columns exist; row i is written at `out + i × stride`.
+    /// Σx of each row over all terms, as they are multiplied: of runs of `length` terms, without every fourth if those only fill up.
     ///
     /// # Safety
-    /// As [`super::sums`]; the factors must be finite and have `16 × width` columns from `first`; `out` must have the columns of the
-    /// mask in each row.
+    /// As [`super::sums`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    pub(in super::super) unsafe fn totals(
+        rows: Rows<'_>,
+        length: usize,
+        filled: bool,
+        out: &mut [i32; ROWS],
+    ) {
+        let counted: u64 = if filled { 0x7777_7777_7777_7777 } else { u64::MAX };
+        let flip = _mm512_set1_epi32(FLIP);
+        for (&start, out) in rows.starts.iter().zip(out) {
+            let mut total = _mm512_setzero_si512();
+            for &offset in rows.offsets {
+                for first in (0..length).step_by(64) {
+                    let left = length - first;
+                    let mask = counted & if left < 64 { (1 << left) - 1 } else { u64::MAX };
+                    // SAFETY: by the contract; masked instructions do not touch bytes whose bit is 0.
+                    let mut x =
+                        unsafe { _mm512_maskz_loadu_epi8(mask, start.wrapping_add(offset + first).cast()) };
+                    if rows.signed {
+                        x = _mm512_maskz_mov_epi8(mask, _mm512_xor_si512(x, flip));
+                    }
+                    total = _mm512_add_epi64(total, _mm512_sad_epu8(x, _mm512_setzero_si512()));
+                }
+            }
+            *out = _mm512_reduce_add_epi64(total) as i32;
+        }
+    }
+
+    /// Sums requantised: `mask` tells which of the columns exist; row i is written at `out + i × stride`. `taken_off` are the columns'
+    /// zero points, of which each row's total takes a multiple off.
+    ///
+    /// # Safety
+    /// As [`super::sums`]; the factors must be finite and have `16 × width` columns from `first`, as the zero points; `out` must have the
+    /// columns of the mask in each row.
     #[expect(
         clippy::too_many_arguments,
         reason = "a kernel has as many operands as it has"
@@ -375,6 +422,7 @@ pub(super) mod avx512 {
         bytes: *const i8,
         width: usize,
         requantize: &Requantize<'_>,
+        taken_off: Option<(&[i32], &[i32; ROWS])>,
         first: usize,
         mask: u64,
         out: *mut u8,
@@ -383,7 +431,7 @@ pub(super) mod avx512 {
         sizes!(
             rows.starts.len(),
             width,
-            place(rows, bytes, requantize, first, mask, out, stride)
+            place(rows, bytes, requantize, taken_off, first, mask, out, stride)
         );
     }
 
@@ -455,10 +503,12 @@ pub(super) mod avx512 {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn place<const HEIGHT: usize, const PANELS: usize>(
+    #[expect(clippy::too_many_arguments, reason = "as above")]
+    unsafe fn place<const HEIGHT: usize, const PANELS: usize, const TAKES_OFF: bool>(
         rows: Rows<'_>,
         bytes: *const i8,
         requantize: &Requantize<'_>,
+        (zeros, totals): (&[i32], &[i32; ROWS]),
         first: usize,
         mask: u64,
         out: *mut u8,
@@ -470,6 +520,17 @@ pub(super) mod avx512 {
         for (j, start) in start.iter_mut().enumerate() {
             // SAFETY: there are as many starts.
             *start = unsafe { _mm512_loadu_si512(starts.add(16 * j).cast()) };
+        }
+        if TAKES_OFF {
+            let zeros = zeros[first..][..16 * PANELS].as_ptr();
+            for j in 0..PANELS {
+                // SAFETY: there are as many zero points.
+                let zero = unsafe { _mm512_loadu_si512(zeros.add(16 * j).cast()) };
+                for (sums, &total) in sums.iter_mut().zip(totals) {
+                    let product = _mm512_mullo_epi32(zero, _mm512_set1_epi32(total));
+                    sums[j] = _mm512_sub_epi32(sums[j], product);
+                }
+            }
         }
         // SAFETY: by the contract.
         let sums: [_; HEIGHT] = unsafe {
