@@ -61,6 +61,9 @@ const NETWORKS: &[(&str, bool)] = &[
     ("magika-qdq", true),
 ];
 
+/// The networks that are compiled: one of 100 MB, and the largest of each kind.
+const COMPILED: &[&str] = &["mlp-100-mb", "resnet-50", "minilm", "minilm-qdq"];
+
 /// Names of the engines; the first is ours.
 const ENGINES: [&str; 4] = ["synod", "ONNX Runtime", "OpenVINO", "tract"];
 
@@ -85,6 +88,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         for int8 in [false, true] {
             table(&programs, options, threads, int8, peak, &mut tables)?;
         }
+    }
+    for &threads in &options.threads {
+        compiling(&programs, options, threads, &mut tables)?;
     }
     let versions = "onnxruntime 1.32.0, OpenVINO 2026.4.0 (f32 hint, latency hint) and tract 0.23.9";
     let mut text = format!(
@@ -209,6 +215,56 @@ fn table(
         writeln!(
             text,
             "\nGeometric mean of the ratios {mean:.2}, the least {worst:.2}."
+        )?;
+    }
+    Ok(())
+}
+
+/// Measures how long networks take to compile, and what they hold, and writes the table.
+fn compiling(programs: &Programs, options: &Options, threads: usize, text: &mut String) -> Result<()> {
+    let plural = if threads == 1 { "" } else { "s" };
+    let chosen =
+        |name: &&&str| options.only.is_empty() || options.only.iter().any(|part| name.contains(part));
+    let mut rows = String::new();
+    for name in COMPILED.iter().filter(chosen) {
+        eprintln!("    compile {name}, {threads} thread{plural}");
+        let file = programs.models.join(format!("{name}.onnx"));
+        let file = file.to_str().ok_or_eyre("the build folder's path is not text")?;
+        let (count, seconds) = (threads.to_string(), (4.0 * options.seconds).to_string());
+        let arguments = [
+            file,
+            "--compile",
+            "--integers",
+            "--threads",
+            &count,
+            "--seconds",
+            &seconds,
+        ];
+        let answer = output(&programs.ours, &arguments, threads)?;
+        let numbers: Vec<f64> = answer
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .wrap_err_with(|| format!("a worker answered `{}`", answer.trim()))?;
+        let &[load, plan, weights, held] = &numbers[..] else {
+            bail!("a worker answered `{}`", answer.trim());
+        };
+        let megabytes = |bytes: f64| bytes / 1e6;
+        writeln!(
+            rows,
+            "| {name} | {:.1} | {load:.0} | {plan:.0} | {:.0} | {:.1} |",
+            megabytes(weights),
+            load + plan,
+            megabytes(held)
+        )?;
+    }
+    if !rows.is_empty() {
+        write!(
+            text,
+            "\n## Compiling, {threads} thread{plural}\n\n\
+             From the bytes of a published model to a plan that can run: *load* checks and hashes them, *plan* lays out memory and packs the weights.\n\
+             *Held* is what the process holds then, beside those bytes.\n\n\
+             | network | weights, MB | load, ms | plan, ms | together, ms | held, MB |\n|---|---:|---:|---:|---:|---:|\n{rows}"
         )?;
     }
     Ok(())

@@ -8,6 +8,9 @@
 //! `--serve` makes a worker of a benchmark of it: it prints `ready`, then answers each line on its standard input, a number of
 //! seconds, with the least of the runs in so many seconds, in milliseconds, and the number of runs. `--peak` prints the multiply-adds that one thread of
 //! this machine does with vectors of floats, in GFLOP/s, and exits.
+//!
+//! `--compile` compiles the canonical model again and again for `--seconds` and prints the least milliseconds of loading and of planning, the
+//! bytes of its weights, and the bytes that the process holds more for the compiled model and plan than for these weights.
 
 use bytes::Bytes;
 use std::{
@@ -28,6 +31,7 @@ struct Arguments {
     file: String,
     profile: bool,
     serve: bool,
+    compile: bool,
     integers: bool,
     seconds: f64,
     ints: u64,
@@ -53,6 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             "--profile" => arguments.profile = true,
             "--serve" => arguments.serve = true,
+            "--compile" => arguments.compile = true,
             "--integers" => arguments.integers = true,
             "--seconds" => arguments.seconds = value()?.parse()?,
             "--ints" => arguments.ints = value()?.parse()?,
@@ -66,6 +71,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let canonical = import(&arguments)?;
     let imported = start.elapsed();
+    if arguments.compile {
+        return compile(&canonical, arguments.seconds);
+    }
     let start = Instant::now();
     let model = Model::load(canonical.graph, canonical.weights)?;
     let loaded = start.elapsed();
@@ -102,6 +110,48 @@ fn main() -> Result<(), Box<dyn Error>> {
         profile(&model, &plan, &inputs, times.len().clamp(1, 200))?;
     }
     Ok(())
+}
+
+/// Compiles a model for its largest shapes, again and again.
+fn compile(canonical: &CanonicalModel, seconds: f64) -> Result<(), Box<dyn Error>> {
+    let milliseconds = |start: Instant| start.elapsed().as_secs_f64() * 1e3;
+    let (mut load, mut plan) = (f64::INFINITY, f64::INFINITY);
+    let (begin, before) = (Instant::now(), resident()?);
+    let mut held = 0;
+    while held == 0 || begin.elapsed().as_secs_f64() < seconds {
+        let start = Instant::now();
+        let model = Model::load(canonical.graph.clone(), canonical.weights.clone())?;
+        let loaded = milliseconds(start);
+        let shapes: Vec<_> = model
+            .signature()
+            .inputs
+            .iter()
+            .map(|input| input.max_shape())
+            .collect();
+        let start = Instant::now();
+        let compiled = model.plan(&shapes)?;
+        let planned = milliseconds(start);
+        if loaded + planned < load + plan {
+            (load, plan) = (loaded, planned);
+        }
+        if held == 0 {
+            held = resident()?.saturating_sub(before).max(1);
+        }
+        drop(black_box((model, compiled)));
+    }
+    println!("{load:.3} {plan:.3} {} {held}", canonical.weights.len());
+    Ok(())
+}
+
+/// Bytes of memory that the process holds.
+fn resident() -> Result<usize, Box<dyn Error>> {
+    let pages = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: usize = pages
+        .split_whitespace()
+        .nth(1)
+        .ok_or("statm has a second number")?
+        .parse()?;
+    Ok(pages * 4096)
 }
 
 /// Reads external data from the folder of the file.

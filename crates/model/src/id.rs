@@ -8,6 +8,7 @@
 
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
+use synod_numerics::pool;
 
 /// Bytes of a leaf.
 pub const LEAF_BYTES: usize = 4096;
@@ -71,6 +72,10 @@ impl FromStr for ModelId {
     }
 }
 
+/// Leaves that are hashed before they are joined, and those that one thread takes: 64 KiB, some tens of microseconds.
+const TOGETHER: usize = 1024;
+const OF_ONE: usize = 16;
+
 /// The root over the 4 KiB leaves of `bytes` (the last may be shorter; no bytes are one empty leaf). The tree is the one
 /// of RFC 9162: the left part of n leaves is the largest power of two below n.
 pub fn merkle_root(bytes: &[u8]) -> [u8; 32] {
@@ -89,7 +94,19 @@ pub fn merkle_root(bytes: &[u8]) -> [u8; 32] {
     if bytes.is_empty() {
         add(leaf(bytes));
     }
-    bytes.chunks(LEAF_BYTES).for_each(|chunk| add(leaf(chunk)));
+    // threads share the leaves out, a part of the bytes at a time
+    let mut leaves = [[0; 32]; TOGETHER];
+    for part in bytes.chunks(TOGETHER * LEAF_BYTES) {
+        let leaves = &mut leaves[..part.len().div_ceil(LEAF_BYTES)];
+        pool::chunks(leaves, OF_ONE, |piece, leaves| {
+            let chunks = part[piece * OF_ONE * LEAF_BYTES..].chunks(LEAF_BYTES);
+            leaves
+                .iter_mut()
+                .zip(chunks)
+                .for_each(|(to, chunk)| *to = leaf(chunk));
+        });
+        leaves.iter().for_each(|&leaf| add(leaf));
+    }
     let (_, last) = complete.pop().expect("at least one leaf was added");
     complete
         .into_iter()

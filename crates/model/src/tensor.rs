@@ -12,6 +12,7 @@ use crate::{
     shape::{Shape, SizeError, byte_length},
 };
 use bytemuck::{Pod, Zeroable};
+use bytes::Bytes;
 use std::fmt;
 
 #[cfg(target_endian = "big")]
@@ -24,23 +25,39 @@ compile_error!(
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// Bytes aligned to 64.
-#[derive(Clone, Default)]
+/// Bytes of tensors: own ones, aligned to 64, or a part of a model's weights, which it shares.
+#[derive(Clone)]
 pub(crate) struct Buffer {
-    lines: Vec<Line>,
+    data: Data,
     length: usize,
+}
+
+#[derive(Clone)]
+enum Data {
+    Own(Vec<Line>),
+    /// Aligned to [`SHARED_ALIGNMENT`] at least.
+    Shared(Bytes),
+}
+
+/// What every element type is aligned to.
+const SHARED_ALIGNMENT: usize = 8;
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::EMPTY
+    }
 }
 
 impl Buffer {
     pub(crate) const EMPTY: Self = Self {
-        lines: Vec::new(),
+        data: Data::Own(Vec::new()),
         length: 0,
     };
 
     /// A buffer of `length` zero bytes.
     pub(crate) fn zeroed(length: usize) -> Self {
         Self {
-            lines: bytemuck::zeroed_vec(length.div_ceil(64)),
+            data: Data::Own(bytemuck::zeroed_vec(length.div_ceil(64))),
             length,
         }
     }
@@ -52,12 +69,33 @@ impl Buffer {
         buffer
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[..self.length]
+    /// A buffer of these bytes, uncopied if they lie as elements must.
+    pub(crate) fn sharing(bytes: Bytes) -> Self {
+        if bytes.as_ptr().align_offset(SHARED_ALIGNMENT) != 0 {
+            return Self::from_bytes(&bytes);
+        }
+        Self {
+            length: bytes.len(),
+            data: Data::Shared(bytes),
+        }
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.data {
+            Data::Own(lines) => &bytemuck::cast_slice(lines)[..self.length],
+            Data::Shared(bytes) => bytes,
+        }
+    }
+
+    /// The bytes for writing: a copy, if others share them.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.length]
+        if let Data::Shared(bytes) = &self.data {
+            *self = Self::from_bytes(&bytes.clone());
+        }
+        match &mut self.data {
+            Data::Own(lines) => &mut bytemuck::cast_slice_mut(lines)[..self.length],
+            Data::Shared(_) => unreachable!("what is shared was just copied"),
+        }
     }
 }
 
@@ -166,31 +204,25 @@ impl Tensor {
     /// # Errors
     /// If the length is wrong, the shape too large, or a bool is neither 0 nor 1.
     pub fn from_le_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Self, TensorError> {
-        let expected = byte_length(dtype, shape)?;
-        if bytes.len() != expected {
-            return Err(TensorError::Length {
-                dtype,
-                shape: shape.to_vec(),
-                expected,
-                got: bytes.len(),
-            });
-        }
-        if dtype == DType::Bool
-            && let Some(index) = bytes.iter().position(|&byte| byte > 1)
-        {
-            return Err(TensorError::Bool {
-                index,
-                value: bytes[index],
-            });
-        }
+        check_bytes(dtype, shape, bytes)?;
+        Ok(Self::canonical(dtype, shape, Buffer::from_bytes(bytes)))
+    }
+
+    /// [`Self::from_le_bytes`] without a copy, if the bytes are aligned and have no other NaN than the canonical one.
+    pub(crate) fn sharing(dtype: DType, shape: &[usize], bytes: Bytes) -> Result<Self, TensorError> {
+        check_bytes(dtype, shape, &bytes)?;
+        Ok(Self::canonical(dtype, shape, Buffer::sharing(bytes)))
+    }
+
+    fn canonical(dtype: DType, shape: &[usize], data: Buffer) -> Self {
         let mut tensor = Self {
             dtype,
             shape: shape.to_vec(),
-            data: Buffer::from_bytes(bytes),
+            data,
             canonical: false,
         };
         tensor.canonicalize_nan();
-        Ok(tensor)
+        tensor
     }
 
     /// A tensor from packed big-endian elements in row-major order (the form of the EVM's packed encoding).
@@ -320,6 +352,10 @@ impl Tensor {
 
     /// Replaces every NaN by the canonical quiet NaN of its type.
     pub fn canonicalize_nan(&mut self) {
+        if self.has_only_canonical_nans() {
+            self.canonical = true;
+            return;
+        }
         self.canonical = true;
         let dtype = self.dtype;
         let bytes = self.data.bytes_mut();
@@ -347,21 +383,42 @@ impl Tensor {
         }
         let bytes = self.data.bytes();
         match self.dtype {
-            DType::F32 => bytemuck::cast_slice(bytes)
-                .iter()
-                .all(|&bits| canonical_f32(bits) == bits),
-            DType::F64 => bytemuck::cast_slice(bytes)
-                .iter()
-                .all(|&bits| canonical_f64(bits) == bits),
-            DType::F16 => bytemuck::cast_slice(bytes)
-                .iter()
-                .all(|&bits| canonical_f16(bits) == bits),
-            DType::BF16 => bytemuck::cast_slice(bytes)
-                .iter()
-                .all(|&bits| canonical_bf16(bits) == bits),
+            DType::F32 => changes_nothing(bytemuck::cast_slice(bytes), canonical_f32),
+            DType::F64 => changes_nothing(bytemuck::cast_slice(bytes), canonical_f64),
+            DType::F16 => changes_nothing(bytemuck::cast_slice(bytes), canonical_f16),
+            DType::BF16 => changes_nothing(bytemuck::cast_slice(bytes), canonical_bf16),
             _ => true,
         }
     }
+}
+
+/// Whether a function gives every element back. Asked of many at a time, without an end among them, so that the question is vectorised.
+fn changes_nothing<T: Copy + PartialEq>(elements: &[T], f: impl Fn(T) -> T) -> bool {
+    elements
+        .chunks(1024)
+        .all(|elements| !elements.iter().fold(false, |changed, &x| changed | (f(x) != x)))
+}
+
+/// Checks that bytes are a tensor.
+fn check_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<(), TensorError> {
+    let expected = byte_length(dtype, shape)?;
+    if bytes.len() != expected {
+        return Err(TensorError::Length {
+            dtype,
+            shape: shape.to_vec(),
+            expected,
+            got: bytes.len(),
+        });
+    }
+    if dtype == DType::Bool
+        && let Some(index) = bytes.iter().position(|&byte| byte > 1)
+    {
+        return Err(TensorError::Bool {
+            index,
+            value: bytes[index],
+        });
+    }
+    Ok(())
 }
 
 fn canonical_f32(bits: u32) -> u32 {

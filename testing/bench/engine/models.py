@@ -226,6 +226,7 @@ NETWORKS = {
     "mlp-100-64-2": lambda name: mlp(name, [100, 64, 2]),
     "mlp-784-256-10": lambda name: mlp(name, [784, 256, 10]),
     "mlp-784-256-10-batch-64": lambda name: mlp(name, [784, 256, 10], 64),
+    "mlp-100-mb": lambda name: mlp(name, [2240] * 6),
     "cnn": cnn,
     "mobilenet-v2": mobilenet_v2,
     "resnet-18": lambda name: resnet(name, [2, 2, 2, 2], False),

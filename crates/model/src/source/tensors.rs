@@ -25,7 +25,7 @@ pub(crate) fn read_tensor(
     let expected = crate::shape::byte_length(dtype, &shape).map_err(|error| fail(error.into()))?;
     if proto.data_location == Some(1) {
         let data = read_external(&proto, name, expected, external)?;
-        return Tensor::from_le_bytes(dtype, &shape, &data).map_err(fail);
+        return Tensor::sharing(dtype, &shape, data).map_err(fail);
     }
     if let Some(raw) = &proto.raw_data {
         return Tensor::from_le_bytes(dtype, &shape, raw).map_err(fail);
