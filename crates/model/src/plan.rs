@@ -18,6 +18,7 @@ mod fusion;
 mod layout;
 mod memory;
 mod schedule;
+mod simplify;
 mod workspace;
 
 use crate::{

@@ -13,7 +13,7 @@
 //! Nothing is allocated by a job. The library starts with one thread, the caller's: whoever runs networks decides.
 
 use std::any::Any;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::{RefCell, UnsafeCell};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -411,21 +411,20 @@ unsafe impl Plain for i32 {}
 /// If they take more than [`BUFFER_BYTES`].
 pub fn with_buffer<T: Plain, R>(length: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
     thread_local! {
-        static BUFFER: Cell<Vec<Page>> = const { Cell::new(Vec::new()) };
+        // a second one where a kernel runs within another
+        static BUFFERS: RefCell<Vec<Vec<Page>>> = const { RefCell::new(Vec::new()) };
     }
     assert!(
         length <= BUFFER_BYTES / size_of::<T>(),
         "a kernel's buffer has at most {BUFFER_BYTES} bytes"
     );
-    let mut pages = BUFFER.take();
-    if pages.is_empty() {
-        pages = vec![Page([0; 4096]); BUFFER_BYTES / 4096];
-    }
+    let kept = BUFFERS.with_borrow_mut(Vec::pop);
+    let mut pages = kept.unwrap_or_else(|| vec![Page([0; 4096]); BUFFER_BYTES / 4096]);
     // SAFETY: the pages are initialised bytes, borrowed exclusively, at least as many as `length` elements take and aligned for
     // any plain type, whose every bit pattern is valid.
     let elements = unsafe { std::slice::from_raw_parts_mut(pages.as_mut_ptr().cast::<T>(), length) };
     let result = f(elements);
-    BUFFER.set(pages);
+    BUFFERS.with_borrow_mut(|buffers| buffers.push(pages));
     result
 }
 

@@ -13,17 +13,18 @@ use std::sync::Arc;
 use synod_numerics::{
     fast::{
         blocks, convolution,
-        epilogue::{self, Epilogue},
+        epilogue::{self, Epilogue, Everywhere},
         matrix,
     },
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
+    pool::Plain,
     reference::{self, Order},
     shape::{ConvShape, Matrix},
 };
 
 /// A type that operators compute in, with the kernels that differ between the two.
-pub(super) trait Compute: Float + Element + Order {
+pub(super) trait Compute: Float + Element + Order + Plain {
     /// Its element type.
     const DTYPE: DType;
     /// The right operand of a matrix product, arranged for the fast kernels.
@@ -82,7 +83,7 @@ pub(super) trait Compute: Float + Element + Order {
     );
 }
 
-/// What is done to finished elements: to those from an index of the output on, all of one row.
+/// What is done to finished elements, from an index of the output on: whole rows, or some elements of one.
 pub(super) type Then<'a, T> = dyn Fn(usize, &mut [T]) + Sync + 'a;
 
 /// [`Then`] of every row.
@@ -115,7 +116,7 @@ impl Compute for f32 {
         out: &mut [Self],
         scratch: &mut [Self],
     ) {
-        let epilogue = then.map(|then| move |first: usize, y: &mut [f32]| then(first, y));
+        let epilogue = then.map(|then| Everywhere(move |first: usize, y: &mut [f32]| then(first, y)));
         let epilogue = epilogue.as_ref().map(|then| then as &dyn Epilogue);
         matrix::gemm_then([m, n, k], a, b, epilogue, out, scratch);
     }
@@ -127,7 +128,7 @@ impl Compute for f32 {
         out: &mut [Self],
         _: &mut [Self],
     ) {
-        let epilogue = then.map(|then| move |first: usize, y: &mut [f32]| then(first, y));
+        let epilogue = then.map(|then| Everywhere(move |first: usize, y: &mut [f32]| then(first, y)));
         let epilogue = epilogue.as_ref().map(|then| then as &dyn Epilogue);
         matrix::gemm_packed_then(m, a, b, epilogue, out);
     }

@@ -280,7 +280,10 @@ impl<T: Compute> Product<T> {
         let a = sized.a(required(inputs, 0));
         let c = inputs.get(2).copied().flatten();
         let finish = |first: usize, y: &mut [T]| {
-            self.finish(c, first, y);
+            let n = sized.dims[1].max(1);
+            for (row, y) in y.chunks_mut(n).enumerate() {
+                self.finish(c, first + row * n, y);
+            }
             if let Some(epilogue) = epilogue {
                 T::apply(epilogue, first, y);
             }

@@ -20,6 +20,7 @@ use synod_numerics::{
         conv_column, conv_columns, gemm_columns, integer_conv, integer_conv_scratch, integer_gemm,
         integer_gemm_scratch,
     },
+    pool,
     quantize::{Byte, Grid, requantize, requantize_each},
     reference,
     shape::{ConvShape, Matrix},
@@ -457,7 +458,7 @@ impl Kernel for ProductKernel {
     }
 
     fn run(&self, io: &mut Io<'_, '_>) -> Result<(), OpError> {
-        let [m, n, k] = self.dims;
+        let [m, n, _] = self.dims;
         if m * n == 0 || self.pairs.is_empty() {
             return Ok(());
         }
@@ -485,38 +486,149 @@ impl Kernel for ProductKernel {
         let quantizing = self
             .quantizes
             .then(|| (grid(io, self.dtype), number(&io.input(Y_SCALE))));
+        let operands = Matrices {
+            a,
+            b,
+            zeros,
+            scales,
+            quantizing,
+        };
+        let together = self.shared_out(io.path, scales[0].len());
+        with_byte!(self.dtype, Y => {
+            if self.quantizes {
+                let out = output.as_mut_slice::<Y>();
+                self.each::<Y, Y>(io.path, &operands, together, out, &mut pieces);
+            } else {
+                let out = output.as_mut_slice::<i32>();
+                self.each::<Y, i32>(io.path, &operands, together, out, &mut pieces);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Elements of results: sums, or what is made of them.
+trait Results<Y>: Sized {
+    fn output(out: &mut [Self]) -> ProductOutput<'_, Y>;
+}
+
+impl<Y> Results<Y> for i32 {
+    fn output(out: &mut [Self]) -> ProductOutput<'_, Y> {
+        ProductOutput::Sums(out)
+    }
+}
+
+impl Results<u8> for u8 {
+    fn output(out: &mut [Self]) -> ProductOutput<'_, u8> {
+        ProductOutput::Bytes(out)
+    }
+}
+
+impl Results<i8> for i8 {
+    fn output(out: &mut [Self]) -> ProductOutput<'_, i8> {
+        ProductOutput::Bytes(out)
+    }
+}
+
+/// What products are computed from.
+struct Matrices<'a> {
+    a: TensorView<'a>,
+    b: TensorView<'a>,
+    zeros: [&'a [i32]; 2],
+    scales: [&'a [f32]; 2],
+    /// The range and zero point of the results, and their scale, if they are quantised.
+    quantizing: Option<(Grid, f32)>,
+}
+
+/// Multiply-adds in a nanosecond, about.
+const PER_NANOSECOND: u64 = 128;
+
+impl ProductKernel {
+    /// Into how large groups products are shared out that are each too small for several threads; `None` if they are not.
+    fn shared_out(&self, path: Path, row_scales: usize) -> Option<usize> {
+        let [m, n, k] = self.dims;
+        let count = self.pairs.len();
+        let alone = (m as u64 * n as u64).saturating_mul(k as u64) / PER_NANOSECOND;
+        let fits = path == Path::Fast
+            && self.packed.is_none()
+            && row_scales <= 1
+            && integer_gemm_scratch(k) == 0
+            && PackedBytes::bytes(k, n) <= pool::BUFFER_BYTES;
+        if !fits || pool::pieces(alone) > 1 {
+            return None;
+        }
+        let pieces = pool::pieces(alone.saturating_mul(count as u64));
+        let parts = pieces.min(pool::threads()).min(count);
+        (parts > 1).then(|| count.div_ceil(parts))
+    }
+
+    /// Every product, in its place of `out`.
+    fn each<Y: Byte + Element, O: Element + Results<Y>>(
+        &self,
+        path: Path,
+        operands: &Matrices<'_>,
+        together: Option<usize>,
+        out: &mut [O],
+        pieces: &mut ProductPieces<'_>,
+    ) {
+        let [m, n, _] = self.dims;
+        let Some(together) = together else {
+            return self.some(path, operands, 0, out, pieces);
+        };
+        let columns = gemm_columns(n);
+        pool::chunks(out, together * m * n, |piece, out| {
+            // as little as a thread's own memory
+            let (mut starts, mut zeros, mut factors) =
+                (vec![0; columns], vec![0; columns], vec![0.0; columns]);
+            let mut pieces = ProductPieces {
+                starts: &mut starts,
+                columns: &mut zeros,
+                factors: &mut factors,
+                sums: &mut [],
+                rest: &mut [],
+            };
+            self.some(path, operands, piece * together, out, &mut pieces);
+        });
+    }
+
+    /// The products from number `first` on that fill `out`.
+    fn some<Y: Byte + Element, O: Element + Results<Y>>(
+        &self,
+        path: Path,
+        operands: &Matrices<'_>,
+        first: usize,
+        out: &mut [O],
+        pieces: &mut ProductPieces<'_>,
+    ) {
+        let [m, n, k] = self.dims;
         let mut own_packed = None;
-        for (index, &(at_a, at_b)) in self.pairs.iter().enumerate() {
-            let zeros = [lines(zeros[0], at_a, m), lines(zeros[1], at_b, n)];
-            let scales = quantizing.map(|(grid, y)| ProductScales {
-                rows: lines(scales[0], at_a, m),
-                columns: lines(scales[1], at_b, n),
+        for (&(at_a, at_b), out) in self.pairs[first..].iter().zip(out.chunks_exact_mut(m * n)) {
+            let zeros = [
+                lines(operands.zeros[0], at_a, m),
+                lines(operands.zeros[1], at_b, n),
+            ];
+            let scales = operands.quantizing.map(|(grid, y)| ProductScales {
+                rows: lines(operands.scales[0], at_a, m),
+                columns: lines(operands.scales[1], at_b, n),
                 y,
                 grid,
             });
-            with_byte!(a.dtype(), A => with_byte!(b.dtype(), B => with_byte!(self.dtype, Y => {
-                let a = &a.as_slice::<A>()[at_a * m * k..][..m * k];
-                let b = &b.as_slice::<B>()[at_b * k * n..][..k * n];
+            with_byte!(operands.a.dtype(), A => with_byte!(operands.b.dtype(), B => {
+                let a = &operands.a.as_slice::<A>()[at_a * m * k..][..m * k];
+                let b = &operands.b.as_slice::<B>()[at_b * k * n..][..k * n];
                 let packed = match &self.packed {
                     Some(packed) => &**packed,
                     None => {
                         let packed = own_packed.get_or_insert_with(|| PackedBytes::empty(k, n));
-                        if io.path == Path::Fast {
+                        if path == Path::Fast {
                             packed.fill(Matrix::row_major(b, n));
                         }
                         &*packed
                     }
                 };
-                let part = index * m * n..(index + 1) * m * n;
-                let out = if self.quantizes {
-                    ProductOutput::Bytes(&mut output.as_mut_slice::<Y>()[part])
-                } else {
-                    ProductOutput::Sums(&mut output.as_mut_slice::<i32>()[part])
-                };
-                self.multiply::<A, B, Y>(io.path, a, b, packed, zeros, scales, &mut pieces, out);
-            })));
+                self.multiply::<A, B, Y>(path, a, b, packed, zeros, scales, pieces, O::output(out));
+            }));
         }
-        Ok(())
     }
 }
 

@@ -13,7 +13,13 @@ use crate::{
     tensor::Element,
 };
 use std::sync::Arc;
-use synod_numerics::{fast::epilogue::Epilogue, integer::Integer, reference, shape::Matrix};
+use synod_numerics::{
+    fast::epilogue::Epilogue,
+    integer::Integer,
+    pool::{self, BUFFER_BYTES},
+    reference,
+    shape::Matrix,
+};
 
 /// `MatMul`
 pub(super) const MATMUL: Definition = Definition {
@@ -269,6 +275,11 @@ impl<T: Compute> FloatKernel<T> for Products<T> {
     }
 }
 
+/// About how long a product takes on one thread.
+fn nanoseconds([m, n, k]: [usize; 3]) -> u64 {
+    (m as u64).saturating_mul(n as u64).saturating_mul(k as u64) / 50
+}
+
 impl<T: Compute> Products<T> {
     fn fast(
         &self,
@@ -278,9 +289,41 @@ impl<T: Compute> Products<T> {
         scratch: &mut [T],
     ) {
         let [m, n, k] = self.dims;
+        let count = self.pairs.len();
+        // products too small for several threads are shared out whole
+        let alone = nanoseconds(self.dims);
+        let own = T::gemm_scratch(m, n, k);
+        let pieces =
+            if self.packed.is_none() && pool::pieces(alone) == 1 && own <= BUFFER_BYTES / size_of::<T>() {
+                pool::pieces(alone.saturating_mul(count as u64)).min(count)
+            } else {
+                1
+            };
+        if pieces <= 1 {
+            return self.some(0, inputs, epilogue, out, scratch);
+        }
+        let together = count.div_ceil(pieces);
+        pool::chunks(out, (together * m * n).max(1), |piece, out| {
+            pool::with_buffer(own, |scratch: &mut [T]| {
+                self.some(piece * together, inputs, epilogue, out, scratch);
+            });
+        });
+    }
+
+    /// The products from number `first` on that fill `out`.
+    fn some(
+        &self,
+        first: usize,
+        inputs: &[Option<&[T]>],
+        epilogue: Option<&dyn Epilogue>,
+        out: &mut [T],
+        scratch: &mut [T],
+    ) {
+        let [m, n, k] = self.dims;
         let a = required(inputs, 0);
         let size = (m * n).max(1);
-        for (index, (out, &(at_a, at_b))) in out.chunks_exact_mut(size).zip(&self.pairs).enumerate() {
+        for (index, out) in (first..).zip(out.chunks_exact_mut(size)) {
+            let (at_a, at_b) = self.pairs[index];
             let then = epilogue
                 .map(|epilogue| move |first: usize, y: &mut [T]| T::apply(epilogue, index * size + first, y));
             let then = then.as_ref().map(|then| then as &Then<'_, T>);

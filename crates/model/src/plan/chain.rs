@@ -5,12 +5,13 @@
 //! tensors, whole or broadcast, and write several: a value that others want too is written as well. Quantised tensors are read and
 //! written as bytes; what a chain makes of one of them alone is a table of 256 bytes.
 
+use super::simplify::optimise;
 use crate::{
     ops::{Elementwise, FromBytes, Map, ToBytes, Zip},
     shape::element_count,
 };
 use std::{cell::Cell, ops::Range};
-use synod_numerics::pool;
+use synod_numerics::{fast::look_up, pool};
 
 /// Elements of a block.
 const BLOCK: usize = 1024;
@@ -76,6 +77,19 @@ pub(super) enum Source {
     Tensor(usize),
     /// The block's elements of a row of so many elements that repeats: blocks end where it does.
     Row(usize),
+    /// One known element, spread.
+    Constant(usize),
+    /// What the kernel before has left in an output.
+    Output(usize),
+    Register(usize),
+}
+
+/// Where an operator of a chain finds bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bytes {
+    /// The block's elements of a tensor of the chain's size.
+    Tensor(usize),
+    /// The first quarter of a register.
     Register(usize),
 }
 
@@ -111,17 +125,25 @@ pub(super) enum Instruction {
     /// A function of bytes.
     FromBytes {
         function: Box<FromBytes>,
-        tensor: usize,
+        from: Bytes,
         to: Target,
     },
     /// A function to bytes.
     ToBytes {
         function: Box<ToBytes>,
         from: Source,
-        output: usize,
+        to: Target,
+    },
+    /// A function of a byte that gives a byte.
+    LookUp {
+        table: Box<[u8; 256]>,
+        from: Bytes,
+        to: Target,
     },
     /// Copies a register to an output.
     Store { register: usize, output: usize },
+    /// Copies the bytes in a register to an output.
+    StoreBytes { register: usize, output: usize },
 }
 
 impl Instruction {
@@ -133,15 +155,16 @@ impl Instruction {
                 from: [a, b],
                 to,
             }),
-            (Elementwise::FromBytes(function), [Some(Source::Tensor(tensor)), _], _) => {
-                Some(Self::FromBytes { function, tensor, to })
+            (Elementwise::FromBytes(function), [Some(from), _], _) => {
+                let from = match from {
+                    Source::Tensor(tensor) => Bytes::Tensor(tensor),
+                    Source::Register(register) => Bytes::Register(register),
+                    _ => return None,
+                };
+                Some(Self::FromBytes { function, from, to })
             }
-            (Elementwise::ToBytes(function), [Some(from), _], Target::Output(output)) => {
-                Some(Self::ToBytes {
-                    function,
-                    from,
-                    output,
-                })
+            (Elementwise::ToBytes(function), [Some(from), _], _) => {
+                Some(Self::ToBytes { function, from, to })
             }
             _ => None,
         }
@@ -151,77 +174,34 @@ impl Instruction {
 /// A chain over tensors of so many elements.
 pub(super) struct Chain {
     pub(super) elements: usize,
-    pub(super) instructions: Vec<Instruction>,
+    instructions: Vec<Instruction>,
     /// About how long it takes on one thread.
-    pub(super) nanoseconds: u64,
+    nanoseconds: u64,
     /// Elements of the rows that it reads, if any: those of all of them.
-    pub(super) row: Option<usize>,
-    /// What it makes of each byte, if bytes of one tensor are all that it reads and all that it writes.
-    pub(super) table: Option<Box<[u8; 256]>>,
+    row: Option<usize>,
+    /// Known elements, each spread over a block.
+    constants: Vec<[f32; BLOCK]>,
+    /// Whether all it takes from the kernel before it is what lies in its output.
+    follows: bool,
 }
 
 impl Chain {
+    /// Instructions that give every register one value only; they get fewer registers, and fewer instructions, where these will do.
     pub(super) fn new(
         elements: usize,
         instructions: Vec<Instruction>,
         row: Option<usize>,
         nanoseconds: u64,
+        constants: &[f32],
     ) -> Self {
-        let mut chain = Self {
+        Self {
             elements,
-            instructions,
+            follows: matches!(instructions.first(), Some(Instruction::Load { .. })),
+            instructions: optimise(instructions, constants),
             nanoseconds,
             row,
-            table: None,
-        };
-        if chain.is_of_bytes() {
-            let bytes: [u8; 256] = std::array::from_fn(|byte| byte as u8);
-            let mut table = Box::new([0; 256]);
-            chain.run_part(
-                0..256,
-                &[Operand::Bytes(&bytes)],
-                &mut [Written::Bytes(&mut table[..])],
-            );
-            chain.table = Some(table);
+            constants: constants.iter().map(|&constant| [constant; BLOCK]).collect(),
         }
-        chain
-    }
-
-    /// Whether it is a function of a byte that gives a byte.
-    fn is_of_bytes(&self) -> bool {
-        let [first, middle @ .., last] = &self.instructions[..] else {
-            return false;
-        };
-        matches!(
-            first,
-            Instruction::FromBytes {
-                tensor: 0,
-                to: Target::Register(_),
-                ..
-            }
-        ) && matches!(
-            last,
-            Instruction::ToBytes {
-                from: Source::Register(_),
-                output: 0,
-                ..
-            }
-        ) && middle.iter().all(|instruction| {
-            let in_registers = |source: &Source| matches!(source, Source::Register(_));
-            match instruction {
-                Instruction::Map {
-                    from,
-                    to: Target::Register(_),
-                    ..
-                } => in_registers(from),
-                Instruction::Zip {
-                    from,
-                    to: Target::Register(_),
-                    ..
-                } => from.iter().all(in_registers),
-                _ => false,
-            }
-        })
     }
 
     /// Runs the chain.
@@ -243,17 +223,11 @@ impl Chain {
 
     /// Runs a range of elements; `writes` hold those only.
     pub(super) fn run_part(&self, range: Range<usize>, reads: &[Operand<'_>], writes: &mut [Written<'_>]) {
-        if let (Some(table), [Operand::Bytes(x)], [Written::Bytes(out)]) = (&self.table, reads, &mut *writes)
-        {
-            for (out, &x) in out.iter_mut().zip(&x[range]) {
-                *out = table[usize::from(x)];
-            }
-            return;
-        }
         with_registers(|registers| {
             let mut state = State {
                 first: range.start,
                 row: self.row.unwrap_or(usize::MAX),
+                constants: &self.constants,
                 reads,
                 writes,
                 registers,
@@ -270,9 +244,9 @@ impl Chain {
         });
     }
 
-    /// Whether all it takes from the kernel before it is what it loads first.
-    pub(super) fn begins_with_load(&self) -> bool {
-        matches!(self.instructions.first(), Some(Instruction::Load { .. }))
+    /// Whether all it takes from the kernel before it is what that leaves in its output.
+    pub(super) fn follows(&self) -> bool {
+        self.follows
     }
 }
 
@@ -295,6 +269,7 @@ fn with_registers<R>(f: impl FnOnce(&mut [[f32; BLOCK]]) -> R) -> R {
 struct State<'a, 'b, 'w> {
     first: usize,
     row: usize,
+    constants: &'b [[f32; BLOCK]],
     reads: &'b [Operand<'a>],
     writes: &'b mut [Written<'w>],
     registers: &'b mut [[f32; BLOCK]],
@@ -307,6 +282,7 @@ impl State<'_, '_, '_> {
         let written = block.start - self.first..block.end - self.first;
         let in_row = block.start % self.row;
         let Self {
+            constants,
             reads,
             writes,
             registers,
@@ -315,7 +291,8 @@ impl State<'_, '_, '_> {
         let outside = |from: Source| match from {
             Source::Tensor(tensor) => Ok(&reads[tensor].floats()[block.clone()]),
             Source::Row(tensor) => Ok(&reads[tensor].floats()[in_row..in_row + length]),
-            Source::Register(register) => Err(register),
+            Source::Constant(constant) => Ok(&constants[constant][..length]),
+            Source::Output(_) | Source::Register(_) => Err(from),
         };
         match instruction {
             Instruction::Load { output, register } => {
@@ -325,6 +302,11 @@ impl State<'_, '_, '_> {
                 writes[*output]
                     .floats(written)
                     .copy_from_slice(&registers[*register][..length]);
+            }
+            Instruction::StoreBytes { register, output } => {
+                writes[*output]
+                    .bytes(written)
+                    .copy_from_slice(&bytes_of(&registers[*register])[..length]);
             }
             Instruction::Spread {
                 tensor,
@@ -336,45 +318,129 @@ impl State<'_, '_, '_> {
             }
             Instruction::Map { function, from, to } => match *to {
                 Target::Output(output) => {
-                    let x = outside(*from).unwrap_or_else(|register| &registers[register][..length]);
-                    function(x, writes[output].floats(written));
+                    let (out, kept) = beside(writes, output);
+                    let x = outside(*from).unwrap_or_else(|from| match from {
+                        Source::Register(register) => &registers[register][..length],
+                        from => &kept(from)[written.clone()],
+                    });
+                    function(x, out.floats(written.clone()));
                 }
                 Target::Register(register) => {
                     let (out, rest) = apart(registers, register);
-                    let x = outside(*from).unwrap_or_else(|register| &rest(register)[..length]);
+                    let x = outside(*from).unwrap_or_else(|from| match from {
+                        Source::Register(register) => &rest(register)[..length],
+                        from => &left_in(writes, from)[written.clone()],
+                    });
                     function(x, &mut out[..length]);
                 }
             },
             Instruction::Zip { function, from, to } => match *to {
                 Target::Output(output) => {
-                    let [a, b] = from
-                        .map(|from| outside(from).unwrap_or_else(|register| &registers[register][..length]));
-                    function(a, b, writes[output].floats(written));
+                    let (out, kept) = beside(writes, output);
+                    let [a, b] = from.map(|from| {
+                        outside(from).unwrap_or_else(|from| match from {
+                            Source::Register(register) => &registers[register][..length],
+                            from => &kept(from)[written.clone()],
+                        })
+                    });
+                    function(a, b, out.floats(written.clone()));
                 }
                 Target::Register(register) => {
                     let (out, rest) = apart(registers, register);
-                    let [a, b] =
-                        from.map(|from| outside(from).unwrap_or_else(|register| &rest(register)[..length]));
+                    let [a, b] = from.map(|from| {
+                        outside(from).unwrap_or_else(|from| match from {
+                            Source::Register(register) => &rest(register)[..length],
+                            from => &left_in(writes, from)[written.clone()],
+                        })
+                    });
                     function(a, b, &mut out[..length]);
                 }
             },
-            Instruction::FromBytes { function, tensor, to } => {
-                let x = &reads[*tensor].bytes()[block];
-                match *to {
-                    Target::Output(output) => function(x, writes[output].floats(written)),
-                    Target::Register(register) => function(x, &mut registers[register][..length]),
+            Instruction::FromBytes { function, from, to } => match *to {
+                Target::Output(output) => {
+                    let x = match *from {
+                        Bytes::Tensor(tensor) => &reads[tensor].bytes()[block],
+                        Bytes::Register(register) => &bytes_of(&registers[register])[..length],
+                    };
+                    function(x, writes[output].floats(written));
                 }
-            }
-            Instruction::ToBytes {
-                function,
-                from,
-                output,
-            } => {
-                let x = outside(*from).unwrap_or_else(|register| &registers[register][..length]);
-                function(x, writes[*output].bytes(written));
-            }
+                Target::Register(register) => {
+                    let (out, rest) = apart(registers, register);
+                    let x = match *from {
+                        Bytes::Tensor(tensor) => &reads[tensor].bytes()[block],
+                        Bytes::Register(register) => &bytes_of(rest(register))[..length],
+                    };
+                    function(x, &mut out[..length]);
+                }
+            },
+            Instruction::LookUp { table, from, to } => match *to {
+                Target::Output(output) => {
+                    let x = match *from {
+                        Bytes::Tensor(tensor) => &reads[tensor].bytes()[block],
+                        Bytes::Register(register) => &bytes_of(&registers[register])[..length],
+                    };
+                    look_up(table, x, writes[output].bytes(written));
+                }
+                Target::Register(register) => {
+                    let (out, rest) = apart(registers, register);
+                    let x = match *from {
+                        Bytes::Tensor(tensor) => &reads[tensor].bytes()[block],
+                        Bytes::Register(register) => &bytes_of(rest(register))[..length],
+                    };
+                    look_up(table, x, &mut bytemuck::cast_slice_mut(out)[..length]);
+                }
+            },
+            Instruction::ToBytes { function, from, to } => match *to {
+                Target::Output(output) => {
+                    let (out, kept) = beside(writes, output);
+                    let x = outside(*from).unwrap_or_else(|from| match from {
+                        Source::Register(register) => &registers[register][..length],
+                        from => &kept(from)[written.clone()],
+                    });
+                    function(x, out.bytes(written.clone()));
+                }
+                Target::Register(register) => {
+                    let (out, rest) = apart(registers, register);
+                    let x = outside(*from).unwrap_or_else(|from| match from {
+                        Source::Register(register) => &rest(register)[..length],
+                        from => &left_in(writes, from)[written.clone()],
+                    });
+                    function(x, &mut bytemuck::cast_slice_mut(out)[..length]);
+                }
+            },
         }
     }
+}
+
+/// The bytes that a register holds.
+fn bytes_of(register: &[f32; BLOCK]) -> &[u8] {
+    bytemuck::cast_slice(register)
+}
+
+/// What a kernel has left in an output.
+fn left_in<'a>(writes: &'a [Written<'_>], from: Source) -> &'a [f32] {
+    match from {
+        Source::Output(output) => match &writes[output] {
+            Written::Floats(floats) => floats,
+            Written::Bytes(_) => unreachable!("a kernel that is followed leaves floats"),
+        },
+        _ => unreachable!("all other sources are found elsewhere"),
+    }
+}
+
+/// One output for writing, the others for reading.
+fn beside<'a, 'w>(
+    writes: &'a mut [Written<'w>],
+    written: usize,
+) -> (&'a mut Written<'w>, impl Fn(Source) -> &'a [f32]) {
+    let (before, rest) = writes.split_at_mut(written);
+    let (out, after) = rest.split_at_mut(1);
+    let (before, after) = (&*before, &*after);
+    let others = move |from: Source| match from {
+        Source::Output(output) if output > written => left_in(after, Source::Output(output - written - 1)),
+        from => left_in(before, from),
+    };
+    (&mut out[0], others)
 }
 
 /// One register for writing, the others for reading.

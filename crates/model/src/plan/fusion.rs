@@ -8,7 +8,8 @@
 //! Operators that only change a shape are not run at all: their output is another name of their input (its *root*).
 //!
 //! What makes floats of bytes is done where the floats are used, in each group that uses them; a tensor of them is written only if
-//! a kernel or the caller wants it.
+//! a kernel or the caller wants it. If only operators of elements use them, these may join the group that has made the bytes, which are
+//! then written only if somebody else wants them.
 
 use crate::{
     DType,
@@ -123,6 +124,7 @@ impl Groups {
         wanted: &[ValueId],
     ) -> Self {
         let mut roots: Vec<ValueId> = (0..values).collect();
+        let only_elementwise = only_elementwise(graph, steps, roles, values, wanted);
         // for each value that is made of bytes, the step that does it, and whether it is written too
         let mut loads: Vec<Option<(usize, bool)>> = vec![None; values];
         let mut groups: Vec<Group> = Vec::new();
@@ -140,9 +142,9 @@ impl Groups {
                 continue;
             }
             if let (Role::Load, Some(&Some(output))) = (role, node.outputs.first()) {
-                // what it reads is complete here, wherever it is done
+                // what it reads is complete here, wherever it is done, unless it may be done where that is made
                 for other in read.iter().filter_map(|&value| producers[value]) {
-                    groups[other].sealed = true;
+                    groups[other].sealed |= !only_elementwise[output];
                 }
                 loads[output] = Some((position, false));
                 continue;
@@ -156,9 +158,15 @@ impl Groups {
                             !group.sealed && group.elements == elements && group.has_room()
                         })
                     };
+                    // what is made of bytes can be made in the group that makes the bytes
+                    let bytes = |&value: &ValueId| {
+                        let (load, _) = loads[value].filter(|_| only_elementwise[value])?;
+                        graph.nodes[steps[load].node].inputs.first().copied().flatten()
+                    };
+                    let made = read.iter().filter_map(bytes).map(|value| roots[value]);
                     // the group that ran last, whose values are still in the cache
-                    read.iter()
-                        .filter_map(open)
+                    made.chain(read.iter().copied())
+                        .filter_map(|value| open(&value))
                         .max_by_key(|&group| groups[group].members.last())
                 }
                 _ => None,
@@ -175,6 +183,13 @@ impl Groups {
                 let Some((load, written)) = &mut loads[value] else {
                     continue;
                 };
+                let bytes = graph.nodes[steps[*load].node].inputs.first().copied().flatten();
+                if let Some(other) = bytes
+                    .and_then(|bytes| producers[roots[bytes]])
+                    .filter(|&other| other != group)
+                {
+                    groups[other].sealed = true;
+                }
                 // a spread operand is made whole first
                 let whole = steps[*load].outputs[0].elements() == elements;
                 if matches!(role, Role::Elementwise(_)) && whole {
@@ -204,6 +219,32 @@ impl Groups {
         groups.sort_by_key(|group| group.members.last().copied());
         Self { groups, roots }
     }
+}
+
+/// For each value, whether all that read it are operators of elements on as many elements: then it is never written.
+fn only_elementwise(
+    graph: &Block,
+    steps: &[AnalysedStep],
+    roles: &[Role],
+    values: usize,
+    wanted: &[ValueId],
+) -> Vec<bool> {
+    let mut elements = vec![0; values];
+    let mut only = vec![true; values];
+    wanted.iter().for_each(|&value| only[value] = false);
+    for (step, role) in steps.iter().zip(roles) {
+        let node = &graph.nodes[step.node];
+        let of_step = step.outputs.first().map_or(0, TensorType::elements);
+        for &value in node.inputs.iter().flatten() {
+            only[value] &= matches!(role, Role::Elementwise(_)) && elements[value] == of_step;
+        }
+        for (&value, output) in node.outputs.iter().zip(&step.outputs) {
+            value
+                .into_iter()
+                .for_each(|value| elements[value] = output.elements());
+        }
+    }
+    only
 }
 
 impl Group {

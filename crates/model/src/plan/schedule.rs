@@ -265,27 +265,14 @@ struct Builder<'a> {
     channels_together: &'a [bool],
     reads: Vec<Read>,
     read_of: BTreeMap<ValueId, usize>,
+    /// Known elements that operators read.
+    constants: Vec<f32>,
     instructions: Vec<Instruction>,
-    registers: Registers,
+    /// As many as there are values: each is written once.
+    registers: usize,
     register_of: BTreeMap<ValueId, usize>,
     /// Elements of the rows that the chain reads.
     row: Option<usize>,
-}
-
-/// Registers while a chain is built.
-#[derive(Default)]
-struct Registers {
-    count: usize,
-    free: Vec<usize>,
-}
-
-impl Registers {
-    fn take(&mut self) -> usize {
-        self.free.pop().unwrap_or_else(|| {
-            self.count += 1;
-            self.count - 1
-        })
-    }
 }
 
 impl<'a> Builder<'a> {
@@ -307,8 +294,9 @@ impl<'a> Builder<'a> {
             channels_together,
             reads: Vec::new(),
             read_of: BTreeMap::new(),
+            constants: Vec::new(),
             instructions: Vec::new(),
-            registers: Registers::default(),
+            registers: 0,
             register_of: BTreeMap::new(),
             row: None,
         }
@@ -369,12 +357,11 @@ impl<'a> Builder<'a> {
             elements = crate::shape::element_count(shape);
             let read = operands_of(&function);
             let to_bytes = matches!(function, Elementwise::ToBytes(_));
+            let from_bytes = matches!(function, Elementwise::FromBytes(_));
             let mut sources = [None; 2];
-            let mut temporary = Vec::new();
             for (source, &value) in sources.iter_mut().zip(node.inputs.iter().flatten().take(read)) {
-                *source = Some(self.source(value, shape, &place, &mut temporary));
+                *source = Some(self.source(value, shape, from_bytes, &place));
             }
-            // what this is the last to read can be written over by the next
             let later = |value: ValueId, roots: &[ValueId]| {
                 members[at + 1..].iter().any(|&member| {
                     let node = &self.parts.graph.nodes[self.parts.steps[member].node];
@@ -384,9 +371,9 @@ impl<'a> Builder<'a> {
             let stored = of_chain.iter().position(|&value| value == output);
             let is_read = later(output, self.roots);
             let to = match stored {
-                Some(index) if !is_read || to_bytes => Target::Output(index),
+                Some(index) if !is_read => Target::Output(index),
                 _ => {
-                    let register = self.registers.take();
+                    let register = self.register();
                     self.register_of.insert(output, register);
                     Target::Register(register)
                 }
@@ -395,23 +382,23 @@ impl<'a> Builder<'a> {
             self.instructions
                 .push(instruction.expect("a function has as many operands as it takes"));
             if let (Some(output), Target::Register(register)) = (stored, to) {
-                self.instructions.push(Instruction::Store { register, output });
-            }
-            self.registers.free.append(&mut temporary);
-            let roots = self.roots;
-            for &value in node.inputs.iter().flatten() {
-                let root = roots[value];
-                if !later(root, roots)
-                    && let Some(register) = self.register_of.remove(&root)
-                {
-                    self.registers.free.push(register);
-                }
+                self.instructions.push(if to_bytes {
+                    Instruction::StoreBytes { register, output }
+                } else {
+                    Instruction::Store { register, output }
+                });
             }
         }
         let simple = self.simple();
         let chain = (!self.instructions.is_empty()).then(|| ChainCall {
             simple,
-            chain: Chain::new(elements, self.instructions, self.row, nanoseconds),
+            chain: Chain::new(
+                elements,
+                self.instructions,
+                self.row,
+                nanoseconds,
+                &self.constants,
+            ),
             reads: self.reads,
             writes: of_chain
                 .iter()
@@ -421,7 +408,7 @@ impl<'a> Builder<'a> {
         let together = match (&kernel, &chain) {
             // a value of the kernel that others want too must be whole when the chain reads it
             (Some(kernel), Some(chain)) => {
-                kernel.kernel.takes_epilogue() && chain.writes.len() == 1 && chain.chain.begins_with_load()
+                kernel.kernel.takes_epilogue() && chain.writes.len() == 1 && chain.chain.follows()
             }
             _ => false,
         };
@@ -470,6 +457,12 @@ impl<'a> Builder<'a> {
         Some(simple)
     }
 
+    /// A new register.
+    fn register(&mut self) -> usize {
+        self.registers += 1;
+        self.registers - 1
+    }
+
     fn node(&self, member: usize) -> &Node {
         &self.parts.graph.nodes[self.parts.steps[member].node]
     }
@@ -510,7 +503,7 @@ impl<'a> Builder<'a> {
                 let followed = of_chain.filter(|_| !self.wanted[value]).filter(floats);
                 let target = match followed.and_then(|of_chain| of_chain.split_last()) {
                     Some((&last, before)) => {
-                        let register = self.registers.take();
+                        let register = self.register();
                         self.register_of.insert(value, register);
                         self.instructions.push(Instruction::Load {
                             output: before.len(),
@@ -552,12 +545,18 @@ impl<'a> Builder<'a> {
         &mut self,
         value: ValueId,
         output: &[usize],
+        of_bytes: bool,
         place: &impl Fn(ValueId) -> Place,
-        temporary: &mut Vec<usize>,
     ) -> Source {
         let root = self.roots[value];
         if let Some(&register) = self.register_of.get(&root) {
             return Source::Register(register);
+        }
+        if let (Value::Known(constant), false) = (&self.parts.values[value], of_bytes)
+            && let [element] = *constant.tensor.as_slice::<f32>()
+        {
+            self.constants.push(element);
+            return Source::Constant(self.constants.len() - 1);
         }
         debug_assert!(self.group_of[root] != Some(self.index) || self.wanted[root]);
         let tensor = *self.read_of.entry(root).or_insert_with(|| {
@@ -578,8 +577,7 @@ impl<'a> Builder<'a> {
             self.row = Some(elements);
             return Source::Row(tensor);
         }
-        let register = self.registers.take();
-        temporary.push(register);
+        let register = self.register();
         self.instructions.push(Instruction::Spread {
             tensor,
             inner,

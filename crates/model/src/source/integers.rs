@@ -27,6 +27,7 @@ use synod_numerics::quantize::Grid;
 /// Operators that move or select elements of their first input.
 const MOVING: &[&str] = &[
     "Flatten",
+    "Gather",
     "Identity",
     "MaxPool",
     "Reshape",

@@ -16,6 +16,13 @@ pub trait Epilogue: Sync {
     /// leave canonical.
     fn apply(&self, first: usize, y: &mut [f32]);
 
+    /// [`Self::apply`] of whole rows of `row` elements that lie side by side.
+    fn apply_rows(&self, first: usize, y: &mut [f32], row: usize) {
+        for (index, y) in y.chunks_mut(row.max(1)).enumerate() {
+            self.apply(first + index * row, y);
+        }
+    }
+
     /// The same work for kernels that can do it before they write an element, if it is that simple.
     fn simple(&self) -> Option<Simple<'_>> {
         None
@@ -36,6 +43,20 @@ pub struct Simple<'a> {
 impl<F: Fn(usize, &mut [f32]) + Sync> Epilogue for F {
     fn apply(&self, first: usize, y: &mut [f32]) {
         self(first, y);
+    }
+}
+
+/// A function that takes whole rows at once too.
+#[derive(Debug, Clone, Copy)]
+pub struct Everywhere<F>(pub F);
+
+impl<F: Fn(usize, &mut [f32]) + Sync> Epilogue for Everywhere<F> {
+    fn apply(&self, first: usize, y: &mut [f32]) {
+        self.0(first, y);
+    }
+
+    fn apply_rows(&self, first: usize, y: &mut [f32], _row: usize) {
+        self.0(first, y);
     }
 }
 

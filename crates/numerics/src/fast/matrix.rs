@@ -514,9 +514,18 @@ fn row(
     for (part, right) in b.parts(0..n, 0) {
         let out = &mut out[part.clone()];
         // SAFETY: these are the elements of the output.
-        unsafe { tile::run(isa, [1, part.len(), k], left, right, out.as_mut_ptr(), n, false) };
+        unsafe {
+            tile::run_to(
+                isa,
+                [1, part.len(), k],
+                left,
+                right,
+                out.as_mut_ptr(),
+                n,
+                [false, true],
+            );
+        }
     }
-    epilogue::add_bias(out, None);
     if let Some(epilogue) = epilogue {
         epilogue.apply(0, out);
     }
@@ -583,7 +592,7 @@ fn block(
                             terms,
                             part,
                             right,
-                            start > 0,
+                            [start > 0, start + terms == k],
                             |row, column| out.pointer((rows.start + row) * n + column),
                             n,
                         );
@@ -605,7 +614,7 @@ fn multiply<'a>(
     terms: usize,
     columns: Range<usize>,
     right: Right<'_>,
-    resume: bool,
+    steps: [bool; 2],
     to: impl Fn(usize, usize) -> *mut f32,
     stride: usize,
 ) {
@@ -621,14 +630,14 @@ fn multiply<'a>(
         for (index, (row, height)) in tiles.clone().enumerate() {
             // SAFETY: `to` points to this row and column of the output, which are the caller's alone, and rows are `stride` apart.
             unsafe {
-                tile::run(
+                tile::run_to(
                     isa,
                     [height, count, terms],
                     left(index, row),
                     right,
                     to(row, first),
                     stride,
-                    resume,
+                    steps,
                 );
             }
         }
@@ -665,7 +674,7 @@ fn pack_tile(
     }
 }
 
-/// Makes NaNs canonical and applies the epilogue.
+/// Applies the epilogue.
 fn finish_rows(
     n: usize,
     rows: Range<usize>,
@@ -673,14 +682,20 @@ fn finish_rows(
     epilogue: Option<&dyn Epilogue>,
     out: &Disjoint<'_, f32>,
 ) {
+    let Some(epilogue) = epilogue else { return };
+    if columns == (0..n) {
+        // whole rows: one run of elements
+        let first = rows.start * n;
+        // SAFETY: the rows are the caller's alone.
+        let y = unsafe { out.slice(first..rows.end * n) };
+        epilogue.apply_rows(first, y, n);
+        return;
+    }
     for row in rows {
         let first = row * n + columns.start;
         // SAFETY: the rows and columns are the caller's alone.
         let y = unsafe { out.slice(first..row * n + columns.end) };
-        epilogue::add_bias(y, None);
-        if let Some(epilogue) = epilogue {
-            epilogue.apply(first, y);
-        }
+        epilogue.apply(first, y);
     }
 }
 

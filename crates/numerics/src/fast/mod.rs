@@ -26,6 +26,7 @@
 //! | greatest pools by whole vectors | `pooling` | `f32`, horizontal stride 1 or 2, lines of windows up to 512 elements |
 //! | functions between bounds | `transcendental` | [`Transcendental`] functions of many `f32`, with AVX-512 or AVX2 |
 //! | softmax row by row | `softmax` | rows of 16 elements and more of `f32`, with AVX-512 or AVX2 |
+//! | tables of bytes in registers | `look_up` | functions of one byte that give a byte, with AVX-512 VBMI |
 //! | folds in any order | `reduction` | maxima and minima of rows of 64 elements and more |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
 //! | exact 8-bit products on VNNI, AVX2, any | [`integer`] | quantised products and convolutions; its table of files says which |
@@ -41,6 +42,7 @@ mod doubles;
 pub mod epilogue;
 pub mod integer;
 mod lanes;
+mod look_up;
 pub mod matrix;
 mod normalisation;
 mod patches;
@@ -53,6 +55,7 @@ mod transcendental;
 mod windows;
 
 pub use attention::{causal_conv, linear_attention_read, linear_attention_write, rotate};
+pub use look_up::look_up;
 pub use normalisation::{batch_norm, group_norm, instance_norm, layer_norm, log_softmax, rms_norm, softmax};
 pub use pooling::{
     average_pool, can_put_first, global_average_pool, global_max_pool, max_pool, max_pool_channels_last,

@@ -70,6 +70,7 @@ struct Tile {
     c_stride: usize,
     columns: usize,
     resume: bool,
+    finish: bool,
 }
 
 /// Continues (or, unless `resume`, starts) the chains of `rows` × `columns` elements, c\[i·stride + j\].
@@ -81,12 +82,32 @@ struct Tile {
 /// The elements of c must be valid and nobody else's, and `isa` must come from [`Isa::current`].
 pub(super) unsafe fn run(
     isa: Isa,
-    [rows, columns, terms]: [usize; 3],
+    dims: [usize; 3],
     a: Left<'_>,
     b: Right<'_>,
     c: *mut f32,
     c_stride: usize,
     resume: bool,
+) {
+    // SAFETY: the contract.
+    unsafe { run_to(isa, dims, a, b, c, c_stride, [resume, false]) }
+}
+
+/// [`run`]; if it is told to `finish`, no NaN leaves but the canonical one.
+///
+/// # Panics
+/// As [`run`].
+///
+/// # Safety
+/// As [`run`].
+pub(super) unsafe fn run_to(
+    isa: Isa,
+    [rows, columns, terms]: [usize; 3],
+    a: Left<'_>,
+    b: Right<'_>,
+    c: *mut f32,
+    c_stride: usize,
+    [resume, finish]: [bool; 2],
 ) {
     assert!((1..=most_rows(isa)).contains(&rows), "a tile has a few rows");
     if columns == 0 {
@@ -131,6 +152,7 @@ pub(super) unsafe fn run(
             c_stride,
             columns,
             resume,
+            finish,
         };
         // SAFETY: the operands have all elements (checked above), the output by contract.
         unsafe { dispatch(isa, rows, vectors, &tile) };
@@ -236,6 +258,13 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
             }
             a = a.wrapping_add(tile.a_stride);
             b = b.wrapping_add(tile.b_stride);
+        }
+        if tile.finish {
+            for i in 0..R {
+                for v in 0..V {
+                    chains[i][v] = chains[i][v].canonical();
+                }
+            }
         }
         for i in 0..R {
             for v in 0..V {

@@ -521,6 +521,14 @@ pub(super) mod avx512 {
             // SAFETY: there are as many starts.
             *start = unsafe { _mm512_loadu_si512(starts.add(16 * j).cast()) };
         }
+        // SAFETY: by the contract.
+        let mut sums: [_; HEIGHT] = unsafe {
+            if rows.signed {
+                products::<HEIGHT, PANELS, true>(rows, bytes, start)
+            } else {
+                products::<HEIGHT, PANELS, false>(rows, bytes, start)
+            }
+        };
         if TAKES_OFF {
             let zeros = zeros[first..][..16 * PANELS].as_ptr();
             for j in 0..PANELS {
@@ -532,14 +540,6 @@ pub(super) mod avx512 {
                 }
             }
         }
-        // SAFETY: by the contract.
-        let sums: [_; HEIGHT] = unsafe {
-            if rows.signed {
-                products::<HEIGHT, PANELS, true>(rows, bytes, start)
-            } else {
-                products::<HEIGHT, PANELS, false>(rows, bytes, start)
-            }
-        };
         let zero = _mm512_set1_epi16(requantize.zero);
         // lanes of four columns of each panel, to sixteen columns of each panel
         let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);

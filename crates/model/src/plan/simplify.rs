@@ -1,0 +1,363 @@
+//! What is left of a chain when what can be known of it is known.
+//!
+//! Instructions come with as many registers as there are values, each written once, and leave with as few as will do.
+//!
+//! - Bytes that follow from one byte of a tensor, or of a register, by functions and known elements alone are looked up in a table:
+//!   quantised networks spell a Gelu in five operators, each between bytes.
+//! - What a kernel has left in its output is read there if nothing writes over it, instead of being copied first.
+//! - What nobody reads is not computed.
+
+use super::chain::{Bytes, Instruction, Source, Target};
+use std::collections::BTreeMap;
+
+/// Simplifies instructions; `constants` are the elements that they read.
+pub(super) fn optimise(instructions: Vec<Instruction>, constants: &[f32]) -> Vec<Instruction> {
+    allocate(live(read_in_place(look_up(instructions, constants))))
+}
+
+impl Instruction {
+    /// The registers that it reads.
+    fn reads(&self) -> [Option<usize>; 2] {
+        let of = |source: &Source| match *source {
+            Source::Register(register) => Some(register),
+            _ => None,
+        };
+        match self {
+            Self::Load { .. } | Self::Spread { .. } => [None; 2],
+            Self::Map { from, .. } | Self::ToBytes { from, .. } => [of(from), None],
+            Self::Zip { from: [a, b], .. } => [of(a), of(b)],
+            Self::FromBytes { from, .. } | Self::LookUp { from, .. } => match *from {
+                Bytes::Register(register) => [Some(register), None],
+                Bytes::Tensor(_) => [None; 2],
+            },
+            Self::Store { register, .. } | Self::StoreBytes { register, .. } => [Some(*register), None],
+        }
+    }
+
+    /// Where its result goes.
+    fn target(&self) -> Target {
+        match *self {
+            Self::Load { register, .. } | Self::Spread { register, .. } => Target::Register(register),
+            Self::Map { to, .. }
+            | Self::Zip { to, .. }
+            | Self::FromBytes { to, .. }
+            | Self::ToBytes { to, .. }
+            | Self::LookUp { to, .. } => to,
+            Self::Store { output, .. } | Self::StoreBytes { output, .. } => Target::Output(output),
+        }
+    }
+
+    /// The sources of floats.
+    fn sources(&mut self) -> &mut [Source] {
+        match self {
+            Self::Map { from, .. } | Self::ToBytes { from, .. } => std::slice::from_mut(from),
+            Self::Zip { from, .. } => from,
+            _ => &mut [],
+        }
+    }
+
+    /// Gives every register another number.
+    fn renumber(&mut self, read: impl Fn(usize) -> usize, written: Option<usize>) {
+        for source in self.sources() {
+            if let Source::Register(register) = source {
+                *register = read(*register);
+            }
+        }
+        match self {
+            Self::FromBytes { from, .. } | Self::LookUp { from, .. } => {
+                if let Bytes::Register(register) = from {
+                    *register = read(*register);
+                }
+            }
+            Self::Store { register, .. } | Self::StoreBytes { register, .. } => *register = read(*register),
+            _ => {}
+        }
+        let Some(number) = written else { return };
+        match self {
+            Self::Load { register, .. } | Self::Spread { register, .. } => *register = number,
+            Self::Map { to, .. }
+            | Self::Zip { to, .. }
+            | Self::FromBytes { to, .. }
+            | Self::ToBytes { to, .. }
+            | Self::LookUp { to, .. } => *to = Target::Register(number),
+            Self::Store { .. } | Self::StoreBytes { .. } => {}
+        }
+    }
+}
+
+/// What a value is for each byte of another.
+struct OfByte<T> {
+    /// Whose byte; `None` if the value is the same for all.
+    of: Option<Bytes>,
+    values: Box<[T; 256]>,
+}
+
+impl<T: Copy> OfByte<T> {
+    fn with<U>(of: Option<Bytes>, values: [U; 256]) -> OfByte<U> {
+        OfByte {
+            of,
+            values: Box::new(values),
+        }
+    }
+}
+
+/// Replaces what makes bytes of one other byte by a table.
+fn look_up(mut instructions: Vec<Instruction>, constants: &[f32]) -> Vec<Instruction> {
+    let mut floats: BTreeMap<usize, OfByte<f32>> = BTreeMap::new();
+    let mut bytes: BTreeMap<usize, OfByte<u8>> = BTreeMap::new();
+    for instruction in &mut instructions {
+        let of_source = |source: &Source| match *source {
+            Source::Constant(constant) => Some((None, [constants[constant]; 256])),
+            Source::Register(register) => floats.get(&register).map(|known| (known.of, *known.values)),
+            _ => None,
+        };
+        let mut results = [0.0; 256];
+        match instruction {
+            Instruction::Map { function, from, to } => {
+                let (Some((of, x)), Target::Register(register)) = (of_source(from), *to) else {
+                    continue;
+                };
+                function(&x, &mut results);
+                floats.insert(register, OfByte::<f32>::with(of, results));
+            }
+            Instruction::Zip { function, from, to } => {
+                let [a, b] = [of_source(&from[0]), of_source(&from[1])];
+                let (Some((a_of, a)), Some((b_of, b)), Target::Register(register)) = (a, b, *to) else {
+                    continue;
+                };
+                if a_of.is_some() && b_of.is_some() && a_of != b_of {
+                    continue;
+                }
+                function(&a, &b, &mut results);
+                floats.insert(register, OfByte::<f32>::with(a_of.or(b_of), results));
+            }
+            Instruction::FromBytes { function, from, to } => {
+                let Target::Register(register) = *to else { continue };
+                let every = std::array::from_fn(|byte| byte as u8);
+                let known = match *from {
+                    Bytes::Register(register) => bytes.get(&register),
+                    Bytes::Tensor(_) => None,
+                };
+                let (of, x) = known.map_or((Some(*from), every), |known| (known.of, *known.values));
+                function(&x, &mut results);
+                floats.insert(register, OfByte::<f32>::with(of, results));
+            }
+            Instruction::ToBytes { function, from, to } => {
+                let Some((Some(of), x)) = of_source(from) else {
+                    continue;
+                };
+                let (mut table, to) = ([0; 256], *to);
+                function(&x, &mut table);
+                if let Target::Register(register) = to {
+                    bytes.insert(register, OfByte::<u8>::with(Some(of), table));
+                }
+                *instruction = Instruction::LookUp {
+                    table: Box::new(table),
+                    from: of,
+                    to,
+                };
+            }
+            _ => {}
+        }
+    }
+    instructions
+}
+
+/// Lets operators read what a kernel has left where it lies, if none of them writes over it before the last has read it.
+fn read_in_place(mut instructions: Vec<Instruction>) -> Vec<Instruction> {
+    let Some(&Instruction::Load { output, register }) = instructions.first() else {
+        return instructions;
+    };
+    let last = instructions
+        .iter()
+        .rposition(|instruction| instruction.reads().contains(&Some(register)));
+    let up_to_last = &mut instructions[1..=last.unwrap_or(0)];
+    let in_the_way = |instruction: &Instruction| {
+        instruction.target() == Target::Output(output)
+            || matches!(instruction, Instruction::Store { register: stored, .. } if *stored == register)
+    };
+    if up_to_last.iter().any(in_the_way) {
+        return instructions;
+    }
+    for instruction in up_to_last {
+        for source in instruction.sources() {
+            if *source == Source::Register(register) {
+                *source = Source::Output(output);
+            }
+        }
+    }
+    instructions
+}
+
+/// Leaves out what writes registers that nobody reads.
+fn live(instructions: Vec<Instruction>) -> Vec<Instruction> {
+    let mut read = Vec::new();
+    let mut kept = Vec::with_capacity(instructions.len());
+    for instruction in instructions.into_iter().rev() {
+        if matches!(instruction.target(), Target::Register(register) if !read.contains(&register)) {
+            continue;
+        }
+        read.extend(instruction.reads().into_iter().flatten());
+        kept.push(instruction);
+    }
+    kept.reverse();
+    kept
+}
+
+/// Gives registers numbers that others have left.
+fn allocate(mut instructions: Vec<Instruction>) -> Vec<Instruction> {
+    let mut last_read = BTreeMap::new();
+    for (at, instruction) in instructions.iter().enumerate() {
+        for register in instruction.reads().into_iter().flatten() {
+            last_read.insert(register, at);
+        }
+    }
+    let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
+    let (mut free, mut count) = (Vec::new(), 0);
+    for (at, instruction) in instructions.iter_mut().enumerate() {
+        let reads = instruction.reads();
+        // what is read is not written over while it is: its number is free for the next
+        let written = match instruction.target() {
+            Target::Output(_) => None,
+            Target::Register(register) => {
+                let number = free.pop().unwrap_or_else(|| {
+                    count += 1;
+                    count - 1
+                });
+                Some((register, number))
+            }
+        };
+        instruction.renumber(|register| numbers[&register], written.map(|(_, number)| number));
+        numbers.extend(written);
+        let mut done: Vec<usize> = reads.into_iter().flatten().collect();
+        done.dedup();
+        free.extend(
+            done.into_iter()
+                .filter(|register| last_read.get(register) == Some(&at))
+                .map(|register| numbers[&register]),
+        );
+    }
+    instructions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Map;
+
+    fn doubled() -> Box<Map<f32>> {
+        Box::new(|x: &[f32], out: &mut [f32]| {
+            out.iter_mut().zip(x).for_each(|(out, x)| *out = 2.0 * x);
+        })
+    }
+
+    fn from_bytes(from: Bytes, register: usize) -> Instruction {
+        Instruction::FromBytes {
+            function: Box::new(|x: &[u8], out: &mut [f32]| {
+                out.iter_mut().zip(x).for_each(|(out, &x)| *out = x.into());
+            }),
+            from,
+            to: Target::Register(register),
+        }
+    }
+
+    fn to_bytes(from: usize, to: Target) -> Instruction {
+        Instruction::ToBytes {
+            function: Box::new(|x: &[f32], out: &mut [u8]| {
+                out.iter_mut().zip(x).for_each(|(out, &x)| *out = x as u8);
+            }),
+            from: Source::Register(from),
+            to,
+        }
+    }
+
+    fn map(from: Source, to: Target) -> Instruction {
+        Instruction::Map {
+            function: doubled(),
+            from,
+            to,
+        }
+    }
+
+    #[test]
+    fn functions_of_a_byte_become_one_table() {
+        let from = Bytes::Tensor(3);
+        let simplified = optimise(
+            vec![
+                from_bytes(from, 0),
+                map(Source::Register(0), Target::Register(1)),
+                to_bytes(1, Target::Register(2)),
+                from_bytes(Bytes::Register(2), 3),
+                map(Source::Register(3), Target::Register(4)),
+                to_bytes(4, Target::Output(0)),
+            ],
+            &[],
+        );
+        let [
+            Instruction::LookUp {
+                table,
+                from: found,
+                to: Target::Output(0),
+            },
+        ] = &simplified[..]
+        else {
+            panic!("one table is enough");
+        };
+        assert_eq!(*found, from);
+        // each quantisation saturates
+        assert_eq!([table[3], table[63], table[64], table[200]], [12, 252, 255, 255]);
+    }
+
+    #[test]
+    fn what_a_kernel_left_is_read_there_unless_it_is_written_over() {
+        let load = || Instruction::Load {
+            output: 0,
+            register: 0,
+        };
+        let in_place = optimise(
+            vec![
+                load(),
+                map(Source::Register(0), Target::Register(1)),
+                map(Source::Register(1), Target::Output(0)),
+            ],
+            &[],
+        );
+        assert!(matches!(
+            in_place[..],
+            [
+                Instruction::Map {
+                    from: Source::Output(0),
+                    to: Target::Register(0),
+                    ..
+                },
+                Instruction::Map {
+                    from: Source::Register(0),
+                    to: Target::Output(0),
+                    ..
+                },
+            ]
+        ));
+        let copied = optimise(vec![load(), map(Source::Register(0), Target::Output(0))], &[]);
+        assert!(matches!(copied[..], [Instruction::Load { .. }, _]));
+    }
+
+    #[test]
+    fn registers_serve_again_and_nothing_is_computed_for_nobody() {
+        let simplified = optimise(
+            vec![
+                map(Source::Tensor(0), Target::Register(0)),
+                map(Source::Register(0), Target::Register(1)),
+                map(Source::Register(0), Target::Register(2)),
+                map(Source::Register(2), Target::Register(3)),
+                map(Source::Register(3), Target::Output(0)),
+            ],
+            &[],
+        );
+        let registers: Vec<Target> = simplified.iter().map(Instruction::target).collect();
+        let register = Target::Register;
+        assert_eq!(
+            registers,
+            [register(0), register(1), register(0), Target::Output(0)]
+        );
+    }
+}
