@@ -169,6 +169,22 @@ fn products() {
     products_of::<i8, i8>(44);
 }
 
+/// Tables in registers and in memory, with and without what is left of a vector.
+#[test]
+fn tables_of_bytes() {
+    let mut numbers = Numbers::new(45);
+    for length in [0, 1, 63, 64, 65, 200, 1024] {
+        let table: [u8; 256] = std::array::from_fn(|_| numbers.below(256) as u8);
+        let x: Vec<u8> = (0..length).map(|_| numbers.below(256) as u8).collect();
+        let expected: Vec<u8> = x.iter().map(|&x| table[usize::from(x)]).collect();
+        on_every_isa(|isa| {
+            let mut out = vec![7; length];
+            synod_numerics::fast::look_up(&table, &x, &mut out);
+            assert_eq!(out, expected, "{length} on {isa:?}");
+        });
+    }
+}
+
 /// One row and one column of equal numbers.
 fn of_equals<A: Byte, B: Byte>(a: A, b: B, k: usize) -> i32 {
     let case = Case {
