@@ -2,7 +2,8 @@
 //!
 //! Contract with scripts: the result of a command goes to stdout and nothing else does; `--json` changes its form, not
 //! its content; notes, progress and errors go to stderr; an error is one line that begins with `error:` and says what to
-//! do; the exit code is 0 only if the command did its job (2: it was not understood, 1: it failed).
+//! do; the exit code is 0 only if the command did its job (2: it was not understood, 1: it failed, 3: the
+//! chain goes on under rules that this build does not know, so starting it again is of no use).
 
 mod client;
 mod commands;
@@ -15,6 +16,7 @@ mod tensors;
 
 use clap::Parser as _;
 use std::process::ExitCode;
+use synod_chain::{ChainError, UnknownProtocol};
 
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();
@@ -22,9 +24,20 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             show::note(format_args!("error: {}", one_line(&error)));
-            ExitCode::FAILURE
+            if needs_upgrade(&error) {
+                ExitCode::from(3)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
+}
+
+fn needs_upgrade(error: &eyre::Report) -> bool {
+    let unknown = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(ChainError::Upgrade(_))) || cause.is::<UnknownProtocol>()
+    };
+    error.chain().any(unknown)
 }
 
 /// An error with its causes, on one line.

@@ -9,7 +9,10 @@ use alloy_consensus::Header;
 use alloy_evm::EvmEnv;
 use alloy_primitives::B256;
 use parking_lot::{Mutex, RwLock};
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock, atomic::AtomicU64},
+};
 use synod_state::{
     BlockCommit, Body, Overlay, Receipt, Seal, SealedBlock, Snapshot, StateView, Store, TransactionLocation,
 };
@@ -65,6 +68,10 @@ pub struct Chain {
     store: Arc<Store>,
     pub(crate) tree: RwLock<Tree>,
     recent: RwLock<Recent>,
+    /// Blocks of an epoch, once looked up; `None` on a chain without a council.
+    pub(crate) epoch_blocks: OnceLock<Option<u64>>,
+    /// The epoch whose rules were taken up last.
+    pub(crate) epoch: AtomicU64,
     /// Held by whoever writes to the store.
     writer: Mutex<()>,
     events: broadcast::Sender<ChainEvent>,
@@ -111,16 +118,22 @@ impl Chain {
         }
         let head = read_head(&store)?;
         let (events, _) = broadcast::channel(EVENTS);
-        let factory = factory.with_inference_gas_limit(spec.inference_gas_limit());
-        Ok(Arc::new(Self {
-            spec: Arc::new(spec),
+        let factory = factory.with_inference_gas_limit(spec.inference_gas_limit(0));
+        let chain = Arc::new(Self {
+            spec: Arc::new(spec.afresh()),
             factory,
             store,
             tree: RwLock::new(Tree::new(head, limits)),
             recent: RwLock::default(),
+            epoch_blocks: OnceLock::new(),
+            epoch: AtomicU64::new(0),
             writer: Mutex::new(()),
             events,
-        }))
+        });
+        let next = chain.head().number().saturating_add(1);
+        chain.take_up_rules(next)?;
+        chain.spec.known_at(next)?;
+        Ok(chain)
     }
 
     /// The chain's rules.
@@ -175,6 +188,11 @@ impl Chain {
             return Ok(Some(data.header().clone()));
         }
         Ok(self.store.snapshot()?.header(number)?)
+    }
+
+    /// The header of a block that must be final here.
+    pub(crate) fn final_header(&self, number: u64) -> Result<Header, ChainError> {
+        self.header(number)?.ok_or(ChainError::UnknownHeight(number))
     }
 
     /// The final block at a height.
@@ -353,6 +371,8 @@ impl Chain {
             let mut recent = self.recent.write();
             path.iter().for_each(|block| recent.push(block.data.clone()));
         }
+        // Before anybody can build on it.
+        self.take_up_rules(height.saturating_add(1))?;
         self.tree.write().advance(head);
         for block in &path {
             // An error means that nobody listens.

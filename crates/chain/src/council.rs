@@ -11,14 +11,18 @@ use crate::{Chain, ChainError, Factory, StateView, chain::relax};
 use alloy_consensus::Header;
 use alloy_evm::{Database, Evm as _, EvmEnv, EvmFactory as _};
 use alloy_genesis::GenesisAccount;
-use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY, TxKind, U256};
-use alloy_sol_types::{SolCall, SolInterface as _};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256, keccak256};
+use alloy_rlp::Decodable as _;
+use alloy_sol_types::{SolCall, SolInterface as _, SolValue as _};
+use alloy_trie::{Nibbles, TrieAccount, proof::verify_proof};
 use revm::{
     context::{TxEnv, result::ExecutionResult},
     database::{CacheDB, EmptyDB, WrapDatabaseRef},
     primitives::hardfork::SpecId,
     state::{AccountInfo, Bytecode},
 };
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::Ordering::Relaxed;
 pub use synod_evm::{addresses::COUNCIL, interface::Council};
 
 /// A validator as the contract knows it.
@@ -36,6 +40,82 @@ pub const DEFAULT_EPOCH_BLOCKS: u64 = 3600;
 
 /// Gas of a question to the contract, or of its first call: far more than 256 validators need.
 const GAS: u64 = 1 << 32;
+
+/// The council's list of validators, with the proof that a state root commits to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListProof {
+    /// `abi.encode(validators)`; its hash is in slot [`COMMITTEE_SLOT`].
+    pub validators: Bytes,
+    /// RLP of the council's account: nonce, balance, storage root, code hash.
+    pub account: Bytes,
+    /// Nodes of the state trie down to the account, the root first.
+    pub account_proof: Vec<Bytes>,
+    /// Nodes of the account's storage trie down to the slot, the root first.
+    pub storage_proof: Vec<Bytes>,
+}
+
+/// A change of the committee: the last block of an epoch, and what the council named by then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Handover {
+    /// RLP of the header of the last block of an epoch.
+    pub header: Bytes,
+    /// Its certificate, in the engine's encoding.
+    pub certificate: Bytes,
+    /// The list after that block, proven under the header's state root.
+    pub list: ListProof,
+}
+
+/// Who votes, and who will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sitting {
+    /// The epoch of the block after the last final one.
+    pub epoch: u64,
+    /// Blocks of an epoch.
+    pub epoch_blocks: u64,
+    /// Those who vote in it.
+    pub validators: Vec<Validator>,
+    /// Those who will vote in the next, as decided so far.
+    pub next: Vec<Validator>,
+}
+
+/// A list that the state does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListProofError {
+    /// The account.
+    #[error("the council's account is not proven under state root {0}")]
+    Account(B256),
+    /// The slot.
+    #[error("the hash of the council's list is not proven under storage root {0}")]
+    Slot(B256),
+    /// The list.
+    #[error("the list does not decode")]
+    List,
+}
+
+impl ListProof {
+    /// The validators, if a state with this root holds them.
+    ///
+    /// # Errors
+    /// When it does not, or the proof does not show it.
+    pub fn verify(&self, state_root: B256) -> Result<Vec<Validator>, ListProofError> {
+        let holds = |root, key: B256, value: Vec<u8>, nodes: &[Bytes]| {
+            verify_proof(root, Nibbles::unpack(key), Some(value), nodes).is_ok()
+        };
+        let (account, nodes) = (self.account.to_vec(), &self.account_proof);
+        let account = TrieAccount::decode(&mut &self.account[..])
+            .ok()
+            .filter(|_| holds(state_root, keccak256(COUNCIL), account, nodes))
+            .ok_or(ListProofError::Account(state_root))?;
+        let slot = keccak256(B256::from(U256::from(COMMITTEE_SLOT)));
+        let value = alloy_rlp::encode(U256::from_be_bytes(keccak256(&self.validators).0));
+        if !holds(account.storage_root, slot, value, &self.storage_proof) {
+            return Err(ListProofError::Slot(account.storage_root));
+        }
+        <Vec<Validator>>::abi_decode(&self.validators).map_err(|_| ListProofError::List)
+    }
+}
 
 /// Why the contract has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +146,14 @@ pub fn genesis_account(
         blocks: epoch_blocks,
         first: validators,
     };
-    let (_, state) = run(&Factory::default(), &mut db, env, first.abi_encode().into())?;
+    let nobody = Address::ZERO;
+    let (_, state) = run(
+        &Factory::default(),
+        &mut db,
+        env,
+        nobody,
+        first.abi_encode().into(),
+    )?;
     let slots = state
         .get(&COUNCIL)
         .into_iter()
@@ -109,6 +196,93 @@ impl Chain {
             env: self.call_env(header),
         }))
     }
+
+    /// The council after the final block at a height.
+    fn council_after(&self, height: u64) -> Result<Option<CouncilView<'_>>, ChainError> {
+        self.council(&self.final_header(height)?)
+    }
+
+    /// Takes up the rules under which the block at a height, the next one, stands: those of the upgrades that had been
+    /// decided when the epoch before it ended.
+    pub(crate) fn take_up_rules(&self, next: u64) -> Result<(), ChainError> {
+        let blocks = match self.epoch_blocks.get() {
+            Some(known) => *known,
+            None => {
+                let number = self.spec.genesis().number.unwrap_or_default();
+                let first = self.council_after(number)?;
+                let blocks = first.map(|council| council.epoch_blocks()).transpose()?;
+                *self.epoch_blocks.get_or_init(|| blocks)
+            }
+        };
+        let Some(blocks) = blocks else {
+            return Ok(());
+        };
+        let epoch = next / blocks;
+        let same = self.epoch.swap(epoch, Relaxed) == epoch;
+        if epoch == 0 || same {
+            return Ok(());
+        }
+        if let Some(council) = self.council_after(epoch * blocks - 1)? {
+            self.spec.take_up(&council.upgrades()?, epoch, blocks);
+            self.factory
+                .set_inference_gas_limit(self.spec.inference_gas_limit(next));
+        }
+        Ok(())
+    }
+
+    /// The changes of the committee before the epoch of a final block, oldest first. One read for each epoch, and a proof for
+    /// each change.
+    ///
+    /// # Errors
+    /// When the chain cannot be read.
+    pub fn handovers(&self, height: u64) -> Result<Vec<Handover>, ChainError> {
+        let Some(first) = self.council_after(0)? else {
+            return Ok(Vec::new());
+        };
+        let (blocks, mut mark) = (first.epoch_blocks()?, first.committee()?);
+        let mut handovers = Vec::new();
+        for epoch in 1..=height / blocks {
+            let last = epoch * blocks - 1;
+            let header = self.final_header(last)?;
+            let Some(council) = self.council(&header)? else {
+                break;
+            };
+            let now = council.committee()?;
+            if std::mem::replace(&mut mark, now) == now {
+                continue;
+            }
+            let seal = self.seal(last)?.ok_or(ChainError::UnknownHeight(last))?;
+            handovers.push(Handover {
+                header: alloy_rlp::encode(&header).into(),
+                certificate: seal.certificate,
+                list: council.prove()?,
+            });
+        }
+        Ok(handovers)
+    }
+
+    /// Who votes now and in the next epoch; `None` if the chain has no council.
+    ///
+    /// # Errors
+    /// When the chain cannot be read.
+    pub fn sitting(&self) -> Result<Option<Sitting>, ChainError> {
+        let head = self.head();
+        let Some(council) = self.council(head.header())? else {
+            return Ok(None);
+        };
+        let epoch_blocks = council.epoch_blocks()?;
+        let epoch = (head.number() + 1) / epoch_blocks;
+        let before = (epoch * epoch_blocks).saturating_sub(1);
+        let sitting = self
+            .council_after(before)?
+            .ok_or(ChainError::UnknownHeight(before))?;
+        Ok(Some(Sitting {
+            epoch,
+            epoch_blocks,
+            validators: sitting.validators()?,
+            next: council.validators()?,
+        }))
+    }
 }
 
 impl CouncilView<'_> {
@@ -144,9 +318,29 @@ impl CouncilView<'_> {
         Ok(self.view.storage(COUNCIL, U256::from(COMMITTEE_SLOT))?.into())
     }
 
+    /// The list of validators with its proof under the state's root.
+    ///
+    /// # Errors
+    /// When the contract does not answer, or the state cannot be read.
+    pub fn prove(&self) -> Result<ListProof, ChainError> {
+        let proof = self.view.prove(COUNCIL, &[U256::from(COMMITTEE_SLOT)])?;
+        Ok(ListProof {
+            validators: self.validators()?.abi_encode().into(),
+            account: proof.account.map(alloy_rlp::encode).unwrap_or_default().into(),
+            account_proof: proof.proof,
+            storage_proof: proof
+                .storage
+                .into_iter()
+                .next()
+                .map(|slot| slot.proof)
+                .unwrap_or_default(),
+        })
+    }
+
     fn ask<C: SolCall>(&self, question: &C) -> Result<C::Return, CouncilError> {
         let db = WrapDatabaseRef(self.view.clone());
-        let (answer, _) = run(self.factory, db, self.env.clone(), question.abi_encode().into())?;
+        let (env, question) = (self.env.clone(), question.abi_encode().into());
+        let (answer, _) = run(self.factory, db, env, Address::ZERO, question)?;
         C::abi_decode_returns(&answer).map_err(|error| CouncilError::Broken(error.to_string()))
     }
 }
@@ -156,12 +350,14 @@ fn run(
     factory: &Factory,
     db: impl Database,
     mut env: EvmEnv,
+    caller: Address,
     data: Bytes,
 ) -> Result<(Bytes, revm::state::EvmState), CouncilError> {
     relax(&mut env);
     env.block_env.basefee = 0;
     env.block_env.gas_limit = GAS;
     let call = TxEnv {
+        caller,
         kind: TxKind::Call(COUNCIL),
         gas_limit: GAS,
         chain_id: None,
@@ -185,5 +381,256 @@ pub fn reason(output: &[u8]) -> String {
     match Council::CouncilErrors::abi_decode(output) {
         Ok(error) => format!("{error:?}"),
         Err(_) => format!("it reverted with 0x{}", alloy_primitives::hex::encode(output)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+    use revm::DatabaseCommit as _;
+
+    /// The contract after some calls.
+    struct Contract {
+        db: CacheDB<EmptyDB>,
+        block: u64,
+    }
+
+    fn account(number: u8) -> Address {
+        Address::repeat_byte(number)
+    }
+
+    fn validator(number: u8) -> Validator {
+        Validator {
+            name: format!("validator-{number}"),
+            account: account(number),
+            identity: B256::repeat_byte(number),
+            voteKey: vec![number; 48].into(),
+            possession: vec![number; 96].into(),
+            host: String::new(),
+        }
+    }
+
+    impl Contract {
+        fn new(validators: u8) -> Self {
+            let seats = (1..=validators).map(validator).collect();
+            let genesis = genesis_account(10, seats).unwrap();
+            let mut db = CacheDB::new(EmptyDB::default());
+            let info = AccountInfo::default().with_code(Bytecode::new_raw(genesis.code.unwrap()));
+            db.insert_account_info(COUNCIL, info);
+            for (slot, value) in genesis.storage.unwrap() {
+                db.insert_account_storage(COUNCIL, slot.into(), value.into())
+                    .unwrap();
+            }
+            Self { db, block: 1 }
+        }
+
+        fn call<C: SolCall>(&mut self, from: u8, call: &C) -> Result<C::Return, String> {
+            let mut env: EvmEnv = EvmEnv::default();
+            env.cfg_env.set_spec_and_mainnet_gas_params(SpecId::OSAKA);
+            env.block_env.number = U256::from(self.block);
+            let data = call.abi_encode().into();
+            let (answer, state) = run(&Factory::default(), &mut self.db, env, account(from), data)
+                .map_err(|error| error.to_string())?;
+            self.db.commit(state);
+            Ok(C::abi_decode_returns(&answer).unwrap())
+        }
+
+        fn names(&mut self) -> Vec<String> {
+            let all = self.call(0, &Council::validatorsCall {}).unwrap();
+            all.into_iter().map(|validator| validator.name).collect()
+        }
+
+        /// All of these want it.
+        fn all(&mut self, from: &[u8], call: &impl SolCall) {
+            for from in from {
+                self.call(*from, call).map(drop).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn more_than_two_thirds_decide() {
+        for (validators, needed) in [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (10, 7)] {
+            let mut contract = Contract::new(validators);
+            assert_eq!(
+                contract.call(0, &Council::quorumCall {}).unwrap(),
+                U256::from(needed)
+            );
+            let add = Council::addValidatorCall {
+                validator: validator(100),
+            };
+            let early: Vec<_> = (1..needed).collect();
+            contract.all(&early, &add);
+            assert_eq!(contract.names().len(), usize::from(validators));
+            contract.call(needed, &add).unwrap();
+            assert_eq!(
+                contract.names().len(),
+                usize::from(validators) + 1,
+                "of {validators}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_decision_takes_one_call_of_each() {
+        let mut contract = Contract::new(4);
+        let one = Council::setListedCall { rights: 1 };
+        let other = Council::setListedCall { rights: 2 };
+        assert!(contract.call(9, &one).unwrap_err().contains("NotValidator"));
+        contract.all(&[1, 2], &one);
+        assert!(contract.call(1, &one).unwrap_err().contains("AlreadyApproved"));
+        contract.all(&[3, 4], &other);
+        assert_eq!(
+            contract.call(0, &Council::listedCall {}).unwrap(),
+            0,
+            "two wishes of two"
+        );
+        // One takes its wish back, and one who wanted it is gone.
+        let action = keccak256(one.abi_encode());
+        contract.call(2, &Council::withdrawCall { action }).unwrap();
+        assert!(
+            contract
+                .call(2, &Council::withdrawCall { action })
+                .unwrap_err()
+                .contains("NotApproved")
+        );
+        assert_eq!(
+            contract.call(0, &Council::approvalsOfCall { action }).unwrap(),
+            [account(1)]
+        );
+        let identity = validator(1).identity;
+        contract.all(&[2, 3, 4], &Council::removeValidatorCall { identity });
+        contract.all(&[2, 3], &one);
+        assert_eq!(
+            contract.call(0, &Council::listedCall {}).unwrap(),
+            0,
+            "the wish of one who is gone"
+        );
+        contract.call(4, &one).unwrap();
+        assert_eq!(contract.call(0, &Council::listedCall {}).unwrap(), 1);
+    }
+
+    #[test]
+    fn seats_stay_in_order_when_one_goes() {
+        let mut contract = Contract::new(4);
+        let mark = |contract: &mut Contract| contract.call(0, &Council::committeeCall {}).unwrap();
+        let before = mark(&mut contract);
+        let identity = validator(2).identity;
+        contract.all(&[1, 2, 3], &Council::removeValidatorCall { identity });
+        assert_eq!(contract.names(), ["validator-1", "validator-4", "validator-3"]);
+        let all = contract.call(0, &Council::validatorsCall {}).unwrap();
+        assert_eq!(mark(&mut contract), keccak256(all.abi_encode()));
+        assert_ne!(mark(&mut contract), before);
+        for (number, rights) in [(1, 7), (3, 7), (4, 7), (2, 7)] {
+            let call = Council::rightsOfCall {
+                account: account(number),
+            };
+            assert_eq!(contract.call(0, &call).unwrap(), rights, "open to all");
+        }
+        contract.all(&[1, 3, 4], &Council::setListedCall { rights: 7 });
+        let rights = |contract: &mut Contract, number| {
+            let call = Council::rightsOfCall {
+                account: account(number),
+            };
+            contract.call(0, &call).unwrap()
+        };
+        assert_eq!((rights(&mut contract, 4), rights(&mut contract, 2)), (7, 0));
+        let host = Council::setHostCall { host: "h:1".into() };
+        contract.call(4, &host).unwrap();
+        assert!(contract.call(2, &host).unwrap_err().contains("NotValidator"));
+        let hosts = contract.call(0, &Council::validatorsCall {}).unwrap();
+        let hosts: Vec<_> = hosts.iter().map(|validator| validator.host.as_str()).collect();
+        assert_eq!(hosts, ["", "h:1", ""]);
+    }
+
+    #[test]
+    fn what_cannot_sit_is_refused_by_name() {
+        let mut contract = Contract::new(4);
+        let cases: [(&str, &dyn Fn(&mut Validator)); 9] = [
+            ("name", &|v| v.name = String::new()),
+            ("name", &|v| v.name = "n".repeat(65)),
+            ("account", &|v| v.account = Address::ZERO),
+            ("voteKey", &|v| v.voteKey = vec![1; 47].into()),
+            ("possession", &|v| v.possession = vec![1; 95].into()),
+            ("account", &|v| v.account = account(1)),
+            ("identity", &|v| v.identity = validator(1).identity),
+            ("voteKey", &|v| v.voteKey = validator(1).voteKey),
+            ("name", &|v| v.name = validator(1).name),
+        ];
+        for (field, change) in cases {
+            let mut seat = validator(9);
+            change(&mut seat);
+            let add = Council::addValidatorCall { validator: seat };
+            contract.all(&[1, 2], &add);
+            let error = contract.call(3, &add).unwrap_err();
+            assert!(error.contains(field), "{field}: {error}");
+        }
+        assert!(
+            genesis_account(1, vec![validator(1)]).is_err(),
+            "an epoch of one block"
+        );
+        assert!(genesis_account(10, Vec::new()).is_err());
+        assert!(genesis_account(10, vec![validator(1), validator(1)]).is_err());
+        let mut alone = Contract::new(1);
+        let identity = validator(1).identity;
+        let error = alone
+            .call(1, &Council::removeValidatorCall { identity })
+            .unwrap_err();
+        assert!(error.contains("CommitteeSize"), "{error}");
+        let again = Council::initialiseCall {
+            blocks: 5,
+            first: vec![validator(7)],
+        };
+        assert!(
+            contract
+                .call(1, &again)
+                .unwrap_err()
+                .contains("AlreadyInitialised")
+        );
+    }
+
+    #[test]
+    fn upgrades_stand_by_epoch_and_what_has_begun_stays() {
+        let mut contract = Contract::new(4);
+        let schedule = |first: u64| Council::scheduleUpgradeCall {
+            first,
+            protocol: first,
+            parameters: String::new(),
+        };
+        for first in [5, 3, 9] {
+            contract.all(&[1, 2, 3], &schedule(first));
+        }
+        let epochs = |contract: &mut Contract| {
+            let all = contract.call(0, &Council::upgradesCall {}).unwrap();
+            all.into_iter().map(|upgrade| upgrade.epoch).collect::<Vec<_>>()
+        };
+        assert_eq!(epochs(&mut contract), [3, 5, 9]);
+        let refused = |contract: &mut Contract, call: &dyn Fn(&mut Contract, u8) -> Result<(), String>| {
+            call(contract, 1).unwrap();
+            call(contract, 2).unwrap();
+            call(contract, 3).unwrap_err().contains("InvalidEpoch")
+        };
+        assert!(refused(&mut contract, &|contract, from| {
+            let twice = Council::scheduleUpgradeCall {
+                first: 5,
+                protocol: 1,
+                parameters: "{}".into(),
+            };
+            contract.call(from, &twice).map(drop)
+        }));
+        contract.all(&[1, 2, 3], &Council::cancelUpgradeCall { first: 5 });
+        assert_eq!(epochs(&mut contract), [3, 9]);
+        contract.block = 35;
+        assert_eq!(contract.call(0, &Council::epochCall {}).unwrap(), 3);
+        assert!(refused(&mut contract, &|contract, from| {
+            contract
+                .call(from, &Council::cancelUpgradeCall { first: 3 })
+                .map(drop)
+        }));
+        assert!(refused(&mut contract, &|contract, from| contract
+            .call(from, &schedule(2))
+            .map(drop)));
+        assert_eq!(epochs(&mut contract), [3, 9]);
     }
 }

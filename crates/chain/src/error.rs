@@ -110,6 +110,15 @@ pub enum ChainError {
     /// A block that was asked for is not here.
     #[error("block {0} is not known here")]
     UnknownBlock(Digest),
+    /// No block at a height is final here.
+    #[error("block {0} is not final here")]
+    UnknownHeight(u64),
+    /// Blocks follow rules that this build does not know.
+    #[error(transparent)]
+    Upgrade(#[from] crate::spec::UnknownProtocol),
+    /// The council's contract.
+    #[error(transparent)]
+    Council(#[from] crate::council::CouncilError),
 }
 
 /// Why no block was built.

@@ -97,6 +97,9 @@ pub(crate) fn execute(
         .with_database_ref(view.clone())
         .with_bundle_update()
         .build();
+    let factory = factory
+        .clone()
+        .with_inference_gas_limit(spec.inference_gas_limit(header.number));
     let evm = factory.create_evm(&mut state, env);
     let context = EthBlockExecutionCtx {
         parent_hash: header.parent_hash,
@@ -109,7 +112,7 @@ pub(crate) fn execute(
     };
     let mut executor = EthBlockExecutor::new(evm, context, spec, AlloyReceiptBuilder::default());
     executor.apply_pre_execution_changes().map_err(judge)?;
-    let limit = spec.inference_gas_limit();
+    let limit = spec.inference_gas_limit(header.number);
     let mut inference_gas = 0u64;
     loop {
         let room = Room {
@@ -152,7 +155,7 @@ pub(crate) fn execute(
     }
     let (evm, result) = executor.finish().map_err(judge)?;
     drop(evm);
-    if let Some(recipient) = spec.fee_recipient() {
+    if let Some(recipient) = spec.fee_recipient(header.number) {
         let base_fee = u128::from(header.base_fee_per_gas.unwrap_or_default());
         // Execution has taken exactly this from the senders, and given it to nobody.
         let fees = base_fee.saturating_mul(u128::from(result.gas_used));

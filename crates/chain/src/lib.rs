@@ -45,7 +45,7 @@ pub use seam::{
     Application, Cancellation, Context, Digest, Duty, Envelope, Finalization, Pending, Proposal, Timestamp,
     Verdict,
 };
-pub use spec::{ChainSpec, MAX_EXTRA_DATA, SpecError};
+pub use spec::{ChainSpec, MAX_EXTRA_DATA, PROTOCOL, SpecError, UnknownProtocol};
 pub use synod_state::{
     Account, AccountProof, Receipt, Seal, SealedBlock, StateError, StateView, StorageProof, Transaction,
     TransactionLocation,

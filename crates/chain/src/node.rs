@@ -3,6 +3,7 @@
 use crate::{
     Application, BlockData, BuildError, Chain, ChainError, ChainSpec, Context, Digest, Duty, Envelope,
     Finalization, FinalizeError, InvalidBlock, Pending, Proposal, Skipped, Timestamp, Verdict,
+    council::Validator,
     execution::{Executed, ExecutionError, Given, Next, Room, Script, execute, recover_senders},
     pool, rules,
     tree::{self, Unfinalised},
@@ -131,6 +132,9 @@ impl Chain {
     ) -> Result<Unfinalised, ExecutionError> {
         let block = &proposal.block;
         let parent_header = parent.data.header();
+        self.spec
+            .known_at(parent_header.number.saturating_add(1))
+            .map_err(ChainError::from)?;
         rules::before_execution(&self.spec, parent_header, parent.data.hash(), block)
             .map_err(ExecutionError::Invalid)?;
         if self.spec.synod().is_some() {
@@ -367,6 +371,8 @@ impl Filling<'_> {
 impl ChainApplication {
     fn build_on(&self, parent: &Parent, context: &Context, duty: &Duty) -> Result<Proposal, BuildError> {
         let spec = &self.chain.spec;
+        let number = parent.data.number().saturating_add(1);
+        spec.known_at(number).map_err(ChainError::from)?;
         let least = parent.timestamp.0;
         if context.timestamp.0 < least {
             return Err(InvalidBlock::Time {
@@ -399,7 +405,7 @@ impl ChainApplication {
             context,
             taken: Vec::new(),
             bytes_left: spec
-                .block_size_limit(header.timestamp)
+                .block_size_limit(header.number, header.timestamp)
                 .map(|limit| limit.saturating_sub(FRAME)),
             strained: false,
         };
@@ -512,7 +518,12 @@ impl Application for ChainApplication {
         let Some(parent) = self.chain.parent(context.parent) else {
             return Ok(Verdict::Pending(Pending::MissingParent(context.parent)));
         };
-        let drift = self.chain.spec.synod().map_or(0, |s| s.max_clock_drift_ms);
+        let number = proposal.block.header.number;
+        let drift = self
+            .chain
+            .spec
+            .synod_at(number)
+            .map_or(0, |s| s.max_clock_drift_ms);
         let (block_ms, clock_ms) = (proposal.timestamp().0, context.timestamp.0);
         if block_ms > clock_ms.saturating_add(drift) {
             return Ok(Verdict::Pending(Pending::ClockSkew { block_ms, clock_ms }));
@@ -538,6 +549,16 @@ impl Application for ChainApplication {
             }
             Err(ExecutionError::Fault(fault)) => Err(fault),
         }
+    }
+
+    fn validators(&self, height: u64) -> Result<Option<Vec<Validator>>, ChainError> {
+        let council = self.chain.council(&self.chain.final_header(height)?)?;
+        Ok(council.map(|council| council.validators()).transpose()?)
+    }
+
+    fn validators_mark(&self, height: u64) -> Result<B256, ChainError> {
+        let council = self.chain.council(&self.chain.final_header(height)?)?;
+        council.map_or(Ok(B256::ZERO), |council| council.committee())
     }
 
     fn finalized(&self, finalization: &Finalization) -> Result<(), FinalizeError> {

@@ -55,7 +55,7 @@ pub(crate) fn before_execution(
 ) -> Result<(), InvalidBlock> {
     let header = &block.header;
     let body = &block.body;
-    if let Some(limit) = spec.block_size_limit(header.timestamp) {
+    if let Some(limit) = spec.block_size_limit(header.number, header.timestamp) {
         // First, so that no other check hashes more than this.
         let got = block.length();
         if got > limit {

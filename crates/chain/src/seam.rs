@@ -244,6 +244,25 @@ pub trait Application: Send + Sync + 'static {
     /// Judges a block of somebody else, and keeps it in memory when it is valid.
     fn verify(&self, context: &Context, proposal: &Proposal) -> Result<Verdict, crate::ChainError>;
 
+    /// The validators that the chain's own contract names after a final block, for the epoch after the one that the block
+    /// ends; `None` if the chain has no such contract.
+    ///
+    /// # Errors
+    /// When the block is not final here, or the chain cannot be read.
+    fn validators(&self, height: u64) -> Result<Option<Vec<crate::council::Validator>>, crate::ChainError> {
+        let _ = height;
+        Ok(None)
+    }
+
+    /// What changes whenever [`Application::validators`] does, at little cost.
+    ///
+    /// # Errors
+    /// When the block is not final here, or the chain cannot be read.
+    fn validators_mark(&self, height: u64) -> Result<B256, crate::ChainError> {
+        let _ = height;
+        Ok(B256::ZERO)
+    }
+
     /// Makes a block, and the ancestors that are not final yet, durable. When it returns, they are on the disk. Delivery
     /// at least once is fine: what is final already is no work.
     fn finalized(&self, finalization: &Finalization) -> Result<(), crate::FinalizeError>;

@@ -26,13 +26,17 @@ use alloy_evm::{
         primitives::hardfork::SpecId,
     },
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// Builds EVMs that know PREDICT and share one [`Engine`].
 #[derive(Debug, Clone)]
 pub struct SynodEvmFactory {
     engine: Arc<Engine>,
-    inference_gas_limit: u64,
+    /// Shared by clones.
+    inference_gas_limit: Arc<AtomicU64>,
 }
 
 impl Default for SynodEvmFactory {
@@ -46,16 +50,21 @@ impl SynodEvmFactory {
     pub fn new(engine: Arc<Engine>) -> Self {
         Self {
             engine,
-            inference_gas_limit: u64::MAX,
+            inference_gas_limit: Arc::new(AtomicU64::new(u64::MAX)),
         }
     }
 
     /// The same with a limit on what PREDICT may charge in one transaction. At the limit a call of the precompile is out
-    /// of gas, as if it had been given no more.
+    /// of gas, as if it had been given no more. Earlier clones keep theirs.
     #[must_use]
     pub fn with_inference_gas_limit(mut self, limit: u64) -> Self {
-        self.inference_gas_limit = limit;
+        self.inference_gas_limit = Arc::new(AtomicU64::new(limit));
         self
+    }
+
+    /// Changes that limit for this factory and its clones, in EVMs that they make from now on.
+    pub fn set_inference_gas_limit(&self, limit: u64) {
+        self.inference_gas_limit.store(limit, Relaxed);
     }
 
     /// The engine.
@@ -70,7 +79,7 @@ impl SynodEvmFactory {
         inspector: I,
         inspect: bool,
     ) -> SynodEvm<DB, I> {
-        let inference = Arc::new(InferenceGas::new(self.inference_gas_limit));
+        let inference = Arc::new(InferenceGas::new(self.inference_gas_limit.load(Relaxed)));
         let ethereum = Precompiles::new(PrecompileSpecId::from_spec_id(env.cfg_env.spec));
         let mut precompiles = PrecompilesMap::from_static(ethereum);
         precompiles.apply_precompile(&addresses::PREDICT, |_| {

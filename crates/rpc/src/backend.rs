@@ -48,7 +48,10 @@ pub struct Evidence {
     pub identity: B256,
     /// What it did.
     pub kind: String,
-    /// In which view.
+    /// In which epoch.
+    #[serde(default)]
+    pub epoch: U64,
+    /// In which view of it.
     pub view: U64,
     /// Both signatures with what they are for, in the engine's encoding.
     pub proof: Bytes,

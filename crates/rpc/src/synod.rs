@@ -11,6 +11,7 @@ use jsonrpsee::{core::async_trait, proc_macros::rpc};
 use revm::database::WrapDatabaseRef;
 use serde::Serialize;
 use synod_chain::InclusionProof;
+use synod_chain::council::{Handover, Validator};
 use synod_evm::{
     addresses::{MODEL_REGISTRY, PREDICT},
     interface::{IPredict, ModelRegistry},
@@ -62,7 +63,8 @@ pub(crate) trait SynodApi {
     #[method(name = "getRights")]
     async fn rights(&self, account: Address, block: Option<BlockId>) -> RpcResult<AccountRights>;
 
-    /// Proof that a block is final: its header, those above it up to the first with a certificate, and that certificate.
+    /// Proof that a block is final: its header, those above it up to the first with a certificate, that certificate, and the
+    /// proven changes of the validators before its epoch.
     #[method(name = "getCertificate")]
     async fn certificate(&self, block: BlockId) -> RpcResult<Certificate>;
 
@@ -74,6 +76,10 @@ pub(crate) trait SynodApi {
     /// an answer of moderate size, none above the head.
     #[method(name = "getFinalBlocks")]
     async fn final_blocks(&self, from: U64) -> RpcResult<Vec<FinalBlock>>;
+
+    /// Who votes in the epoch that runs, and who will in the next; `null` on a chain without a council.
+    #[method(name = "getValidators")]
+    async fn validators(&self) -> RpcResult<Option<Validators>>;
 
     /// Proofs that validators broke the protocol, as far as this node has seen them.
     #[method(name = "getEvidence")]
@@ -97,6 +103,44 @@ pub(crate) struct AccountRights {
 pub(crate) struct Certificate {
     headers: Vec<Bytes>,
     certificate: Bytes,
+    handovers: Vec<Handover>,
+}
+
+/// Who votes in the epoch that runs, and who will in the next.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Validators {
+    epoch: U64,
+    epoch_blocks: U64,
+    /// Last block of the epoch.
+    last_block: U64,
+    validators: Vec<Seat>,
+    next: Vec<Seat>,
+}
+
+/// A validator as the council knows it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Seat {
+    name: String,
+    account: Address,
+    identity: B256,
+    vote_key: Bytes,
+    possession: Bytes,
+    host: String,
+}
+
+impl From<Validator> for Seat {
+    fn from(validator: Validator) -> Self {
+        Self {
+            name: validator.name,
+            account: validator.account,
+            identity: validator.identity,
+            vote_key: validator.voteKey,
+            possession: validator.possession,
+            host: validator.host,
+        }
+    }
 }
 
 /// Where a transaction is, and the proof.
@@ -389,6 +433,22 @@ impl SynodApiServer for Synod {
             .await
     }
 
+    async fn validators(&self) -> RpcResult<Option<Validators>> {
+        let chain = self.backend.chain.clone();
+        self.workers
+            .run(move || {
+                let sitting = chain.sitting().map_err(RpcError::internal)?;
+                Ok(sitting.map(|sitting| Validators {
+                    epoch: U64::from(sitting.epoch),
+                    epoch_blocks: U64::from(sitting.epoch_blocks),
+                    last_block: U64::from((sitting.epoch + 1) * sitting.epoch_blocks - 1),
+                    validators: sitting.validators.into_iter().map(Seat::from).collect(),
+                    next: sitting.next.into_iter().map(Seat::from).collect(),
+                }))
+            })
+            .await
+    }
+
     async fn certificate(&self, block: BlockId) -> RpcResult<Certificate> {
         let this = self.clone();
         self.workers
@@ -406,6 +466,7 @@ impl SynodApiServer for Synod {
                         return Ok(Certificate {
                             headers,
                             certificate: seal.certificate,
+                            handovers: this.backend.chain.handovers(number).map_err(RpcError::internal)?,
                         });
                     }
                 }

@@ -3,7 +3,9 @@
 use alloy_provider::transport::{RpcError, TransportErrorKind};
 use alloy_sol_types::SolInterface as _;
 use eyre::{Report, eyre};
-use synod_evm::interface::{IPredict::IPredictErrors, ModelRegistry::ModelRegistryErrors};
+use synod_evm::interface::{
+    Council::CouncilErrors, IPredict::IPredictErrors, ModelRegistry::ModelRegistryErrors,
+};
 
 /// One line about a failed request.
 pub(crate) fn explain(error: &RpcError<TransportErrorKind>) -> Report {
@@ -40,6 +42,9 @@ pub(crate) fn revert(data: &[u8]) -> Report {
     }
     if let Ok(error) = ModelRegistryErrors::abi_decode(data) {
         return eyre!("{}", registry(&error));
+    }
+    if let Ok(error) = CouncilErrors::abi_decode(data) {
+        return eyre!("{}", council(&error));
     }
     match alloy_sol_types::decode_revert_reason(data) {
         Some(reason) => eyre!("the call is reverted: {reason}"),
@@ -152,5 +157,41 @@ fn registry(error: &ModelRegistryErrors) -> String {
         E::UnknownModel(e) => format!("no model is called {:?} on this chain", e.name),
         E::UnknownModelId(e) => format!("no model on this chain has the id {}", e.id),
         other => format!("the registry refuses: {other:?}"),
+    }
+}
+
+fn council(error: &CouncilErrors) -> String {
+    use CouncilErrors as E;
+    match error {
+        E::NotValidator(e) => format!(
+            "{} is the account of no validator: `synod cluster council show` shows them",
+            e.account
+        ),
+        E::AlreadyInitialised(_) => "the council has its validators since genesis".into(),
+        E::AlreadyApproved(e) => format!(
+            "this account wants it already (action {}): it takes effect when enough others send the same",
+            e.action
+        ),
+        E::NotApproved(e) => format!(
+            "this account does not want action {}, or it has taken effect",
+            e.action
+        ),
+        E::InvalidValidator(e) => format!("the validator's {} cannot be", e.field),
+        E::Duplicate(e) => format!("a validator with this {} sits in the council already", e.field),
+        E::UnknownValidator(e) => format!("no validator has the identity {}", e.identity),
+        E::CommitteeSize(e) => format!("a committee has 1 to 256 validators, not {}", e.size),
+        E::InvalidRights(e) => format!(
+            "{} is no sum of rights: 1 transact, 2 deploy, 4 publish",
+            e.rights
+        ),
+        E::NotPermitted(e) => format!(
+            "{} lacks the right to do this (rights {}): validators grant it with `synod cluster council grant`",
+            e.account, e.right
+        ),
+        E::InvalidEpochLength(e) => format!("an epoch has 2 blocks or more, not {}", e.blocks),
+        E::InvalidEpoch(e) => format!(
+            "epoch {} has no upgrade, has one already, or has begun (epoch {} runs)",
+            e.epoch, e.running
+        ),
     }
 }

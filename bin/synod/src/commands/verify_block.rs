@@ -36,11 +36,14 @@ struct Verified {
     digest: B256,
     state_root: B256,
     receipts_root: B256,
+    epoch: u64,
     view: u64,
     /// The block whose certificate it is; a later one if this block has none of its own.
     certified: u64,
     signers: Vec<String>,
     validators: u32,
+    /// How often the validators had changed by then.
+    handovers: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction: Option<ProvenTransaction>,
 }
@@ -75,12 +78,20 @@ impl fmt::Display for Verified {
         }
         writeln!(
             f,
-            "  signed by      {} ({} of {}) in view {}",
+            "  signed by      {} ({} of {}) in view {} of epoch {}",
             self.signers.join(", "),
             self.signers.len(),
             self.validators,
-            self.view
+            self.view,
+            self.epoch
         )?;
+        if self.handovers > 0 {
+            writeln!(
+                f,
+                "  validators     changed {} times since the genesis file, each proven",
+                self.handovers
+            )?;
+        }
         let Some(transaction) = &self.transaction else {
             return Ok(());
         };
@@ -105,8 +116,7 @@ pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
         .wrap_err_with(|| format!("cannot read {}", args.genesis.display()))?;
     let spec = ChainSpec::from_json(&json)
         .wrap_err_with(|| format!("{} is no genesis file", args.genesis.display()))?;
-    let chain = Chain::in_memory(spec.clone())?;
-    let committee = Committee::from_genesis(&spec, chain.head_digest().0)?;
+    let committee = Committee::of_genesis(&*Chain::in_memory(spec)?)?;
     let client = args.rpc.connect().await?;
     let (wanted, inclusion) = match args.transaction {
         None => (block_id(&args.block)?, None),
@@ -153,10 +163,12 @@ pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
         digest: proven.digest.0,
         state_root: proven.header.state_root,
         receipts_root: proven.header.receipts_root,
+        epoch: proven.epoch,
         view: proven.view,
         certified: proven.certified_height,
         signers: proven.signers,
-        validators: committee.size(),
+        validators: proven.validators,
+        handovers: proof.handovers.len(),
     })
 }
 

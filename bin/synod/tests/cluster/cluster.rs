@@ -8,6 +8,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 use synod_testing::Node;
@@ -40,38 +41,106 @@ pub(crate) struct Cluster {
 /// The first of `count` ports that follow each other and are free. Below the range that systems hand out by themselves, so
 /// that nobody gets them by chance.
 fn free_ports(count: u16) -> u16 {
-    let start = u16::try_from(std::process::id() % 1000).unwrap() * 12 + 20_000;
-    (start..32_000)
+    /// Where the last search of this process ended.
+    static NEXT: Mutex<u16> = Mutex::new(0);
+    let mut next = NEXT.lock().unwrap();
+    let start = (u16::try_from(std::process::id() % 1000).unwrap() * 12 + 20_000).max(*next);
+    let first = (start..32_000)
         .step_by(usize::from(count))
         .find(|first| (*first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
-        .expect("free ports")
+        .expect("free ports");
+    *next = first + count;
+    first
 }
 
 impl Cluster {
     pub(crate) fn init(validators: u16) -> Self {
+        Self::init_with(validators, &[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn init_with(validators: u16, options: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let first = free_ports(3 * validators);
         let out = folder.path().join("cluster");
-        let made = run(&[
-            "cluster",
-            "init",
-            "--validators",
-            &validators.to_string(),
-            "--out",
-            out.to_str().unwrap(),
-            "--peers-port",
-            &first.to_string(),
-            "--rpc-port",
-            &(first + validators).to_string(),
-            "--metrics-port",
-            &(first + 2 * validators).to_string(),
-            "--dev-accounts",
-        ]);
+        let (count, peers, rpc, metrics) = (
+            validators.to_string(),
+            first.to_string(),
+            (first + validators).to_string(),
+            (first + 2 * validators).to_string(),
+        );
+        let mut arguments = vec!["cluster", "init", "--validators", &count];
+        arguments.extend(["--out", out.to_str().unwrap(), "--peers-port", &peers]);
+        arguments.extend(["--rpc-port", &rpc, "--metrics-port", &metrics, "--dev-accounts"]);
+        arguments.extend(options);
+        let made = run(&arguments);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         Self {
             folder,
             ports: (0..validators).map(|index| first + validators + index).collect(),
             nodes: (0..validators).map(|_| None).collect(),
+        }
+    }
+
+    /// Makes the folder of a validator that is to join. Returns its index.
+    pub(crate) fn join(&mut self) -> usize {
+        let (index, first) = (self.nodes.len(), free_ports(3));
+        let (name, folder) = (format!("validator-{index}"), self.folder(index));
+        let (host, rpc, metrics) = (
+            format!("127.0.0.1:{first}"),
+            (first + 1).to_string(),
+            (first + 2).to_string(),
+        );
+        let (genesis, folder) = (self.genesis(), folder.to_str().unwrap().to_owned());
+        let mut arguments = vec!["cluster", "join", "--genesis", genesis.to_str().unwrap()];
+        arguments.extend(["--name", &name, "--host", &host, "--out", &folder]);
+        arguments.extend(["--rpc-port", &rpc, "--metrics-port", &metrics]);
+        let made = run(&arguments);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        self.ports.push(first + 1);
+        self.nodes.push(None);
+        index
+    }
+
+    /// A validator decides something in the council, through a node. Returns what the command says.
+    pub(crate) fn decide(&self, who: usize, through: usize, command: &[&str]) -> serde_json::Value {
+        let key = std::fs::read_to_string(self.folder(who).join("account.key")).unwrap();
+        let url = self.node(through).url().to_owned();
+        let mut arguments = vec!["cluster", "council", "--rpc-url", &url, "--json"];
+        arguments.extend(command);
+        arguments.extend(["--private-key", key.trim()]);
+        let decided = run(&arguments);
+        assert!(
+            decided.status.success(),
+            "{}\n{}",
+            String::from_utf8_lossy(&decided.stderr),
+            self.log(through)
+        );
+        serde_json::from_slice(&decided.stdout).unwrap()
+    }
+
+    /// What `synod cluster council show` says at a node.
+    pub(crate) fn council(&self, index: usize) -> serde_json::Value {
+        let url = self.node(index).url().to_owned();
+        let shown = run(&["cluster", "council", "--rpc-url", &url, "--json", "show"]);
+        assert!(
+            shown.status.success(),
+            "{}",
+            String::from_utf8_lossy(&shown.stderr)
+        );
+        serde_json::from_slice(&shown.stdout).unwrap()
+    }
+
+    /// Waits until an epoch runs at a node.
+    pub(crate) async fn epoch(&self, index: usize, epoch: u64) {
+        let start = Instant::now();
+        while self.council(index)["epoch"].as_u64().unwrap() < epoch {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "epoch {epoch} does not begin:\n{}",
+                self.logs()
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 

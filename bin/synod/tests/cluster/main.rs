@@ -2,11 +2,12 @@
 //!
 //! What the simulator shows with seeds (`crates/consensus/tests/simplex`) is shown here once more with nothing simulated:
 //! four validators, clients at all of them, predictions in blocks, a validator killed and back with its disk, and back
-//! with an empty one.
+//! with an empty one. In `council`, validators that come and go, and upgrades.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cluster;
+mod council;
 
 use alloy_primitives::{Address, B256, Bytes, U256, address};
 use alloy_provider::Provider as _;
@@ -21,7 +22,7 @@ fn transfer(to: Address) -> TransactionRequest {
 }
 
 /// Asks the network of the cellar about one wine, in a transaction.
-fn prediction() -> TransactionRequest {
+pub(crate) fn prediction() -> TransactionRequest {
     let features: Vec<u8> = (0..13u8)
         .flat_map(|i| (f32::from(i) / 4.0).to_be_bytes())
         .collect();

@@ -6,11 +6,13 @@
 //! and state, and the price of published bytes is a parameter here.
 
 mod dev;
+mod eras;
 mod params;
 #[cfg(test)]
 mod tests;
 
 pub use dev::{DEV_CHAIN_ID, DEV_MNEMONIC, dev_accounts, dev_genesis, predict_contracts, system_contracts};
+pub use eras::{PROTOCOL, UnknownProtocol};
 pub use params::{Fees, GasPrices, Limits, SynodParams};
 
 use alloy_consensus::{
@@ -30,7 +32,7 @@ use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork as Fork, Ethereum
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
 use alloy_trie::EMPTY_ROOT_HASH;
 use revm::context::TxEnv;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 use synod_state::{StateChanges, Transaction};
 
 /// Largest `extraData` of a header, in bytes.
@@ -66,7 +68,8 @@ pub struct ChainSpec {
     forks: EthereumChainHardforks,
     /// Activation times with their parameters, ascending.
     blobs: Vec<(u64, BlobParams)>,
-    synod: Option<SynodParams>,
+    synod: Option<Arc<SynodParams>>,
+    eras: eras::Eras,
 }
 
 impl ChainSpec {
@@ -105,7 +108,7 @@ impl ChainSpec {
             Some(value) => {
                 let params: SynodParams = serde_json::from_value(value.clone())?;
                 params.check(genesis.gas_limit)?;
-                Some(params)
+                Some(Arc::new(params))
             }
             None => None,
         };
@@ -125,6 +128,7 @@ impl ChainSpec {
             forks,
             blobs,
             synod,
+            eras: eras::Eras::default(),
         };
         if spec.synod.is_some() && !spec.is_osaka_active_at_timestamp(spec.genesis.timestamp) {
             return Err(SpecError::Parameter {
@@ -154,10 +158,10 @@ impl ChainSpec {
         self.genesis.config.chain_id
     }
 
-    /// Our parameters; `None` on a chain that follows Ethereum's.
+    /// Our parameters as the genesis file has them; `None` on a chain that follows Ethereum's.
     #[must_use]
-    pub const fn synod(&self) -> Option<&SynodParams> {
-        self.synod.as_ref()
+    pub fn synod(&self) -> Option<&SynodParams> {
+        self.synod.as_deref()
     }
 
     /// EIP-1559's constants.
@@ -228,10 +232,10 @@ impl ChainSpec {
         self.synod.as_ref().is_some_and(|synod| synod.fees.free)
     }
 
-    /// Who gets the base fees of a block, which are burnt if nobody does.
+    /// Who gets the base fees of the block at a height, which are burnt if nobody does.
     #[must_use]
-    pub fn fee_recipient(&self) -> Option<Address> {
-        self.synod.as_ref()?.fees.recipient
+    pub fn fee_recipient(&self, number: u64) -> Option<Address> {
+        self.synod_at(number)?.fees.recipient
     }
 
     /// A transaction as the EVM runs it.
@@ -258,20 +262,19 @@ impl ChainSpec {
         parent.gas_limit
     }
 
-    /// Most bytes of the RLP of a block at a time (EIP-7934); `None` before Osaka.
+    /// Most bytes of the RLP of a block at a height and time (EIP-7934); `None` before Osaka.
     #[must_use]
-    pub fn block_size_limit(&self, timestamp: u64) -> Option<usize> {
+    pub fn block_size_limit(&self, number: u64, timestamp: u64) -> Option<usize> {
         let limit = self
-            .synod
-            .as_ref()
+            .synod_at(number)
             .map_or(params::ETHEREUM_BLOCK_SIZE, |synod| synod.limits.block_size);
         self.is_osaka_active_at_timestamp(timestamp).then_some(limit)
     }
 
-    /// Most gas of a block's predictions, and so of one transaction's. An Ethereum chain has no such limit.
+    /// Most gas of the predictions of a block at a height, and so of one transaction's. An Ethereum chain has no such limit.
     #[must_use]
-    pub fn inference_gas_limit(&self) -> u64 {
-        self.synod.as_ref().map_or(u64::MAX, |synod| {
+    pub fn inference_gas_limit(&self, number: u64) -> u64 {
+        self.synod_at(number).map_or(u64::MAX, |synod| {
             synod.limits.inference_gas.unwrap_or(self.genesis.gas_limit)
         })
     }
@@ -280,7 +283,8 @@ impl ChainSpec {
     #[must_use]
     pub fn evm_env(&self, header: &Header) -> EvmEnv {
         let blobs = self.blob_params(header.timestamp);
-        self.with_params(EvmEnv::for_eth_block(header, self, self.chain_id(), blobs))
+        let env = EvmEnv::for_eth_block(header, self, self.chain_id(), blobs);
+        self.with_params(env, header.number)
     }
 
     /// What the EVM sees in a block on `parent` that does not exist yet.
@@ -301,18 +305,12 @@ impl ChainSpec {
         };
         let base_fee = self.next_base_fee(parent).unwrap_or_default();
         let blobs = self.blob_params(timestamp);
-        self.with_params(EvmEnv::for_eth_next_block(
-            parent,
-            attributes,
-            base_fee,
-            self,
-            self.chain_id(),
-            blobs,
-        ))
+        let env = EvmEnv::for_eth_next_block(parent, attributes, base_fee, self, self.chain_id(), blobs);
+        self.with_params(env, parent.number.saturating_add(1))
     }
 
-    fn with_params(&self, mut env: EvmEnv) -> EvmEnv {
-        if let Some(synod) = &self.synod {
+    fn with_params(&self, mut env: EvmEnv, number: u64) -> EvmEnv {
+        if let Some(synod) = self.synod_at(number) {
             synod.apply(&mut env.cfg_env);
         }
         env

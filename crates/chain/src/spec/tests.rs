@@ -77,9 +77,9 @@ fn forks_come_by_block_and_then_by_time() {
     assert_eq!(spec.chain_id(), 7);
     assert_eq!(spec.deposit_contract_address(), Some(Address::repeat_byte(1)));
     assert!(spec.synod().is_none());
-    assert_eq!(spec.inference_gas_limit(), u64::MAX);
+    assert_eq!(spec.inference_gas_limit(0), u64::MAX);
     assert_eq!(
-        (spec.block_size_limit(3999), spec.block_size_limit(4000)),
+        (spec.block_size_limit(11, 3999), spec.block_size_limit(11, 4000)),
         (None, Some(8 << 20))
     );
     // Before London there is no base fee; its first block has EIP-1559's initial one.
@@ -162,12 +162,12 @@ fn a_synod_chain_has_the_prices_and_limits_of_its_file() {
             3
         );
     }
-    assert_eq!(spec.inference_gas_limit(), 300_000_000, "a block's gas");
+    assert_eq!(spec.inference_gas_limit(0), 300_000_000, "a block's gas");
     let less = synod(json!({"limits": {"inferenceGas": 7_000_000}})).unwrap();
-    assert_eq!(less.inference_gas_limit(), 7_000_000);
-    assert_eq!(spec.block_size_limit(1), Some(8 << 20));
+    assert_eq!(less.inference_gas_limit(0), 7_000_000);
+    assert_eq!(spec.block_size_limit(1, 1), Some(8 << 20));
     let larger = synod(json!({"limits": {"blockSize": 9 << 20}})).unwrap();
-    assert_eq!(larger.block_size_limit(1), Some(9 << 20));
+    assert_eq!(larger.block_size_limit(1, 1), Some(9 << 20));
     // What the file leaves out is the default.
     let spec = synod(json!({"gas": {"calldataByte": 3}})).unwrap();
     let gas = GasPrices {
@@ -198,7 +198,7 @@ fn where_gas_is_free_the_base_fee_is_nothing_from_the_first_block_on() {
     assert_eq!(spec.next_base_fee(&full), Some(0));
     // Ethereum's formula would leave 0 at once.
     let ethereum = synod(json!({"fees": {}})).unwrap();
-    assert!(!ethereum.gas_is_free() && ethereum.fee_recipient().is_none());
+    assert!(!ethereum.gas_is_free() && ethereum.fee_recipient(0).is_none());
     assert_eq!(ethereum.next_base_fee(&full), Some(1));
     // What is not said is not written, so files from before mean what they meant, to the byte.
     let text = serde_json::to_string(&SynodParams::default()).unwrap();

@@ -9,8 +9,8 @@
 //! executed first, oldest first.
 
 use super::{
-    Commitment, EngineError, Identity, Scheme, block, block::Block, committee::Committee, fault::Fault,
-    keys::ValidatorKeys, own_votes::OwnVotes, randomness,
+    Commitment, Committee, EngineError, Identity, Scheme, block, block::Block, committees::Committees,
+    fault::Fault, keys::ValidatorKeys, own_votes::OwnVotes, randomness,
 };
 use alloy_primitives::{Address, Bytes};
 use commonware_codec::{Copying, DecodeExt as _};
@@ -27,7 +27,9 @@ use std::{
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
-use synod_chain::{Application, BuildError, Cancellation, Context, Duty, Pending, Timestamp, Verdict};
+use synod_chain::{
+    Application, BuildError, Cancellation, ChainError, Context, Digest, Duty, Pending, Timestamp, Verdict,
+};
 use tokio::sync::Notify;
 
 /// How soon an open question is asked again.
@@ -40,8 +42,8 @@ pub(super) type Marshal = Mailbox<Scheme, Standard<Block>>;
 #[derive(Clone)]
 pub(super) struct Executor {
     pub(super) application: Arc<dyn Application>,
-    pub(super) committee: Arc<Committee>,
-    pub(super) keys: Option<Arc<ValidatorKeys>>,
+    pub(super) committees: Committees,
+    pub(super) keys: Arc<ValidatorKeys>,
     pub(super) beneficiary: Address,
     pub(super) marshal: Marshal,
     /// Told when a transaction arrives.
@@ -105,8 +107,25 @@ impl Executor {
         }
     }
 
-    /// Whether a validator proposed the block and signed its randomness.
-    pub(super) fn signed(committee: &Committee, block: &Block) -> Result<(), String> {
+    /// Whether a validator of the block's epoch proposed it and signed its randomness. Once the chain holds the block's parent,
+    /// the answer is for ever.
+    pub(super) fn signed(committees: &Committees, block: &Block) -> Result<Result<(), String>, ChainError> {
+        let envelope = &block.proposal().envelope;
+        let epoch = committees.epoch_of(block.proposal().block.header.number);
+        if envelope.epoch != epoch {
+            return Ok(Err(format!(
+                "its epoch is {}, but must be {epoch}",
+                envelope.epoch
+            )));
+        }
+        let committee = committees.of(epoch)?.ok_or_else(|| {
+            // The epoch before has not ended here, so no parent of this block is known.
+            ChainError::UnknownBlock(Digest(envelope.parent))
+        })?;
+        Ok(Self::signed_in(&committee, block))
+    }
+
+    fn signed_in(committee: &Committee, block: &Block) -> Result<(), String> {
         let envelope = &block.proposal().envelope;
         let stranger = || format!("its proposer {} is no validator", envelope.proposer);
         let identity = Identity::decode(Copying(&envelope.proposer)).map_err(|_| stranger())?;
@@ -131,10 +150,10 @@ impl Executor {
     /// Asks the chain about one block whose parent is known.
     async fn ask<E: Spawner + Clock>(&self, runtime: &E, block: &Block, context: Context) -> Judgement {
         let _guard = CancelOnDrop(context.cancellation.clone());
-        let (application, committee, asked) =
-            (self.application.clone(), self.committee.clone(), block.clone());
+        let (application, committees, asked) =
+            (self.application.clone(), self.committees.clone(), block.clone());
         let verdict = blocking(runtime, move || {
-            if let Err(reason) = Self::signed(&committee, &asked) {
+            if let Err(reason) = Self::signed(&committees, &asked)? {
                 return Ok(Err(reason));
             }
             application.verify(&context, asked.proposal()).map(Ok)
@@ -148,6 +167,7 @@ impl Executor {
                 Judgement::Later(Duration::from_millis(block_ms.saturating_sub(clock_ms)).min(RETRY))
             }
             Ok(Ok(Verdict::Pending(_))) => Judgement::Later(RETRY),
+            Err(ChainError::UnknownBlock(_)) => Judgement::MissingParent,
             Err(fault) => {
                 self.fault.raise(EngineError::Chain(fault));
                 std::future::pending().await
@@ -227,9 +247,10 @@ impl Executor {
     fn refused(&self, block: &Block, reason: &str) {
         let envelope = &block.proposal().envelope;
         let proposer = Identity::decode(Copying(&envelope.proposer)).ok();
+        let committee = self.committees.of(envelope.epoch).ok().flatten();
         let name = proposer
             .as_ref()
-            .and_then(|identity| self.committee.name(identity));
+            .and_then(|identity| committee.as_ref()?.name(identity));
         tracing::warn!(
             height = block.height().get(),
             view = envelope.view,
@@ -277,10 +298,10 @@ impl Executor {
         view: &View<Commitment, Identity>,
         parent: &Block,
     ) -> Option<Block> {
-        let keys = self.keys.clone()?;
         let (epoch, number) = (view.round.epoch().get(), view.round.view().get());
-        let params = self.committee.params();
-        let signature = randomness::sign(&keys, self.committee.chain_id(), epoch, number);
+        let genesis = self.committees.genesis();
+        let params = genesis.params();
+        let signature = randomness::sign(&self.keys, genesis.chain_id(), epoch, number);
         let least = parent.timestamp();
         let earliest = least.0.saturating_add(params.block_interval_ms);
         let started = now(runtime).0;

@@ -1,7 +1,7 @@
 //! Who votes: the validators of a genesis file, and the clocks they agreed on.
 
 use super::{Identity, Scheme, keys::ValidatorKeys};
-use alloy_primitives::{B256, Bytes, FixedBytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, keccak256};
 use alloy_rlp::{Encodable as _, RlpEncodable};
 use commonware_codec::{Copying, DecodeExt as _};
 use commonware_cryptography::bls12381::primitives::{
@@ -16,10 +16,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use synod_chain::{ChainSpec, Digest};
+use synod_chain::{
+    Chain, ChainError, ChainSpec, Digest,
+    council::{CouncilError, DEFAULT_EPOCH_BLOCKS, Validator},
+};
 
 /// Domain of the proof that a validator holds the secret of its vote key.
 pub(super) const POSSESSION: &[u8] = b"synod/simplex/possession/1";
+
+/// Most validators of a cluster.
+pub const MAX_VALIDATORS: usize = 256;
 
 /// Gas that a validator executes in a second at least: the rate that all prices are derived from.
 const GAS_PER_SECOND: u64 = 100_000_000;
@@ -38,6 +44,8 @@ pub struct SimplexParams {
     pub leader_timeout_ms: u64,
     /// How long a view waits until its block is voted for, in milliseconds.
     pub certification_timeout_ms: u64,
+    /// Blocks of an epoch. With the next epoch the validators are those that the council's contract names at its end.
+    pub epoch_blocks: u64,
 }
 
 /// One validator's public half.
@@ -52,6 +60,65 @@ pub struct ValidatorEntry {
     pub vote_key: FixedBytes<48>,
     /// Signature over the vote key with the vote key, which keeps a validator from choosing a key that cancels another's.
     pub possession: FixedBytes<96>,
+}
+
+impl ValidatorEntry {
+    /// The validator's keys, which must be points of their curves, the vote key with proof that somebody holds its secret.
+    ///
+    /// # Errors
+    /// [`CommitteeError::Key`], [`CommitteeError::Possession`].
+    pub fn check(&self) -> Result<(Identity, G1), CommitteeError> {
+        let name = &self.name;
+        let wrong = |key, curve| CommitteeError::Key {
+            name: name.clone(),
+            key,
+            curve,
+        };
+        let identity =
+            Identity::decode(Copying(&self.identity[..])).map_err(|_| wrong("identity", "Ed25519"))?;
+        let vote_key = G1::decode(Copying(&self.vote_key[..])).map_err(|_| wrong("voteKey", "BLS12-381"))?;
+        G2::decode(Copying(&self.possession[..]))
+            .ok()
+            .filter(|proof| ops::verify_proof_of_possession::<MinPk>(&vote_key, POSSESSION, proof).is_ok())
+            .ok_or_else(|| CommitteeError::Possession(name.clone()))?;
+        Ok((identity, vote_key))
+    }
+}
+
+impl ValidatorEntry {
+    /// The same as the council's contract has it.
+    #[must_use]
+    pub fn seat(&self, account: Address, host: String) -> Validator {
+        Validator {
+            name: self.name.clone(),
+            account,
+            identity: self.identity,
+            voteKey: Bytes::copy_from_slice(&self.vote_key[..]),
+            possession: Bytes::copy_from_slice(&self.possession[..]),
+            host,
+        }
+    }
+}
+
+impl TryFrom<&Validator> for ValidatorEntry {
+    type Error = CommitteeError;
+
+    /// From the council's contract.
+    fn try_from(validator: &Validator) -> Result<Self, CommitteeError> {
+        let wrong = |key| CommitteeError::Key {
+            name: validator.name.clone(),
+            key,
+            curve: "BLS12-381",
+        };
+        Ok(Self {
+            name: validator.name.clone(),
+            identity: validator.identity,
+            vote_key: validator.voteKey[..].try_into().map_err(|_| wrong("voteKey"))?,
+            possession: validator.possession[..]
+                .try_into()
+                .map_err(|_| wrong("possession"))?,
+        })
+    }
 }
 
 /// A committee that cannot be.
@@ -92,6 +159,17 @@ pub enum CommitteeError {
     /// Two validators with one name or key.
     #[error("two validators have the {0} of {1:?}")]
     Duplicate(&'static str, String),
+    /// The council's contract in the genesis state says something else.
+    #[error(
+        "`config.simplex` of the genesis file says {0} other than those of the council's contract in `alloc`"
+    )]
+    OtherCouncil(&'static str),
+    /// The council's contract in the genesis state does not answer.
+    #[error("the genesis file's `alloc`: {0}")]
+    Council(#[from] CouncilError),
+    /// The genesis state cannot be read.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
     /// Clocks that cannot work together.
     #[error("`config.simplex` of the genesis file: {0}")]
     Timing(String),
@@ -142,7 +220,15 @@ impl SimplexParams {
             heartbeat_ms,
             leader_timeout_ms,
             certification_timeout_ms: (4 * execution_ms).max(leader_timeout_ms + execution_ms + 500),
+            epoch_blocks: DEFAULT_EPOCH_BLOCKS,
         }
+    }
+
+    /// The same with epochs of another length.
+    #[must_use]
+    pub const fn with_epoch_blocks(mut self, blocks: u64) -> Self {
+        self.epoch_blocks = blocks;
+        self
     }
 
     /// Limits and timeouts must fit, or full blocks would end as timeouts: what a block may cost, built and then verified,
@@ -176,6 +262,9 @@ impl SimplexParams {
                 "certificationTimeoutMs is {}, more than a minute",
                 self.certification_timeout_ms
             ));
+        }
+        if self.epoch_blocks < 2 {
+            return wrong(format!("epochBlocks is {}, less than 2", self.epoch_blocks));
         }
         Ok(())
     }
@@ -231,7 +320,7 @@ impl Committee {
         genesis: Digest,
     ) -> Result<Self, CommitteeError> {
         let size = params.validators.len();
-        if size == 0 || size > 256 {
+        if size == 0 || size > MAX_VALIDATORS {
             return Err(CommitteeError::Size(size));
         }
         params.check_timing(gas_limit)?;
@@ -248,22 +337,7 @@ impl Committee {
                     return Err(CommitteeError::Duplicate(what, name.clone()));
                 }
             }
-            let wrong = |key, curve| CommitteeError::Key {
-                name: name.clone(),
-                key,
-                curve,
-            };
-            let identity =
-                Identity::decode(Copying(&entry.identity[..])).map_err(|_| wrong("identity", "Ed25519"))?;
-            let vote_key =
-                G1::decode(Copying(&entry.vote_key[..])).map_err(|_| wrong("voteKey", "BLS12-381"))?;
-            G2::decode(Copying(&entry.possession[..]))
-                .ok()
-                .filter(|proof| {
-                    ops::verify_proof_of_possession::<MinPk>(&vote_key, POSSESSION, proof).is_ok()
-                })
-                .ok_or_else(|| CommitteeError::Possession(name.clone()))?;
-            members.push((identity, vote_key));
+            members.push(entry.check()?);
         }
         let members = BiMap::try_from(members).expect("duplicates were refused above");
         // Everything that is signed or said names the chain: votes and handshakes of one chain are noise on another.
@@ -274,6 +348,46 @@ impl Committee {
             chain_id,
             namespace,
         })
+    }
+
+    /// The committee of an epoch that begins when the council's contract names these validators. Who has a key that is none of
+    /// its curve, or no proof of possession, is passed over; if nobody is left the committee stays.
+    #[must_use]
+    pub fn following(&self, validators: &[Validator]) -> Self {
+        let fit = |validator: &Validator| {
+            let entry = ValidatorEntry::try_from(validator)?;
+            Ok::<_, CommitteeError>((entry.check()?, entry))
+        };
+        let (mut members, mut entries) = (Vec::new(), Vec::new());
+        for validator in validators {
+            match fit(validator) {
+                Ok((keys, entry)) => {
+                    members.push(keys);
+                    entries.push(entry);
+                }
+                Err(error) => tracing::warn!(%error, "the council names a validator that cannot vote"),
+            }
+        }
+        match BiMap::try_from(members) {
+            Ok(members) if !entries.is_empty() && entries.len() <= MAX_VALIDATORS => Self {
+                params: SimplexParams {
+                    validators: entries,
+                    ..self.params.clone()
+                },
+                members,
+                ..self.clone()
+            },
+            _ => {
+                tracing::error!("the council names no committee: the old one stays");
+                self.clone()
+            }
+        }
+    }
+
+    /// The epoch of a block.
+    #[must_use]
+    pub const fn epoch_of(&self, height: u64) -> u64 {
+        height / self.params.epoch_blocks
     }
 
     /// The parameters.
@@ -344,6 +458,20 @@ impl Committee {
         Scheme::signer(&self.namespace, self.members.clone(), keys.vote.clone())
     }
 
+    /// Votes if `votes` and the keys are a validator's; otherwise hears votes, as a member or from outside.
+    pub(super) fn scheme(&self, keys: &ValidatorKeys, votes: bool) -> Scheme {
+        votes
+            .then(|| self.signer(keys))
+            .flatten()
+            .unwrap_or_else(|| self.member(keys))
+    }
+
+    /// Checks votes in the name of whoever has these keys.
+    pub(super) fn member(&self, keys: &ValidatorKeys) -> Scheme {
+        Scheme::member(&self.namespace, self.members.clone(), &keys.identity())
+            .unwrap_or_else(|| self.verifier())
+    }
+
     pub(super) const fn leader_timeout(&self) -> Duration {
         Duration::from_millis(self.params.leader_timeout_ms)
     }
@@ -354,9 +482,26 @@ impl Committee {
 }
 
 impl Committee {
-    /// The committee of a genesis file, whose first block has this digest.
-    pub fn from_genesis(spec: &ChainSpec, genesis: Digest) -> Result<Self, CommitteeError> {
+    /// The first committee of a chain: that of its genesis file. The council's contract in the genesis state, if there is
+    /// one, must name the same validators.
+    pub fn of_genesis(chain: &Chain) -> Result<Self, CommitteeError> {
+        let spec = chain.spec();
         let params = SimplexParams::of(spec)?;
+        let number = spec.genesis().number.unwrap_or_default();
+        let seal = chain.seal(number)?;
+        let genesis = Digest(seal.map(|seal| seal.digest).unwrap_or_default());
+        if let Some(header) = chain.header(number)?
+            && let Some(council) = chain.council(&header)?
+        {
+            if council.epoch_blocks()? != params.epoch_blocks {
+                return Err(CommitteeError::OtherCouncil("epochs"));
+            }
+            let named = council.validators()?;
+            let named = named.iter().map(ValidatorEntry::try_from);
+            if named.collect::<Result<Vec<_>, _>>()? != params.validators {
+                return Err(CommitteeError::OtherCouncil("validators"));
+            }
+        }
         Self::new(params, spec.genesis().gas_limit, spec.chain_id(), genesis)
     }
 }

@@ -4,6 +4,7 @@ use super::{
     EngineError, Finalization,
     application::{Executor, blocking},
     block::{self, Block},
+    neighbours::Neighbours,
     own_votes::GRACE,
 };
 use alloy_primitives::Bytes;
@@ -17,7 +18,7 @@ use commonware_consensus::{
 use commonware_cryptography::{Digested, Digestible as _};
 use commonware_runtime::{Clock, Spawner};
 use commonware_utils::{Acknowledgement as _, acknowledgement::Exact};
-use synod_chain::FinalizeError;
+use synod_chain::{ChainError, FinalizeError};
 use tokio::sync::mpsc;
 
 type Delivered = (Digested<Block>, Exact);
@@ -45,12 +46,44 @@ impl Reporter for Inbox {
 pub(super) struct Delivery {
     executor: Executor,
     inbox: mpsc::UnboundedReceiver<Delivered>,
+    neighbours: Neighbours,
+    /// Told which epoch begins, when the one before has ended durably.
+    epochs: mpsc::UnboundedSender<u64>,
 }
 
 impl Delivery {
-    pub(super) fn new(executor: Executor) -> (Self, Inbox) {
+    pub(super) fn new(
+        executor: Executor,
+        neighbours: Neighbours,
+        epochs: mpsc::UnboundedSender<u64>,
+    ) -> (Self, Inbox) {
         let (sender, inbox) = mpsc::unbounded_channel();
-        (Self { executor, inbox }, Inbox(sender))
+        let delivery = Self {
+            executor,
+            inbox,
+            neighbours,
+            epochs,
+        };
+        (delivery, Inbox(sender))
+    }
+
+    /// Makes up for what the chain's disk has lost and the consensus folder still has, up to a height that was delivered
+    /// before.
+    pub(super) async fn recover<E: Spawner + Clock>(
+        &self,
+        runtime: &E,
+        delivered: u64,
+    ) -> Result<(), EngineError> {
+        let head = self.executor.application.finalized_head().0;
+        let mut last = None;
+        for height in head.saturating_add(1)..=delivered {
+            let gap = || EngineError::Gap { height, head };
+            let block = self.stored(height).await.ok_or_else(gap)?;
+            let parent = self.parent(&block, last.as_ref()).await.ok_or_else(gap)?;
+            self.make_final(runtime, &block, Some(&parent)).await?;
+            last = Some(block);
+        }
+        Ok(())
     }
 
     /// Makes what arrives durable, until something cannot be.
@@ -58,22 +91,35 @@ impl Delivery {
         let mut last: Option<Digested<Block>> = None;
         while let Some((block, ack)) = self.inbox.recv().await {
             let height = block.height().get();
-            let head = self.executor.application.finalized_head().0;
-            // What the chain's disk has lost, the consensus folder may still have.
-            for missing in head.saturating_add(1)..height {
-                let before = self
-                    .stored(missing)
-                    .await
-                    .ok_or(EngineError::Gap { height, head })?;
-                let parent = self.parent(&before, last.as_ref()).await;
-                let parent = parent.ok_or(EngineError::Gap { height, head })?;
-                self.make_final(&runtime, &before, Some(&parent)).await?;
-                last = Some(before);
-            }
             let parent = self.parent(&block, last.as_ref()).await;
             self.make_final(&runtime, &block, parent.as_ref()).await?;
+            self.look_around(&runtime, height).await?;
             ack.acknowledge();
             last = Some(block);
+        }
+        Ok(())
+    }
+
+    /// After a final block: who the neighbours are, and whether an epoch has ended.
+    async fn look_around<E: Spawner + Clock>(&mut self, runtime: &E, height: u64) -> Result<(), EngineError> {
+        let committees = self.executor.committees.clone();
+        let mut neighbours = self.neighbours.clone();
+        let looked = blocking(runtime, move || {
+            neighbours.look(&committees, height)?;
+            let epoch = committees.epoch_of(height);
+            let ended = committees.last_of(epoch) == height;
+            // Read now, on a thread that may block, what others need at once.
+            let begins = if ended { Some(epoch + 1) } else { None };
+            if let Some(next) = begins {
+                committees.of(next)?;
+            }
+            Ok::<_, ChainError>((neighbours, begins))
+        });
+        let (neighbours, begins) = looked.await?;
+        self.neighbours = neighbours;
+        if let Some(epoch) = begins {
+            // An error means that the engine is going down.
+            let _ = self.epochs.send(epoch);
         }
         Ok(())
     }
@@ -97,25 +143,26 @@ impl Delivery {
 
     /// Stops this node when a certificate holds a vote of its own that it does not remember.
     fn remember<E: Spawner + Clock>(&self, runtime: &E, certificate: &Finalization) {
-        let Some(keys) = &self.executor.keys else {
+        let round = certificate.proposal.round;
+        let (epoch, view) = (round.epoch().get(), round.view().get());
+        let Ok(Some(committee)) = self.executor.committees.of(epoch) else {
             return;
         };
-        let view = certificate.proposal.round.view().get();
-        let members = self.executor.committee.members().keys();
+        let (members, me) = (committee.members().keys(), self.executor.keys.identity());
         let signed = certificate
             .certificate
             .signers
             .iter()
-            .any(|signer| members.get(usize::from(signer)) == Some(&keys.identity()));
-        if !signed || !self.executor.own_votes.forgotten(view) {
+            .any(|signer| members.get(usize::from(signer)) == Some(&me));
+        if !signed || !self.executor.own_votes.forgotten(epoch, view) {
             return;
         }
         let (own_votes, fault) = (self.executor.own_votes.clone(), self.executor.fault.clone());
         runtime.child("memory").spawn(move |runtime| async move {
             // The certificate may have overtaken the report of the vote, or the journal's replay.
             runtime.sleep(GRACE).await;
-            if own_votes.forgotten(view) {
-                fault.raise(EngineError::ForgottenVote { view });
+            if own_votes.forgotten(epoch, view) {
+                fault.raise(EngineError::ForgottenVote { epoch, view });
             }
         });
     }
@@ -151,6 +198,7 @@ impl Delivery {
                 Ok(()) => {
                     tracing::info!(
                         height,
+                        epoch = block.inner().proposal().envelope.epoch,
                         view = block.inner().proposal().envelope.view,
                         digest = %finalization.digest,
                         transactions = block.inner().proposal().block.body.transactions.len(),

@@ -1,14 +1,17 @@
 //! The engine's parts, wired.
 
 use super::{
-    Commitment, EngineError, Identity, Scheme,
+    Commitment, Committee, Committees, EngineError, Identity, Scheme,
     application::Executor,
     block::Block,
-    committee::Committee,
+    committee::MAX_VALIDATORS,
+    committees::Schemes,
     delivery::Delivery,
+    epochs::{Ballot, Common, Epochs},
     fault::Fault,
     gossip::{self, Gossip, Transactions},
     keys::ValidatorKeys,
+    neighbours::{Directory, Neighbours},
     own_votes::OwnVotes,
     voter::Voter,
 };
@@ -17,62 +20,36 @@ use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
 use commonware_codec::Encode as _;
 use commonware_consensus::{
-    Reporter, Reporters, Viewable as _,
+    Reporter, Viewable as _,
     marshal::{self, core::Actor as Marshal, resolver::p2p as backfill, standard::Standard},
     simplex::{
-        self, ForwardPolicy, SkipBudget, SkipPolicy,
-        elector::RoundRobin,
+        self,
         types::{Activity, Attributable as _},
     },
-    types::{Epoch, FixedEpocher, ViewDelta},
+    types::ViewDelta,
 };
-use commonware_cryptography::{
-    Sha256,
-    certificate::{ConstantProvider, Scheme as _, Verifier as _},
-};
+use commonware_cryptography::certificate::{Scheme as _, Verifier as _};
 use commonware_macros::select;
-use commonware_p2p::{Blocker, Provider, Receiver, Sender};
+use commonware_p2p::{Blocker, Provider, Receiver, Sender, utils::mux::prefixed};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Metrics, Spawner, Storage, buffer::paged::CacheRef};
 use commonware_storage::archive::immutable;
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
 use rand_core::CryptoRng;
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
-use synod_chain::{Application, Proposal};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use synod_chain::Proposal;
 use tokio::sync::{Notify, mpsc};
-
-/// Whether a node votes.
-#[derive(Clone, Debug)]
-pub enum Role {
-    /// Proposes and votes with its keys.
-    Validator(ValidatorKeys),
-    /// Executes and serves. It is one of the committee by its identity but must not vote.
-    Follower(Identity),
-}
-
-impl Role {
-    fn identity(&self) -> Identity {
-        match self {
-            Self::Validator(keys) => keys.identity(),
-            Self::Follower(identity) => identity.clone(),
-        }
-    }
-
-    fn scheme(&self, committee: &Committee) -> Option<Scheme> {
-        match self {
-            Self::Validator(keys) => committee.signer(keys),
-            Self::Follower(identity) => {
-                Scheme::member(committee.namespace(), committee.members().clone(), identity)
-            }
-        }
-    }
-}
 
 /// Hears what consensus sees.
 pub trait Observer: Send + Sync + 'static {
-    /// A validator signed two things that exclude each other. `proof` is their encoding, which the committee's public keys
-    /// check. The same offence may be told more than once.
-    fn evidence(&self, offender: &Identity, kind: &'static str, view: u64, proof: Bytes);
+    /// A validator signed two things that exclude each other, in this epoch and view. `proof` is their encoding, which the
+    /// committee's public keys check. The same offence may be told more than once.
+    fn evidence(&self, offender: &Identity, kind: &'static str, round: (u64, u64), proof: Bytes);
+
+    /// An epoch begins, with this committee; the node votes in it, or only hears.
+    fn epoch(&self, epoch: u64, committee: &Arc<Committee>, votes: bool) {
+        let _ = (epoch, committee, votes);
+    }
 
     /// A view ended: with a certificate for a block, or without a block.
     fn view(&self, view: u64, nullified: bool);
@@ -83,12 +60,14 @@ pub trait Observer: Send + Sync + 'static {
 
 /// What an engine needs.
 pub struct Config<B, P> {
-    /// Who votes.
-    pub committee: Arc<Committee>,
-    /// What this node is among them.
-    pub role: Role,
-    /// The chain.
-    pub application: Arc<dyn Application>,
+    /// The chain, and who votes in it.
+    pub committees: Committees,
+    /// This node's keys, by which its peers know it.
+    pub keys: ValidatorKeys,
+    /// Whether it may vote with them.
+    pub ballot: Arc<dyn Ballot>,
+    /// Told who the peers are.
+    pub directory: Arc<dyn Directory>,
     /// The chain's first block.
     pub genesis: Proposal,
     /// Most bytes of a block's RLP.
@@ -163,20 +142,28 @@ impl Handle {
     }
 }
 
-/// The largest message between validators, in bytes.
+/// The largest message between validators, however many they become, in bytes.
 #[must_use]
-pub fn max_message_size(committee: &Committee, block_size_limit: usize) -> u32 {
-    let size = committee.size();
+pub fn max_message_size(block_size_limit: usize) -> u32 {
+    let size = u32::try_from(MAX_VALIDATORS).expect("it is small");
     commonware_p2p::max_message_size(&[
-        simplex::max_payload_size::<Scheme, Commitment>(size),
+        prefixed(simplex::max_payload_size::<Scheme, Commitment>(size)),
         marshal::max_payload_size::<Standard<Block>, Scheme>(size, &block_size_limit),
         // A transaction is smaller than a block that holds it.
         block_size_limit,
     ])
 }
 
+/// What the voters of all epochs use alike.
+pub(super) struct Tuning {
+    pub(super) mailbox: NonZeroUsize,
+    pub(super) cache: CacheRef,
+    pub(super) view_retention: ViewDelta,
+}
+
 /// Reports what is of interest outside.
-struct Witness<E> {
+pub(super) struct Witness<E> {
+    epoch: u64,
     rng: Arc<parking_lot::Mutex<E>>,
     scheme: Scheme,
     observer: Arc<dyn Observer>,
@@ -186,6 +173,7 @@ struct Witness<E> {
 impl<E> Clone for Witness<E> {
     fn clone(&self) -> Self {
         Self {
+            epoch: self.epoch,
             rng: self.rng.clone(),
             scheme: self.scheme.clone(),
             observer: self.observer.clone(),
@@ -195,9 +183,26 @@ impl<E> Clone for Witness<E> {
 }
 
 impl<E: CryptoRng + Send + Sync + 'static> Witness<E> {
+    pub(super) fn new(
+        rng: E,
+        epoch: u64,
+        scheme: Scheme,
+        observer: Arc<dyn Observer>,
+        own_votes: OwnVotes,
+    ) -> Self {
+        Self {
+            epoch,
+            rng: Arc::new(parking_lot::Mutex::new(rng)),
+            scheme,
+            observer,
+            own_votes,
+        }
+    }
+
     fn tell(&self, signer: commonware_utils::Participant, kind: &'static str, view: u64, proof: Vec<u8>) {
         if let Some(offender) = self.scheme.participants().get(usize::from(signer)) {
-            self.observer.evidence(offender, kind, view, proof.into());
+            self.observer
+                .evidence(offender, kind, (self.epoch, view), proof.into());
         }
     }
 }
@@ -209,7 +214,7 @@ impl<E: CryptoRng + Send + Sync + 'static> Reporter for Witness<E> {
         let view = activity.view().get();
         let me = self.scheme.me().and_then(|membership| membership.signer());
         match activity {
-            Activity::Finalize(vote) if me == Some(vote.signer()) => self.own_votes.cast(view),
+            Activity::Finalize(vote) if me == Some(vote.signer()) => self.own_votes.cast(self.epoch, view),
             // Votes arrive here unchecked; what names somebody is checked first.
             Activity::ConflictingNotarize(proof)
                 if proof.verify(&mut *self.rng.lock(), &self.scheme, &Sequential) =>
@@ -310,13 +315,9 @@ where
 {
     let mailbox = NZUsize!(1024);
     let cache = CacheRef::new(NZU16!(4096), NZUsize!(2048));
-    let me = config.role.identity();
-    let scheme = config
-        .role
-        .scheme(&config.committee)
-        .ok_or_else(|| EngineError::Storage("this node's keys are not those of a validator".into()))?;
-    // One epoch: its validators are those of the genesis file.
-    let (epoch, epochs) = (Epoch::zero(), FixedEpocher::new(NonZeroU64::MAX));
+    let keys = Arc::new(config.keys);
+    let me = keys.identity();
+    let epochs = config.committees.epocher();
     let prefix = &config.partition;
     let storage = |error: commonware_storage::archive::Error| EngineError::Storage(error.to_string());
 
@@ -343,7 +344,10 @@ where
         certificates,
         blocks,
         marshal::Config {
-            provider: ConstantProvider::<Scheme, Epoch>::new(scheme.clone()),
+            provider: Schemes {
+                committees: config.committees.clone(),
+                keys: keys.clone(),
+            },
             epocher: epochs.clone(),
             start: marshal::Start::Genesis(genesis.clone().digested()),
             partition_prefix: format!("{prefix}-marshal"),
@@ -365,20 +369,22 @@ where
     let (fault, faulted) = Fault::new();
     let own_votes = OwnVotes::default();
     let executor = Executor {
-        application: config.application,
-        committee: config.committee.clone(),
-        keys: match config.role {
-            Role::Validator(keys) => Some(Arc::new(keys)),
-            Role::Follower(_) => None,
-        },
+        application: config.committees.application().clone(),
+        committees: config.committees.clone(),
+        keys: keys.clone(),
         beneficiary: config.beneficiary,
         marshal: marshal_mailbox.clone(),
         wake: handle.wake,
         fault,
         own_votes: own_votes.clone(),
     };
-    let (delivery, inbox) = Delivery::new(executor.clone());
-    let delivering = runtime.child("delivery").spawn(|runtime| delivery.run(runtime));
+    let (ending, ended) = mpsc::unbounded_channel();
+    let mut neighbours = Neighbours::new(config.directory);
+    neighbours.look(
+        &config.committees,
+        config.committees.application().finalized_head().0,
+    )?;
+    let (delivery, inbox) = Delivery::new(executor.clone(), neighbours, ending);
 
     let (buffer, buffer_mailbox) = buffered::Engine::new(
         runtime.child("broadcast"),
@@ -408,52 +414,41 @@ where
         channels.backfill,
     );
     let marshalling = marshal.start(inbox, buffer_mailbox, resolver);
+    let delivered = marshal_mailbox.get_processed().await;
+    let delivered = delivered.map_or(0, |processed| processed.height().get());
+    delivery.recover(runtime, delivered).await?;
+    let delivering = runtime.child("delivery").spawn(|runtime| delivery.run(runtime));
 
     let gossiping = runtime.child("gossip").spawn({
         let (transactions, channel) = (config.transactions, channels.transactions);
         move |runtime| gossip::run(runtime, handle.outgoing, transactions, channel)
     });
 
-    let witness = Witness {
-        rng: Arc::new(parking_lot::Mutex::new(runtime.child("witness"))),
-        scheme: scheme.clone(),
-        observer: config.observer,
-        own_votes,
-    };
-    let voter = Voter::new(runtime.child("voter"), executor, epochs);
-    let certification_timeout = config.committee.certification_timeout();
-    let engine = simplex::Engine::new(
-        runtime.child("simplex"),
-        simplex::Config {
-            scheme,
-            elector: RoundRobin::<Sha256>::default(),
+    let first_epoch = config.committees.epoch_of(delivered.saturating_add(1));
+    let epochs = Epochs::new(
+        runtime.child("epochs"),
+        Common {
+            committees: config.committees,
+            keys,
+            ballot: config.ballot,
+            marshal: marshal_mailbox,
+            voter: Voter::new(runtime.child("voter"), executor, epochs),
+            observer: config.observer,
+            own_votes,
             blocker: config.blocker,
-            automaton: voter.clone(),
-            relay: voter.clone(),
-            reporter: Reporters::from((voter, witness)),
-            track_historical_votes: true,
-            strategy: Sequential,
-            partition: format!("{prefix}-votes-{}", epoch.get()),
-            mailbox_size: mailbox,
-            epoch,
-            floor: simplex::Floor::Genesis(super::commitment(genesis.id())),
-            replay_buffer: NZUsize!(1 << 20),
-            write_buffer: NZUsize!(1 << 20),
-            page_cache: cache,
-            leader_timeout: config.committee.leader_timeout(),
-            certification_timeout,
-            timeout_retry: certification_timeout,
-            view_retention: RETENTION,
-            skip: SkipPolicy::Enabled {
-                timeout: certification_timeout * 2,
-                budget: SkipBudget::Participants,
+            partition: prefix.clone(),
+            tuning: Tuning {
+                mailbox,
+                cache,
+                view_retention: RETENTION,
             },
-            fetch_timeout: NZDuration!(Duration::from_secs(1)),
-            fetch_retry_delay: Duration::from_millis(100),
-            forward: ForwardPolicy::SilentVoters,
         },
+        channels.votes,
+        channels.certificates,
+        channels.resolver,
     );
-    let voting = engine.start(channels.votes, channels.certificates, channels.resolver);
+    // The chain may be ahead of what consensus has delivered; what it delivers again ends epochs again.
+    let voting = epochs.run(first_epoch, ended);
 
     Ok(async move {
         select! {
@@ -463,7 +458,7 @@ where
                 _ => EngineError::Ended("delivery"),
             },
             _ = marshalling => EngineError::Ended("marshal"),
-            _ = voting => EngineError::Ended("voter"),
+            error = voting => error,
             _ = broadcasting => EngineError::Ended("broadcast"),
             _ = gossiping => EngineError::Ended("gossip"),
         }

@@ -41,10 +41,12 @@ pub enum EngineError {
     },
     /// This node's key signed something that this node does not remember.
     #[error(
-        "a certificate holds this validator's vote in view {view}, which is not in its journal: its disk is an old copy, or another \
+        "a certificate holds this validator's vote in view {view} of epoch {epoch}, which is not in its journal: its disk is an old copy, or another \
          node has its key; it stops, since it might contradict a vote that it has forgotten (docs/operations.md, \"A lost disk\")"
     )]
     ForgottenVote {
+        /// The epoch.
+        epoch: u64,
         /// The view.
         view: u64,
     },

@@ -4,13 +4,10 @@
 //! last of them; since each names the digest of its parent, it vouches for all. Then each is executed, and made durable only
 //! if this node computes what its header says: a follower checks the committee's signatures *and* its work.
 
-use super::{
-    Committee, Finalization, application::Executor, block::Block, commitment, proof::signed_by_quorum,
-};
+use super::{Committees, application::Executor, block::Block, commitment, proof::finalization};
 use alloy_primitives::Bytes;
 use commonware_codec::{Decode as _, Encode as _};
-use std::sync::Arc;
-use synod_chain::{Application, ChainError, Digest, FinalizeError, Pending, Proposal, Verdict};
+use synod_chain::{ChainError, Digest, FinalizeError, Pending, Proposal, Verdict};
 
 /// Blocks that may wait for a certificate.
 const MAX_WAITING: usize = 1024;
@@ -82,8 +79,7 @@ impl FollowError {
 
 /// Follows a cluster.
 pub struct Follower {
-    application: Arc<dyn Application>,
-    committee: Arc<Committee>,
+    committees: Committees,
     block_size_limit: usize,
     /// The last final block.
     head: Block,
@@ -94,15 +90,9 @@ pub struct Follower {
 impl Follower {
     /// A follower at the chain's last final block.
     #[must_use]
-    pub fn new(
-        application: Arc<dyn Application>,
-        committee: Arc<Committee>,
-        head: Proposal,
-        block_size_limit: usize,
-    ) -> Self {
+    pub fn new(committees: Committees, head: Proposal, block_size_limit: usize) -> Self {
         Self {
-            application,
-            committee,
+            committees,
             block_size_limit,
             head: Block::new(head),
             waiting: Vec::new(),
@@ -144,11 +134,12 @@ impl Follower {
                 }
                 continue;
             }
-            let size = self.committee.members().len();
-            Finalization::decode_cfg(certificate.0.clone(), &size)
-                .ok()
+            // Blocks wait at most until their epoch ends: its last block has a certificate of its own.
+            let epoch = self.committees.epoch_of(height);
+            self.committees
+                .of(epoch)?
+                .and_then(|committee| finalization(&committee, epoch, certificate))
                 .filter(|proof| proof.proposal.payload == commitment(digest))
-                .filter(|proof| signed_by_quorum(&self.committee, proof))
                 .ok_or(FollowError::Certificate { height, digest })?;
             for block in std::mem::take(&mut self.waiting) {
                 let vouches = if block.id() == digest {
@@ -192,10 +183,10 @@ impl Follower {
             digest,
             reason,
         };
-        Executor::signed(&self.committee, &block).map_err(diverged)?;
+        Executor::signed(&self.committees, &block)?.map_err(diverged)?;
         // A final block's time is no question any more.
         let context = Executor::context_of(&block, &self.head, block.timestamp());
-        match self.application.verify(&context, block.proposal())? {
+        match self.committees.application().verify(&context, block.proposal())? {
             Verdict::Valid => {}
             Verdict::Invalid(rule) => return Err(diverged(rule.to_string())),
             Verdict::Pending(Pending::MissingParent(parent)) => {
@@ -203,11 +194,13 @@ impl Follower {
             }
             Verdict::Pending(pending) => return Err(diverged(pending.to_string())),
         }
-        self.application.finalized(&synod_chain::Finalization {
-            height,
-            digest,
-            certificate,
-        })?;
+        self.committees
+            .application()
+            .finalized(&synod_chain::Finalization {
+                height,
+                digest,
+                certificate,
+            })?;
         self.head = block;
         Ok(())
     }

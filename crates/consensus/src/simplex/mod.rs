@@ -25,7 +25,10 @@
 //!   who come later, delivered in order at least once.
 //! - **Voter**, **Executor**, **Delivery** (here) join them to the chain's seam, [`synod_chain::Application`]. Building,
 //!   judging and writing run on threads that may block, never on consensus' own.
-//! - **Committee**: who votes, from the genesis file, to which the first block's hash commits.
+//! - **Committees**: who votes. The first committee is the genesis file's, to which the first block's hash commits; each later
+//!   one is what the council's contract names when an epoch ends.
+//! - **Epochs**: one instance of simplex after another, each with its committee and its journal.
+//! - **Neighbours**: with whom this node talks.
 //! - **Follower** ([`Follower`]): a node outside the committee, which needs none of this but certificates.
 //! - **Gossip**: transactions go from the node that got them to every validator.
 //!
@@ -37,7 +40,8 @@
 //! - *A validator crashes*: its views end after the leader timeout, or at once when it has been silent for long. It comes
 //!   back, replays its journal, and fetches what it missed.
 //! - *A validator loses its journal* (an empty disk, a restored backup): it might contradict a vote that it has forgotten.
-//!   It runs with [`Role::Follower`]: it executes and serves but does not vote. It counts against `f`.
+//!   Its [`Ballot`] says no: it executes and serves but does not vote, and counts against `f`, until an epoch begins that is
+//!   younger than its loss.
 //! - *Its disk is an old copy, or another node has its key*: a certificate holds a vote of its own that it does not
 //!   remember. It stops ([`EngineError::ForgottenVote`]).
 //! - *More than f are gone*: the chain stands still, and goes on when enough are back. It never forks for that.
@@ -52,12 +56,15 @@
 mod application;
 mod block;
 mod committee;
+mod committees;
 mod delivery;
 mod engine;
+mod epochs;
 mod fault;
 mod follow;
 mod gossip;
 mod keys;
+mod neighbours;
 pub mod net;
 mod own_votes;
 mod proof;
@@ -65,12 +72,15 @@ mod randomness;
 mod voter;
 
 pub use block::{Block, commitment, digest};
-pub use committee::{Committee, CommitteeError, SimplexParams, ValidatorEntry};
-pub use engine::{Channels, Config, Handle, Observer, Role, max_message_size, run};
+pub use committee::{Committee, CommitteeError, MAX_VALIDATORS, SimplexParams, ValidatorEntry};
+pub use committees::Committees;
+pub use engine::{Channels, Config, Handle, Observer, max_message_size, run};
+pub use epochs::{Ballot, FixedBallot};
 pub use fault::EngineError;
 pub use follow::{FinalBlock, FollowError, Follower};
 pub use gossip::{Gossip, Transactions};
 pub use keys::{KeysError, ValidatorKeys};
+pub use neighbours::{Directory, FixedDirectory, Hosts};
 pub use proof::{BlockProof, ProofError, ProvenBlock};
 
 use commonware_consensus::simplex::{scheme::bls12381_multisig, types};

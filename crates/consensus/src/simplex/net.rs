@@ -1,17 +1,16 @@
 //! Peers over TCP: authenticated, encrypted, and only those of the committee.
 //!
-//! The genesis file says *who* the peers are (their Ed25519 identities), the node's configuration *where*. A connection is
-//! accepted only from an identity of the committee, after a handshake that both sides sign over the chain's namespace;
+//! The committee and the council say *who* the peers are (their Ed25519 identities); the council, or before it the node's
+//! configuration, says *where*. A connection is accepted only from one of them, after a handshake that both sides sign over the chain's namespace;
 //! everything after it is encrypted (ChaCha20-Poly1305). Whoever breaks the protocol is cut off for a while.
 
-use super::{Channels, Committee, Identity, keys::ValidatorKeys, max_message_size};
+use super::{
+    Channels, Committee, Directory, Hosts, Identity, MAX_VALIDATORS, keys::ValidatorKeys, max_message_size,
+};
 use commonware_cryptography::{ChaCha20Poly1305, ed25519};
 use commonware_p2p::{
     Address, AddressableManager as _, Ingress,
-    authenticated::{
-        self,
-        lookup::{self, Oracle},
-    },
+    authenticated::lookup::{self, Oracle},
 };
 use commonware_runtime::{Clock, Handle, Metrics, Network, Quota, Resolver, Spawner};
 use commonware_stream::{
@@ -19,11 +18,13 @@ use commonware_stream::{
     sake::{self, Sake},
 };
 use commonware_utils::{Hostname, NZU32, NZUsize, ordered::Map};
+use parking_lot::Mutex;
 use rand_core::CryptoRng;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -80,7 +81,8 @@ impl From<PeerAddress> for Address {
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Where the validators listen, by identity. One that is left out can only connect by itself.
+    /// Where validators listen, by identity, whatever they told the council. One that is in neither place can only connect by
+    /// itself.
     pub peers: BTreeMap<Identity, PeerAddress>,
     /// Most bytes of a block's RLP.
     pub block_size_limit: usize,
@@ -93,18 +95,50 @@ type Receiver = lookup::Receiver<Identity>;
 pub struct Connected<E: Clock> {
     /// Knows the peers and cuts them off.
     pub oracle: Oracle<Identity>,
+    /// Is told who the peers are.
+    pub directory: Arc<dyn Directory>,
     /// Lines to them.
     pub channels: Channels<Sender<E>, Receiver>,
     /// Runs until the network ends.
     pub task: Handle<()>,
 }
 
-/// Starts to listen and to dial.
+/// Tells the network who the peers are, and where.
+struct Book {
+    oracle: Mutex<Oracle<Identity>>,
+    /// What the operator says.
+    peers: BTreeMap<Identity, PeerAddress>,
+}
+
+impl Book {
+    fn address(&self, identity: &Identity, host: &str) -> Address {
+        let unknown = PeerAddress::Socket(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+        let told = self.peers.get(identity).cloned();
+        told.or_else(|| host.parse().ok()).unwrap_or(unknown).into()
+    }
+}
+
+impl Directory for Book {
+    fn track(&self, id: u64, peers: Hosts) {
+        let addresses = peers
+            .into_iter()
+            .map(|(identity, host)| {
+                let address = self.address(&identity, &host);
+                (identity, address)
+            })
+            .collect::<Vec<_>>();
+        tracing::info!(peers = addresses.len(), "the peers are told");
+        let addresses: Map<Identity, Address> = Map::try_from(addresses).expect("the keys of a map differ");
+        // The network's own end tells the engine.
+        let _ = self.oracle.lock().track(id, addresses);
+    }
+}
+
+/// Starts to listen, and to dial those of whom the directory is told.
 pub fn connect<E>(runtime: &E, committee: &Committee, keys: &ValidatorKeys, config: Config) -> Connected<E>
 where
     E: Spawner + Clock + CryptoRng + Network + Resolver + Metrics,
 {
-    let me = keys.identity();
     let handshake = Cups::<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>::new(
         Sake {
             signer: keys.identity.clone(),
@@ -118,23 +152,17 @@ where
         handshake,
         committee.namespace(),
         config.listen,
-        authenticated::peer_set_limit(committee.members().keys(), &me),
-        max_message_size(committee, config.block_size_limit),
+        // Those who vote, those named for the next epoch, and this node.
+        NZUsize!(2 * MAX_VALIDATORS + 1),
+        max_message_size(config.block_size_limit),
         NZUsize!(4096),
     );
     // Identities are checked by the handshake; addresses of names and behind translation are not known.
     network.bypass_ip_check = true;
     network.block_duration = Duration::from_secs(600);
-    let (mut network, mut oracle) = lookup::Network::new(runtime.child("network"), network);
-    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-    let addresses = committee.members().keys().iter().map(|identity| {
-        let address = config.peers.get(identity).cloned();
-        let address = address.unwrap_or(PeerAddress::Socket(unknown));
-        (identity.clone(), Address::from(address))
-    });
-    let addresses: Map<Identity, Address> =
-        Map::try_from(addresses.collect::<Vec<_>>()).expect("a committee's identities differ");
-    let _ = oracle.track(0, addresses);
+    // Who is told of no more is let go.
+    network.tracked_peer_sets = NZUsize!(1);
+    let (mut network, oracle) = lookup::Network::new(runtime.child("network"), network);
     let channels = Channels {
         votes: network.register(0, VOTES),
         certificates: network.register(1, VOTES),
@@ -143,8 +171,13 @@ where
         backfill: network.register(4, BLOCKS),
         transactions: network.register(5, TRANSACTIONS),
     };
+    let directory = Arc::new(Book {
+        oracle: Mutex::new(oracle.clone()),
+        peers: config.peers,
+    });
     Connected {
         oracle,
+        directory,
         channels,
         task: network.start(),
     }

@@ -14,27 +14,27 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 /// How long a vote may take from the certificate back to its own report.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// The views in which this node voted to finalize.
+/// The rounds in which this node voted to finalize: epoch, and view in it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OwnVotes(Arc<Mutex<BTreeSet<u64>>>);
+pub(super) struct OwnVotes(Arc<Mutex<BTreeSet<(u64, u64)>>>);
 
 impl OwnVotes {
-    /// Views remembered at most.
+    /// Rounds remembered at most.
     const KEPT: usize = 1 << 16;
 
     /// This node voted.
-    pub(super) fn cast(&self, view: u64) {
-        let mut views = self.0.lock();
-        views.insert(view);
-        if views.len() > Self::KEPT {
-            views.pop_first();
+    pub(super) fn cast(&self, epoch: u64, view: u64) {
+        let mut rounds = self.0.lock();
+        rounds.insert((epoch, view));
+        if rounds.len() > Self::KEPT {
+            rounds.pop_first();
         }
     }
 
-    /// Whether a vote in a view is one that this node should remember and does not.
-    pub(super) fn forgotten(&self, view: u64) -> bool {
-        let views = self.0.lock();
-        views.first().is_some_and(|first| *first < view) && !views.contains(&view)
+    /// Whether a vote in a round is one that this node should remember and does not.
+    pub(super) fn forgotten(&self, epoch: u64, view: u64) -> bool {
+        let (rounds, round) = (self.0.lock(), (epoch, view));
+        rounds.first().is_some_and(|first| *first < round) && !rounds.contains(&round)
     }
 }
 
@@ -45,13 +45,15 @@ mod tests {
     #[test]
     fn only_a_gap_is_suspicious() {
         let votes = OwnVotes::default();
-        assert!(!votes.forgotten(5), "nothing is known");
+        assert!(!votes.forgotten(3, 5), "nothing is known");
         for view in [10, 11, 12, 20] {
-            votes.cast(view);
+            votes.cast(3, view);
         }
-        assert!(!votes.forgotten(5), "before what the journal holds");
-        assert!(!votes.forgotten(12));
-        assert!(votes.forgotten(15), "between the old journal and the present");
-        assert!(votes.forgotten(21));
+        assert!(!votes.forgotten(3, 5), "before what the journal holds");
+        assert!(!votes.forgotten(2, 99), "an earlier epoch");
+        assert!(!votes.forgotten(3, 12));
+        assert!(votes.forgotten(3, 15), "between the old journal and the present");
+        assert!(votes.forgotten(3, 21));
+        assert!(votes.forgotten(4, 1), "a later epoch");
     }
 }

@@ -3,10 +3,10 @@
 use crate::{World, simulate};
 use std::sync::Arc;
 use synod_chain::{Chain, ChainApplication, NoTransactions, spec::SynodParams};
-use synod_consensus::simplex::{FinalBlock, FollowError, Follower};
+use synod_consensus::simplex::{Committees, FinalBlock, FollowError, Follower};
 
 /// The final blocks of a node, from a height on.
-fn blocks(world: &World, from: u64) -> Vec<FinalBlock> {
+pub(crate) fn blocks(world: &World, from: u64) -> Vec<FinalBlock> {
     let chain = &world.nodes[0].chain;
     (from..=chain.head().number())
         .map(|height| FinalBlock {
@@ -17,10 +17,14 @@ fn blocks(world: &World, from: u64) -> Vec<FinalBlock> {
 }
 
 /// A follower with an empty disk.
-fn follower(world: &World, chain: &Arc<Chain>) -> Follower {
+pub(crate) fn follower(world: &World, chain: &Arc<Chain>) -> Follower {
     let application = Arc::new(ChainApplication::new(chain.clone(), Arc::new(NoTransactions)));
     let first = world.nodes[0].chain.proposal(0).unwrap().unwrap();
-    Follower::new(application, world.committee.clone(), first, 8 << 20)
+    Follower::new(
+        Committees::new(application, world.committee.clone()),
+        first,
+        8 << 20,
+    )
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //!   agreement   nothing goes wrong                     liars   proposers whose blocks are false
 //!   crashes     machines die and come back             voters  votes that contradict each other, refusals, garbage
 //!   disks       writes fail, power fails everywhere    clocks  machines with another time
-//!   follow      a node outside the committee
+//!   follow      a node outside the committee           epochs  validators that come and go
 //!   network     partitions; late, lost, overtaking and doubled messages
 //! ```
 //!
@@ -21,6 +21,7 @@ mod agreement;
 mod clocks;
 mod crashes;
 mod disks;
+mod epochs;
 mod follow;
 mod liars;
 mod models;
@@ -28,4 +29,4 @@ mod network;
 mod voters;
 mod world;
 
-pub(crate) use world::{Links, World, simulate};
+pub(crate) use world::{Links, World, simulate, simulate_epochs};

@@ -1,9 +1,9 @@
 //! Voters that lie, refuse, or talk nonsense.
 
 use crate::{World, simulate};
-use commonware_codec::{DecodeExt as _, Encode as _};
+use commonware_codec::{DecodeExt as _, Encode as _, varint::UInt};
 use commonware_consensus::simplex::types::{Finalize, Notarize, Nullify, Proposal, Vote};
-use commonware_p2p::{Receiver as _, Recipients, Sender as _};
+use commonware_p2p::{Receiver as _, Recipients, Sender as _, utils::mux};
 use commonware_runtime::{Spawner as _, Supervisor as _};
 use rand_core::Rng as _;
 use std::sync::Arc;
@@ -65,13 +65,19 @@ async fn start_liar(world: &mut World, index: usize, answer: Answer) {
     let (mut sender, mut receiver) = world.lines(index).await.votes;
     world.runtime.child("liar").spawn(move |mut runtime| async move {
         while let Ok((_, message)) = receiver.recv().await {
+            // Each message begins with its epoch.
+            let Ok((epoch, message)) = mux::parse(message) else {
+                continue;
+            };
             let Ok(vote) = Vote::<Scheme, Commitment>::decode(message) else {
                 continue;
             };
             let mut other = [0; 32];
             runtime.fill_bytes(&mut other);
             for vote in answer(&scheme, vote, other.into()) {
-                sender.send(Recipients::All, vote.encode(), true);
+                let mut message = UInt(epoch).encode().to_vec();
+                message.extend_from_slice(&vote.encode());
+                sender.send(Recipients::All, message, true);
             }
         }
     });

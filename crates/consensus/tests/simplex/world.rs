@@ -9,6 +9,7 @@ use alloy_eips::{Decodable2718 as _, Encodable2718 as _};
 use alloy_primitives::{Address, B256, Bytes, TxKind};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
+use alloy_sol_types::SolCall;
 use commonware_codec::Decode as _;
 use commonware_p2p::{
     Message, Receiver as _, Recipients,
@@ -23,7 +24,7 @@ use commonware_utils::{NZU32, NZUsize, Probability, probability};
 use parking_lot::Mutex;
 use rand_core::{Rng as _, SeedableRng as _};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -32,11 +33,13 @@ use std::{
 use synod_chain::{
     Application, BestTransactions, Chain, ChainApplication, ChainSpec, Skipped, Transaction,
     TransactionSource,
+    council::{COUNCIL, DEFAULT_EPOCH_BLOCKS, Validator, genesis_account},
     spec::{DEV_CHAIN_ID, DEV_MNEMONIC, SynodParams, dev_genesis},
 };
 use synod_consensus::simplex::{
-    Channels, Committee, Config, EngineError, Finalization, Handle, Identity, Observer, Role, SimplexParams,
-    Transactions, ValidatorKeys, commitment, max_message_size, run,
+    Ballot, Channels, Committee, Committees, Config, EngineError, Finalization, FixedBallot, FixedDirectory,
+    Handle, Identity, Observer, SimplexParams, Transactions, ValidatorKeys, commitment, max_message_size,
+    run,
 };
 use tokio::sync::mpsc;
 
@@ -164,7 +167,7 @@ pub(crate) struct Seen {
 }
 
 impl Observer for Seen {
-    fn evidence(&self, offender: &Identity, kind: &'static str, _: u64, proof: Bytes) {
+    fn evidence(&self, offender: &Identity, kind: &'static str, _: (u64, u64), proof: Bytes) {
         assert!(!proof.is_empty());
         self.evidence.lock().insert((offender.clone(), kind));
     }
@@ -254,8 +257,31 @@ pub(crate) fn simulate(validators: usize, scenario: impl AsyncFn(&mut World, u64
 
 /// Runs a scenario with one seed.
 pub(crate) fn replay(validators: usize, seed: u64, scenario: impl AsyncFn(&mut World, u64)) {
+    replay_epochs(validators, 0, DEFAULT_EPOCH_BLOCKS, seed, scenario);
+}
+
+/// Runs a scenario with several seeds, with short epochs, and with machines that are no validators yet, the last ones.
+pub(crate) fn simulate_epochs(
+    validators: usize,
+    newcomers: usize,
+    epoch_blocks: u64,
+    scenario: impl AsyncFn(&mut World, u64),
+) {
+    for seed in seeds(validators) {
+        println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
+        replay_epochs(validators, newcomers, epoch_blocks, seed, &scenario);
+    }
+}
+
+fn replay_epochs(
+    validators: usize,
+    newcomers: usize,
+    epoch_blocks: u64,
+    seed: u64,
+    scenario: impl AsyncFn(&mut World, u64),
+) {
     deterministic::Runner::new(settings(seed)).start(async |runtime| {
-        let mut world = World::new(runtime, machines(validators, seed)).await;
+        let mut world = World::new(runtime, machines(validators, newcomers, epoch_blocks, seed)).await;
         scenario(&mut world, seed).await;
         world.check();
     });
@@ -277,7 +303,7 @@ pub(crate) fn power_failure(
         });
         let config = settings(seed).with_storage_fault_config(faults);
         let (machines, disks) = deterministic::Runner::new(config).start_and_recover(async |runtime| {
-            let mut world = World::new(runtime, machines(validators, seed)).await;
+            let mut world = World::new(runtime, machines(validators, 0, DEFAULT_EPOCH_BLOCKS, seed)).await;
             before(&mut world, seed).await;
             world.check();
             world.machines()
@@ -296,7 +322,7 @@ pub(crate) fn simulate_failing_disks(validators: usize, scenario: impl AsyncFn(&
         println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
         let config = settings(seed).with_catch_panics(true);
         deterministic::Runner::new(config).start(async |runtime| {
-            let mut world = World::new(runtime, machines(validators, seed)).await;
+            let mut world = World::new(runtime, machines(validators, 0, DEFAULT_EPOCH_BLOCKS, seed)).await;
             scenario(&mut world, seed).await;
             world.check();
         });
@@ -314,21 +340,39 @@ pub(crate) struct Machines {
     pub(crate) spec: ChainSpec,
     pub(crate) nodes: Vec<Node>,
     pub(crate) signer: PrivateKeySigner,
-    nonce: u64,
+    /// With which the validators decide in the council.
+    accounts: Vec<PrivateKeySigner>,
+    nonces: BTreeMap<Address, u64>,
     lives: u32,
 }
 
+/// One of the ten accounts of the development mnemonic.
+fn account(index: u32) -> PrivateKeySigner {
+    let mnemonic = MnemonicBuilder::<English>::default().phrase(DEV_MNEMONIC);
+    mnemonic.index(index).unwrap().build().unwrap()
+}
+
 /// New machines with empty disks.
-fn machines(validators: usize, seed: u64) -> Machines {
+///
+/// `newcomers` more are there and have keys, but are no validators yet.
+fn machines(validators: usize, newcomers: usize, epoch_blocks: u64, seed: u64) -> Machines {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-    let keys: Vec<_> = (0..validators).map(|_| ValidatorKeys::random(&mut rng)).collect();
-    let entries = keys
+    let mut key = |_| ValidatorKeys::random(&mut rng);
+    let keys: Vec<_> = (0..validators + newcomers).map(&mut key).collect();
+    let account = |index: usize| account(u32::try_from(index).unwrap() + 1);
+    let accounts: Vec<_> = (0..validators + newcomers).map(account).collect();
+    let entries = keys[..validators]
         .iter()
         .enumerate()
         .map(|(index, keys)| keys.entry(format!("validator-{index}")))
         .collect();
-    let params = SimplexParams::with_timing(entries, GAS);
+    let params = SimplexParams::with_timing(entries, GAS).with_epoch_blocks(epoch_blocks);
     let mut genesis = dev_genesis();
+    let seats = params.validators.iter().zip(&accounts);
+    let seats = seats.map(|(entry, account)| entry.seat(account.address(), String::new()));
+    genesis
+        .alloc
+        .insert(COUNCIL, genesis_account(epoch_blocks, seats.collect()).unwrap());
     genesis.gas_limit = GAS;
     models::put_into(&mut genesis);
     let mut synod = SynodParams::default();
@@ -344,15 +388,12 @@ fn machines(validators: usize, seed: u64) -> Machines {
         .commitment(&serde_json::to_value(&genesis.config).unwrap())
         .into();
     let spec = ChainSpec::from_genesis(genesis).unwrap();
-    let signer = MnemonicBuilder::<English>::default()
-        .phrase(DEV_MNEMONIC)
-        .build()
-        .unwrap();
     let mut machines = Machines {
         spec,
         nodes: Vec::new(),
-        signer,
-        nonce: 0,
+        accounts,
+        signer: account(0),
+        nonces: BTreeMap::new(),
         lives: 0,
     };
     for keys in keys {
@@ -388,14 +429,18 @@ impl World {
     async fn new(runtime: Context, machines: Machines) -> Self {
         let spec = &machines.spec;
         let chain = Chain::in_memory(spec.clone()).unwrap();
-        let committee = Arc::new(Committee::from_genesis(spec, chain.head_digest().0).unwrap());
+        let committee = Arc::new(Committee::of_genesis(&chain).unwrap());
         let config = NetworkConfig {
-            max_size: max_message_size(&committee, BLOCK_SIZE),
+            max_size: max_message_size(BLOCK_SIZE),
             max_peers_per_set: NZUsize!(64),
             disconnect_on_block: true,
             tracked_peer_sets: NZUsize!(1),
         };
-        let members = committee.members().keys().iter().cloned().collect::<Vec<_>>();
+        let members = machines
+            .nodes
+            .iter()
+            .map(|node| node.keys.identity())
+            .collect::<Vec<_>>();
         let (network, oracle) = Network::new_with_peers(runtime.child("network"), config, members).await;
         network.start();
         let world = Self {
@@ -445,27 +490,29 @@ impl World {
 
     /// Starts a validator with something else than an honest chain behind its engine.
     pub(crate) async fn start_with(&mut self, index: usize, application: Arc<dyn Application>) {
-        let role = Role::Validator(self.nodes[index].keys.clone());
         let channels = self.lines(index).await;
-        self.launch(index, role, application, channels);
+        self.launch(index, Arc::new(FixedBallot(true)), application, channels);
     }
 
     /// Starts a node that follows and does not vote.
     pub(crate) async fn start_following(&mut self, index: usize) {
-        let role = Role::Follower(self.nodes[index].keys.identity());
+        self.start_with_ballot(index, Arc::new(FixedBallot(false))).await;
+    }
+
+    /// Starts a node that votes when the ballot says so.
+    pub(crate) async fn start_with_ballot(&mut self, index: usize, ballot: Arc<dyn Ballot>) {
         let (application, channels) = (self.nodes[index].application(), self.lines(index).await);
-        self.launch(index, role, application, channels);
+        self.launch(index, ballot, application, channels);
     }
 
     /// Starts a validator whose incoming messages are late by up to a third of a second each, so that they overtake each
     /// other, and partly arrive twice.
     pub(crate) async fn start_scrambled(&mut self, index: usize) {
-        let role = Role::Validator(self.nodes[index].keys.clone());
         let lines = self.lines(index).await;
         let runtime = self.runtime.child("scrambler");
         let channels = each(lines, |(sender, receiver)| (sender, receiver.scrambled(&runtime)));
         let application = self.nodes[index].application();
-        self.launch(index, role, application, channels);
+        self.launch(index, Arc::new(FixedBallot(true)), application, channels);
     }
 
     /// Starts two machines with the keys of one validator, as if its disk had been cloned before its first vote. Both hear
@@ -481,7 +528,7 @@ impl World {
         let runtime = self.runtime.child("twins");
         let mut second = Vec::new();
         let raw = self.raw_lines(index).await;
-        let peers: Arc<[Identity]> = self.committee.members().keys().iter().cloned().collect();
+        let peers: Arc<[Identity]> = self.identities().into();
         let first = each(raw, |(sender, receiver)| {
             let [mine, other] = outgoing(sender, peers.clone(), share.clone());
             let (hears, also) =
@@ -501,7 +548,7 @@ impl World {
         };
         for (index, lines) in [(index, first), (twin, second)] {
             let application = self.nodes[index].application();
-            self.launch(index, Role::Validator(keys.clone()), application, lines);
+            self.launch(index, Arc::new(FixedBallot(true)), application, lines);
         }
     }
 
@@ -510,11 +557,17 @@ impl World {
         &self,
         index: usize,
     ) -> Channels<impl commonware_p2p::Sender<PublicKey = Identity> + use<>, Incoming> {
-        let peers: Arc<[Identity]> = self.committee.members().keys().iter().cloned().collect();
+        let peers: Arc<[Identity]> = self.identities().into();
         each(self.raw_lines(index).await, |(sender, receiver)| {
             let [all, _] = outgoing(sender, peers.clone(), Arc::new(|_, _| true));
             (all, Incoming::Straight(receiver))
         })
+    }
+
+    /// Of all machines, in the committee or not; twins once.
+    fn identities(&self) -> Vec<Identity> {
+        let identities = self.nodes.iter().map(|node| node.keys.identity());
+        identities.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     async fn raw_lines(&self, index: usize) -> Channels<Sender, Receiver> {
@@ -534,7 +587,7 @@ impl World {
     fn launch<S, R>(
         &mut self,
         index: usize,
-        role: Role,
+        ballot: Arc<dyn Ballot>,
         application: Arc<dyn Application>,
         channels: Channels<S, R>,
     ) where
@@ -551,9 +604,10 @@ impl World {
         let node = &self.nodes[index];
         assert!(node.running.is_none(), "it runs already");
         let config = Config {
-            committee: self.committee.clone(),
-            role,
-            application,
+            committees: Committees::new(application, self.committee.clone()),
+            keys: node.keys.clone(),
+            ballot,
+            directory: Arc::new(FixedDirectory),
             genesis: node.chain.proposal(0).unwrap().unwrap(),
             block_size_limit: BLOCK_SIZE,
             beneficiary: Address::repeat_byte(u8::try_from(index + 1).unwrap()),
@@ -594,9 +648,33 @@ impl World {
 
     /// A client gives a transaction to a node. Returns its hash.
     pub(crate) fn submit(&mut self, index: usize, to: Address, input: Bytes, gas: u64) -> B256 {
+        self.submit_from(index, self.signer.clone(), to, input, gas)
+    }
+
+    /// Validator `who` sends a call to the council, through node `index`. Returns the transaction's hash.
+    pub(crate) fn decide(&mut self, index: usize, who: usize, call: &impl SolCall) -> B256 {
+        let signer = self.accounts[who].clone();
+        self.submit_from(index, signer, COUNCIL, call.abi_encode().into(), 3_000_000)
+    }
+
+    /// What the council knows of a machine.
+    pub(crate) fn seat(&self, index: usize) -> Validator {
+        let entry = self.nodes[index].keys.entry(format!("validator-{index}"));
+        entry.seat(self.accounts[index].address(), String::new())
+    }
+
+    fn submit_from(
+        &mut self,
+        index: usize,
+        signer: PrivateKeySigner,
+        to: Address,
+        input: Bytes,
+        gas: u64,
+    ) -> B256 {
+        let nonce = self.nonces.entry(signer.address()).or_default();
         let transaction = TxEip1559 {
             chain_id: DEV_CHAIN_ID,
-            nonce: self.nonce,
+            nonce: *nonce,
             gas_limit: gas,
             max_fee_per_gas: 10_000_000_000,
             max_priority_fee_per_gas: 1,
@@ -604,8 +682,8 @@ impl World {
             input,
             ..Default::default()
         };
-        self.nonce += 1;
-        let transaction = sign(&self.signer, transaction);
+        *nonce += 1;
+        let transaction = sign(&signer, transaction);
         let raw = Bytes::from(transaction.encoded_2718());
         let node = &self.nodes[index];
         node.queue.add(&raw);
@@ -689,8 +767,8 @@ impl World {
             .iter()
             .max_by_key(|node| node.chain.head().number())
             .unwrap();
-        let verifier = self.committee.verifier();
         for node in &honest {
+            let committees = Committees::new(node.application(), self.committee.clone());
             let mut certified = 0;
             for height in 0..=node.chain.head().number() {
                 let (mine, theirs) = (
@@ -707,15 +785,18 @@ impl World {
                     continue;
                 }
                 certified += 1;
-                let size = usize::try_from(self.committee.size()).unwrap();
+                let epoch = committees.epoch_of(height);
+                let committee = committees.of(epoch).unwrap().unwrap();
+                let size = usize::try_from(committee.size()).unwrap();
                 let certificate = Finalization::decode_cfg(seal.certificate.0.clone(), &size).unwrap();
+                assert_eq!(certificate.proposal.round.epoch().get(), epoch);
                 assert_eq!(
                     certificate.proposal.payload,
                     commitment(synod_chain::Digest(seal.digest))
                 );
                 let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
                 assert!(
-                    certificate.verify::<_>(&mut rng, &verifier, &Sequential),
+                    certificate.verify::<_>(&mut rng, &committee.verifier(), &Sequential),
                     "a certificate that does not verify"
                 );
             }

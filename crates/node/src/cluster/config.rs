@@ -95,7 +95,12 @@ pub enum ConfigError {
         known: String,
     },
     /// The key is not one of the validators'.
-    #[error("the keys in {} are not those of a validator of {}", key_file.display(), genesis.display())]
+    #[error(
+        "the keys in {} are not those of a validator of {}; one that joins later has `newcomer` in its configuration \
+         (synod cluster join)",
+        key_file.display(),
+        genesis.display()
+    )]
     ForeignKeys {
         /// The key file.
         key_file: PathBuf,
@@ -127,13 +132,16 @@ impl ClusterConfig {
         let mine = keys.entry("");
         let is_mine =
             |entry: &&ValidatorEntry| entry.identity == mine.identity && entry.vote_key == mine.vote_key;
-        let Some(me) = params.validators.iter().find(is_mine) else {
-            return Err(ConfigError::ForeignKeys {
-                key_file: file.key_file,
-                genesis: file.genesis,
-            });
+        let name = match (params.validators.iter().find(is_mine), file.newcomer) {
+            (Some(me), _) => me.name.clone(),
+            (None, Some(name)) => name,
+            (None, None) => {
+                return Err(ConfigError::ForeignKeys {
+                    key_file: file.key_file,
+                    genesis: file.genesis,
+                });
+            }
         };
-        let name = me.name.clone();
         let mut peers = BTreeMap::new();
         for (name, address) in file.peers.addresses {
             if !params.validators.iter().any(|entry| entry.name == name) {

@@ -43,7 +43,8 @@ impl EvidenceStore {
         let mut kept = self.kept.lock();
         let (file, known) = &mut *kept;
         let same = |other: &Evidence| {
-            (&other.identity, &other.kind, other.view) == (&evidence.identity, &evidence.kind, evidence.view)
+            (&other.identity, &other.kind, other.epoch, other.view)
+                == (&evidence.identity, &evidence.kind, evidence.epoch, evidence.view)
         };
         if known.len() >= KEPT || known.iter().any(same) {
             return false;
@@ -80,6 +81,7 @@ mod tests {
             validator: "validator-1".into(),
             identity: B256::repeat_byte(1),
             kind: "two proposals".into(),
+            epoch: U64::from(1),
             view: U64::from(view),
             proof: vec![1, 2, 3].into(),
         };

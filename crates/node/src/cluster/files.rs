@@ -23,6 +23,9 @@ pub struct NodeFile {
     pub data_dir: PathBuf,
     /// The validator's secret keys.
     pub key_file: PathBuf,
+    /// The name of a validator that the genesis file does not know: it joins, or has joined, later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newcomer: Option<String>,
     /// Who gets the fees of blocks that this node proposes.
     #[serde(default)]
     pub beneficiary: Address,
@@ -151,6 +154,11 @@ impl NodeFile {
         use std::fmt::Write as _;
         let quoted = |path: &Path| toml::Value::String(path.display().to_string()).to_string();
         let rpc = &self.rpc;
+        let newcomer = self.newcomer.as_ref().map(|name| {
+            let name = toml::Value::from(name.as_str());
+            format!("# This validator is not in the genesis file: the council names it later.\nnewcomer = {name}\n")
+        });
+        let newcomer = newcomer.unwrap_or_default();
         let mut text = format!(
             "# A node of a Synod cluster. Paths are relative to this file. An unknown key is an error.\n\n\
              # The chain's genesis file; the same bytes on every node. It names the validators.\n\
@@ -159,6 +167,7 @@ impl NodeFile {
              data_dir = {}\n\
              # The validator's secret keys; readable by its owner only.\n\
              key_file = {}\n\
+             {}\
              # Who gets the fees of the blocks that this node proposes.\n\
              beneficiary = \"{}\"\n\n\
              # The door for clients: Ethereum's JSON-RPC and synod_*, over HTTP and WebSocket.\n\
@@ -184,6 +193,7 @@ impl NodeFile {
             quoted(&self.genesis),
             quoted(&self.data_dir),
             quoted(&self.key_file),
+            newcomer,
             self.beneficiary,
             rpc.listen,
             rpc.request_bytes,
@@ -247,19 +257,24 @@ pub enum KeyFileError {
 /// # Errors
 /// When the file exists or cannot be written.
 pub fn write_keys(path: &Path, keys: &ValidatorKeys) -> Result<(), KeyFileError> {
-    let write = || {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
-        writeln!(file, "{}", hex::encode(keys.to_bytes()))?;
-        file.sync_all()
-    };
-    write().map_err(|source| KeyFileError::Io {
+    write_secret(path, &hex::encode(keys.to_bytes())).map_err(|source| KeyFileError::Io {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Writes a line into a new file that only its owner can read.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()
 }
 
 /// Reads keys from a file that only its owner may read.
@@ -300,6 +315,7 @@ mod tests {
             genesis: "genesis.json".into(),
             data_dir: "data".into(),
             key_file: "validator.key".into(),
+            newcomer: None,
             beneficiary: Address::repeat_byte(7),
             rpc: RpcSection::default(),
             peers: PeersSection {

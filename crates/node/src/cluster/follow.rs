@@ -14,7 +14,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use alloy_primitives::{B256, Bytes, U64};
 use alloy_provider::{DynProvider, Provider as _, ProviderBuilder};
 use synod_chain::{Chain, ChainApplication, ChainEvent, ChainSpec, pool, pool::PoolError};
-use synod_consensus::simplex::{Committee, FinalBlock, FollowError, Follower};
+use synod_consensus::simplex::{Committee, Committees, FinalBlock, FollowError, Follower};
 use synod_rpc::{Backend, Control, DevControl, RpcServer, Wallet};
 use tokio::{
     sync::{
@@ -106,8 +106,7 @@ impl FollowNode {
             None => None,
         };
         let chain = open_chain(config.data_dir.join("chain"), config.spec.clone()).await?;
-        let genesis = chain.proposal(0)?.ok_or(NodeError::Panicked("genesis"))?;
-        let committee = Arc::new(Committee::from_genesis(&config.spec, genesis.digest())?);
+        let committee = Arc::new(Committee::of_genesis(&chain)?);
         let ready = broadcast::Sender::new(READY_EVENTS);
         let feed = Arc::new(Feed::new(chain.clone(), pool::Limits::default(), ready.clone())?);
         let application = Arc::new(ChainApplication::new(chain.clone(), feed.clone()));
@@ -115,7 +114,7 @@ impl FollowNode {
         let head = chain.proposal(head)?.ok_or(NodeError::Panicked("head"))?;
         let block_size_limit = config
             .spec
-            .block_size_limit(config.spec.genesis().timestamp)
+            .block_size_limit(0, config.spec.genesis().timestamp)
             .unwrap_or(usize::MAX);
         let evidence_file = config.data_dir.join("evidence.jsonl");
         let evidence = EvidenceStore::open(&evidence_file).map_err(|source| NodeError::Folder {
@@ -126,10 +125,10 @@ impl FollowNode {
             committee.clone(),
             chain.clone(),
             feed.pool().clone(),
-            false,
             Arc::new(evidence),
         ));
-        let follower = Follower::new(application, committee, head, block_size_limit);
+        let committees = Committees::new(application, committee);
+        let follower = Follower::new(committees, head, block_size_limit);
         let (line, relayed) = mpsc::channel(RELAYED);
         let events = chain.subscribe();
         let following = tokio::spawn(follow(follower, sources.clone()));

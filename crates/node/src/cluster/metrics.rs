@@ -5,14 +5,14 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use alloy_primitives::{B256, Bytes, U64};
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 use synod_chain::{Chain, Timestamp, pool::Pool};
 use synod_consensus::simplex::{Committee, Identity, Observer};
@@ -32,10 +32,12 @@ pub(super) type Encode = Box<dyn Fn() -> String + Send + Sync>;
 
 /// Everything that is counted.
 pub(super) struct Watch {
-    committee: Arc<Committee>,
+    /// Of the epoch that runs.
+    committee: RwLock<Arc<Committee>>,
     chain: Arc<Chain>,
     pool: Arc<Pool>,
-    votes: bool,
+    votes: AtomicBool,
+    epoch: AtomicU64,
     view: AtomicU64,
     nullified: AtomicU64,
     evidence: Arc<EvidenceStore>,
@@ -52,18 +54,27 @@ fn now() -> Timestamp {
 }
 
 impl Observer for Watch {
-    fn evidence(&self, offender: &Identity, kind: &'static str, view: u64, proof: Bytes) {
-        let name = self.committee.name(offender).unwrap_or("a stranger");
+    fn evidence(&self, offender: &Identity, kind: &'static str, (epoch, view): (u64, u64), proof: Bytes) {
+        let committee = self.committee.read().clone();
+        let name = committee.name(offender).unwrap_or("a stranger");
         let evidence = Evidence {
             validator: name.to_owned(),
             identity: B256::from_slice(offender),
             kind: kind.to_owned(),
+            epoch: U64::from(epoch),
             view: U64::from(view),
             proof: proof.clone(),
         };
         if self.evidence.add(evidence) {
-            tracing::error!(validator = name, kind, view, %proof, "a validator broke the protocol: this is proof");
+            tracing::error!(validator = name, kind, epoch, view, %proof, "a validator broke the protocol: this is proof");
         }
+    }
+
+    fn epoch(&self, epoch: u64, committee: &Arc<Committee>, votes: bool) {
+        *self.committee.write() = committee.clone();
+        self.epoch.store(epoch, Relaxed);
+        self.view.store(0, Relaxed);
+        self.votes.store(votes, Relaxed);
     }
 
     fn view(&self, view: u64, nullified: bool) {
@@ -82,14 +93,14 @@ impl Watch {
         committee: Arc<Committee>,
         chain: Arc<Chain>,
         pool: Arc<Pool>,
-        votes: bool,
         evidence: Arc<EvidenceStore>,
     ) -> Self {
         Self {
-            committee,
+            committee: RwLock::new(committee),
             chain,
             pool,
-            votes,
+            votes: AtomicBool::default(),
+            epoch: AtomicU64::default(),
             view: AtomicU64::default(),
             nullified: AtomicU64::default(),
             evidence,
@@ -121,13 +132,18 @@ impl Watch {
         }
     }
 
+    /// Whether the node votes in the epoch that runs.
+    pub(super) fn votes(&self) -> bool {
+        self.votes.load(Relaxed)
+    }
+
     fn age(&self) -> Duration {
         let (_, Timestamp(made)) = self.chain.head_digest();
         Duration::from_millis(now().0.saturating_sub(made))
     }
 
     fn stalled(&self) -> bool {
-        let timeout = Duration::from_millis(self.committee.params().certification_timeout_ms);
+        let timeout = Duration::from_millis(self.committee.read().params().certification_timeout_ms);
         self.age() > timeout * STALLED_AFTER
     }
 
@@ -152,18 +168,24 @@ impl Watch {
                 "Height of the last final block",
                 self.chain.head().number(),
             ),
-            ("view", "gauge", "Last view that ended", self.view.load(Relaxed)),
+            ("epoch", "gauge", "Epoch that runs", self.epoch.load(Relaxed)),
+            (
+                "view",
+                "gauge",
+                "Last view of the epoch that ended",
+                self.view.load(Relaxed),
+            ),
             (
                 "votes",
                 "gauge",
                 "1 if this node votes, 0 if it follows",
-                u64::from(self.votes),
+                u64::from(self.votes()),
             ),
             (
                 "validators",
                 "gauge",
-                "Validators of the chain",
-                u64::from(self.committee.size()),
+                "Validators of the epoch that runs",
+                u64::from(self.committee.read().size()),
             ),
             (
                 "unfinalised_blocks",
@@ -234,9 +256,10 @@ impl Watch {
     fn health(&self) -> Value {
         json!({
             "height": self.chain.head().number(),
+            "epoch": self.epoch.load(Relaxed),
             "view": self.view.load(Relaxed),
             "finalBlockAgeMs": u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX),
-            "votes": self.votes,
+            "votes": self.votes(),
             "moves": !self.stalled(),
         })
     }

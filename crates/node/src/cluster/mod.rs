@@ -25,6 +25,7 @@ mod node;
 pub use config::{ClusterConfig, ConfigError};
 pub use files::{
     KeyFileError, MetricsSection, NodeFile, NodeFileError, PeersSection, RpcSection, read_keys, write_keys,
+    write_secret,
 };
 pub use follow::{FollowConfig, FollowNode};
 pub use node::ClusterNode;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, thread};
 use commonware_macros::select;
 use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio as runtime};
 use synod_chain::{Chain, ChainApplication, ChainEvent};
-use synod_consensus::simplex::{self, Committee, EngineError, Role, net};
+use synod_consensus::simplex::{self, Committee, Committees, EngineError, net};
 use synod_rpc::{Backend, RpcServer, Wallet};
 use tokio::{
     sync::{
@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     ClusterConfig,
-    ballot::{self, Ballot},
+    ballot::Votes,
     control::Exchange,
     evidence::EvidenceStore,
     metrics::{self, Watch},
@@ -36,7 +36,7 @@ pub struct ClusterNode {
     chain: Arc<Chain>,
     server: RpcServer,
     metrics: Option<JoinHandle<()>>,
-    votes: bool,
+    watch: Arc<Watch>,
     /// Asks consensus to stop.
     stop: oneshot::Sender<()>,
     /// Why consensus ended; `None` once it was told.
@@ -49,7 +49,7 @@ impl std::fmt::Debug for ClusterNode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClusterNode")
             .field("chain", &self.chain)
-            .field("votes", &self.votes)
+            .field("votes", &self.votes())
             .finish_non_exhaustive()
     }
 }
@@ -69,19 +69,15 @@ impl ClusterNode {
         drop(bind(config.peers_listen).await?);
         let chain = open_chain(config.data_dir.join("chain"), config.spec.clone()).await?;
         let genesis = chain.proposal(0)?.ok_or(NodeError::Panicked("genesis"))?;
-        let committee = Arc::new(Committee::from_genesis(&config.spec, genesis.digest())?);
+        let committee = Arc::new(Committee::of_genesis(&chain)?);
         let storage = config.data_dir.join("consensus");
-        let role = match ballot::claim(&config.keys, &config.key_file, &storage)? {
-            Ballot::Vote => Role::Validator(config.keys.clone()),
-            Ballot::Follow => {
-                tracing::warn!(
-                    "this validator's votes are not on this disk: it follows and does not vote, since it might contradict \
-                     a vote that it has forgotten (docs/operations.md, \"A lost disk\")"
-                );
-                Role::Follower(config.keys.identity())
-            }
-        };
-        let votes = matches!(role, Role::Validator(_));
+        let ballot = Arc::new(Votes::open(&config.keys, &config.key_file, &storage)?);
+        if !ballot.remembered() {
+            tracing::warn!(
+                "this validator's votes are not on this disk: it follows, and votes again when an epoch begins, since it might \
+                 contradict a vote that it has forgotten (docs/operations.md, \"A lost disk\")"
+            );
+        }
 
         let ready = broadcast::Sender::new(READY_EVENTS);
         let feed = Arc::new(Feed::new(chain.clone(), config.pool, ready.clone())?);
@@ -99,14 +95,13 @@ impl ClusterNode {
             committee.clone(),
             chain.clone(),
             feed.pool().clone(),
-            votes,
             evidence.clone(),
         ));
         let follower = tokio::spawn(follow(feed.clone(), events, engine, watch.clone()));
 
         let block_size_limit = config
             .spec
-            .block_size_limit(config.spec.genesis().timestamp)
+            .block_size_limit(0, config.spec.genesis().timestamp)
             .unwrap_or(usize::MAX);
         let peers = config.peers.into_iter().filter_map(|(name, address)| {
             let validators = committee.params().validators.iter();
@@ -125,6 +120,7 @@ impl ClusterNode {
         };
         let (keys, beneficiary, transactions) = (config.keys, config.beneficiary, exchange.clone());
         let observer = watch.clone();
+        let committees = Committees::new(application, committee.clone());
         let (stop, stopping) = oneshot::channel::<()>();
         let (ending, ended) = oneshot::channel();
         let runner = runtime::Runner::new(
@@ -140,9 +136,10 @@ impl ClusterNode {
                 observer.show(Box::new(move || metrics.encode()));
                 let connected = net::connect(&context, &committee, &keys, network);
                 let engine = simplex::Config {
-                    committee,
-                    role,
-                    application,
+                    committees,
+                    keys,
+                    ballot,
+                    directory: connected.directory,
                     genesis,
                     block_size_limit,
                     beneficiary,
@@ -174,13 +171,14 @@ impl ClusterNode {
         let address = config.rpc_listen;
         let server = RpcServer::start(listener, backend, config.rpc)
             .map_err(|source| NodeError::Listen { address, source })?;
-        let metrics = metrics_listener.map(|(listener, address)| metrics::serve(listener, address, watch));
-        tracing::info!(address = %server.address(), height = chain.head().number(), votes, "the node answers");
+        let metrics =
+            metrics_listener.map(|(listener, address)| metrics::serve(listener, address, watch.clone()));
+        tracing::info!(address = %server.address(), height = chain.head().number(), "the node answers");
         Ok(Self {
             chain,
             server,
             metrics,
-            votes,
+            watch,
             stop,
             ended: Some(ended),
             consensus,
@@ -200,10 +198,10 @@ impl ClusterNode {
         &self.chain
     }
 
-    /// Whether it votes, or only follows.
+    /// Whether it votes in the epoch that runs, or only follows.
     #[must_use]
-    pub const fn votes(&self) -> bool {
-        self.votes
+    pub fn votes(&self) -> bool {
+        self.watch.votes()
     }
 
     /// Returns when the node cannot go on by itself; it must be stopped then. Tells once.
@@ -232,7 +230,7 @@ impl ClusterNode {
             ended,
             consensus,
             follower,
-            votes: _,
+            watch: _,
         } = self;
         server.stop().await;
         if let Some(metrics) = metrics {

@@ -1,7 +1,9 @@
 //! `synod cluster init`
 
 use crate::show::Form;
+use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, U256};
+use alloy_signer_local::PrivateKeySigner;
 use clap::Args;
 use commonware_utils::sys_rng;
 use eyre::{Context as _, Result, bail, ensure};
@@ -14,10 +16,16 @@ use std::{
 };
 use synod_chain::{
     ChainSpec,
+    council::{self, COUNCIL, DEFAULT_EPOCH_BLOCKS},
     spec::{Fees, SynodParams, dev_accounts, dev_genesis},
 };
 use synod_consensus::simplex::{SimplexParams, ValidatorKeys, net::PeerAddress};
-use synod_node::cluster::{MetricsSection, NodeFile, PeersSection, RpcSection, ballot, write_keys};
+use synod_node::cluster::{
+    MetricsSection, NodeFile, PeersSection, RpcSection, ballot, write_keys, write_secret,
+};
+
+/// Name of the file with the key of the account that decides in the council.
+pub(super) const ACCOUNT_KEY: &str = "account.key";
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -62,6 +70,15 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     heartbeat_ms: u64,
 
+    /// Blocks of an epoch. Changes of the validators and upgrades take effect when one ends
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_EPOCH_BLOCKS)]
+    epoch_blocks: u64,
+
+    /// The accounts with which the validators decide in the council: one for each, separated by commas. Without it each
+    /// folder gets the key of a new one
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+    accounts: Vec<Address>,
+
     /// Give this account a million ether at the start; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     fund: Vec<Address>,
@@ -89,6 +106,7 @@ struct Made {
 #[derive(Serialize)]
 struct Member {
     name: String,
+    account: Address,
     folder: PathBuf,
     rpc_url: String,
     peers: String,
@@ -143,10 +161,15 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
         args.gas_limit,
         args.block_interval_ms,
         args.heartbeat_ms,
-    );
-    let (genesis, chain_id) = genesis(&args, &params)?;
-
+    )
+    .with_epoch_blocks(args.epoch_blocks);
     let places = args.places()?;
+    let accounts = args.council_accounts()?;
+    let seats = params.validators.iter().zip(&accounts).zip(&places);
+    let seats = seats.map(|((entry, account), place)| entry.seat(account.address(), place.peers.clone()));
+    let council = council::genesis_account(args.epoch_blocks, seats.collect())?;
+    let (genesis, chain_id) = genesis(&args, &params, council, &accounts)?;
+
     fs::create_dir_all(&args.out).wrap_err_with(|| format!("cannot make {}", args.out.display()))?;
     let genesis_file = args.out.join("genesis.json");
     write(&genesis_file, &genesis)?;
@@ -156,17 +179,21 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
         .map(|(name, place)| (name.clone(), place.peers.clone()))
         .collect();
     let mut validators = Vec::new();
-    for ((name, keys), place) in names.into_iter().zip(&keys).zip(places) {
+    for (((name, keys), place), account) in names.into_iter().zip(&keys).zip(places).zip(accounts) {
         let folder = args.out.join(&name);
         fs::create_dir(&folder).wrap_err_with(|| format!("cannot make {}", folder.display()))?;
         write(&folder.join("genesis.json"), &genesis)?;
         write_keys(&folder.join("validator.key"), keys)?;
+        if let Account::Made(signer) = &account {
+            write_account_key(&folder.join(ACCOUNT_KEY), signer)?;
+        }
         ballot::allow_first_vote(&folder)
             .wrap_err_with(|| format!("cannot write to {}", folder.display()))?;
         let file = NodeFile {
             genesis: "genesis.json".into(),
             data_dir: "data".into(),
             key_file: "validator.key".into(),
+            newcomer: None,
             beneficiary: Address::ZERO,
             rpc: RpcSection {
                 listen: place.rpc_listen,
@@ -183,6 +210,7 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
         write(&folder.join("node.toml"), &file.to_text())?;
         validators.push(Member {
             name,
+            account: account.address(),
             folder,
             rpc_url: format!("http://{}", place.rpc_listen),
             peers: place.peers,
@@ -195,6 +223,27 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
     })
 }
 
+/// The account with which a validator decides in the council.
+enum Account {
+    Given(Address),
+    Made(PrivateKeySigner),
+}
+
+impl Account {
+    fn address(&self) -> Address {
+        match self {
+            Self::Given(address) => *address,
+            Self::Made(signer) => signer.address(),
+        }
+    }
+}
+
+/// Writes an account's secret into a new file that only its owner can read.
+pub(super) fn write_account_key(path: &Path, signer: &PrivateKeySigner) -> Result<()> {
+    write_secret(path, &signer.to_bytes().to_string())
+        .wrap_err_with(|| format!("cannot write {}", path.display()))
+}
+
 /// Where one validator is.
 struct Place {
     peers: String,
@@ -204,6 +253,21 @@ struct Place {
 }
 
 impl InitArgs {
+    fn council_accounts(&self) -> Result<Vec<Account>> {
+        let count = usize::from(self.validators);
+        if self.accounts.is_empty() {
+            return Ok((0..count)
+                .map(|_| Account::Made(PrivateKeySigner::random()))
+                .collect());
+        }
+        ensure!(
+            self.accounts.len() == count,
+            "--accounts names {} accounts for {count} validators",
+            self.accounts.len()
+        );
+        Ok(self.accounts.iter().copied().map(Account::Given).collect())
+    }
+
     fn places(&self) -> Result<Vec<Place>> {
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
         if !self.hosts.is_empty() {
@@ -242,7 +306,12 @@ impl InitArgs {
 }
 
 /// The genesis file's text, and the chain's id.
-fn genesis(args: &InitArgs, params: &SimplexParams) -> Result<(String, u64)> {
+fn genesis(
+    args: &InitArgs,
+    params: &SimplexParams,
+    council: GenesisAccount,
+    accounts: &[Account],
+) -> Result<(String, u64)> {
     let mut genesis = dev_genesis();
     let chain_id = args.chain_id.unwrap_or_else(|| {
         // Above the ids that are in use, below what wallets cannot show.
@@ -273,6 +342,12 @@ fn genesis(args: &InitArgs, params: &SimplexParams) -> Result<(String, u64)> {
             genesis.alloc.remove(&account);
         }
     }
+    genesis.alloc.insert(COUNCIL, council);
+    let ether = U256::from(10u64).pow(U256::from(18u64));
+    for account in accounts {
+        // For the fees of what it decides.
+        genesis.alloc.entry(account.address()).or_default().balance = ether * U256::from(1000);
+    }
     let million = U256::from(10u64).pow(U256::from(24u64));
     for account in &args.fund {
         genesis.alloc.entry(*account).or_default().balance = million;
@@ -280,7 +355,7 @@ fn genesis(args: &InitArgs, params: &SimplexParams) -> Result<(String, u64)> {
     let text = serde_json::to_string_pretty(&genesis)? + "\n";
     let spec = ChainSpec::from_json(&text).wrap_err("these options make no chain")?;
     let chain = synod_chain::Chain::in_memory(spec.clone())?;
-    synod_consensus::simplex::Committee::from_genesis(&spec, chain.head_digest().0)?;
+    synod_consensus::simplex::Committee::of_genesis(&chain)?;
     Ok((text, chain_id))
 }
 

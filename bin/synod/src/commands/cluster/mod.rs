@@ -1,6 +1,8 @@
 //! `synod cluster`
 
+mod council;
 mod init;
+mod join;
 mod up;
 
 use crate::show::Form;
@@ -11,6 +13,10 @@ use eyre::Result;
 pub(crate) enum ClusterCommand {
     /// Make a genesis file, keys and a folder for each validator
     Init(init::InitArgs),
+    /// Make keys and a folder for a validator that is to join a running cluster
+    Join(join::JoinArgs),
+    /// Show or change what the validators decide together: who votes, who may do what, upgrades
+    Council(council::CouncilArgs),
     /// Run all validators of a cluster as processes on this machine, to try it
     Up(up::UpArgs),
 }
@@ -18,6 +24,8 @@ pub(crate) enum ClusterCommand {
 pub(crate) fn run(command: ClusterCommand, form: Form) -> Result<()> {
     match command {
         ClusterCommand::Init(args) => init::run(args, form),
+        ClusterCommand::Join(args) => join::run(args, form),
+        ClusterCommand::Council(args) => super::block_on(council::run(args, form)),
         ClusterCommand::Up(args) => super::block_on(up::run(args, form)),
     }
 }
