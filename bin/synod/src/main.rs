@@ -11,6 +11,7 @@ mod demo;
 mod logging;
 mod model_file;
 mod outputs;
+mod passphrase;
 mod show;
 mod tensors;
 

@@ -25,6 +25,7 @@ mod chain;
 pub mod council;
 mod error;
 mod execution;
+mod export;
 mod import;
 mod inclusion;
 mod node;
@@ -39,6 +40,7 @@ mod tree;
 
 pub use chain::{BlockData, Chain, ChainEvent, relax};
 pub use error::{BuildError, ChainError, FinalizeError, ImportError, InvalidBlock, Skipped};
+pub use export::{ExportError, ExportedState};
 pub use inclusion::{InclusionError, InclusionProof};
 pub use node::{BestTransactions, ChainApplication, NoTransactions, TransactionSource};
 pub use seam::{

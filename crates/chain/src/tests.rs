@@ -15,6 +15,7 @@ use std::{collections::VecDeque, sync::Arc};
 use synod_state::Transaction;
 
 mod bounds;
+mod export;
 mod fees;
 mod hostile;
 mod inference;

@@ -371,3 +371,118 @@ async fn no_call_gets_more_gas_than_the_node_gives() {
     assert!((900_000..1_000_000).contains(&left), "{left}");
     world.node.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_takes_too_long_is_cut_off_and_its_thread_is_free() {
+    let world = World::start(|config| {
+        config.rpc.call_time = Duration::from_millis(100);
+        config.rpc.workers = 1;
+        // Gas enough for minutes, in a block that allows it.
+        config.rpc.call_gas = u64::MAX;
+        let mut genesis = config.spec.genesis().clone();
+        genesis.gas_limit = 1 << 50;
+        config.spec = synod_chain::ChainSpec::from_genesis(genesis).unwrap();
+    })
+    .await;
+    let start = std::time::Instant::now();
+    // JUMPDEST PUSH0 JUMP in a frame, and in frames within frames: JUMPDEST, then all the gas to a call of itself, again.
+    let itself = "0x5b5f5f5f5f5f305af15f56";
+    let here = "0x00000000000000000000000000000000000000cc";
+    let overrides = json!({ here: {"code": itself} });
+    let gas = "0x3ffffffffffff";
+    let cases = [
+        ("eth_call", json!([{"data": "0x5b5f56", "gas": gas}, "latest"])),
+        ("eth_call", json!([{"to": here, "gas": gas}, "latest", overrides])),
+        ("eth_createAccessList", json!([{"data": "0x5b5f56"}, "latest"])),
+        (
+            "debug_traceCall",
+            json!([{"data": "0x5b5f56", "gas": gas}, "latest", {"tracer": "callTracer"}]),
+        ),
+    ];
+    for (method, params) in cases {
+        let error = world.ask(method, params).await.expect_err(method);
+        assert_eq!(code(&error), -32000, "{method}: {error}");
+        assert!(error.to_string().contains("timed out"), "{method}: {error}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    // The only place is free again.
+    assert_eq!(
+        world.ask("eth_call", json!([{"data": "0x"}])).await.unwrap(),
+        "0x"
+    );
+    world.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_or_too_much_is_refused() {
+    use jsonrpsee::core::params::BatchRequestBuilder;
+    let world = World::start(|config| {
+        config.rpc.request_bytes = 4_096;
+        config.rpc.response_bytes = 16_384;
+        config.rpc.batch = 3;
+        config.rpc.subscriptions = 2;
+    })
+    .await;
+    let long = format!("0x{}", "00".repeat(4_096));
+    let large = world.ask("web3_sha3", json!([long])).await.unwrap_err();
+    assert!(large.to_string().contains("413"), "{large}");
+    // 17 kB of zeros.
+    let answer = world.ask("eth_call", json!([{"data": "0x6122005ff3"}])).await;
+    let answer = answer.unwrap_err();
+    assert!(answer.to_string().contains("too big"), "{answer}");
+
+    let batch = |requests: usize| {
+        let mut batch = BatchRequestBuilder::new();
+        for _ in 0..requests {
+            batch.insert("eth_blockNumber", rpc_params![]).unwrap();
+        }
+        world.client.batch_request::<Value>(batch)
+    };
+    assert_eq!(batch(3).await.unwrap().num_successful_calls(), 3);
+    // The answer is one error, which this client does not expect for a batch.
+    assert!(batch(4).await.is_err());
+
+    let url = format!("ws://{}", world.node.http_addr());
+    let socket = WsClientBuilder::default().build(&url).await.unwrap();
+    let subscribe =
+        || socket.subscribe::<Value, _>("eth_subscribe", rpc_params!["newHeads"], "eth_unsubscribe");
+    let _kept = (subscribe().await.unwrap(), subscribe().await.unwrap());
+    let third = subscribe().await.unwrap_err();
+    assert!(third.to_string().contains("subscription"), "{third}");
+    drop(socket);
+    world.node.stop().await.unwrap();
+
+    let world = World::start(|config| config.rpc.connections = 1).await;
+    let url = format!("ws://{}", world.node.http_addr());
+    let first = WsClientBuilder::default().build(&url).await.unwrap();
+    assert!(
+        WsClientBuilder::default().build(&url).await.is_err(),
+        "a second connection"
+    );
+    drop(first);
+    world.node.stop().await.unwrap();
+}
+
+/// A method that is not there, or refuses: nobody who reaches the port can steer the node.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_method_steers_a_node_that_signs_for_nobody() {
+    let world = World::start(|config| config.accounts = None).await;
+    for method in [
+        "admin_addPeer",
+        "admin_nodeInfo",
+        "admin_startHTTP",
+        "miner_start",
+        "personal_unlockAccount",
+        "personal_importRawKey",
+        "debug_setHead",
+        "debug_chaindbCompact",
+        "engine_newPayloadV4",
+        "hardhat_setBalance",
+        "anvil_setCode",
+    ] {
+        let error = world.ask(method, json!([])).await.expect_err(method);
+        assert_eq!(code(&error), -32601, "{method}: {error}");
+    }
+    assert_eq!(world.ask("eth_accounts", json!([])).await.unwrap(), json!([]));
+    world.node.stop().await.unwrap();
+}

@@ -3,7 +3,7 @@
 //! A trace replays the block up to the transaction on the state of the parent, so it costs what the block cost; it runs
 //! among the [`crate::workers`]. Predictions appear as calls to the precompile, with the gas that they cost.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use alloy_consensus::transaction::Recovered;
 use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Encodable2718};
@@ -21,6 +21,7 @@ use synod_chain::{BlockData, Chain, SealedBlock, StateView};
 
 use crate::{
     backend::{Backend, View},
+    deadline::{CallLimits, Deadline},
     error::{RpcError, RpcResult},
     params::Hash,
     simulate::Simulation,
@@ -76,15 +77,15 @@ pub(crate) trait DebugApi {
 pub(crate) struct Debug {
     backend: Backend,
     workers: Workers,
-    call_gas: u64,
+    calls: CallLimits,
 }
 
 impl Debug {
-    pub(crate) fn new(backend: Backend, workers: Workers, call_gas: u64) -> Self {
+    pub(crate) fn new(backend: Backend, workers: Workers, calls: CallLimits) -> Self {
         Self {
             backend,
             workers,
-            call_gas,
+            calls,
         }
     }
 
@@ -191,7 +192,7 @@ impl DebugApiServer for Debug {
                     block: options.block_overrides.map(Box::new),
                 };
                 let id = block.unwrap_or_default();
-                let simulation = Simulation::new(&view, &this.backend.chain, id, overrides, this.call_gas)?;
+                let simulation = Simulation::new(&view, &this.backend.chain, id, overrides, this.calls)?;
                 simulation.trace(request, options.tracing_options)
             })
             .await
@@ -292,6 +293,8 @@ impl<'a> Replay<'a> {
             tx,
             Some(context),
             options.clone(),
+            // What was mined once ends, and soon.
+            &mut Deadline::after(Duration::MAX),
         )?;
         self.db.commit(state);
         Ok(trace)
@@ -306,13 +309,14 @@ pub(crate) fn watch(
     tx: TxEnv,
     context: Option<TransactionContext>,
     options: GethDebugTracingOptions,
+    deadline: &mut Deadline,
 ) -> RpcResult<(GethTrace, revm::state::EvmState)> {
     let mut inspector = DebugInspector::new(options).map_err(|e| RpcError::InvalidParams(e.to_string()))?;
     let block = env.block_env.clone();
     let outcome = {
         let mut evm = chain
             .factory()
-            .create_evm_with_inspector(&mut *db, env, &mut inspector);
+            .create_evm_with_inspector(&mut *db, env, (&mut inspector, deadline));
         evm.transact(tx.clone())
             .map_err(|e| RpcError::InvalidTransaction(e.to_string()))?
     };

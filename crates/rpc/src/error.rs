@@ -53,6 +53,12 @@ pub enum RpcError {
     /// The EVM refused the transaction that the call describes.
     #[error("{0}")]
     InvalidTransaction(String),
+    /// The call took longer than this node lets a call take.
+    #[error("execution timed out: a call may take {} ms here (rpc.call_ms)", limit.as_millis())]
+    TimedOut {
+        /// How long it may take.
+        limit: std::time::Duration,
+    },
     /// No gas limit lets the call succeed.
     #[error("gas required exceeds allowance ({allowance})")]
     GasAllowance {

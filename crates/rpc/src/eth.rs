@@ -19,6 +19,7 @@ use crate::{
     Limits,
     backend::{Backend, View},
     convert,
+    deadline::CallLimits,
     error::{RpcError, RpcResult},
     fees::{self, Tips},
     filters::Filters,
@@ -209,16 +210,18 @@ pub(crate) struct Eth {
     filters: Arc<Filters>,
     tips: Arc<Tips>,
     limits: Arc<Limits>,
+    calls: CallLimits,
 }
 
 impl Eth {
-    pub(crate) fn new(backend: Backend, workers: Workers, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(backend: Backend, workers: Workers, limits: Arc<Limits>, calls: CallLimits) -> Self {
         Self {
             backend,
             workers,
             filters: Arc::default(),
             tips: Arc::default(),
             limits,
+            calls,
         }
     }
 
@@ -245,7 +248,7 @@ impl Eth {
             &self.backend.chain,
             block.unwrap_or_default(),
             overrides,
-            self.limits.call_gas,
+            self.calls,
         )
     }
 

@@ -17,6 +17,7 @@
 mod backend;
 mod config;
 mod convert;
+mod deadline;
 mod debug;
 mod dev;
 mod error;
@@ -34,7 +35,7 @@ mod synod;
 mod wallet;
 mod workers;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jsonrpsee::{
     Methods, RpcModule,
@@ -49,6 +50,7 @@ pub use error::{RpcError, RpcResult};
 pub use wallet::Wallet;
 
 use config::{Config, ConfigApiServer};
+use deadline::CallLimits;
 use debug::{Debug, DebugApiServer};
 use dev::{Dev, DevApiServer};
 use eth::{Eth, EthApiServer};
@@ -79,6 +81,8 @@ pub struct Limits {
     pub workers: usize,
     /// Gas of one simulated call; a block's gas limit caps it too.
     pub call_gas: u64,
+    /// Time of one simulated call, all its runs together.
+    pub call_time: Duration,
     /// Blocks that one search for logs may look at.
     pub log_blocks: u64,
     /// Logs in one answer.
@@ -97,6 +101,7 @@ impl Default for Limits {
             rate: 0,
             workers: std::thread::available_parallelism().map_or(2, |cores| cores.get() * 2),
             call_gas: 1_000_000_000,
+            call_time: Duration::from_secs(5),
             log_blocks: 100_000,
             logs: 20_000,
         }
@@ -166,14 +171,20 @@ pub fn methods(backend: Backend, limits: Limits) -> Methods {
     let limits = Arc::new(limits);
     let workers = Workers::new(limits.workers);
     let mut module = RpcModule::new(());
+    let calls = CallLimits {
+        gas: limits.call_gas,
+        time: limits.call_time,
+    };
     let parts: [Methods; 9] = [
-        Debug::new(backend.clone(), workers.clone(), limits.call_gas)
+        Debug::new(backend.clone(), workers.clone(), calls)
             .into_rpc()
             .into(),
-        Synod::new(backend.clone(), workers.clone(), limits.call_gas)
+        Synod::new(backend.clone(), workers.clone(), calls)
             .into_rpc()
             .into(),
-        Eth::new(backend.clone(), workers, limits).into_rpc().into(),
+        Eth::new(backend.clone(), workers, limits, calls)
+            .into_rpc()
+            .into(),
         Config::new(backend.clone()).into_rpc().into(),
         PubSub::new(backend.clone()).into_rpc().into(),
         NetApiServer::into_rpc(Misc::new(backend.clone())).into(),

@@ -34,6 +34,7 @@ use synod_chain::{Chain, StateError, StateView};
 
 use crate::{
     backend::View,
+    deadline::{CallLimits, Deadline},
     debug,
     error::{RpcError, RpcResult},
 };
@@ -52,6 +53,7 @@ pub(crate) struct Simulation<'a> {
     env: EvmEnv,
     /// The node's cap for the gas of one call.
     gas_cap: u64,
+    deadline: Deadline,
 }
 
 impl<'a> Simulation<'a> {
@@ -61,7 +63,7 @@ impl<'a> Simulation<'a> {
         chain: &'a Chain,
         id: BlockId,
         overrides: EvmOverrides,
-        gas_cap: u64,
+        limits: CallLimits,
     ) -> RpcResult<Self> {
         let header = view.header(id)?;
         let env = view.env(id, &header);
@@ -69,7 +71,8 @@ impl<'a> Simulation<'a> {
             chain,
             db: CacheDB::new(view.state(&header)),
             env,
-            gas_cap,
+            gas_cap: limits.gas,
+            deadline: Deadline::after(limits.time),
         };
         simulation.apply(overrides.block.map(|block| *block), overrides.state)?;
         let cfg = &mut simulation.env.cfg_env;
@@ -118,8 +121,24 @@ impl<'a> Simulation<'a> {
     }
 
     fn run(&mut self, tx: TxEnv) -> RpcResult<ExecutionResult<HaltReason>> {
-        let mut evm = self.chain.factory().create_evm(&mut self.db, self.env.clone());
-        evm.transact(tx).map(|outcome| outcome.result).map_err(refused)
+        self.transact(tx)?.map_err(refused)
+    }
+
+    /// What a transaction comes to, if there is time for it.
+    fn transact(
+        &mut self,
+        tx: TxEnv,
+    ) -> RpcResult<Result<ExecutionResult<HaltReason>, EVMError<StateError>>> {
+        let outcome = {
+            let mut evm = self.chain.factory().create_evm_with_inspector(
+                &mut self.db,
+                self.env.clone(),
+                &mut self.deadline,
+            );
+            evm.transact(tx)
+        };
+        self.deadline.kept()?;
+        Ok(outcome.map(|outcome| outcome.result))
     }
 
     /// The output of a call.
@@ -213,9 +232,8 @@ impl<'a> Simulation<'a> {
 
     /// Whether the transaction succeeds; too little gas to begin is a failure like any other.
     fn succeeds(&mut self, tx: TxEnv) -> RpcResult<bool> {
-        let mut evm = self.chain.factory().create_evm(&mut self.db, self.env.clone());
-        match evm.transact(tx) {
-            Ok(outcome) => Ok(outcome.result.is_success()),
+        match self.transact(tx)? {
+            Ok(result) => Ok(result.is_success()),
             Err(EVMError::Transaction(
                 InvalidTransaction::CallGasCostMoreThanGasLimit { .. }
                 | InvalidTransaction::GasFloorMoreThanGasLimit { .. },
@@ -233,7 +251,9 @@ impl<'a> Simulation<'a> {
         let cap = self.gas_cap.min(self.env.block_env.gas_limit);
         self.env.cfg_env.tx_gas_limit_cap = Some(u64::MAX);
         let tx = self.prepare(request, cap)?;
-        let (trace, _) = debug::watch(self.chain, &mut self.db, self.env, tx, None, options)?;
+        let deadline = &mut self.deadline;
+        let (trace, _) = debug::watch(self.chain, &mut self.db, self.env, tx, None, options, deadline)?;
+        self.deadline.kept()?;
         Ok(trace)
     }
 
@@ -254,10 +274,11 @@ impl<'a> Simulation<'a> {
             let mut evm = self.chain.factory().create_evm_with_inspector(
                 &mut self.db,
                 self.env.clone(),
-                &mut inspector,
+                (&mut inspector, &mut self.deadline),
             );
             evm.transact(tx.clone()).map_err(refused)?;
         }
+        self.deadline.kept()?;
         let list = inspector.into_access_list();
         tx.access_list = list.clone();
         // The list turns a request without a type into an EIP-2930 transaction.

@@ -20,6 +20,7 @@ use synod_evm::{
 
 use crate::{
     backend::{Backend, Evidence, View},
+    deadline::CallLimits,
     error::{RpcError, RpcResult},
     simulate::Simulation,
     workers::Workers,
@@ -222,22 +223,22 @@ pub(crate) struct Quote {
 pub(crate) struct Synod {
     backend: Backend,
     workers: Workers,
-    call_gas: u64,
+    calls: CallLimits,
 }
 
 impl Synod {
-    pub(crate) fn new(backend: Backend, workers: Workers, call_gas: u64) -> Self {
+    pub(crate) fn new(backend: Backend, workers: Workers, calls: CallLimits) -> Self {
         Self {
             backend,
             workers,
-            call_gas,
+            calls,
         }
     }
 
     /// Calls a contract of the chain and decodes its answer.
     fn ask<C: SolCall>(&self, view: &View, block: BlockId, to: Address, call: &C) -> RpcResult<C::Return> {
         let overrides = EvmOverrides::default();
-        let simulation = Simulation::new(view, &self.backend.chain, block, overrides, self.call_gas)?;
+        let simulation = Simulation::new(view, &self.backend.chain, block, overrides, self.calls)?;
         let request = TransactionRequest::default()
             .to(to)
             .input(call.abi_encode().into());

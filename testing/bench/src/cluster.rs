@@ -5,6 +5,7 @@
 
 use crate::{
     examples::{self, Example},
+    mobilenet,
     report::{Report, median, thousands},
 };
 use alloy_network::{Ethereum, EthereumWallet, NetworkTransactionBuilder, TransactionBuilder as _};
@@ -29,6 +30,12 @@ const PREDICT: Address = address!("000000000000000000000000000000000000AE01");
 
 /// Accounts that send.
 const SENDERS: u32 = 10;
+
+/// The examples' free dimension.
+const BATCHES: &str = "batch<=64";
+
+/// Predictions of the large network.
+const IMAGES: usize = 100;
 
 /// Transactions in one HTTP request.
 const BATCH: usize = 50;
@@ -156,20 +163,12 @@ impl Client {
     }
 }
 
-fn publish(synod: &Path, url: &str, file: &Path, name: &str) -> Result<()> {
+fn publish(synod: &Path, url: &str, file: &Path, name: &str, dims: &[&str]) -> Result<()> {
     let status = Command::new(synod)
         .args(["model", "publish"])
         .arg(file)
-        .args([
-            "--dim",
-            "batch<=64",
-            "--name",
-            name,
-            "--rpc-url",
-            url,
-            "--json",
-            "--private-key",
-        ])
+        .args(dims.iter().flat_map(|dim| ["--dim", dim]))
+        .args(["--name", name, "--rpc-url", url, "--json", "--private-key"])
         .arg(account(0).to_bytes().to_string())
         .stdout(Stdio::null())
         .status()?;
@@ -292,9 +291,9 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
             .join("examples")
             .join(example.name)
             .join("model.onnx");
-        publish(&options.synod, cluster.node(0).url(), &file, example.published)?;
+        let url = cluster.node(0).url();
+        publish(&options.synod, url, &file, example.published, &[BATCHES])?;
     }
-    client = Client::new(&cluster).await?;
     let mut rows = vec![vec![
         "empty blocks".to_owned(),
         "-".into(),
@@ -302,18 +301,42 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
         ms(median(gaps(&empty))),
         ms(percentile(gaps(&empty), 99)),
     ]];
-    let mut loads = vec![("transfers", Address::repeat_byte(0xaa), Bytes::new(), 21_000)];
+    let many = options.transactions;
+    let mut loads = vec![(
+        "transfers",
+        Address::repeat_byte(0xaa),
+        Bytes::new(),
+        21_000,
+        many,
+    )];
     for example in &examples {
         let title = if example.name == "cellar" {
             "predictions, `cellar`"
         } else {
             "predictions, `fleet`"
         };
-        loads.push((title, PREDICT, question(example), 400_000));
+        loads.push((title, PREDICT, question(example), 400_000, many));
     }
-    for (title, to, input, gas) in loads {
+    let file = mobilenet::write(&options.root, &folder.path().join("mobilenet"))?;
+    let url = cluster.node(0).url();
+    publish(&options.synod, url, &file, mobilenet::PUBLISHED, &[])?;
+    let asker = cluster.node(0).deploy(&mobilenet::contract(PREDICT)).await?;
+    let request = TransactionRequest::default()
+        .with_from(account(0).address())
+        .with_to(asker)
+        .with_input(mobilenet::question());
+    let gas = cluster.node(0).provider().estimate_gas(request).await?;
+    loads.push((
+        "predictions, MobileNetV2",
+        asker,
+        mobilenet::question(),
+        gas + gas / 10,
+        IMAGES,
+    ));
+    client = Client::new(&cluster).await?;
+    for (title, to, input, gas, count) in loads {
         eprintln!("==> {title}");
-        let signed = client.sign(options.transactions, to, &input, gas).await?;
+        let signed = client.sign(count, to, &input, gas).await?;
         let start = Instant::now();
         let before = cluster.node(0).provider().get_block_number().await?;
         client.send(&cluster, &signed).await?;
@@ -322,7 +345,7 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
         let blocks = cluster.node(0).provider().get_block_number().await? - before;
         rows.push(vec![
             title.to_owned(),
-            thousands((signed.len() as f64 / seconds) as u64),
+            rate(signed.len() as f64 / seconds),
             format!("{:.1}", blocks as f64 / seconds),
             "-".into(),
             "-".into(),
@@ -332,8 +355,10 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
         "Blocks and transactions a second",
         &format!(
             "Unpaced. For the loads, {} transactions of {SENDERS} accounts are sent to all four nodes as fast as they take them; time runs \
-             from the first sent to the last final on the fourth. Each prediction is a transaction of its own.",
-            thousands(options.transactions as u64)
+             from the first sent to the last final on the fourth. Each prediction is a transaction of its own. MobileNetV2 has 14 MB of \
+             weights and takes an image of 224 × 224 pixels in floats; {IMAGES} transactions ask a contract that asks it, for {} Mgas each.",
+            thousands(options.transactions as u64),
+            gas / 1_000_000,
         ),
         &["load", "transactions/s", "blocks/s", "between blocks, median, ms", "p99, ms"],
         &rows,
@@ -456,6 +481,15 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// A number a second: `1,234` or `12.3`.
+fn rate(a_second: f64) -> String {
+    if a_second < 100.0 {
+        format!("{a_second:.1}")
+    } else {
+        thousands(a_second as u64)
+    }
+}
+
 fn row(title: &str, seconds: Vec<f64>) -> Vec<String> {
     vec![
         title.to_owned(),
@@ -473,7 +507,7 @@ pub(crate) async fn soak(synod: &Path, root: &Path, time: Duration, seed: u64) -
     let examples = examples::load(root)?;
     for example in &examples {
         let file = root.join("examples").join(example.name).join("model.onnx");
-        publish(synod, cluster.node(0).url(), &file, example.published)?;
+        publish(synod, cluster.node(0).url(), &file, example.published, &[BATCHES])?;
     }
     let mut client = Client::new(&cluster).await?;
     let (start, mut random) = (Instant::now(), seed);

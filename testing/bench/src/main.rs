@@ -7,6 +7,7 @@ mod baseline;
 mod cluster;
 mod examples;
 mod load;
+mod mobilenet;
 mod predict;
 mod publish;
 mod report;

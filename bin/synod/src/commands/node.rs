@@ -1,13 +1,13 @@
 //! `synod node`
 
 use super::dev::asked_to_stop;
-use crate::{logging, show::Form};
+use crate::{logging, passphrase, show::Form};
 use clap::Args;
 use eyre::{Context as _, Result};
 use serde::Serialize;
 use std::{fmt, net::SocketAddr, path::PathBuf};
 use synod_chain::ChainSpec;
-use synod_node::cluster::{ClusterConfig, ClusterNode, FollowConfig, FollowNode};
+use synod_node::cluster::{ClusterConfig, ClusterNode, FollowConfig, FollowNode, RpcSection};
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("role").required(true).args(["config", "follow"])))]
@@ -38,14 +38,13 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     data_dir: Option<PathBuf>,
 
-    /// Where a follower listens for clients
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8545",
-        conflicts_with = "config"
-    )]
-    rpc_listen: SocketAddr,
+    /// Where a follower listens for clients, 127.0.0.1:8545 if nothing else is said
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
+    rpc_listen: Option<SocketAddr>,
+
+    /// What a follower's clients may ask for: the keys of a node.toml's [rpc] section, in a file of their own
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    rpc_config: Option<PathBuf>,
 
     /// Where a follower answers `/metrics`, `/health` and `/ready`
     #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
@@ -97,7 +96,7 @@ const LOG: &str =
 
 pub(crate) async fn run(args: NodeArgs, form: Form) -> Result<()> {
     match &args.config {
-        Some(file) => vote(ClusterConfig::read(file)?, args.check, form).await,
+        Some(file) => vote(ClusterConfig::read(file, &passphrase::ask)?, args.check, form).await,
         None => follow(args, form).await,
     }
 }
@@ -111,12 +110,17 @@ async fn follow(args: NodeArgs, form: Form) -> Result<()> {
     let spec =
         ChainSpec::from_json(&json).wrap_err_with(|| format!("{} is no genesis file", genesis.display()))?;
     let chain_id = spec.chain_id();
+    let rpc = match &args.rpc_config {
+        Some(file) => RpcSection::read(file)?,
+        None => RpcSection::default(),
+    };
     logging::start(LOG);
     let config = FollowConfig {
         sources: args.follow,
         spec,
         data_dir,
-        rpc_listen: args.rpc_listen,
+        rpc_listen: args.rpc_listen.unwrap_or(rpc.listen),
+        rpc: rpc.limits(),
         metrics_listen: args.metrics_listen,
     };
     let mut node = FollowNode::start(config).await?;

@@ -24,9 +24,15 @@ const BINARY: &str = env!("CARGO_BIN_EXE_synod");
 
 /// Runs `synod`.
 pub(crate) fn run(args: &[&str]) -> Output {
+    run_in(args, &[])
+}
+
+/// Runs `synod` with these variables in its environment.
+pub(crate) fn run_in(args: &[&str], environment: &[(&str, &Path)]) -> Output {
     Command::new(BINARY)
         .args(args)
         .env_remove("ETH_RPC_URL")
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .output()
         .unwrap()
@@ -55,10 +61,10 @@ fn free_ports(count: u16) -> u16 {
 
 impl Cluster {
     pub(crate) fn init(validators: u16) -> Self {
-        Self::init_with(validators, &[])
+        Self::init_with(validators, &["--dev-accounts"])
     }
 
-    /// The same with more options.
+    /// The same with other options.
     pub(crate) fn init_with(validators: u16, options: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let first = free_ports(3 * validators);
@@ -71,7 +77,7 @@ impl Cluster {
         );
         let mut arguments = vec!["cluster", "init", "--validators", &count];
         arguments.extend(["--out", out.to_str().unwrap(), "--peers-port", &peers]);
-        arguments.extend(["--rpc-port", &rpc, "--metrics-port", &metrics, "--dev-accounts"]);
+        arguments.extend(["--rpc-port", &rpc, "--metrics-port", &metrics]);
         arguments.extend(options);
         let made = run(&arguments);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

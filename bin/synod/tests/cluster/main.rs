@@ -13,7 +13,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, address};
 use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_sol_types::SolCall as _;
-use cluster::{Cluster, run};
+use cluster::{Cluster, run, run_in};
 use std::{path::Path, time::Duration};
 use synod_evm::{addresses::PREDICT, interface::IPredict};
 
@@ -146,6 +146,8 @@ async fn four_processes_are_one_chain_and_survive_kill_9() {
         }
     }
     assert!(names > 15);
+
+    has_no_methods_for_development(&cluster).await;
 
     // One is killed. The others go on, predictions included.
     cluster.kill(3);
@@ -337,6 +339,183 @@ fn what_does_not_fit_is_refused_and_nothing_is_harmed() {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     assert!(check(&cluster).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn encrypted_keys_open_with_their_passphrase_alone() {
+    let mut cluster = Cluster::init(1);
+    let folder = cluster.folder(0);
+    let (key, config) = (folder.join("validator.key"), folder.join("node.toml"));
+    let (key, config) = (key.to_str().unwrap(), config.to_str().unwrap());
+    let plain = std::fs::read_to_string(key).unwrap();
+    let secret = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        path
+    };
+    let (right, wrong) = (
+        secret("right", "correct horse\n"),
+        secret("wrong", "battery staple\n"),
+    );
+    let variable = "SYNOD_KEY_PASSPHRASE_FILE";
+    let check = ["node", "--check", "--config", config];
+
+    // Without a passphrase, and without a person to ask, nothing is encrypted.
+    refused(
+        &run(&["cluster", "key", "encrypt", key]),
+        "a passphrase is needed",
+    );
+    let encrypted = run_in(&["cluster", "key", "encrypt", key], &[(variable, &right)]);
+    assert!(encrypted.status.success(), "{encrypted:?}");
+    let text = std::fs::read_to_string(key).unwrap();
+    assert!(text.starts_with("-----BEGIN AGE ENCRYPTED FILE-----") && !text.contains(plain.trim()));
+    refused(
+        &run_in(&["cluster", "key", "encrypt", key], &[(variable, &right)]),
+        "encrypted already",
+    );
+
+    // The node, and whoever wants to see its public parts, needs it.
+    refused(&run(&check), "is encrypted: set passphrase_file");
+    refused(
+        &run_in(&check, &[(variable, &wrong)]),
+        "does not open with this passphrase",
+    );
+    refused(
+        &run_in(&check, &[(variable, &folder.join("none"))]),
+        "cannot read the passphrase",
+    );
+    assert!(run_in(&check, &[(variable, &right)]).status.success());
+    // systemd's way.
+    let credentials = folder.join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::copy(&right, credentials.join("key-passphrase")).unwrap();
+    let given = run_in(&check, &[("CREDENTIALS_DIRECTORY", &credentials)]);
+    assert!(given.status.success(), "{given:?}");
+    let show = ["cluster", "key", "show", key, "--name", "validator-0", "--json"];
+    let shown = run_in(&show, &[(variable, &right)]);
+    let mut shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["encrypted"], true);
+    shown.as_object_mut().unwrap().remove("encrypted");
+    let genesis = std::fs::read_to_string(cluster.genesis()).unwrap();
+    let genesis: serde_json::Value = serde_json::from_str(&genesis).unwrap();
+    assert_eq!(shown, genesis["config"]["simplex"]["validators"][0]);
+
+    // The configuration names the passphrase's file: the node runs.
+    let text = std::fs::read_to_string(config).unwrap();
+    let named = text.replace(
+        "# passphrase_file = \"passphrase\"",
+        "passphrase_file = \"right\"",
+    );
+    assert_ne!(named, text);
+    std::fs::write(config, named).unwrap();
+    cluster.start(0).await;
+    cluster.advance(&[0], 2).await;
+    assert_eq!(cluster.terminate(0).code(), Some(0));
+
+    let decrypted = run_in(&["cluster", "key", "decrypt", key], &[(variable, &right)]);
+    assert!(decrypted.status.success(), "{decrypted:?}");
+    assert_eq!(std::fs::read_to_string(key).unwrap(), plain);
+    refused(&run(&["cluster", "key", "decrypt", key]), "is not encrypted");
+
+    // All keys of a new cluster at once.
+    let out = folder.join("new");
+    let made = run_in(
+        &[
+            "cluster",
+            "init",
+            "--validators",
+            "1",
+            "--encrypt",
+            "--out",
+            out.to_str().unwrap(),
+        ],
+        &[(variable, &right)],
+    );
+    assert!(made.status.success(), "{made:?}");
+    let text = std::fs::read_to_string(out.join("validator-0/validator.key")).unwrap();
+    assert!(text.starts_with("-----BEGIN AGE ENCRYPTED FILE-----"));
+}
+
+/// A cluster that has lost more than it can bear is gone; what it agreed on goes on in another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_cluster_begins_where_another_ended() {
+    let mut old = Cluster::init(1);
+    old.start(0).await;
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cellar/model.onnx");
+    let publish = |url: &str| {
+        run(&[
+            "model",
+            "publish",
+            model.to_str().unwrap(),
+            "--dim",
+            "batch<=128",
+            "--name",
+            "cellar/wine",
+            "--rpc-url",
+            url,
+            "--private-key",
+            cluster::KEY,
+        ])
+    };
+    assert!(publish(old.node(0).url()).status.success());
+    let paid = address!("00000000000000000000000000000000000000bb");
+    let sent = old.send(0, 1, transfer(paid)).await;
+    old.receipts(sent, &[0]).await;
+    let answer = old.node(0).provider().call(prediction()).await.unwrap();
+    let sender = synod_testing::account(1).address();
+    let (folder, genesis) = (old.folder(0), old.genesis());
+    let data = folder.join("data");
+    let options = [
+        "--state-of",
+        data.to_str().unwrap(),
+        "--state-genesis",
+        genesis.to_str().unwrap(),
+    ];
+    let out = folder.join("too-early");
+    let early = [&["cluster", "init", "--out", out.to_str().unwrap()], &options[..]].concat();
+    refused(&run(&early), "another node uses this folder");
+    old.terminate(0);
+
+    let mut new = Cluster::init_with(1, &options);
+    new.start(0).await;
+    let rpc = new.node(0).provider();
+    assert_eq!(rpc.get_balance(paid).await.unwrap(), U256::from(7));
+    assert_eq!(rpc.get_transaction_count(sender).await.unwrap(), 1);
+    assert_eq!(
+        rpc.call(prediction()).await.unwrap(),
+        answer,
+        "the network is there"
+    );
+    let again = new.send(0, 1, transfer(paid)).await;
+    new.receipts(again, &[0]).await;
+    assert_eq!(rpc.get_balance(paid).await.unwrap(), U256::from(14));
+    new.terminate(0);
+}
+
+/// Nobody who reaches a validator's port for clients can steer it.
+async fn has_no_methods_for_development(cluster: &Cluster) {
+    let rpc = cluster.node(0).provider();
+    for (method, code) in [
+        ("evm_mine", -32000),
+        ("evm_snapshot", -32000),
+        ("hardhat_mine", -32000),
+        ("admin_addPeer", -32601),
+        ("personal_unlockAccount", -32601),
+        ("miner_start", -32601),
+    ] {
+        let answer = rpc.raw_request::<_, serde_json::Value>(method.into(), ()).await;
+        let error = answer.expect_err(method);
+        let said = error
+            .as_error_resp()
+            .unwrap_or_else(|| panic!("{method}: {error}"));
+        assert_eq!(said.code, code, "{method}: {said}");
+    }
+    assert!(rpc.get_accounts().await.unwrap().is_empty());
 }
 
 #[test]

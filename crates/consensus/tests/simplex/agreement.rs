@@ -1,6 +1,6 @@
 //! Nothing goes wrong.
 
-use crate::{World, simulate};
+use crate::{World, simulate, simulate_sizes};
 use alloy_primitives::B256;
 use std::collections::BTreeSet;
 
@@ -49,21 +49,21 @@ fn ten_validators_agree() {
 
 #[test]
 fn predictions_are_the_same_everywhere() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         world.start_all().await;
         let published = world.publish(0);
         world
             .until("the network is published", |world| world.has(0, published))
             .await;
-        let asked = world.ask(usize::try_from(seed).unwrap() % 4, 1);
+        let asked = world.ask(usize::try_from(seed).unwrap() % world.size(), 1);
         world
             .until("the answer is final everywhere", |world| {
-                (0..4).all(|index| world.has(index, asked))
+                (0..world.size()).all(|index| world.has(index, asked))
             })
             .await;
         let kept = world.kept(0);
         assert!(!kept.is_zero());
-        assert!((1..4).all(|index| world.kept(index) == kept));
+        assert!((1..world.size()).all(|index| world.kept(index) == kept));
     });
 }
 

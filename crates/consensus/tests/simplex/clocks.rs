@@ -1,6 +1,6 @@
 //! Machines whose clocks are wrong.
 
-use crate::{World, simulate};
+use crate::{World, simulate_sizes};
 use std::{sync::Arc, time::Duration};
 use synod_chain::{
     Application, BuildError, ChainApplication, ChainError, Context, Digest, Duty, Finalization,
@@ -46,7 +46,7 @@ impl Application for Skewed {
     }
 }
 
-async fn start(world: &mut World, ahead_ms: [i64; 4]) {
+async fn start(world: &mut World, ahead_ms: Vec<i64>) {
     for (index, ahead_ms) in ahead_ms.into_iter().enumerate() {
         let chain = world.nodes[index].application();
         world
@@ -58,33 +58,34 @@ async fn start(world: &mut World, ahead_ms: [i64; 4]) {
 /// Clocks within what the chain tolerates cost nothing but the wait for them.
 #[test]
 fn clocks_may_differ_a_little() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         let off = i64::try_from(seed * 53 % 200).unwrap();
-        start(world, [off, -off, 0, 100]).await;
+        let clocks = [off, -off, 0, 100].into_iter().cycle().take(world.size());
+        start(world, clocks.collect()).await;
         let sent = world.send(2);
         world
             .until("a transaction is final everywhere", |world| {
-                (0..4).all(|index| world.has(index, sent))
+                (0..world.size()).all(|index| world.has(index, sent))
             })
             .await;
-        world.advance(&[0, 1, 2, 3], 4).await;
+        world.advance(&world.everybody(), 4).await;
     });
 }
 
 /// A machine that is far ahead proposes blocks that nobody judges before their time, and one that is far behind judges
 /// nobody's. Both follow what the others decide.
 async fn one_is_off(world: &mut World, seed: u64, ahead_ms: i64) {
-    let wrong = usize::try_from(seed).unwrap() % 4;
-    let mut clocks = [0; 4];
+    let wrong = usize::try_from(seed).unwrap() % world.size();
+    let mut clocks = vec![0; world.size()];
     clocks[wrong] = ahead_ms;
     start(world, clocks).await;
-    let sent = world.send((wrong + 1) % 4);
+    let sent = world.send((wrong + 1) % world.size());
     world
         .until("a transaction is final everywhere", |world| {
-            (0..4).all(|index| world.has(index, sent))
+            (0..world.size()).all(|index| world.has(index, sent))
         })
         .await;
-    world.advance(&[0, 1, 2, 3], 4).await;
+    world.advance(&world.everybody(), 4).await;
     // No block is from the future.
     let now = world.now_ms();
     let chain = &world.nodes[wrong].chain;
@@ -96,12 +97,12 @@ async fn one_is_off(world: &mut World, seed: u64, ahead_ms: i64) {
 fn a_clock_an_hour_ahead_costs_its_turns() {
     let hour = Duration::from_secs(3600);
     let ms = i64::try_from(hour.as_millis()).unwrap();
-    simulate(4, async move |world, seed| one_is_off(world, seed, ms).await);
+    simulate_sizes(async move |world, seed| one_is_off(world, seed, ms).await);
 }
 
 #[test]
 fn a_clock_far_behind_costs_its_turns() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         // The simulation begins in 1970: let there be a past to be behind in.
         world.pass(Duration::from_secs(120)).await;
         one_is_off(world, seed, -60_000).await;

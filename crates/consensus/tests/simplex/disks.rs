@@ -1,7 +1,7 @@
 //! Disks that fail.
 
 use crate::{
-    World, simulate,
+    World, simulate_sizes,
     world::{power_failure, simulate_failing_disks},
 };
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
@@ -52,9 +52,9 @@ impl Application for FullDisk {
 /// Its node stops by itself with the reason, the others go on, and with room it comes back.
 #[test]
 fn a_full_disk_stops_its_node_alone() {
-    simulate(4, async |world, seed| {
-        let unlucky = usize::try_from(seed).unwrap() % 4;
-        let others: Vec<_> = (0..4).filter(|index| *index != unlucky).collect();
+    simulate_sizes(async |world, seed| {
+        let unlucky = usize::try_from(seed).unwrap() % world.size();
+        let others: Vec<_> = (0..world.size()).filter(|index| *index != unlucky).collect();
         for index in &others {
             world.start(*index).await;
         }
@@ -72,7 +72,7 @@ fn a_full_disk_stops_its_node_alone() {
         let sent = world.send(others[0]);
         world.advance(&others, 3).await;
         world.start(unlucky).await;
-        world.advance(&[0, 1, 2, 3], 3).await;
+        world.advance(&world.everybody(), 3).await;
         assert!(world.has(unlucky, sent));
     });
 }
@@ -81,9 +81,9 @@ fn a_full_disk_stops_its_node_alone() {
 /// what they had, and nothing is contradicted.
 #[test]
 fn failing_writes_end_engines_and_harm_nothing() {
-    simulate_failing_disks(4, async |world, seed| {
+    simulate_failing_disks(async |world, seed| {
         world.start_all().await;
-        world.advance(&[0, 1, 2, 3], 2).await;
+        world.advance(&world.everybody(), 2).await;
         let failing = FaultConfig::default().write(WriteConfig {
             failure_rate: probability!(0.02),
             retention_rate: probability!(0.5),
@@ -97,7 +97,7 @@ fn failing_writes_end_engines_and_harm_nothing() {
         *faults.write() = failing;
         world
             .until("an engine has met a failing disk", |world| {
-                (0..4).any(|index| world.has_ended(index))
+                (0..world.size()).any(|index| world.has_ended(index))
             })
             .await;
         world.pass(Duration::from_millis(seed * 97 % 1500)).await;
@@ -108,12 +108,12 @@ fn failing_writes_end_engines_and_harm_nothing() {
         // A write that failed may show only with the next one, for which a quorum must be back.
         world.pass(Duration::from_secs(5)).await;
         restart_the_dead(world).await;
-        world.advance(&[0, 1, 2, 3], 3).await;
+        world.advance(&world.everybody(), 3).await;
     });
 }
 
 async fn restart_the_dead(world: &mut World) {
-    for index in 0..4 {
+    for index in 0..world.size() {
         if world.has_ended(index) {
             world.kill(index).await;
             world.start(index).await;
@@ -125,17 +125,16 @@ async fn restart_the_dead(world: &mut World) {
 #[test]
 fn power_fails_everywhere() {
     power_failure(
-        4,
         async |world, seed| {
             world.start_all().await;
             world.send(0);
-            world.advance(&[0, 1, 2, 3], 2).await;
+            world.advance(&world.everybody(), 2).await;
             world.pass(Duration::from_millis(seed * 71 % 900)).await;
         },
         async |world, _| {
-            let heights: Vec<_> = (0..4).map(|index| world.height(index)).collect();
+            let heights: Vec<_> = (0..world.size()).map(|index| world.height(index)).collect();
             world.start_all().await;
-            world.advance(&[0, 1, 2, 3], 4).await;
+            world.advance(&world.everybody(), 4).await;
             assert!(heights.iter().all(|height| *height >= 2));
         },
     );

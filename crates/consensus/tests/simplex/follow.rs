@@ -1,6 +1,6 @@
 //! A node outside the committee.
 
-use crate::{World, simulate};
+use crate::{World, simulate_sizes};
 use std::sync::Arc;
 use synod_chain::{Chain, ChainApplication, NoTransactions, spec::SynodParams};
 use synod_consensus::simplex::{Committees, FinalBlock, FollowError, Follower};
@@ -29,7 +29,7 @@ pub(crate) fn follower(world: &World, chain: &Arc<Chain>) -> Follower {
 
 #[test]
 fn a_follower_believes_signatures_and_its_own_work_alone() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         world.start_all().await;
         let published = world.publish(0);
         world
@@ -39,7 +39,7 @@ fn a_follower_believes_signatures_and_its_own_work_alone() {
         world
             .until("the answer is final", |world| world.has(0, asked))
             .await;
-        world.advance(&[0, 1, 2, 3], 3).await;
+        world.advance(&world.everybody(), 3).await;
         let true_blocks = blocks(world, 1);
         let chain = Chain::in_memory(world.spec.clone()).unwrap();
         let mut follower = follower(world, &chain);
@@ -109,10 +109,10 @@ fn a_follower_believes_signatures_and_its_own_work_alone() {
 
 #[test]
 fn a_follower_with_other_rules_stops() {
-    simulate(4, async |world, _| {
+    simulate_sizes(async |world, _| {
         world.start_all().await;
         world.send(0);
-        world.advance(&[0, 1, 2, 3], 3).await;
+        world.advance(&world.everybody(), 3).await;
         let mut genesis = world.spec.genesis().clone();
         let mut params = SynodParams::default();
         params.limits.transaction_gas = crate::world::GAS / 2;
@@ -127,7 +127,7 @@ fn a_follower_with_other_rules_stops() {
         world
             .until("the network is published", |world| world.has(0, published))
             .await;
-        world.advance(&[0, 1, 2, 3], 2).await;
+        world.advance(&world.everybody(), 2).await;
         let mut follower = follower(world, &other);
         let error = follower.take(&blocks(world, 1)).unwrap_err();
         assert!(matches!(error, FollowError::Diverged { .. }), "{error}");

@@ -6,7 +6,7 @@
 use crate::{
     World,
     models::question,
-    simulate,
+    simulate_sizes,
     world::{INFERENCE_GAS, Node, Queue, sign},
 };
 use alloy_consensus::{
@@ -70,16 +70,16 @@ impl Application for Liar {
     }
 }
 
-/// Starts four of which one lies. Returns the liar, the others, and how often it has lied.
+/// Starts a cluster of which one lies. Returns the liar, the others, and how often it has lied.
 async fn start(
     world: &mut World,
     seed: u64,
     builder: impl Fn(&Node) -> Arc<ChainApplication>,
     alter: Alter,
 ) -> (usize, Vec<usize>, Arc<AtomicU64>) {
-    let liar = usize::try_from(seed).unwrap() % 4;
+    let liar = usize::try_from(seed).unwrap() % world.size();
     let lies = Arc::new(AtomicU64::new(0));
-    let others: Vec<_> = (0..4).filter(|index| *index != liar).collect();
+    let others: Vec<_> = (0..world.size()).filter(|index| *index != liar).collect();
     for index in &others {
         world.start(*index).await;
     }
@@ -108,9 +108,9 @@ fn no_block_of(world: &World, liar: usize) {
     }
 }
 
-/// One of four lies about its blocks; the other three go on, and nobody believes it.
+/// One lies about its blocks; the others go on, and nobody believes it.
 fn lies(alter: fn(&mut Proposal)) {
-    simulate(4, async move |world, seed| {
+    simulate_sizes(async move |world, seed| {
         let alter = Box::new(move |proposal: &mut Proposal| {
             alter(proposal);
             true
@@ -174,7 +174,7 @@ fn a_time_from_the_future_waits() {
 
 #[test]
 fn a_time_before_the_parents_is_refused() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         let alter = Box::new(|proposal: &mut Proposal| {
             proposal.block.header.timestamp = 0;
             proposal.envelope.millis = 0;
@@ -254,7 +254,7 @@ impl BestTransactions for TwistedTransactions<'_> {
 /// network had given that answer.
 #[test]
 fn a_wrong_prediction_is_refused() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         let asked: Arc<Mutex<BTreeMap<B256, Transaction>>> = Arc::default();
         let (signer, twisted) = (world.signer.clone(), asked.clone());
         let builder = move |node: &Node| {
@@ -310,7 +310,7 @@ fn a_wrong_prediction_is_refused() {
 /// The liar packs more predictions into its block than a block may hold; each of them is right.
 #[test]
 fn a_block_over_its_budget_is_refused() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         // The liar's own rules have a wider budget; nothing else about its blocks is wrong.
         let mut genesis = world.spec.genesis().clone();
         let mut params = SynodParams::default();
@@ -319,14 +319,14 @@ fn a_block_over_its_budget_is_refused() {
         let wider = serde_json::to_value(params).unwrap();
         genesis.config.extra_fields.insert("synod".into(), wider);
         let generous = Chain::in_memory(synod_chain::ChainSpec::from_genesis(genesis).unwrap()).unwrap();
-        let liar = usize::try_from(seed).unwrap() % 4;
+        let liar = usize::try_from(seed).unwrap() % world.size();
         world.nodes[liar].replace_chain(generous);
         let alter = Box::new(|proposal: &mut Proposal| proposal.block.body.transactions.len() > 30);
         let (liar, others, lies) = start(world, seed, Node::application, alter).await;
         let published = world.publish(others[0]);
         world
             .until("the network is published", |world| {
-                (0..4).all(|index| world.has(index, published))
+                (0..world.size()).all(|index| world.has(index, published))
             })
             .await;
         let mut last = published;
@@ -363,14 +363,14 @@ fn a_block_over_its_budget_is_refused() {
 /// A proposer that shows one block to some and another to the rest, and votes for both.
 #[test]
 fn a_proposer_of_two_blocks_divides_nobody() {
-    simulate(4, async |world, seed| {
-        let liar = usize::try_from(seed).unwrap() % 4;
-        let others: Vec<_> = (0..4).filter(|index| *index != liar).collect();
+    simulate_sizes(async |world, seed| {
+        let liar = usize::try_from(seed).unwrap() % world.size();
+        let others: Vec<_> = (0..world.size()).filter(|index| *index != liar).collect();
         for index in &others {
             world.start(*index).await;
         }
-        // One or two of the three others hear the first, the rest the second.
-        let split = 1 + usize::try_from(seed / 4).unwrap() % 2;
+        // Some of the others hear the first, the rest the second.
+        let split = 1 + usize::try_from(seed / 4).unwrap() % (others.len() - 1);
         let first: BTreeSet<_> = others[..split]
             .iter()
             .map(|index| world.nodes[*index].keys.identity())
@@ -389,9 +389,9 @@ fn a_proposer_of_two_blocks_divides_nobody() {
 
 #[test]
 fn two_machines_with_one_key_are_caught() {
-    simulate(4, async |world, seed| {
-        let doubled = usize::try_from(seed).unwrap() % 4;
-        let others: Vec<_> = (0..4).filter(|index| *index != doubled).collect();
+    simulate_sizes(async |world, seed| {
+        let doubled = usize::try_from(seed).unwrap() % world.size();
+        let others: Vec<_> = (0..world.size()).filter(|index| *index != doubled).collect();
         for index in &others {
             world.start(*index).await;
         }

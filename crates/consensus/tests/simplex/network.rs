@@ -1,38 +1,41 @@
 //! The network fails.
 
-use crate::{Links, simulate};
+use crate::{Links, simulate_sizes};
 use commonware_utils::probability;
 use std::time::Duration;
 
 #[test]
 fn a_partition_heals() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         world.start_all().await;
-        world.advance(&[0, 1, 2, 3], 2).await;
-        // Two and two: nobody can decide.
-        let other = 1 + usize::try_from(seed).unwrap() % 3;
-        let side = |index: usize| index == 0 || index == other;
+        world.advance(&world.everybody(), 2).await;
+        // Two halves: neither can decide.
+        let (size, turn) = (world.size(), usize::try_from(seed).unwrap());
+        let side = |index: usize| match turn % 2 {
+            0 => index.is_multiple_of(2),
+            _ => (index + turn) % size < size / 2,
+        };
         world.link(Links::default(), |a, b| side(a) == side(b)).await;
         world.pass(Duration::from_secs(2)).await;
-        let before = (0..4).map(|index| world.height(index)).max();
+        let before = (0..world.size()).map(|index| world.height(index)).max();
         world.pass(Duration::from_secs(30)).await;
         assert_eq!(
-            (0..4).map(|index| world.height(index)).max(),
+            (0..world.size()).map(|index| world.height(index)).max(),
             before,
             "half a cluster decided"
         );
         world.link(Links::default(), |_, _| true).await;
-        world.advance(&[0, 1, 2, 3], 3).await;
+        world.advance(&world.everybody(), 3).await;
     });
 }
 
 #[test]
 fn a_lonely_validator_catches_up() {
-    simulate(7, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         world.start_all().await;
-        let all: Vec<_> = (0..7).collect();
+        let all = world.everybody();
         world.advance(&all, 2).await;
-        let lonely = usize::try_from(seed).unwrap() % 7;
+        let lonely = usize::try_from(seed).unwrap() % world.size();
         world
             .link(Links::default(), |a, b| a != lonely && b != lonely)
             .await;
@@ -48,7 +51,7 @@ fn a_lonely_validator_catches_up() {
 
 #[test]
 fn messages_are_late_and_lost() {
-    simulate(4, async |world, _| {
+    simulate_sizes(async |world, _| {
         let links = Links {
             latency_ms: 120,
             jitter_ms: 100,
@@ -56,11 +59,11 @@ fn messages_are_late_and_lost() {
         };
         world.link(links, |_, _| true).await;
         world.start_all().await;
-        world.reach(&[0, 1, 2, 3], 4).await;
+        world.reach(&world.everybody(), 4).await;
         let sent = world.send(2);
         world
             .until("a transaction is final everywhere", |world| {
-                (0..4).all(|index| world.has(index, sent))
+                (0..world.size()).all(|index| world.has(index, sent))
             })
             .await;
     });
@@ -68,15 +71,15 @@ fn messages_are_late_and_lost() {
 
 #[test]
 fn messages_overtake_each_other_and_come_twice() {
-    simulate(4, async |world, _| {
-        for index in 0..4 {
+    simulate_sizes(async |world, _| {
+        for index in 0..world.size() {
             world.start_scrambled(index).await;
         }
-        world.reach(&[0, 1, 2, 3], 3).await;
+        world.reach(&world.everybody(), 3).await;
         let sent = world.send(1);
         world
             .until("a transaction is final everywhere", |world| {
-                (0..4).all(|index| world.has(index, sent))
+                (0..world.size()).all(|index| world.has(index, sent))
             })
             .await;
     });

@@ -1,6 +1,6 @@
 //! Voters that lie, refuse, or talk nonsense.
 
-use crate::{World, simulate};
+use crate::{World, simulate_sizes};
 use commonware_codec::{DecodeExt as _, Encode as _, varint::UInt};
 use commonware_consensus::simplex::types::{Finalize, Notarize, Nullify, Proposal, Vote};
 use commonware_p2p::{Receiver as _, Recipients, Sender as _, utils::mux};
@@ -84,8 +84,8 @@ async fn start_liar(world: &mut World, index: usize, answer: Answer) {
 }
 
 async fn lie(world: &mut World, seed: u64, answer: Answer, kinds: &[&'static str]) {
-    let liar = usize::try_from(seed).unwrap() % 4;
-    let others: Vec<_> = (0..4).filter(|index| *index != liar).collect();
+    let liar = usize::try_from(seed).unwrap() % world.size();
+    let others: Vec<_> = (0..world.size()).filter(|index| *index != liar).collect();
     for index in &others {
         world.start(*index).await;
     }
@@ -108,14 +108,14 @@ async fn lie(world: &mut World, seed: u64, answer: Answer, kinds: &[&'static str
 
 #[test]
 fn a_voter_for_two_blocks_is_caught() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         lie(world, seed, both, &["two proposals", "two final votes"]).await;
     });
 }
 
 #[test]
 fn a_voter_to_skip_and_to_finalize_is_caught() {
-    simulate(4, async |world, seed| {
+    simulate_sizes(async |world, seed| {
         lie(world, seed, skip_and_finalize, &["voted to skip and to finalize"]).await;
     });
 }
@@ -147,9 +147,9 @@ impl Application for Refuser {
 
 #[test]
 fn one_who_refuses_everything_stops_nobody() {
-    simulate(4, async |world, seed| {
-        let refuser = usize::try_from(seed).unwrap() % 4;
-        let others: Vec<_> = (0..4).filter(|index| *index != refuser).collect();
+    simulate_sizes(async |world, seed| {
+        let refuser = usize::try_from(seed).unwrap() % world.size();
+        let others: Vec<_> = (0..world.size()).filter(|index| *index != refuser).collect();
         for index in &others {
             world.start(*index).await;
         }
@@ -164,9 +164,9 @@ fn one_who_refuses_everything_stops_nobody() {
 /// Sends back what it hears with one bit wrong, and noise, on every line.
 #[test]
 fn garbage_is_ignored_and_its_sender_cut_off() {
-    simulate(4, async |world, seed| {
-        let babbler = usize::try_from(seed).unwrap() % 4;
-        let others: Vec<_> = (0..4).filter(|index| *index != babbler).collect();
+    simulate_sizes(async |world, seed| {
+        let babbler = usize::try_from(seed).unwrap() % world.size();
+        let others: Vec<_> = (0..world.size()).filter(|index| *index != babbler).collect();
         for index in &others {
             world.start(*index).await;
         }

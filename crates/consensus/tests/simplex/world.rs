@@ -17,7 +17,8 @@ use commonware_p2p::{
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{
-    Clock as _, Handle as Task, IoBuf, Quota, Runner as _, Spawner as _, Supervisor as _,
+    Blob as _, Clock as _, Handle as Task, IoBuf, Quota, ReadOptions, Runner as _, Spawner as _,
+    Storage as _, Supervisor as _, WriteOptions,
     deterministic::{self, Context, FaultConfig, PartialWriteMode, WriteConfig},
 };
 use commonware_utils::{NZU32, NZUsize, Probability, probability};
@@ -209,6 +210,9 @@ impl Node {
     }
 }
 
+/// The files of a journal, by name.
+pub(crate) type Votes = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// The cluster.
 pub(crate) struct World {
     pub(crate) runtime: Context,
@@ -241,7 +245,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// How many seeds each fault is tried with: runs of large clusters take longer.
 fn seeds(validators: usize) -> std::ops::Range<u64> {
-    let count = if validators <= 4 { 30 } else { 6 };
+    let count = if validators <= 4 { 50 } else { 10 };
     let (first, count) = (setting("SYNOD_SEED", 1), setting("SYNOD_SEEDS", count));
     first..first + count
 }
@@ -250,6 +254,24 @@ fn seeds(validators: usize) -> std::ops::Range<u64> {
 pub(crate) fn simulate(validators: usize, scenario: impl AsyncFn(&mut World, u64)) {
     for seed in seeds(validators) {
         // Printed with a failure only.
+        println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
+        replay(validators, seed, &scenario);
+    }
+}
+
+/// How many validators a scenario of any size has with a seed: most runs have four, which are fast.
+fn size_of(seed: u64) -> usize {
+    match seed % 10 {
+        3 => 7,
+        7 => 10,
+        _ => 4,
+    }
+}
+
+/// Runs a scenario with several seeds, which choose the size too.
+pub(crate) fn simulate_sizes(scenario: impl AsyncFn(&mut World, u64)) {
+    for seed in seeds(4) {
+        let validators = size_of(seed);
         println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
         replay(validators, seed, &scenario);
     }
@@ -289,12 +311,9 @@ fn replay_epochs(
 
 /// Runs two scenarios, one before and one after a power failure that takes all machines at once. What was written but not
 /// synced is torn: each of its bytes is on the disk or not, as the seed says.
-pub(crate) fn power_failure(
-    validators: usize,
-    before: impl AsyncFn(&mut World, u64),
-    after: impl AsyncFn(&mut World, u64),
-) {
-    for seed in seeds(validators) {
+pub(crate) fn power_failure(before: impl AsyncFn(&mut World, u64), after: impl AsyncFn(&mut World, u64)) {
+    for seed in seeds(4) {
+        let validators = size_of(seed);
         println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
         let faults = FaultConfig::default().write(WriteConfig {
             failure_rate: probability!(0.0),
@@ -317,8 +336,9 @@ pub(crate) fn power_failure(
 }
 
 /// Runs a scenario in which tasks may die of a failing disk.
-pub(crate) fn simulate_failing_disks(validators: usize, scenario: impl AsyncFn(&mut World, u64)) {
-    for seed in seeds(validators) {
+pub(crate) fn simulate_failing_disks(scenario: impl AsyncFn(&mut World, u64)) {
+    for seed in seeds(4) {
+        let validators = size_of(seed);
         println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
         let config = settings(seed).with_catch_panics(true);
         deterministic::Runner::new(config).start(async |runtime| {
@@ -552,6 +572,21 @@ impl World {
         }
     }
 
+    /// How many validators there are. A validator's twin is none.
+    pub(crate) fn size(&self) -> usize {
+        self.committee.members().keys().len()
+    }
+
+    /// All validators.
+    pub(crate) fn everybody(&self) -> Vec<usize> {
+        (0..self.size()).collect()
+    }
+
+    /// The most of them that may be down or lie.
+    pub(crate) fn most_faults(&self) -> usize {
+        (self.size() - 1) / 3
+    }
+
     /// New lines to the peers.
     pub(crate) async fn lines(
         &self,
@@ -641,6 +676,39 @@ impl World {
         self.nodes[index] = self.machine(keys);
     }
 
+    /// Where a stopped validator's own votes are.
+    async fn votes(&self, index: usize) -> String {
+        assert!(self.nodes[index].running.is_none(), "it runs");
+        // What belonged to the engine ends, and closes its files, a moment after it.
+        self.pass(Duration::from_millis(1)).await;
+        format!("{}-votes-0", self.nodes[index].partition)
+    }
+
+    /// A copy of what a stopped validator remembers of its own votes.
+    pub(crate) async fn copy_votes(&self, index: usize) -> Votes {
+        let partition = self.votes(index).await;
+        let mut votes = Votes::new();
+        for name in self.runtime.scan(&partition).await.unwrap() {
+            let (blob, size) = self.runtime.open(&partition, &name).await.unwrap();
+            let size = usize::try_from(size).unwrap();
+            let bytes = blob.read_at(0, size, ReadOptions::default()).await.unwrap();
+            votes.push((name, bytes.coalesce().as_ref().to_vec()));
+        }
+        votes
+    }
+
+    /// Makes a stopped validator remember an earlier copy of its own votes, and none since.
+    pub(crate) async fn restore_votes(&mut self, index: usize, votes: Votes) {
+        let partition = self.votes(index).await;
+        self.runtime.remove(&partition, None).await.unwrap();
+        for (name, bytes) in votes {
+            let (blob, _) = self.runtime.open(&partition, &name).await.unwrap();
+            blob.write_at(0, bytes, WriteOptions::SYNC).await.unwrap();
+            blob.sync().await.unwrap();
+        }
+        self.nodes[index].honest = false;
+    }
+
     /// A client gives a transfer to a node. Returns its hash.
     pub(crate) fn send(&mut self, index: usize) -> B256 {
         self.submit(index, Address::repeat_byte(0xaa), Bytes::new(), 21_000)
@@ -698,6 +766,11 @@ impl World {
         self.nodes[index].chain.head().number()
     }
 
+    /// The greatest height of these nodes.
+    pub(crate) fn highest(&self, nodes: &[usize]) -> u64 {
+        nodes.iter().map(|index| self.height(*index)).max().unwrap()
+    }
+
     /// The simulation's time, in milliseconds.
     pub(crate) fn now_ms(&self) -> u64 {
         let since = self.runtime.current().duration_since(std::time::UNIX_EPOCH);
@@ -737,8 +810,7 @@ impl World {
 
     /// Waits until these nodes have made this many more blocks.
     pub(crate) async fn advance(&self, nodes: &[usize], blocks: u64) {
-        let highest = nodes.iter().map(|index| self.height(*index)).max().unwrap();
-        self.reach(nodes, highest + blocks).await;
+        self.reach(nodes, self.highest(nodes) + blocks).await;
     }
 
     /// Whether a node's engine has ended by itself.

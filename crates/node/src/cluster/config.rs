@@ -14,7 +14,10 @@ use synod_consensus::simplex::{
     net::{PeerAddress, PeerAddressError},
 };
 
-use super::files::{KeyFileError, NodeFile, NodeFileError, read_keys};
+use super::{
+    files::{NodeFile, NodeFileError},
+    key_file::{Ask, KeyFileError, read_keys},
+};
 
 /// Configuration of a node of a cluster.
 #[derive(Clone, Debug)]
@@ -110,11 +113,11 @@ pub enum ConfigError {
 }
 
 impl ClusterConfig {
-    /// Reads a configuration file and everything that it names.
+    /// Reads a configuration file and everything that it names. Whom to ask for a passphrase is `ask`.
     ///
     /// # Errors
     /// When a file is missing or wrong, or files do not fit each other.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub fn read(path: &Path, ask: Ask<'_>) -> Result<Self, ConfigError> {
         let file = NodeFile::read(path)?;
         let genesis = fs::read_to_string(&file.genesis).map_err(|source| ConfigError::Genesis {
             path: file.genesis.clone(),
@@ -128,7 +131,7 @@ impl ClusterConfig {
             path: file.genesis.clone(),
             source,
         })?;
-        let keys = read_keys(&file.key_file)?;
+        let keys = read_keys(&file.key_file, file.passphrase_file.as_deref(), ask)?;
         let mine = keys.entry("");
         let is_mine =
             |entry: &&ValidatorEntry| entry.identity == mine.identity && entry.vote_key == mine.vote_key;

@@ -1,16 +1,15 @@
-//! The files of a node: its configuration (TOML) and its keys.
+//! A node's configuration file (TOML).
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use alloy_primitives::{Address, hex};
+use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
-use synod_consensus::simplex::{KeysError, ValidatorKeys};
 
 /// A node's configuration file. A key that it does not know is an error, so that a typing mistake is not a silent default.
 /// Paths are relative to the file's own folder.
@@ -26,6 +25,9 @@ pub struct NodeFile {
     /// The name of a validator that the genesis file does not know: it joins, or has joined, later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newcomer: Option<String>,
+    /// Holds the passphrase of the keys, if they are encrypted. Without it the environment is asked, and then a person.
+    #[serde(default)]
+    pub passphrase_file: Option<PathBuf>,
     /// Who gets the fees of blocks that this node proposes.
     #[serde(default)]
     pub beneficiary: Address,
@@ -57,6 +59,19 @@ pub struct RpcSection {
     pub rate: u32,
     /// Gas of one simulated call.
     pub call_gas: u64,
+    /// Milliseconds of one simulated call.
+    pub call_ms: u64,
+    /// Long requests (calls, traces, searches for logs) of all connections in work at a time; the others wait. Twice the
+    /// number of cores if it is left out.
+    pub workers: Option<usize>,
+    /// Bytes of an answer.
+    pub response_bytes: u32,
+    /// Subscriptions of one connection.
+    pub subscriptions: u32,
+    /// Blocks that one search for logs may look at.
+    pub log_blocks: u64,
+    /// Logs in one answer.
+    pub logs: usize,
 }
 
 impl Default for RpcSection {
@@ -70,20 +85,41 @@ impl Default for RpcSection {
             in_work: limits.in_work,
             rate: limits.rate,
             call_gas: limits.call_gas,
+            call_ms: u64::try_from(limits.call_time.as_millis()).unwrap_or(u64::MAX),
+            workers: None,
+            response_bytes: limits.response_bytes,
+            subscriptions: limits.subscriptions,
+            log_blocks: limits.log_blocks,
+            logs: limits.logs,
         }
     }
 }
 
 impl RpcSection {
-    pub(super) fn limits(&self) -> synod_rpc::Limits {
+    /// Reads what `[rpc]` holds from a file of its own.
+    ///
+    /// # Errors
+    /// When it cannot be read, is not TOML, or has a key that is not known.
+    pub fn read(path: &Path) -> Result<Self, NodeFileError> {
+        parse(path)
+    }
+
+    /// What clients may ask for.
+    #[must_use]
+    pub fn limits(&self) -> synod_rpc::Limits {
         synod_rpc::Limits {
             request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
             batch: self.batch,
             connections: self.connections,
+            subscriptions: self.subscriptions,
             in_work: self.in_work,
             rate: self.rate,
+            workers: self.workers.unwrap_or(synod_rpc::Limits::default().workers),
             call_gas: self.call_gas,
-            ..Default::default()
+            call_time: Duration::from_millis(self.call_ms),
+            log_blocks: self.log_blocks,
+            logs: self.logs,
         }
     }
 }
@@ -127,22 +163,27 @@ pub enum NodeFileError {
     },
 }
 
+fn parse<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, NodeFileError> {
+    let text = fs::read_to_string(path).map_err(|source| NodeFileError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|source| NodeFileError::Parse {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
+}
+
 impl NodeFile {
     /// Reads a configuration; its paths come out relative to where the caller is.
     ///
     /// # Errors
     /// When it cannot be read, is not TOML, lacks a key or has one too many.
     pub fn read(path: &Path) -> Result<Self, NodeFileError> {
-        let text = fs::read_to_string(path).map_err(|source| NodeFileError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let mut file: Self = toml::from_str(&text).map_err(|source| NodeFileError::Parse {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
+        let mut file: Self = parse(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        for relative in [&mut file.genesis, &mut file.data_dir, &mut file.key_file] {
+        let paths = [&mut file.genesis, &mut file.data_dir, &mut file.key_file];
+        for relative in paths.into_iter().chain(&mut file.passphrase_file) {
             *relative = folder.join(&*relative);
         }
         Ok(file)
@@ -168,6 +209,9 @@ impl NodeFile {
              # The validator's secret keys; readable by its owner only.\n\
              key_file = {}\n\
              {}\
+             # A file with the keys' passphrase, if they are encrypted (`synod cluster key encrypt`). Without it: the file that the\n\
+             # environment names (SYNOD_KEY_PASSPHRASE_FILE), systemd's credential \"key-passphrase\", or a person at the terminal.\n\
+             {}\n\
              # Who gets the fees of the blocks that this node proposes.\n\
              beneficiary = \"{}\"\n\n\
              # The door for clients: Ethereum's JSON-RPC and synod_*, over HTTP and WebSocket.\n\
@@ -175,16 +219,27 @@ impl NodeFile {
              listen = \"{}\"\n\
              # Bytes of one request, batches included.\n\
              request_bytes = {}\n\
+             # Bytes of one answer, batches included.\n\
+             response_bytes = {}\n\
              # Requests in a batch.\n\
              batch = {}\n\
              # Connections at a time.\n\
              connections = {}\n\
+             # Subscriptions of one connection.\n\
+             subscriptions = {}\n\
              # Requests of one connection in work at a time.\n\
              in_work = {}\n\
              # Requests of one connection in a second, those of a batch counted; who asks faster waits. 0 for no limit.\n\
              rate = {}\n\
+             # Long requests (calls, traces, searches for logs) of all connections in work at a time. Left out: twice the cores.\n\
+             {}\n\
              # Gas of one simulated call (eth_call); a block's gas limit caps it too.\n\
-             call_gas = {}\n\n\
+             call_gas = {}\n\
+             # Milliseconds of one simulated call; what takes longer is an error.\n\
+             call_ms = {}\n\
+             # Blocks that one search for logs may look at, and logs in one answer.\n\
+             log_blocks = {}\n\
+             logs = {}\n\n\
              # The line to the other validators: authenticated, encrypted, and for those of the genesis file only.\n\
              [peers]\n\
              listen = \"{}\"\n\n\
@@ -194,14 +249,27 @@ impl NodeFile {
             quoted(&self.data_dir),
             quoted(&self.key_file),
             newcomer,
+            match &self.passphrase_file {
+                Some(file) => format!("passphrase_file = {}", quoted(file)),
+                None => "# passphrase_file = \"passphrase\"".into(),
+            },
             self.beneficiary,
             rpc.listen,
             rpc.request_bytes,
+            rpc.response_bytes,
             rpc.batch,
             rpc.connections,
+            rpc.subscriptions,
             rpc.in_work,
             rpc.rate,
+            match rpc.workers {
+                Some(workers) => format!("workers = {workers}"),
+                None => "# workers = 4".into(),
+            },
             rpc.call_gas,
+            rpc.call_ms,
+            rpc.log_blocks,
+            rpc.logs,
             self.peers.listen,
         );
         for (name, address) in &self.peers.addresses {
@@ -223,91 +291,10 @@ impl NodeFile {
     }
 }
 
-/// A key file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFileError {
-    /// It cannot be read or written.
-    #[error("cannot use the key file {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Others may read it.
-    #[error("the key file {} can be read by others (mode {mode:o}); run: chmod 600 {}", path.display(), path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// It does not hold keys.
-    #[error("the key file {} is not one that `synod cluster init` made: {source}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: KeysError,
-    },
-}
-
-/// Writes keys into a new file that only its owner can read.
-///
-/// # Errors
-/// When the file exists or cannot be written.
-pub fn write_keys(path: &Path, keys: &ValidatorKeys) -> Result<(), KeyFileError> {
-    write_secret(path, &hex::encode(keys.to_bytes())).map_err(|source| KeyFileError::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Writes a line into a new file that only its owner can read.
-///
-/// # Errors
-/// When the file exists or cannot be written.
-pub fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()
-}
-
-/// Reads keys from a file that only its owner may read.
-///
-/// # Errors
-/// When it cannot be read, others may read it, or it holds no keys.
-pub fn read_keys(path: &Path) -> Result<ValidatorKeys, KeyFileError> {
-    let io = |source| KeyFileError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    #[cfg(unix)]
-    {
-        let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).map_err(io)?) & 0o777;
-        if mode & 0o077 != 0 {
-            let path = path.to_owned();
-            return Err(KeyFileError::Open { path, mode });
-        }
-    }
-    let text = fs::read_to_string(path).map_err(io)?;
-    let content = |source| KeyFileError::Content {
-        path: path.to_owned(),
-        source,
-    };
-    let bytes = hex::decode(text.trim()).map_err(|_| content(KeysError))?;
-    ValidatorKeys::from_bytes(&bytes).map_err(content)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
-    use commonware_utils::sys_rng;
     use tempfile::TempDir;
 
     fn file() -> NodeFile {
@@ -316,6 +303,7 @@ mod tests {
             data_dir: "data".into(),
             key_file: "validator.key".into(),
             newcomer: None,
+            passphrase_file: None,
             beneficiary: Address::repeat_byte(7),
             rpc: RpcSection::default(),
             peers: PeersSection {
@@ -332,8 +320,13 @@ mod tests {
     fn a_written_configuration_reads_as_it_was() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("node.toml");
-        for metrics in [file().metrics, MetricsSection::default()] {
-            let written = NodeFile { metrics, ..file() };
+        let secret = Some(PathBuf::from("/run/secrets/passphrase"));
+        for (metrics, passphrase_file) in [(file().metrics, None), (MetricsSection::default(), secret)] {
+            let written = NodeFile {
+                metrics,
+                passphrase_file,
+                ..file()
+            };
             fs::write(&path, written.to_text()).unwrap();
             let mut read = NodeFile::read(&path).unwrap();
             assert_eq!(read.data_dir, folder.path().join("data"));
@@ -356,30 +349,5 @@ mod tests {
             let error = NodeFile::read(&path).unwrap_err().to_string();
             assert!(error.contains(&to[..to.len() - 2]), "{error}");
         }
-    }
-
-    #[test]
-    fn keys_are_their_owners_alone() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("validator.key");
-        let keys = ValidatorKeys::random(&mut sys_rng());
-        write_keys(&path, &keys).unwrap();
-        assert_eq!(read_keys(&path).unwrap().to_bytes(), keys.to_bytes());
-        assert!(
-            matches!(write_keys(&path, &keys), Err(KeyFileError::Io { .. })),
-            "never overwritten"
-        );
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-            assert!(matches!(
-                read_keys(&path),
-                Err(KeyFileError::Open { mode: 0o640, .. })
-            ));
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        }
-        fs::write(&path, "00").unwrap();
-        assert!(matches!(read_keys(&path), Err(KeyFileError::Content { .. })));
     }
 }

@@ -55,6 +55,8 @@ pub struct FollowConfig {
     pub data_dir: PathBuf,
     /// Where to listen for clients.
     pub rpc_listen: SocketAddr,
+    /// What clients may ask for.
+    pub rpc: synod_rpc::Limits,
     /// Where to answer operators.
     pub metrics_listen: Option<SocketAddr>,
 }
@@ -144,7 +146,7 @@ impl FollowNode {
             wallet: Arc::new(Wallet::empty()),
         };
         let address = config.rpc_listen;
-        let server = RpcServer::start(listener, backend, synod_rpc::Limits::default())
+        let server = RpcServer::start(listener, backend, config.rpc)
             .map_err(|source| NodeError::Listen { address, source })?;
         let metrics = metrics_listener.map(|(listener, address)| metrics::serve(listener, address, watch));
         tracing::info!(address = %server.address(), height = chain.head().number(), "the node answers and follows");

@@ -19,13 +19,15 @@ mod control;
 mod evidence;
 mod files;
 mod follow;
+mod key_file;
 mod metrics;
 mod node;
 
 pub use config::{ClusterConfig, ConfigError};
-pub use files::{
-    KeyFileError, MetricsSection, NodeFile, NodeFileError, PeersSection, RpcSection, read_keys, write_keys,
-    write_secret,
-};
+pub use files::{MetricsSection, NodeFile, NodeFileError, PeersSection, RpcSection};
 pub use follow::{FollowConfig, FollowNode};
+pub use key_file::{
+    Ask, KeyFileError, PASSPHRASE_FILE_VARIABLE, Passphrase, is_encrypted, read_keys, replace_keys,
+    write_keys, write_secret,
+};
 pub use node::ClusterNode;

@@ -1,7 +1,10 @@
 //! `synod cluster init`
 
-use crate::show::Form;
-use alloy_genesis::GenesisAccount;
+use crate::{
+    passphrase::PassphraseArgs,
+    show::{Bar, Form, note},
+};
+use alloy_genesis::{Genesis, GenesisAccount};
 use alloy_primitives::{Address, U256};
 use alloy_signer_local::PrivateKeySigner;
 use clap::Args;
@@ -15,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use synod_chain::{
-    ChainSpec,
+    Chain, ChainSpec,
     council::{self, COUNCIL, DEFAULT_EPOCH_BLOCKS},
     spec::{Fees, SynodParams, dev_accounts, dev_genesis},
 };
@@ -26,6 +29,9 @@ use synod_node::cluster::{
 
 /// Name of the file with the key of the account that decides in the council.
 pub(super) const ACCOUNT_KEY: &str = "account.key";
+
+/// Gas of a block, if nothing else is said.
+const GAS_LIMIT: u64 = 150_000_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -58,9 +64,9 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "ID")]
     chain_id: Option<u64>,
 
-    /// Gas of a block. The clocks of consensus follow from it
-    #[arg(long, value_name = "GAS", default_value_t = 150_000_000)]
-    gas_limit: u64,
+    /// Gas of a block, 150,000,000 if nothing else is said. The clocks of consensus follow from it
+    #[arg(long, value_name = "GAS")]
+    gas_limit: Option<u64>,
 
     /// Least time between two blocks, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200)]
@@ -94,6 +100,22 @@ pub(crate) struct InitArgs {
     /// Fund the ten accounts of the test mnemonic, whose keys the whole world knows: only to try things
     #[arg(long)]
     dev_accounts: bool,
+
+    /// Begin with the state in which another chain ended: a node's data folder, which no node may use meanwhile. Its rules and
+    /// chain id are taken over
+    #[arg(long, value_name = "DIR", requires = "state_genesis", conflicts_with_all = ["fund", "dev_accounts"])]
+    state_of: Option<PathBuf>,
+
+    /// The genesis file of the chain in that folder
+    #[arg(long, value_name = "FILE", requires = "state_of")]
+    state_genesis: Option<PathBuf>,
+
+    /// Encrypt all validators' keys with a passphrase
+    #[arg(long)]
+    encrypt: bool,
+
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
 }
 
 #[derive(Serialize)]
@@ -148,6 +170,10 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
             args.out.display()
         );
     }
+    let passphrase = match args.encrypt {
+        true => Some(args.passphrase.new_passphrase()?),
+        false => None,
+    };
     let keys: Vec<_> = (0..count)
         .map(|_| ValidatorKeys::random(&mut sys_rng()))
         .collect();
@@ -156,9 +182,18 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
         .iter()
         .zip(&keys)
         .map(|(name, keys)| keys.entry(name.clone()));
+    let origin = match (&args.state_of, &args.state_genesis) {
+        (Some(data), Some(genesis)) => continued(data, genesis)?,
+        _ => dev_genesis(),
+    };
+    let gas_limit = match (args.gas_limit, &args.state_of) {
+        (Some(gas), _) => gas,
+        (None, Some(_)) => origin.gas_limit,
+        (None, None) => GAS_LIMIT,
+    };
     let params = SimplexParams::paced(
         entries.collect(),
-        args.gas_limit,
+        gas_limit,
         args.block_interval_ms,
         args.heartbeat_ms,
     )
@@ -168,7 +203,7 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
     let seats = params.validators.iter().zip(&accounts).zip(&places);
     let seats = seats.map(|((entry, account), place)| entry.seat(account.address(), place.peers.clone()));
     let council = council::genesis_account(args.epoch_blocks, seats.collect())?;
-    let (genesis, chain_id) = genesis(&args, &params, council, &accounts)?;
+    let (genesis, chain_id) = genesis(&args, origin, gas_limit, &params, council, &accounts)?;
 
     fs::create_dir_all(&args.out).wrap_err_with(|| format!("cannot make {}", args.out.display()))?;
     let genesis_file = args.out.join("genesis.json");
@@ -183,7 +218,7 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
         let folder = args.out.join(&name);
         fs::create_dir(&folder).wrap_err_with(|| format!("cannot make {}", folder.display()))?;
         write(&folder.join("genesis.json"), &genesis)?;
-        write_keys(&folder.join("validator.key"), keys)?;
+        write_keys(&folder.join("validator.key"), keys, passphrase.as_ref())?;
         if let Account::Made(signer) = &account {
             write_account_key(&folder.join(ACCOUNT_KEY), signer)?;
         }
@@ -194,6 +229,7 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
             data_dir: "data".into(),
             key_file: "validator.key".into(),
             newcomer: None,
+            passphrase_file: None,
             beneficiary: Address::ZERO,
             rpc: RpcSection {
                 listen: place.rpc_listen,
@@ -240,7 +276,7 @@ impl Account {
 
 /// Writes an account's secret into a new file that only its owner can read.
 pub(super) fn write_account_key(path: &Path, signer: &PrivateKeySigner) -> Result<()> {
-    write_secret(path, &signer.to_bytes().to_string())
+    write_secret(path, &format!("{}\n", signer.to_bytes()))
         .wrap_err_with(|| format!("cannot write {}", path.display()))
 }
 
@@ -308,36 +344,43 @@ impl InitArgs {
 /// The genesis file's text, and the chain's id.
 fn genesis(
     args: &InitArgs,
+    mut genesis: Genesis,
+    gas_limit: u64,
     params: &SimplexParams,
     council: GenesisAccount,
     accounts: &[Account],
 ) -> Result<(String, u64)> {
-    let mut genesis = dev_genesis();
-    let chain_id = args.chain_id.unwrap_or_else(|| {
+    let continues = args.state_of.is_some();
+    let old = continues.then_some(genesis.config.chain_id);
+    let chain_id = args.chain_id.or(old).unwrap_or_else(|| {
         // Above the ids that are in use, below what wallets cannot show.
         let random = u64::from_be_bytes(keys_hash(params)[..8].try_into().expect("eight bytes"));
         0x100_0000 + random % 0x7000_0000
     });
     genesis.config.chain_id = chain_id;
-    genesis.gas_limit = args.gas_limit;
-    let synod = SynodParams {
-        fees: Fees {
+    genesis.gas_limit = gas_limit;
+    let fields = &mut genesis.config.extra_fields;
+    // A chain that goes on keeps its parameters, but for what is asked for.
+    let mut synod: SynodParams = match fields.get("synod") {
+        Some(value) => serde_json::from_value(value.clone())?,
+        None => SynodParams::default(),
+    };
+    if args.free || args.fee_recipient.is_some() {
+        synod.fees = Fees {
             free: args.free,
             recipient: args.fee_recipient,
-        },
-        ..Default::default()
-    };
-    let fields = &mut genesis.config.extra_fields;
-    fields.insert("synod".into(), serde_json::to_value(synod)?);
-    if args.free {
+        };
+    }
+    if synod.fees.free {
         genesis.base_fee_per_gas = Some(0);
     }
+    fields.insert("synod".into(), serde_json::to_value(synod)?);
     genesis
         .config
         .extra_fields
         .insert(SimplexParams::FIELD.into(), serde_json::to_value(params)?);
     genesis.extra_data = params.commitment(&serde_json::to_value(&genesis.config)?).into();
-    if !args.dev_accounts {
+    if !args.dev_accounts && !continues {
         for account in dev_accounts() {
             genesis.alloc.remove(&account);
         }
@@ -357,6 +400,40 @@ fn genesis(
     let chain = synod_chain::Chain::in_memory(spec.clone())?;
     synod_consensus::simplex::Committee::of_genesis(&chain)?;
     Ok((text, chain_id))
+}
+
+/// The genesis of a chain that begins where the one in a data folder ended.
+fn continued(data: &Path, file: &Path) -> Result<Genesis> {
+    let json = fs::read_to_string(file).wrap_err_with(|| format!("cannot read {}", file.display()))?;
+    let spec =
+        ChainSpec::from_json(&json).wrap_err_with(|| format!("{} is no genesis file", file.display()))?;
+    let folder = data.join("chain");
+    ensure!(
+        folder.is_dir(),
+        "{} has no chain: --state-of names a node's data folder",
+        data.display()
+    );
+    let mut genesis = spec.genesis().clone();
+    let chain = Chain::open(&folder, spec).wrap_err_with(|| format!("cannot open {}", folder.display()))?;
+    let last = chain.head().number();
+    let mut bar = Bar::count("running blocks again", last);
+    let state = chain.export(&mut |_| bar.advance(1))?;
+    bar.finish();
+    note(format_args!(
+        "the state after block {last} ({}, state root {}): {} accounts",
+        chain.head().hash(),
+        state.header.state_root,
+        state.accounts.len()
+    ));
+    genesis.alloc = state.accounts;
+    if let Some(synod) = chain.spec().synod_at(last + 1) {
+        // As the council's upgrades have left them.
+        let fields = &mut genesis.config.extra_fields;
+        fields.insert("synod".into(), serde_json::to_value(&*synod)?);
+    }
+    // Time goes on.
+    genesis.timestamp = state.header.timestamp;
+    Ok(genesis)
 }
 
 /// Random, since the keys are.

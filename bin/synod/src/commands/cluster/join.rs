@@ -4,7 +4,7 @@ use super::{
     council::Seat,
     init::{ACCOUNT_KEY, write_account_key},
 };
-use crate::show::Form;
+use crate::{passphrase::PassphraseArgs, show::Form};
 use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
 use clap::Args;
@@ -54,6 +54,13 @@ pub(crate) struct JoinArgs {
     /// Port for Prometheus and health checks
     #[arg(long, value_name = "PORT", default_value_t = 9600)]
     metrics_port: u16,
+
+    /// Encrypt the validator's keys with a passphrase
+    #[arg(long)]
+    encrypt: bool,
+
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
 }
 
 #[derive(Serialize)]
@@ -119,7 +126,11 @@ pub(crate) fn run(args: JoinArgs, form: Form) -> Result<()> {
     let file = |name: &str| args.out.join(name);
     write(&file("genesis.json"), &text)?;
     let keys = ValidatorKeys::random(&mut sys_rng());
-    write_keys(&file("validator.key"), &keys)?;
+    let passphrase = match args.encrypt {
+        true => Some(args.passphrase.new_passphrase()?),
+        false => None,
+    };
+    write_keys(&file("validator.key"), &keys, passphrase.as_ref())?;
     let account = match args.account {
         Some(account) => account,
         None => {
@@ -139,6 +150,7 @@ pub(crate) fn run(args: JoinArgs, form: Form) -> Result<()> {
         genesis: "genesis.json".into(),
         data_dir: "data".into(),
         key_file: "validator.key".into(),
+        passphrase_file: None,
         newcomer: Some(args.name.clone()),
         beneficiary: Address::ZERO,
         rpc: RpcSection {

@@ -3,6 +3,7 @@
 mod council;
 mod init;
 mod join;
+mod key;
 mod up;
 
 use crate::show::Form;
@@ -19,6 +20,9 @@ pub(crate) enum ClusterCommand {
     Council(council::CouncilArgs),
     /// Run all validators of a cluster as processes on this machine, to try it
     Up(up::UpArgs),
+    /// Encrypt a validator's key file, decrypt it, or print its public parts
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 }
 
 pub(crate) fn run(command: ClusterCommand, form: Form) -> Result<()> {
@@ -27,5 +31,6 @@ pub(crate) fn run(command: ClusterCommand, form: Form) -> Result<()> {
         ClusterCommand::Join(args) => join::run(args, form),
         ClusterCommand::Council(args) => super::block_on(council::run(args, form)),
         ClusterCommand::Up(args) => super::block_on(up::run(args, form)),
+        ClusterCommand::Key(command) => key::run(command, form),
     }
 }
