@@ -26,6 +26,7 @@ async fn price_of_data(cluster: &Cluster, index: usize) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn validators_decide_who_votes_and_by_which_rules() {
     let pace = [
+        "--dev-accounts",
         "--epoch-blocks",
         "12",
         "--block-interval-ms",

@@ -74,7 +74,7 @@ impl ClusterNode {
         let ballot = Arc::new(Votes::open(&config.keys, &config.key_file, &storage)?);
         if !ballot.remembered() {
             tracing::warn!(
-                "this validator's votes are not on this disk: it follows, and votes again when an epoch begins, since it might \
+                "this validator's votes are not on this disk: it follows and does not vote until an epoch begins, since it might \
                  contradict a vote that it has forgotten (docs/operations.md, \"A lost disk\")"
             );
         }
