@@ -29,7 +29,7 @@ impl Value {
     pub(crate) fn shape(&self) -> &[usize] {
         match self {
             Self::Computed(kind) => &kind.shape,
-            Self::Known(constant) => constant.tensor.shape(),
+            Self::Known(constant) => constant.shape(),
         }
     }
 
@@ -44,7 +44,7 @@ impl Value {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Computed(kind) => kind.bytes(),
-            Self::Known(constant) => constant.tensor.bytes().len(),
+            Self::Known(constant) => constant.bytes(),
         }
     }
 
@@ -233,7 +233,7 @@ fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) ->
             }
             let index = operands
                 .iter()
-                .position(|operand| operand.is_some_and(|operand| operand.value().is_none()));
+                .position(|operand| operand.is_some_and(|operand| !operand.is_known()));
             return Err(OpError::DataDependent {
                 index: index.unwrap_or(0),
             });
@@ -262,7 +262,7 @@ fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) ->
     let small = |elements: usize| elements <= MAX_FOLDED_ELEMENTS;
     let known = inputs
         .iter()
-        .all(|operand| operand.value().is_some() && small(operand.elements()));
+        .all(|operand| operand.is_known() && small(operand.elements()));
     let cheap = work.arithmetic <= MAX_FOLDED_ARITHMETIC;
     if known && cheap && outputs.iter().all(|output| small(output.elements())) {
         let bytes = outputs.iter().map(TensorType::bytes).sum();

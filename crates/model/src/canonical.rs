@@ -92,7 +92,7 @@ impl Layout {
         let offsets = source
             .constants
             .iter()
-            .map(|constant| place(&constant.value.tensor))
+            .map(|constant| place(constant.value.tensor()))
             .collect();
         Self { offsets, length }
     }
@@ -103,7 +103,7 @@ impl Layout {
         for (constant, offset) in source.constants.iter().zip(&self.offsets) {
             if let Some(offset) = offset {
                 blob.resize(*offset, 0);
-                blob.extend_from_slice(constant.value.tensor.bytes());
+                blob.extend_from_slice(constant.value.tensor().bytes());
             }
         }
         blob.into()
@@ -120,7 +120,7 @@ impl Layout {
             if let Some(padding) = blob[at..offset].iter().position(|&byte| byte != 0) {
                 return Some(at + padding);
             }
-            let own = constant.value.tensor.bytes();
+            let own = constant.value.tensor().bytes();
             at = offset + own.len();
             // what shares the blob is the blob
             if !std::ptr::eq(&blob[offset..at], own) && blob[offset..at] != *own {
@@ -145,7 +145,7 @@ pub(crate) fn encode_graph(source: &Source, layout: &Layout) -> Bytes {
             .constants
             .iter()
             .zip(&layout.offsets)
-            .map(|(constant, offset)| tensor(&constant.value.tensor, Some(&constant.name), *offset))
+            .map(|(constant, offset)| tensor(constant.value.tensor(), Some(&constant.name), *offset))
             .collect(),
         input: source.inputs.iter().map(value).collect(),
         output: source.outputs.iter().map(value).collect(),

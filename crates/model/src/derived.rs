@@ -22,7 +22,7 @@ pub(crate) struct Derived(BTreeMap<ValueId, Arc<Constant>>);
 impl Derived {
     /// Looks for them in a graph with so many inputs, which its constants follow.
     pub(crate) fn new(block: &Block, inputs: usize, constants: &[Arc<Constant>]) -> Self {
-        let bytes = |constant: &Arc<Constant>| constant.tensor.bytes().len();
+        let bytes = |constant: &Arc<Constant>| constant.bytes();
         let mut left: usize = constants.iter().map(bytes).sum();
         // what is not known here is never read
         let unknown = || {
@@ -57,10 +57,7 @@ impl Derived {
 
     /// Bytes that they take.
     pub(crate) fn bytes(&self) -> usize {
-        self.0
-            .values()
-            .map(|constant| constant.tensor.bytes().len())
-            .sum()
+        self.0.values().map(|constant| constant.bytes()).sum()
     }
 }
 

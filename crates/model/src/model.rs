@@ -22,7 +22,10 @@ use crate::{
     subgraph::Subgraph,
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// Index of a value: the inputs first, then the constants, then what nodes compute.
 pub(crate) type ValueId = usize;
@@ -67,7 +70,8 @@ struct Shared {
 pub(crate) struct ResolvedGraph {
     pub(crate) opset: i64,
     pub(crate) signature: Signature,
-    pub(crate) constants: Vec<Arc<Constant>>,
+    /// A plan may let go of values ([`Self::let_go`]).
+    constants: RwLock<Vec<Arc<Constant>>>,
     /// What follows from them.
     derived: Derived,
     pub(crate) block: Arc<Block>,
@@ -252,7 +256,7 @@ impl Model {
             opset: source.opset,
             derived: Derived::new(&block, signature.inputs.len(), &constants),
             signature,
-            constants,
+            constants: RwLock::new(constants),
             planning: block.planning(),
             block: Arc::new(block),
             labels,
@@ -287,17 +291,17 @@ impl Model {
     pub fn parameters(&self) -> u64 {
         self.shared
             .graph
-            .constants
+            .constants()
             .iter()
-            .map(|constant| constant.tensor.elements() as u64)
+            .map(|constant| crate::shape::element_count(constant.shape()) as u64)
             .sum()
     }
 
     /// Bytes that the loaded constants take in memory, with what is made of them ahead.
     pub fn constant_bytes(&self) -> u64 {
         let graph = &self.shared.graph;
-        let constants = graph.constants.iter();
-        let constants = constants.map(|constant| constant.tensor.bytes().len() as u64);
+        let constants = graph.constants().into_iter();
+        let constants = constants.map(|constant| constant.bytes() as u64);
         constants
             .sum::<u64>()
             .saturating_add(graph.derived.bytes() as u64)
@@ -487,7 +491,7 @@ impl ResolvedGraph {
             .collect();
         let Analysis { values, steps, end } = analysis;
         let Some(end) = end else {
-            let plan = Plan::new(
+            let mut plan = Plan::new(
                 &self.block,
                 given,
                 &values,
@@ -498,6 +502,9 @@ impl ResolvedGraph {
             for (signature, kind) in self.signature.outputs.iter().zip(plan.output_types()) {
                 check_output(signature, kind)?;
             }
+            // their arrangements are held by the plan and the constants
+            drop(values);
+            self.let_go(&mut plan);
             return Ok(plan);
         };
         let kept = stages::needed_after(&self.block, &values, end.node);
@@ -511,6 +518,20 @@ impl ResolvedGraph {
         }))
     }
 
+    /// The constants.
+    pub(crate) fn constants(&self) -> Vec<Arc<Constant>> {
+        let constants = self.constants.read();
+        constants.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets go of the values that a plan reads only as they are arranged for its kernels. Those that stay get memory of their own, aligned
+    /// for the widest loads, so that the bytes from which the model was loaded can go.
+    fn let_go(&self, plan: &mut Plan) {
+        let mut constants = self.constants.write().unwrap_or_else(PoisonError::into_inner);
+        plan.let_go(&mut constants);
+        plan.keep_apart(&mut constants);
+    }
+
     fn analyse(&self, input_shapes: &[Shape]) -> Result<Analysis, PlanError> {
         self.check_input_shapes(input_shapes)?;
         let mut values = Vec::with_capacity(self.block.values);
@@ -521,7 +542,7 @@ impl ResolvedGraph {
             })?;
             values.push(Value::Computed(kind));
         }
-        values.extend(self.constants.iter().cloned().map(Value::Known));
+        values.extend(self.constants().into_iter().map(Value::Known));
         let analysis = Analysis::new(&self.block, values)?;
         for (output, &value) in self.signature.outputs.iter().zip(&self.block.outputs) {
             if let Some(value) = analysis.values.get(value)

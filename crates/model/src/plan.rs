@@ -271,6 +271,36 @@ impl Plan {
         self
     }
 
+    /// Lets go of the values of constants that a run reads only as its kernels have arranged them, here and among those of the model.
+    pub(crate) fn let_go(&mut self, of_model: &mut [Arc<Constant>]) {
+        let needed = self.schedule.constants();
+        for (index, constant) in self.constants.iter_mut().enumerate() {
+            let in_model = of_model.iter_mut().find(|other| Arc::ptr_eq(other, constant));
+            if let (Some(in_model), Some(without), false) =
+                (in_model, constant.let_go(), needed.contains(&index))
+            {
+                let without = Arc::new(without);
+                *in_model = Arc::clone(&without);
+                *constant = without;
+            }
+        }
+    }
+
+    /// Gives the values of constants memory of their own, here and among those of the model.
+    pub(crate) fn keep_apart(&mut self, of_model: &mut [Arc<Constant>]) {
+        for in_model in of_model {
+            let Some(own) = in_model.apart().map(Arc::new) else {
+                continue;
+            };
+            let here = self
+                .constants
+                .iter_mut()
+                .filter(|here| Arc::ptr_eq(here, in_model));
+            here.for_each(|here| *here = Arc::clone(&own));
+            *in_model = own;
+        }
+    }
+
     /// Bytes that a run holds at its peak beside its inputs.
     pub(crate) fn own_memory(&self) -> u64 {
         let inputs = self.inputs.iter().map(|(_, kind)| kind.bytes() as u64);
@@ -526,7 +556,7 @@ impl Plan {
         }
         let give = |(location, kind): &(Location, TensorType)| match *location {
             Location::Input(input) => inputs[input].to_tensor(),
-            Location::Constant(constant) => self.constants[constant].tensor.clone(),
+            Location::Constant(constant) => self.constants[constant].tensor().clone(),
             Location::Slot(slot) => {
                 Tensor::from_buffer(kind.dtype, kind.shape.clone(), std::mem::take(&mut slots[slot]))
             }
@@ -582,7 +612,7 @@ impl Plan {
         let view = |(location, kind): &'_ (Location, TensorType)| -> &[u8] {
             match *location {
                 Location::Input(input) => inputs[input].bytes,
-                Location::Constant(constant) => self.constants[constant].tensor.bytes(),
+                Location::Constant(constant) => self.constants[constant].tensor().bytes(),
                 Location::Slot(slot) => &slots[slot].bytes()[..kind.bytes()],
             }
         };

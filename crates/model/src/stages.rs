@@ -173,7 +173,7 @@ impl<'m> Stages<'m> {
         let mut foldable = MAX_FOLDED_BYTES;
         loop {
             for (&value, Held { value: tensor, .. }) in &held {
-                let small = tensor.tensor.elements() <= MAX_FOLDED_ELEMENTS;
+                let small = tensor.tensor().elements() <= MAX_FOLDED_ELEMENTS;
                 if small || from.asks == Some(value) {
                     values[value] = Value::Known(Arc::clone(tensor));
                 }
@@ -215,7 +215,7 @@ impl<'m> Stages<'m> {
             let given: Vec<&ValueId> = held.keys().filter(|&&value| !values[value].is_known()).collect();
             let views: Vec<_> = given
                 .iter()
-                .map(|value| held[value].value.tensor.view())
+                .map(|value| held[value].value.tensor().view())
                 .collect();
             let kinds = given.iter().map(|&&value| Given {
                 value,
@@ -239,7 +239,7 @@ impl<'m> Stages<'m> {
             let Some(end) = end else {
                 held.values()
                     .filter(|held| held.owned)
-                    .for_each(|held| self.release(&held.value.tensor));
+                    .for_each(|held| self.release(held.value.tensor()));
                 return Ok(outputs);
             };
             for (value, tensor) in wanted.into_iter().zip(outputs) {
@@ -313,7 +313,7 @@ impl<'m> Stages<'m> {
         self.meter.charge(node.label.index, &work).map_err(stop)?;
         let tensors: Vec<_> = inputs
             .iter()
-            .map(|input| input.as_ref().map(|value| &value.tensor))
+            .map(|input| input.as_ref().map(|value| value.tensor()))
             .collect();
         let extent = operator.extent(&tensors).map_err(fail)?;
         self.meter.charge(node.label.index, &extent.work).map_err(stop)?;
@@ -336,7 +336,7 @@ impl<'m> Stages<'m> {
             if !read[value] {
                 values[value] = Value::Computed(values[value].tensor_type());
                 if held.owned {
-                    self.release(&held.value.tensor);
+                    self.release(held.value.tensor());
                 }
             }
             read[value]

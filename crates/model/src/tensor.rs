@@ -284,6 +284,11 @@ impl Tensor {
         self.data.bytes().len() / self.dtype.size()
     }
 
+    /// Whether the bytes are a part of a model's weights.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.data.data, Data::Shared(_))
+    }
+
     /// The elements, little-endian, without copying.
     pub fn bytes(&self) -> &[u8] {
         self.data.bytes()

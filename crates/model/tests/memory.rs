@@ -184,3 +184,63 @@ fn a_loop_allocates_for_its_first_iterations_only() {
     let few = count(3);
     assert_eq!(few, count(300), "iterations use the memory of the first");
 }
+
+/// ONNX's code of u8.
+const UINT8: i32 = 2;
+
+/// Layers whose weights kernels pack: a product, one of a transposed matrix, one of bytes; and a table of rows that is read as it is.
+fn layers(random: &mut Random) -> OnnxFile {
+    let bytes: Vec<u8> = (0..256 * 256).map(|_| random.below(256) as u8).collect();
+    let one = |value: f32| value.to_le_bytes();
+    OnnxFile::new(17)
+        .input("rows", INT64, &["batch"])
+        .floats("table", &[300, 256], &random.floats(300 * 256))
+        .floats("w1", &[256, 512], &random.floats(256 * 512))
+        .floats("w2", &[256, 512], &random.floats(256 * 512))
+        .initializer("w3", UINT8, &[256, 256], &bytes)
+        .initializer("one", FLOAT, &[], &one(1.0))
+        .initializer("small", FLOAT, &[], &one(0.25))
+        .initializer("middle", UINT8, &[], &[128])
+        .node("Gather", &["table", "rows"], &["a"])
+        .node("MatMul", &["a", "w1"], &["b"])
+        .node_with("Gemm", &["b", "w2"], &["c"], &[attr_int("transB", 1)])
+        .node("QuantizeLinear", &["c", "one", "middle"], &["d"])
+        .node(
+            "QLinearMatMul",
+            &["d", "one", "middle", "w3", "small", "middle", "one", "middle"],
+            &["y"],
+        )
+        .output("y", UINT8)
+}
+
+#[test]
+fn weights_are_held_once() {
+    let mut random = Random(3);
+    let options = ImportOptions {
+        dims: [("batch".to_owned(), DimSetting::AtMost(16))].into(),
+        ..ImportOptions::default()
+    };
+    let file = layers(&mut random).encode();
+    let held = || COUNTS.get().1;
+    let before = held();
+    let canonical = import_onnx(&file, &NoExternalData, &options).expect("the model is valid");
+    let weights = canonical.weights.len() as i64;
+    let model = Model::load(canonical.graph, canonical.weights).expect("what imports loads");
+    let plan = model.plan(&[vec![16]]).unwrap();
+    let more = held() - before - weights;
+    // a plan is some structures; its first run takes the memory that it states
+    assert!(more < 100_000, "{more} bytes beside {weights} of weights");
+    let rows: Vec<i64> = (0..16).map(|_| random.below(300) as i64).collect();
+    let input = |rows: &[i64]| [Tensor::from_slice(DType::I64, &[rows.len()], rows).unwrap()];
+    let run = |plan: &Plan, rows: &[i64]| plan.run(&input(rows), &mut Unmetered).unwrap();
+    let whole = run(&plan, &rows);
+    // other shapes read weights as they are, and so does the reference
+    let one = model.plan(&[vec![1]]).unwrap();
+    for (row, expected) in rows.iter().zip(whole[0].bytes().chunks(256)) {
+        assert_eq!(run(&one, &[*row])[0].bytes(), expected);
+    }
+    let reference = plan.run_reference(&input(&rows), &mut Unmetered).unwrap();
+    assert_eq!(reference, whole);
+    let again = model.plan(&[vec![16]]).unwrap();
+    assert_eq!(run(&again, &rows), whole);
+}

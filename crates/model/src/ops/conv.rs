@@ -208,7 +208,13 @@ impl FloatOperation for Direct {
         Box::new(DirectKernel {
             shape,
             geometry: T::geometry(&shape),
-            arranged: known.arranged(1, Purpose::Convolution, parameters, arrange),
+            arranged: known.arranged(
+                1,
+                Purpose::Convolution,
+                parameters,
+                arrange,
+                None::<fn(&T::Arranged) -> Vec<T>>,
+            ),
         })
     }
 }

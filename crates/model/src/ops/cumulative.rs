@@ -103,7 +103,7 @@ impl Operator for Cumulative {
         if inputs.of_types(1, INDICES)?.elements() != 1 {
             return Err(OpError::Shape("the axis is not one number".into()));
         }
-        if inputs.optional(1).is_some_and(|axis| axis.value().is_some()) {
+        if inputs.optional(1).is_some_and(|axis| axis.is_known()) {
             let axis = inputs.known_i64s(1)?[0];
             normalize_axis(axis, x.shape.len())?;
         }

@@ -36,6 +36,8 @@ pub(super) trait Compute: Float + Element + Order + Plain {
 
     /// Arranges a k × n matrix.
     fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed;
+    /// The k × n matrix again, row by row.
+    fn unpack(packed: &Self::Packed) -> Vec<Self>;
     /// Scratch elements of [`Compute::gemm`].
     fn gemm_scratch(m: usize, n: usize, k: usize) -> usize;
     /// Scratch elements of [`Compute::gemm_packed`].
@@ -101,6 +103,9 @@ impl Compute for f32 {
 
     fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed {
         matrix::PackedColumns::new(k, n, b)
+    }
+    fn unpack(packed: &Self::Packed) -> Vec<Self> {
+        packed.unpack()
     }
     fn gemm_scratch(m: usize, n: usize, k: usize) -> usize {
         matrix::gemm_scratch(m, n, k)
@@ -174,6 +179,9 @@ impl Compute for f64 {
 
     fn pack(k: usize, n: usize, b: Matrix<'_, Self>) -> Self::Packed {
         (0..k * n).map(|i| b.at(i / n, i % n)).collect()
+    }
+    fn unpack(packed: &Self::Packed) -> Vec<Self> {
+        packed.clone()
     }
     fn gemm_scratch(_m: usize, _n: usize, _k: usize) -> usize {
         0
@@ -374,22 +382,31 @@ pub(super) enum Purpose {
 }
 
 impl Known<'_> {
-    /// A known value as `arrange` arranges it, made once for these parameters (all that the arrangement depends on).
+    /// A known value as `arrange` arranges it, made once for these parameters (all that the arrangement depends on). `restore` makes the
+    /// elements again of an arrangement that holds all of them.
     pub(super) fn arranged<T: Compute, P: Send + Sync + 'static>(
         &self,
         index: usize,
         purpose: Purpose,
         parameters: [usize; 3],
         arrange: impl FnOnce(&[T]) -> P,
+        restore: Option<impl Fn(&P) -> Vec<T> + Send + Sync + 'static>,
     ) -> Option<Arc<P>> {
         let [a, b, c] = parameters;
-        self.0
-            .optional(index)?
-            .arranged(&[purpose as usize, a, b, c], |value| {
+        let operand = self.0.optional(index)?;
+        let restore = restore.filter(|_| operand.dtype == T::DTYPE);
+        operand.arranged(
+            &[purpose as usize, a, b, c],
+            |value| {
+                if value.dtype() == T::DTYPE {
+                    return arrange(value.as_slice());
+                }
                 let mut elements = vec![T::ZERO; value.elements()];
                 widen_into(&value.view(), &mut elements);
                 arrange(&elements)
-            })
+            },
+            restore.map(|restore| move |arranged: &P| bytemuck::cast_slice(&restore(arranged)).to_vec()),
+        )
     }
 }
 
@@ -407,13 +424,19 @@ impl<T: Compute> PackedWeights<T> {
     /// `rows` rows of `terms` elements of input `input`, from row `first`.
     pub(super) fn new(known: &Known<'_>, input: usize, first: usize, rows: usize, terms: usize) -> Self {
         let parameters = [first, rows, terms];
-        let packed = known.arranged(input, Purpose::Rows, parameters, |w: &[T]| {
-            T::pack(
-                terms,
-                rows,
-                Matrix::transposed(&w[first * terms..][..rows * terms], terms),
-            )
-        });
+        let packed = known.arranged(
+            input,
+            Purpose::Rows,
+            parameters,
+            |w: &[T]| {
+                T::pack(
+                    terms,
+                    rows,
+                    Matrix::transposed(&w[first * terms..][..rows * terms], terms),
+                )
+            },
+            None::<fn(&T::Packed) -> Vec<T>>,
+        );
         Self {
             input,
             first,
@@ -560,6 +583,10 @@ impl<T: Compute> Kernel for Adapted<T> {
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
         }))
+    }
+
+    fn reads_input(&self, index: usize) -> bool {
+        self.kernel.reads(Path::Fast, index)
     }
 
     fn takes_epilogue(&self) -> bool {

@@ -207,9 +207,17 @@ impl FloatOperation for Sized {
         let packed = pack
             .then(|| {
                 let parameters = [k, n, self.transpose_b.into()];
-                known.arranged(1, Purpose::Product, parameters, |b: &[T]| {
-                    T::pack(k, n, self.b(b))
-                })
+                let transposed = self.transpose_b;
+                let restore = move |packed: &T::Packed| {
+                    let rows = T::unpack(packed);
+                    if transposed {
+                        (0..n * k).map(|at| rows[at % k * n + at / k]).collect()
+                    } else {
+                        rows
+                    }
+                };
+                let pack = |b: &[T]| T::pack(k, n, self.b(b));
+                known.arranged(1, Purpose::Product, parameters, pack, Some(restore))
             })
             .flatten();
         Box::new(Product {

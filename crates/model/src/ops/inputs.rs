@@ -26,26 +26,34 @@ impl<'a> Operand<'a> {
 
     pub(crate) fn known(constant: &'a Arc<Constant>) -> Self {
         Self {
-            dtype: constant.tensor.dtype(),
-            shape: constant.tensor.shape(),
+            dtype: constant.dtype(),
+            shape: constant.shape(),
             constant: Some(constant),
         }
     }
 
     /// The value, if it is known before the model runs.
     pub fn value(&self) -> Option<&'a Tensor> {
-        self.constant.map(|constant| &constant.tensor)
+        self.constant.map(|constant| constant.tensor())
+    }
+
+    /// Whether the value is known before the model runs.
+    pub fn is_known(&self) -> bool {
+        self.constant.is_some()
     }
 
     /// A known value arranged for kernels, as `arrange` does it. It is made once for a model and type `P` and `parameters`
     /// (everything that the arrangement depends on besides the value, but not the shapes of a call) and shared by all plans.
+    /// `restore` makes the value's bytes again of an arrangement that holds all of them: the value itself is not kept then where nobody
+    /// else reads it.
     pub fn arranged<P: Any + Send + Sync>(
         &self,
         parameters: &[usize],
         arrange: impl FnOnce(&Tensor) -> P,
+        restore: Option<impl Fn(&P) -> Vec<u8> + Send + Sync + 'static>,
     ) -> Option<Arc<P>> {
         self.constant
-            .map(|constant| constant.arranged(parameters, || arrange(&constant.tensor)))
+            .map(|constant| constant.arranged(parameters, arrange, restore))
     }
 
     /// Type and shape.

@@ -222,7 +222,7 @@ impl Product {
     fn known_right<'a>(&self, inputs: &Inputs<'a>, stack: &Stack) -> Option<Operand<'a>> {
         inputs
             .optional(self.places().values[1])
-            .filter(|b| b.value().is_some() && stack.b_batch.iter().all(|&dim| dim == 1))
+            .filter(|b| b.is_known() && stack.b_batch.iter().all(|&dim| dim == 1))
     }
 }
 
@@ -282,11 +282,16 @@ impl Operator for Product {
         let places = self.places();
         let (k, n) = (stack.k, stack.n);
         let packed = self.known_right(inputs, &stack).and_then(|b| {
-            b.arranged(&[k, n, Unit::current() as usize], |value| {
+            let arrange = |value: &Tensor| {
                 with_byte!(b.dtype, B => {
                     PackedBytes::new(k, n, Matrix::row_major(value.as_slice::<B>(), n))
                 })
-            })
+            };
+            b.arranged(
+                &[k, n, Unit::current() as usize],
+                arrange,
+                Some(PackedBytes::unpack),
+            )
         });
         let count = |index: usize| inputs.optional(index).map_or(1, |operand| operand.elements());
         Ok(Box::new(ProductKernel {
@@ -444,6 +449,10 @@ enum ProductOutput<'a, Y> {
 }
 
 impl Kernel for ProductKernel {
+    fn reads_input(&self, index: usize) -> bool {
+        index != self.places.values[1] || self.packed.is_none()
+    }
+
     fn scratch_bytes(&self) -> usize {
         let [m, n, k] = self.dims;
         let numbers = self.zeros.iter().chain(&self.scales).sum::<usize>();
@@ -615,7 +624,11 @@ impl ProductKernel {
             });
             with_byte!(operands.a.dtype(), A => with_byte!(operands.b.dtype(), B => {
                 let a = &operands.a.as_slice::<A>()[at_a * m * k..][..m * k];
-                let b = &operands.b.as_slice::<B>()[at_b * k * n..][..k * n];
+                let b = if path == Path::Fast && self.packed.is_some() {
+                    &[]
+                } else {
+                    &operands.b.as_slice::<B>()[at_b * k * n..][..k * n]
+                };
                 let packed = match &self.packed {
                     Some(packed) => &**packed,
                     None => {
@@ -728,7 +741,7 @@ impl Operator for Convolution {
         };
         let known = inputs
             .optional(self.places().values[1])
-            .is_some_and(|w| w.value().is_some());
+            .is_some_and(|w| w.is_known());
         let packing = if known { 0 } else { (m * terms) as u64 * PER_PACKED };
         Work {
             arithmetic: product
@@ -751,6 +764,7 @@ impl Operator for Convolution {
         let filters = inputs.required(places.values[1])?.arranged(
             &PackedFilters::parameters(&shape),
             |value| with_byte!(value.dtype(), W => PackedFilters::new(&shape, value.as_slice::<W>())),
+            None::<fn(&PackedFilters) -> Vec<u8>>,
         );
         let count = |index: usize| inputs.optional(index).map_or(1, |operand| operand.elements());
         let mut kernel = ConvolutionKernel {

@@ -220,7 +220,7 @@ impl FloatOperation for Stack {
         let packed = (self.batch.is_empty() && self.m > 1)
             .then(|| {
                 let pack = |b: &[T]| T::pack(self.k, self.n, Matrix::row_major(b, self.n));
-                known.arranged(1, Purpose::Product, [self.k, self.n, 0], pack)
+                known.arranged(1, Purpose::Product, [self.k, self.n, 0], pack, Some(T::unpack))
             })
             .flatten();
         Box::new(Products {

@@ -661,6 +661,11 @@ pub trait Kernel: Send + Sync {
         None
     }
 
+    /// Whether the fast path reads the elements of an input: what the kernel has arranged for itself it need not.
+    fn reads_input(&self, _index: usize) -> bool {
+        true
+    }
+
     /// Whether the fast path runs [`Io::epilogue`] on its only output.
     fn takes_epilogue(&self) -> bool {
         false

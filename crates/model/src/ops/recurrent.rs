@@ -318,13 +318,8 @@ impl Operator for Recurrent {
         let dtype = outputs[0].dtype;
         let rows = self.network.gates() * s.hidden;
         let packing = |known: bool| if known { 0 } else { PACKING_ROWS };
-        let ahead = product_arithmetic(
-            dtype,
-            s.steps * s.batch + packing(w.value().is_some()),
-            rows,
-            s.input,
-        );
-        let step = product_arithmetic(dtype, s.batch + packing(r.value().is_some()), rows, s.hidden)
+        let ahead = product_arithmetic(dtype, s.steps * s.batch + packing(w.is_known()), rows, s.input);
+        let step = product_arithmetic(dtype, s.batch + packing(r.is_known()), rows, s.hidden)
             // the candidate of a GRU may have a product of its own, in tiles of its own
             .saturating_add(product_arithmetic(dtype, s.batch, 16, s.hidden));
         let factor = if dtype == DType::F64 { 4 } else { 1 };

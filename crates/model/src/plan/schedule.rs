@@ -19,7 +19,10 @@ use crate::{
     ops::{Elementwise, InRegisters, Inputs, Io, Kernel, OpError, Path, TensorType},
     tensor::{Buffer, Tensor, TensorView, TensorViewMut},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use synod_numerics::fast::epilogue::{Epilogue, Simple};
 
 /// Operands of a node without an allocation for them.
@@ -38,6 +41,8 @@ pub(super) enum Place {
 struct Read {
     place: Place,
     kind: TensorType,
+    /// Whether it is read at all: what a kernel has arranged for itself is not.
+    needed: bool,
 }
 
 /// A value to write.
@@ -171,6 +176,22 @@ impl Schedule {
             runs,
             slots: slots.bytes,
         }
+    }
+
+    /// The constants that a run reads as they are.
+    pub(super) fn constants(&self) -> BTreeSet<usize> {
+        let reads = self.actions.iter().flat_map(|action| {
+            let kernel = action.kernel.iter().flat_map(|call| call.reads.iter().flatten());
+            kernel.chain(action.chain.iter().flat_map(|call| &call.reads))
+        });
+        let needed = reads.filter(|read| read.needed).map(|read| read.place);
+        let places = needed.chain(self.outputs.iter().copied());
+        places
+            .filter_map(|place| match place {
+                Place::Constant(constant) => Some(constant),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Bytes of slots.
@@ -489,9 +510,10 @@ impl<'a> Builder<'a> {
             input.map(|value| Read {
                 place: place(self.roots[value]),
                 kind: self.parts.values[value].tensor_type(),
+                needed: true,
             })
         });
-        let reads = reads.collect();
+        let mut reads: Vec<Option<Read>> = reads.collect();
         let mut writes = Vec::with_capacity(node.outputs.len());
         for (output, kind) in node.outputs.iter().zip(&step.outputs) {
             writes.push(output.map(|value| {
@@ -531,6 +553,10 @@ impl<'a> Builder<'a> {
         } else {
             kernel
         };
+        for (index, read) in reads.iter_mut().enumerate() {
+            read.iter_mut()
+                .for_each(|read| read.needed = kernel.reads_input(index));
+        }
         KernelCall {
             scratch_bytes: kernel.scratch_bytes(),
             allocates: kernel.held_bytes() > 0,
@@ -553,7 +579,8 @@ impl<'a> Builder<'a> {
             return Source::Register(register);
         }
         if let (Value::Known(constant), false) = (&self.parts.values[value], of_bytes)
-            && let [element] = *constant.tensor.as_slice::<f32>()
+            && constant.bytes() == size_of::<f32>()
+            && let [element] = *constant.tensor().as_slice::<f32>()
         {
             self.constants.push(element);
             return Source::Constant(self.constants.len() - 1);
@@ -563,6 +590,7 @@ impl<'a> Builder<'a> {
             self.reads.push(Read {
                 place: place(root),
                 kind: self.parts.values[value].tensor_type(),
+                needed: true,
             });
             self.reads.len() - 1
         });
@@ -618,7 +646,7 @@ impl Memory<'_> {
     fn bytes(&self, place: Place) -> &[u8] {
         match place {
             Place::Input(index) => self.inputs.bytes(index),
-            Place::Constant(index) => self.constants[index].tensor.bytes(),
+            Place::Constant(index) => self.constants[index].tensor().bytes(),
             Place::Slot(index) => self.workspace.slots[index].bytes(),
             Place::Output(index) => self.outputs[index].bytes(),
         }
@@ -653,10 +681,15 @@ impl Memory<'_> {
     }
 
     fn view<'b>(&'b self, read: &'b Read) -> TensorView<'b> {
+        let bytes: &[u8] = if read.needed {
+            &self.bytes(read.place)[..read.kind.bytes()]
+        } else {
+            &[]
+        };
         TensorView {
             dtype: read.kind.dtype,
             shape: &read.kind.shape,
-            bytes: &self.bytes(read.place)[..read.kind.bytes()],
+            bytes,
         }
     }
 }

@@ -151,7 +151,7 @@ impl<'a> Rewriting<'a> {
     }
 
     fn constant(&self, name: &str) -> Option<&'a Tensor> {
-        self.constants.get(name).map(|constant| &constant.tensor)
+        self.constants.get(name).map(|constant| constant.tensor())
     }
 
     /// The numbers of a node of this operator, if they are known.

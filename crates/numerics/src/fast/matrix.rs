@@ -84,6 +84,23 @@ impl PackedColumns {
         PackedColumns { n, k, panels }
     }
 
+    /// The matrix again, row by row.
+    #[must_use]
+    pub fn unpack(&self) -> Vec<f32> {
+        let mut rows = vec![0.0; self.k * self.n];
+        for (row, to) in rows.chunks_exact_mut(self.n.max(1)).enumerate() {
+            for (part, right) in self.operand().parts(0..self.n, row) {
+                for (to, panel) in to[part]
+                    .chunks_mut(PANEL)
+                    .zip(right.data.chunks(right.panel.max(1)))
+                {
+                    to.copy_from_slice(&panel[..to.len()]);
+                }
+            }
+        }
+        rows
+    }
+
     /// Elements that a packed k × n matrix takes.
     #[must_use]
     pub fn packed_len(k: usize, n: usize) -> usize {

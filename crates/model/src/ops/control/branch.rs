@@ -159,7 +159,7 @@ impl Control for If {
             .first()
             .and_then(Option::as_ref)
             .ok_or(OpError::MissingInput { index: 0 })?;
-        let (graph, first) = self.branch(single(&condition.tensor) != 0);
+        let (graph, first) = self.branch(single(condition.tensor()) != 0);
         stages
             .charge(node, &call_work(inputs.len() + graph.outputs(), 0))
             .map_err(stop(node, "If"))?;

@@ -145,7 +145,7 @@ impl Control for Loop {
         }
         let goes_on = match &body.outputs[0] {
             _ if !self.has_condition => Some(true),
-            Value::Known(constant) => Some(single(&constant.tensor) != 0),
+            Value::Known(constant) => Some(single(constant.tensor()) != 0),
             Value::Computed(_) => None,
         };
         // How often it runs, if that is known; else how often at most.
@@ -206,7 +206,7 @@ impl Control for Loop {
         inputs: &[Option<Arc<Constant>>],
         stages: &mut Stages<'_>,
     ) -> Result<Vec<Tensor>, OpError> {
-        let given = |index: usize| inputs[index].as_ref().map(|value| &value.tensor);
+        let given = |index: usize| inputs[index].as_ref().map(|value| value.tensor());
         let limit = given(0).map_or(u64::MAX, trips);
         let mut goes_on = given(1).is_none_or(|value| single(value) != 0);
         // Values from outside are counted by who made them.
@@ -237,11 +237,11 @@ impl Control for Loop {
             stages.release(&condition);
             for (value, owned) in &mut handed {
                 let next = results.next().ok_or(OpError::MissingInput { index: 0 })?;
-                if next.dtype() != value.tensor.dtype() {
+                if next.dtype() != value.tensor().dtype() {
                     return Err(OpError::Shape("a handed value changes its type".into()));
                 }
                 if *owned {
-                    stages.release(&value.tensor);
+                    stages.release(value.tensor());
                 }
                 (*value, *owned) = (Arc::new(Constant::new(next)), true);
             }
@@ -254,9 +254,9 @@ impl Control for Loop {
         let mut outputs = Vec::with_capacity(self.carried + self.collected);
         for (value, owned) in handed {
             if !owned {
-                let bytes = value.tensor.bytes().len() as u64;
+                let bytes = value.tensor().bytes().len() as u64;
                 stages.reserve(bytes).map_err(stop(node, "Loop"))?;
-                stages.hold(&value.tensor);
+                stages.hold(value.tensor());
             }
             outputs.push(Constant::into_tensor(value));
         }

@@ -366,8 +366,8 @@ impl Control for Scan {
         let kinds: Vec<_> = given[..self.captures()]
             .iter()
             .map(|value| TensorType {
-                dtype: value.tensor.dtype(),
-                shape: value.tensor.shape().to_vec(),
+                dtype: value.tensor().dtype(),
+                shape: value.tensor().shape().to_vec(),
             })
             .collect();
         let layout = self.layout(&kinds)?;
@@ -386,18 +386,18 @@ impl Control for Scan {
                 layout.taken.iter().zip(&layout.slices).zip(&given[self.states..])
             {
                 let mut part = Tensor::zeros(kind.dtype, &kind.shape)?;
-                strides.take(sequence.tensor.bytes(), step, part.view_mut().bytes_mut());
+                strides.take(sequence.tensor().bytes(), step, part.view_mut().bytes_mut());
                 stages.hold(&part);
                 values.push(Arc::new(Constant::new(part)));
             }
             let taken: Vec<_> = values[self.states..].to_vec();
             values.extend(given[self.captures()..].iter().map(|&value| Arc::clone(value)));
             let mut results = stages.run_block(&self.body.block, values)?.into_iter();
-            taken.iter().for_each(|part| stages.release(&part.tensor));
+            taken.iter().for_each(|part| stages.release(part.tensor()));
             for (value, owned) in &mut states {
                 let next = results.next().ok_or(OpError::MissingInput { index: 0 })?;
                 if *owned {
-                    stages.release(&value.tensor);
+                    stages.release(value.tensor());
                 }
                 (*value, *owned) = (Arc::new(Constant::new(next)), true);
             }
@@ -409,9 +409,9 @@ impl Control for Scan {
         let mut outputs = Vec::with_capacity(self.states + collected.len());
         for (value, owned) in states {
             if !owned {
-                let bytes = value.tensor.bytes().len() as u64;
+                let bytes = value.tensor().bytes().len() as u64;
                 stages.reserve(bytes).map_err(stop(node, "Scan"))?;
-                stages.hold(&value.tensor);
+                stages.hold(value.tensor());
             }
             outputs.push(Constant::into_tensor(value));
         }

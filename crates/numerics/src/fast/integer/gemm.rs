@@ -46,6 +46,18 @@ impl PackedBytes {
         packed
     }
 
+    /// The bytes of the matrix again, row by row.
+    #[must_use]
+    pub fn unpack(&self) -> Vec<u8> {
+        let mut rows = vec![0; self.k * self.n];
+        // u8 was moved by 128 to be i8
+        let flip = if self.shift == 0 { 0 } else { 0x80 };
+        self.store.unpack(self.n, terms(self.k), |column, term, value| {
+            rows[term * self.n + column] = value as u8 ^ flip;
+        });
+        rows
+    }
+
     /// Memory for a k × n matrix, of zeros.
     #[must_use]
     pub fn empty(k: usize, n: usize) -> Self {

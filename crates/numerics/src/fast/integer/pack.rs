@@ -137,13 +137,7 @@ impl Store {
                 terms,
                 at,
                 sums,
-                |place, value| {
-                    let (quad, column, term) = (place / 64, place / 4 % 16, place % 4);
-                    (
-                        quad * 64 + term % 2 * 32 + column * 2 + term / 2,
-                        i16::from(value),
-                    )
-                },
+                |place, value| (word_of(place), i16::from(value)),
             ),
         }
     }
@@ -193,6 +187,33 @@ impl Store {
             }
         }
     }
+}
+
+impl Store {
+    /// Calls `each` with every column, term and value of columns of one run of terms that fill the memory.
+    pub(super) fn unpack(&self, columns: usize, terms: Terms, mut each: impl FnMut(usize, usize, i8)) {
+        for index in 0..blocks(columns) {
+            let Block { first, panels: width } = block(columns, index);
+            for column in first..columns.min(first + width * PANEL) {
+                let (panel, lane) = ((column - first) / PANEL, (column - first) % PANEL);
+                for term in 0..terms.length {
+                    let place = ((term / 4 * width + panel) * PANEL + lane) * 4 + term % 4;
+                    let start = first * terms.padded();
+                    let value = match self {
+                        Store::Bytes(panels) => panels[start + place],
+                        Store::Words(panels) => panels[start + word_of(place)] as i8,
+                    };
+                    each(column, term, value);
+                }
+            }
+        }
+    }
+}
+
+/// Where the word of a byte is, see [`Panels::Words`].
+fn word_of(place: usize) -> usize {
+    let (quad, column, term) = (place / 64, place / 4 % 16, place % 4);
+    quad * 64 + term % 2 * 32 + column * 2 + term / 2
 }
 
 /// Sixteen columns of four rows of bytes as quads of i8; adds the columns up. Loops, not closures, which might be called.
