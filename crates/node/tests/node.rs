@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use alloy_primitives::{B256, Bytes, U256, keccak256};
 use jsonrpsee::{
     core::client::{ClientT, Error, Subscription, SubscriptionClientT},
     http_client::{HttpClient, HttpClientBuilder},
@@ -11,6 +12,15 @@ use jsonrpsee::{
     ws_client::WsClientBuilder,
 };
 use serde_json::{Value, json};
+use synod_chain::{
+    ChainSpec,
+    council::{self, COUNCIL, Validator},
+    spec::{dev_accounts, dev_genesis},
+};
+use synod_evm::{
+    addresses::CHUNK_FACTORY,
+    manifest::{chunk_code, deployment},
+};
 use synod_node::{Mining, Node, NodeConfig, NodeError};
 use tempfile::TempDir;
 
@@ -484,5 +494,164 @@ async fn no_method_steers_a_node_that_signs_for_nobody() {
         assert_eq!(code(&error), -32601, "{method}: {error}");
     }
     assert_eq!(world.ask("eth_accounts", json!([])).await.unwrap(), json!([]));
+    world.node.stop().await.unwrap();
+}
+
+/// A development chain with `config.synod` as given, changed once more.
+fn spec_with(synod: Value, change: impl FnOnce(&mut alloy_genesis::Genesis)) -> ChainSpec {
+    let mut genesis = dev_genesis();
+    genesis.config.extra_fields.insert("synod".into(), synod);
+    change(&mut genesis);
+    ChainSpec::from_genesis(genesis).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_gas_is_free_tools_see_prices_of_nothing_and_accounts_need_no_money() {
+    let world = World::start(|config| {
+        config.spec = spec_with(json!({"fees": {"free": true}}), |genesis| {
+            genesis
+                .alloc
+                .values_mut()
+                .for_each(|account| account.balance = Default::default());
+        });
+    })
+    .await;
+    let accounts = world.accounts().await;
+    let balance = world.ask("eth_getBalance", json!([accounts[0], "latest"])).await;
+    assert_eq!(balance.unwrap(), "0x0");
+    for method in ["eth_gasPrice", "eth_maxPriorityFeePerGas", "eth_baseFee"] {
+        assert_eq!(world.ask(method, json!([])).await.unwrap(), "0x0", "{method}");
+    }
+    // Init code that deploys a byte of code. Offers what its tool thinks right.
+    let create = json!({
+        "from": accounts[0], "data": "0x60fe5f5360015ff3",
+        "maxFeePerGas": "0x77359400", "maxPriorityFeePerGas": "0x3b9aca00",
+    });
+    let gas = world.ask("eth_estimateGas", json!([create])).await.unwrap();
+    assert!(gas.as_str().unwrap().len() > 4, "{gas}");
+    let mut last = Value::Null;
+    for transaction in [
+        create,
+        json!({"from": accounts[0], "to": accounts[1], "gasPrice": "0x3b9aca00"}),
+        json!({"from": accounts[0], "to": accounts[1]}),
+    ] {
+        let receipt = world.receipt(&world.send(transaction).await).await;
+        assert_eq!(receipt["status"], "0x1");
+        assert_eq!(receipt["effectiveGasPrice"], "0x0");
+        let mined = world
+            .ask("eth_getTransactionByHash", json!([receipt["transactionHash"]]))
+            .await
+            .unwrap();
+        // What a type 0 transaction offers is a field of its own, of this name.
+        let price = if mined["type"] == "0x0" {
+            "0x3b9aca00"
+        } else {
+            "0x0"
+        };
+        assert_eq!(mined["gasPrice"], price);
+        let trace = world
+            .ask("debug_traceTransaction", json!([receipt["transactionHash"]]))
+            .await
+            .unwrap();
+        assert_eq!(trace["failed"], false);
+        last = receipt["blockNumber"].clone();
+    }
+    let block = world
+        .ask("eth_getBlockByNumber", json!([last, true]))
+        .await
+        .unwrap();
+    assert_eq!(block["baseFeePerGas"], "0x0");
+    assert_eq!(block["transactions"][0]["gasPrice"], "0x0");
+    let history = world
+        .ask("eth_feeHistory", json!(["0x4", "latest", [25, 75]]))
+        .await
+        .unwrap();
+    let nothing = |list: &Value| list.as_array().unwrap().iter().all(|fee| fee == "0x0");
+    assert!(nothing(&history["baseFeePerGas"]), "{history}");
+    assert!(
+        history["reward"].as_array().unwrap().iter().all(nothing),
+        "{history}"
+    );
+    // Value is another matter.
+    let sent = json!([{"from": accounts[0], "to": accounts[1], "value": "0x1", "gas": "0x5208"}]);
+    let refused = world.ask("eth_sendTransaction", sent).await.unwrap_err();
+    assert!(refused.to_string().contains("insufficient funds"), "{refused}");
+    world.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lacks_a_right_is_told_which_and_whom_to_ask() {
+    let validator = Validator {
+        name: "zero".into(),
+        account: dev_accounts()[0],
+        identity: B256::repeat_byte(1),
+        voteKey: vec![2; 48].into(),
+        possession: vec![3; 96].into(),
+        host: String::new(),
+    };
+    let council = council::genesis_account(1000, vec![validator]).unwrap();
+    let world = World::start(|config| {
+        config.spec = spec_with(json!({}), |genesis| {
+            genesis.alloc.insert(COUNCIL, council);
+        });
+    })
+    .await;
+    let accounts = world.accounts().await;
+    let decide = |signature: &str, words: &[B256]| {
+        let selector = &keccak256(signature)[..4];
+        let data = Bytes::from([selector, words.concat().as_slice()].concat());
+        json!({"from": accounts[0], "to": COUNCIL, "data": data})
+    };
+    let word = |rights: u64| B256::from(U256::from(rights));
+    let rights = async |account: &Value| world.ask("synod_getRights", json!([account])).await.unwrap();
+    let all = json!({"transact": true, "deploy": true, "publish": true});
+    assert_eq!(rights(&accounts[1]).await, all);
+
+    let list = world.send(decide("setListed(uint8)", &[word(7)])).await;
+    assert_eq!(world.receipt(&list).await["status"], "0x1");
+    assert_eq!(rights(&accounts[0]).await, all, "a validator's account");
+    let none = json!({"transact": false, "deploy": false, "publish": false});
+    assert_eq!(rights(&accounts[1]).await, none);
+    let past = world.ask("synod_getRights", json!([accounts[1], "0x0"])).await;
+    assert_eq!(past.unwrap(), all);
+
+    let transfer = json!({"from": accounts[1], "to": accounts[2], "gas": "0x5208"});
+    let create = json!({"from": accounts[1], "data": "0x60fe5f5360015ff3"});
+    let told = |error: Error, what: &str| {
+        assert_eq!(code(&error), -32000);
+        let expected = format!("not permitted: {} may not {what}", dev_accounts()[1]);
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert!(error.to_string().contains(&COUNCIL.to_string()), "{error}");
+    };
+    let refused = world.ask("eth_sendTransaction", json!([transfer])).await;
+    told(refused.unwrap_err(), "send transactions");
+    // Reading needs no right, and an estimate tells the truth.
+    assert_eq!(world.ask("eth_call", json!([transfer])).await.unwrap(), "0x");
+    told(
+        world.ask("eth_estimateGas", json!([create])).await.unwrap_err(),
+        "deploy contracts",
+    );
+    let chunk = deployment(&chunk_code(b"weights"));
+    let chunk = json!({"from": accounts[1], "to": CHUNK_FACTORY, "data": chunk});
+    let refused = world.ask("eth_estimateGas", json!([chunk])).await.unwrap_err();
+    assert_eq!(code(&refused), 3, "a revert: {refused}");
+    assert!(
+        refused.to_string().contains("may not publish models"),
+        "{refused}"
+    );
+
+    let account = dev_accounts()[1].into_word();
+    let grant = world
+        .send(decide("grant(address,uint8)", &[account, word(1 + 2)]))
+        .await;
+    assert_eq!(world.receipt(&grant).await["status"], "0x1");
+    assert_eq!(
+        rights(&accounts[1]).await,
+        json!({"transact": true, "deploy": true, "publish": false})
+    );
+    for transaction in [transfer, create] {
+        let receipt = world.receipt(&world.send(transaction).await).await;
+        assert_eq!(receipt["status"], "0x1");
+    }
     world.node.stop().await.unwrap();
 }

@@ -5,6 +5,7 @@ use alloy_primitives::{Address, Bytes, TxKind};
 use alloy_provider::{DynProvider, Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
 use std::{
+    ffi::OsStr,
     fs::{File, OpenOptions},
     io,
     net::TcpListener,
@@ -67,11 +68,20 @@ impl Node {
     /// # Errors
     /// If it can't be started or does not answer.
     pub async fn synod(binary: &Path, folder: &Path) -> Result<Self, NodeError> {
+        Self::synod_with(binary, folder, &[]).await
+    }
+
+    /// The same with more options.
+    ///
+    /// # Errors
+    /// If it can't be started or does not answer.
+    pub async fn synod_with(binary: &Path, folder: &Path, options: &[&OsStr]) -> Result<Self, NodeError> {
         let port = free_port()?;
         let mut command = Command::new(binary);
         command
             .args(["dev", "--port", &port.to_string(), "--data-dir"])
-            .arg(folder);
+            .arg(folder)
+            .args(options);
         Self::start(command, port, &folder.with_extension("log")).await
     }
 

@@ -1,11 +1,13 @@
 //! viem, web3.py and cast.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::Output,
     time::Duration,
 };
 
+use synod_chain::spec::dev_genesis;
 use synod_testing::Node;
 use tokio::process::Command;
 
@@ -36,12 +38,26 @@ fn installed(path: PathBuf, client: &str) -> PathBuf {
     path
 }
 
-/// Starts a fresh node and runs a client's flow against it.
-async fn flow(program: &Path, script: &str) {
+/// Runs a client's flows against fresh nodes: all that it does with a node of Ethereum's, and what it does with an account
+/// without money where gas is free.
+async fn flows(program: &Path, [script, free]: [&str; 2]) {
+    flow(program, script, &[]).await;
+    let mut genesis = dev_genesis();
+    let params = serde_json::json!({ "fees": { "free": true } });
+    genesis.config.extra_fields.insert("synod".into(), params);
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::synod(
+    let file = folder.path().join("genesis.json");
+    std::fs::write(&file, serde_json::to_string(&genesis).unwrap()).unwrap();
+    flow(program, free, &["--genesis".as_ref(), file.as_ref()]).await;
+}
+
+/// Starts a fresh node and runs a client's flow against it.
+async fn flow(program: &Path, script: &str, options: &[&OsStr]) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::synod_with(
         Path::new(env!("CARGO_BIN_EXE_synod")),
         &folder.path().join("chain"),
+        options,
     )
     .await
     .unwrap();
@@ -69,13 +85,13 @@ async fn flow(program: &Path, script: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn viem_takes_the_node_for_ethereum() {
     installed(clients().join("node_modules/viem/package.json"), "viem");
-    flow(Path::new("node"), "viem/flow.mjs").await;
+    flows(Path::new("node"), ["viem/flow.mjs", "viem/free.mjs"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn web3_py_takes_the_node_for_ethereum() {
     let python = installed(target().join("venv/bin/python"), "web3.py");
-    flow(&python, "web3py/flow.py").await;
+    flows(&python, ["web3py/flow.py", "web3py/free.py"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,5 +108,5 @@ async fn cast_takes_the_node_for_ethereum() {
         cast.unwrap_or_else(|| clients().join("node_modules/@foundry-rs/cast-*/bin/cast")),
         "cast",
     );
-    flow(Path::new("sh"), "cast/flow.sh").await;
+    flows(Path::new("sh"), ["cast/flow.sh", "cast/free.sh"]).await;
 }

@@ -161,7 +161,11 @@ fn simulate(
     };
     let db = WrapDatabaseRef(chain.state().unwrap());
     let mut evm = chain.factory().create_evm(db, env);
-    Ok(evm.transact_raw(call)?.result)
+    let outcome = evm.transact_raw(call)?;
+    // Looking rights up leaves no trace: nothing loaded, nothing warm.
+    let asked = kind == TxKind::Call(COUNCIL);
+    assert_eq!(outcome.state.contains_key(&COUNCIL), asked);
+    Ok(outcome.result)
 }
 
 /// The account lacks this right for a call, and the answer says so.

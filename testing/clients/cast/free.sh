@@ -1,0 +1,26 @@
+#!/bin/sh
+# An account without money on a chain where gas is free: cast's own choice of fees. Usage: free.sh HTTP_URL
+set -eu
+url=${1:?usage: free.sh HTTP_URL}
+here=$(cd "$(dirname "$0")/.." && pwd)
+cast=$(ls -d "$here"/node_modules/@foundry-rs/cast-*/bin/cast | head -n 1)
+export ETH_RPC_URL=$url
+export FOUNDRY_DISABLE_NIGHTLY_WARNING=1 NO_COLOR=1
+
+key=0x00000000000000000000000000000000000000000000000000000000f0000d1e
+fail() { echo "FAIL  $1" >&2; exit 1; }
+same() { [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"; }
+field() { node -e 'const o = JSON.parse(require("fs").readFileSync(0)); console.log(o[process.argv[1]])' "$1"; }
+
+poor=$("$cast" wallet address "$key")
+same "balance" 0 "$("$cast" balance "$poor")"
+bytecode=$(field bytecode < "$here/contracts/Counter.json")
+args=$("$cast" abi-encode 'f(uint256)' 5)
+receipt=$("$cast" send --json --private-key "$key" --create "$bytecode${args#0x}")
+same "status of the deployment" 0x1 "$(echo "$receipt" | field status)"
+same "price of gas" 0x0 "$(echo "$receipt" | field effectiveGasPrice)"
+counter=$(echo "$receipt" | field contractAddress)
+same "status of a call" 0x1 "$("$cast" send --json --private-key "$key" "$counter" 'burn(uint256)' 1 | field status)"
+same "status of a legacy call" 0x1 "$("$cast" send --json --legacy --private-key "$key" "$counter" 'burn(uint256)' 1 | field status)"
+same "balance" 0 "$("$cast" balance "$poor")"
+echo "ok    cast deploys and calls without money"
