@@ -7,7 +7,7 @@ use super::{
     },
     fusion::{Groups, Role, function_of, operands_of},
     layout::channels_together,
-    memory::Slots,
+    memory::{Lifetime, assign},
     workspace::Workspace,
 };
 use crate::{
@@ -115,7 +115,6 @@ pub(super) struct Parts<'a> {
 impl Schedule {
     /// Lays out the memory of these groups in the order in which they run.
     pub(super) fn new(parts: &Parts<'_>, groups: &Groups, mut roles: Vec<Option<Role>>) -> Self {
-        let graph = parts.graph;
         let roots = &groups.roots;
         let mut places: Vec<Option<Place>> = parts.known.to_vec();
         // the first output that has a value's bytes is where they are written
@@ -126,46 +125,41 @@ impl Schedule {
         let group_of = group_of_values(parts, groups, &roles);
         let (last_use, wanted) = uses(parts, groups, &group_of, &output_of, &roles);
         let together = channels_together(parts, groups, &roles, &group_of, &output_of, &wanted);
-        let mut slots = Slots::default();
+        let builder = |index| Builder::new(parts, groups, index, &group_of, &wanted, &together);
+        let written: Vec<Vec<ValueId>> = (0..groups.groups.len())
+            .map(|index| builder(index).written(&roles))
+            .collect();
+        // what a group writes and what it reads live at the same time: nothing that is read is overwritten
+        let mut lifetimes = Vec::new();
+        for (first, values) in written.iter().enumerate() {
+            for &value in values {
+                places[value].get_or_insert_with(|| match output_of[value] {
+                    Some(output) => Place::Output(output),
+                    None => {
+                        lifetimes.push(Lifetime {
+                            bytes: parts.values[value].bytes(),
+                            first,
+                            last: last_use[value].unwrap_or(first),
+                        });
+                        Place::Slot(lifetimes.len() - 1)
+                    }
+                });
+            }
+        }
+        let (slot_of, slots) = assign(&lifetimes);
+        for place in places.iter_mut().flatten() {
+            if let Place::Slot(lifetime) = place {
+                *place = Place::Slot(slot_of[*lifetime]);
+            }
+        }
         let mut runs = vec![None; parts.steps.len()];
         let mut actions = Vec::with_capacity(groups.groups.len());
         for (index, group) in groups.groups.iter().enumerate() {
-            let mut place_of = |value: ValueId, slots: &mut Slots, bytes: usize| {
-                *places[value].get_or_insert_with(|| match output_of[value] {
-                    Some(output) => Place::Output(output),
-                    None => Place::Slot(slots.take(bytes)),
-                })
-            };
-            let builder = Builder::new(parts, groups, index, &group_of, &wanted, &together);
-            // first all that is written, then what is free afterwards: nothing that is read is overwritten
-            let written = builder.written(&roles);
-            for &value in &written {
-                let bytes = parts.values[value].bytes();
-                place_of(value, &mut slots, bytes);
-            }
-            let action = builder.build(&mut roles, &written, &places);
+            let action = builder(index).build(&mut roles, &written[index], &places);
             if let Some(&last) = group.members.last() {
                 runs[last] = Some(actions.len());
             }
             actions.push(action);
-            let mut done: Vec<ValueId> = group
-                .members
-                .iter()
-                .flat_map(|&member| {
-                    let node = &graph.nodes[parts.steps[member].node];
-                    node.inputs.iter().chain(&node.outputs).flatten()
-                })
-                .map(|&value| roots[value])
-                .collect();
-            done.sort_unstable();
-            done.dedup();
-            for value in done {
-                if let (Some(Place::Slot(slot)), Some(last)) = (places[value], last_use[value])
-                    && last == index
-                {
-                    slots.release(slot);
-                }
-            }
         }
         let outputs = parts.wanted.iter().map(|&value| {
             places[roots[value]].expect("every output is an input, known, or computed by a step")
@@ -174,7 +168,7 @@ impl Schedule {
             outputs: outputs.collect(),
             actions,
             runs,
-            slots: slots.bytes,
+            slots,
         }
     }
 

@@ -12,7 +12,7 @@
 //! | by windows ([`super::windows`]) | fewer than 4 output channels in a group, or as few input channels and several taps; at most two axes of space | positions | weights |
 //! | tap by tap ([`super::depthwise`]) | fewer than 4 output channels in a group, three axes of space or vast windows | positions | weights |
 //! | by positions | many positions | positions | weights |
-//! | by channels ([`super::blocks`]) | few positions, of which whole vectors would leave lanes empty; channels of the input or output in blocks ([`Geometry::in_blocks`]) | output channels | elements |
+//! | by channels ([`super::blocks`]) | several taps and many terms; 1 × 1 taps and few positions, of which whole vectors would leave lanes empty; channels of the input or output in blocks ([`Geometry::in_blocks`]) | output channels | elements |
 //!
 //! A transposed convolution adds each term to a whole row of output positions.
 
@@ -35,8 +35,10 @@ use crate::shape::{Axis, ConvShape, Matrix, Source};
 
 /// From as many output channels in a group on, a convolution is a product of matrices.
 pub const CHANNELS_OF_A_PRODUCT: usize = 4;
-/// Positions up to which a convolution may go by channels.
+/// Positions up to which a convolution of 1 × 1 taps may go by channels: its matrix lies as it is, so turning the output has to pay.
 const FEW_POSITIONS: usize = 112;
+/// Terms from which on packing costs more than turning the output.
+const MANY_TERMS: usize = 64;
 /// Runs times taps up to which a table of patches is made once for all runs: 256 KiB.
 const TABLE: usize = 1 << 15;
 
@@ -105,6 +107,19 @@ fn is_product(out_channels: usize, terms: usize) -> bool {
     out_channels >= CHANNELS_OF_A_PRODUCT && terms > 0
 }
 
+/// Whether each output position sees the input's elements at the same position alone.
+fn is_pointwise(shape: &ConvShape) -> bool {
+    let untouched = |axis: &Axis| {
+        *axis
+            == (Axis {
+                input: axis.input,
+                output: axis.input,
+                ..Axis::UNIT
+            })
+    };
+    shape.axes.iter().all(untouched)
+}
+
 /// Whether windows are worth copying for several output channels: a packed panel would hold few terms for each of their elements, and
 /// the rows of the output fill vectors.
 fn has_few_inputs(shape: &ConvShape) -> bool {
@@ -147,8 +162,12 @@ impl Geometry {
         } else {
             Windows::new(&shape)
         };
-        let few = positions <= FEW_POSITIONS && 0.94 * filled(channels) > filled(positions);
-        let blocks = if windows.is_none() && is_product(channels, shape.terms()) && few {
+        let by_channels = if is_pointwise(&shape) {
+            positions <= FEW_POSITIONS && 0.94 * filled(channels) > filled(positions)
+        } else {
+            shape.terms() >= MANY_TERMS && filled(channels) >= 0.94 * filled(positions)
+        };
+        let blocks = if windows.is_none() && is_product(channels, shape.terms()) && by_channels {
             Blocks::new(&shape, false, false)
         } else {
             None
@@ -202,16 +221,7 @@ impl Geometry {
 
     /// Whether the matrix of a product lies in memory as it is.
     fn is_plain(&self) -> bool {
-        let [depth, height, width] = &self.shape.axes;
-        let untouched = |axis: &Axis| {
-            *axis
-                == (Axis {
-                    input: axis.input,
-                    output: axis.input,
-                    ..Axis::UNIT
-                })
-        };
-        self.way == Way::ByPositions && untouched(depth) && untouched(height) && untouched(width)
+        self.way == Way::ByPositions && is_pointwise(&self.shape)
     }
 
     /// Runs of positions: by windows a run is a row of the output.
@@ -694,8 +704,19 @@ on_isa! {
 }
 
 impl ConvShape {
-    /// The same convolution with as few axes as possible: one of 1 × 1 taps sees no neighbours, so its space is one axis.
+    /// The same convolution with as few axes as possible, the last of them first: one of 1 × 1 taps sees no neighbours, so its space
+    /// is one axis; one whose rows have one element has columns for rows.
     fn simplified(&self) -> ConvShape {
+        let [depth, height, width] = self.axes;
+        let no_width = Axis {
+            stride: 1,
+            dilation: 1,
+            ..width
+        } == Axis::UNIT;
+        if no_width && height != Axis::UNIT {
+            let axes = [Axis::UNIT, depth, height];
+            return ConvShape { axes, ..*self }.simplified();
+        }
         let plain = |axis: &Axis| Axis {
             kernel: 1,
             stride: 1,

@@ -18,7 +18,8 @@
 //! | convolution by windows | `windows` | fewer than 4 output channels in a group, or at most 4 input channels, several taps and rows that fill vectors; at most two axes of space |
 //! | the same, four rows at a time | `windows` | one channel and 3 × 3 or 5 × 5 taps of stride 1 or 2 (depthwise) |
 //! | convolution by positions | [`convolution`] | at least 4 output channels in a group, many positions |
-//! | convolution by channels | [`blocks`] | the same, up to 112 positions that do not fill vectors |
+//! | convolution by channels | [`blocks`] | one group, output channels that fill vectors as well as positions do; 64 terms and more, or 1 × 1 taps and up to 112 positions |
+//! | two rows of 4 to 7 pixels in a tile | [`blocks`] | AVX-512, input in blocks |
 //! | images in blocks of sixteen channels | [`blocks`] | convolutions of one group and depthwise ones, at most two axes of space; greatest pools, global pools; where a plan keeps an image so |
 //! | bias, residual and bounds in registers | [`blocks`] | the same, if the output is in blocks and the epilogue is [`epilogue::Simple`] |
 //! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |

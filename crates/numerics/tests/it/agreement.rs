@@ -257,6 +257,15 @@ fn convolutions_of_networks() -> Vec<ConvShape> {
         square([1, 2, 1], 90, 1, 4, 0),
         dilated(9, 3, 2),
         dilated(20, 5, 3),
+        // rows of one element
+        ConvShape {
+            axes: [Axis::UNIT, axis_of(300, 5, 1, 1), Axis::UNIT],
+            ..square([1, 40, 32], 9, 1, 1, 0)
+        },
+        ConvShape {
+            axes: [axis_of(9, 3, 2, 1), axis_of(30, 3, 1, 2), Axis::UNIT],
+            ..square([2, 5, 6], 9, 1, 1, 0)
+        },
         signal(31, 1),
         signal(16, 2),
         signal(7, 5),

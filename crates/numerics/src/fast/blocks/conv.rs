@@ -6,7 +6,7 @@ use super::super::convolution::{ConvWeights, Layout};
 use super::super::epilogue::{self, Epilogue, Simple};
 use super::super::matrix::{even, nanoseconds};
 use super::super::tile::{PANEL, Right, VECTOR, most_rows, tiles};
-use super::tile::{Finish, Tile, most_vectors, run, run_depthwise};
+use super::tile::{Finish, Tile, most_vectors, rows_together, run, run_depthwise};
 use super::{Blocks, TOGETHER, turn};
 use crate::isa::Isa;
 use crate::pool::{self, Disjoint};
@@ -245,34 +245,41 @@ impl Part<'_> {
         let terms = self.blocks.offsets.len();
         for first in (0..terms).step_by(TERMS) {
             let some = first..terms.min(first + TERMS);
-            for row in band.rows.clone() {
+            let together = rows_together(self.isa, self.blocks.width, self.blocks.step);
+            for first_row in band.rows.clone().step_by(together) {
+                let rows = first_row..band.rows.end.min(first_row + together);
                 for (part, right) in w[0].operand().parts(channels.clone(), first) {
-                    self.row(image, band, row, part, right, some.clone());
+                    self.rows(image, band, rows.clone(), part, right, some.clone());
                 }
                 if some.end == terms && self.blocks.output && self.simple.is_none() {
-                    self.finish_row(image, row, channels.clone());
+                    self.finish_rows(image, rows, channels.clone());
                 }
             }
         }
     }
 
-    /// Some terms of some channels of a row: `right` has the weights from the first of the channels on.
-    fn row(
+    /// Some terms of some channels of a row, or of two that make one tile: `right` has the weights from the first of the channels on.
+    fn rows(
         &self,
         image: usize,
         band: &Band<'_>,
-        row: usize,
+        rows: Range<usize>,
         channels: Range<usize>,
         right: Right<'_>,
         terms: Range<usize>,
     ) {
         let blocks = self.blocks;
-        let pixels = blocks.pixels_of(row..row + 1);
-        let start = (row - band.rows.start) * blocks.width;
-        let x = &band.x[(row - band.rows.start) * blocks.pitch..];
+        let (pixels, of_row) = (
+            blocks.pixels_of(rows.clone()),
+            blocks.pixels_of(rows.start..rows.start + 1),
+        );
+        let second_row = (rows.len() == 2).then_some(blocks.pitch);
+        let start = (rows.start - band.rows.start) * blocks.width;
+        let x = &band.x[(rows.start - band.rows.start) * blocks.pitch..];
         for (column, count) in tiles(self.isa, pixels.len()) {
+            let last = column + count.min(of_row.len()) - 1;
             assert!(
-                (column + count - 1) * blocks.step + blocks.reach < x.len(),
+                last * blocks.step + blocks.reach + second_row.unwrap_or(0) < x.len(),
                 "every term of every pixel is there"
             );
             let mut channel = channels.start;
@@ -294,6 +301,7 @@ impl Part<'_> {
                         (channel - band.channel) / VECTOR * band.block + (start + column) * VECTOR,
                     ),
                     step: blocks.step,
+                    second_row,
                     block: band.block,
                     resume: terms.start > 0,
                     finish: self
@@ -324,9 +332,9 @@ impl Part<'_> {
         })
     }
 
-    /// The epilogue of some channels of a row, where tiles do not do it.
-    fn finish_row(&self, image: usize, row: usize, channels: Range<usize>) {
-        let pixels = self.blocks.pixels_of(row..row + 1);
+    /// The epilogue of some channels of some rows, where tiles do not do it.
+    fn finish_rows(&self, image: usize, rows: Range<usize>, channels: Range<usize>) {
+        let pixels = self.blocks.pixels_of(rows);
         for channel in channels.step_by(VECTOR) {
             let start = self.element(image, channel, pixels.start);
             // SAFETY: these outputs are this piece's.
@@ -378,6 +386,7 @@ impl Part<'_> {
                             offsets: &blocks.offsets,
                             w,
                             step: blocks.step,
+                            second_row: None,
                             out: self.out.pointer(self.element(image, channel, pixel)),
                             block: 0,
                             resume: false,
@@ -388,7 +397,7 @@ impl Part<'_> {
                         unsafe { run_depthwise(self.isa, count, &tile) };
                     }
                     if self.simple.is_none() {
-                        self.finish_row(image, row, channel..channel + VECTOR);
+                        self.finish_rows(image, row..row + 1, channel..channel + VECTOR);
                     }
                 }
             }

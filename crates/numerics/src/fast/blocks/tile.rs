@@ -32,6 +32,8 @@ pub(super) struct Tile<'a> {
     pub(super) w: Right<'a>,
     /// Elements from a pixel to the next in the input.
     pub(super) step: usize,
+    /// If the pixels are two rows of half as many: elements from the one to the other in the input.
+    pub(super) second_row: Option<usize>,
     /// The first pixel's first channels; pixels are sixteen elements apart.
     pub(super) out: *mut f32,
     /// Elements from sixteen channels of the output to the next sixteen.
@@ -51,6 +53,12 @@ pub(super) fn most_vectors(isa: Isa, pixels: usize) -> usize {
     }
 }
 
+/// Rows of so many pixels, `step` apart in the input, that make up a tile: two short ones share what is loaded of the weights.
+pub(super) fn rows_together(isa: Isa, pixels: usize, step: usize) -> usize {
+    let short = (4..=7).contains(&pixels) && (step == VECTOR || step == 2 * VECTOR);
+    if isa == Isa::Avx512 && short { 2 } else { 1 }
+}
+
 /// Continues or starts the chains of some pixels of `vectors` times sixteen channels.
 ///
 /// # Panics
@@ -67,6 +75,11 @@ pub(super) unsafe fn run(isa: Isa, [pixels, vectors]: [usize; 2], tile: &Tile<'_
             last * tile.w.stride + columns <= tile.w.data.len(),
             "every term has its weights"
         );
+    }
+    #[cfg(target_arch = "x86_64")]
+    if tile.second_row.is_some() {
+        // SAFETY: as below.
+        return unsafe { dispatch_pairs(isa, pixels, vectors, tile) };
     }
     // SAFETY: the weights are there (checked above), the rest is the contract.
     unsafe {
@@ -106,33 +119,63 @@ unsafe fn dispatch<const STEP: usize>(isa: Isa, pixels: usize, vectors: usize, t
     }
 }
 
+/// [`dispatch`] for tiles of two rows.
+#[cfg(target_arch = "x86_64")]
+unsafe fn dispatch_pairs(isa: Isa, pixels: usize, vectors: usize, tile: &Tile<'_>) {
+    assert!(isa == Isa::Avx512, "only these registers hold two rows");
+    macro_rules! choose {
+        ($(($r:literal, $v:literal, $step:literal))*) => {
+            match (pixels, vectors, tile.step) {
+                // SAFETY: the contract of `run`, and the instruction set is the machine's.
+                $(($r, $v, $step) => unsafe { avx512_pairs::<$r, $v, $step>(tile) },)*
+                _ => unreachable!("there is a kernel for every tile"),
+            }
+        };
+    }
+    choose!((8, 2, 16)(8, 1, 16)(10, 2, 16)(10, 1, 16)(12, 2, 16)(12, 1, 16)(
+        14, 2, 16
+    )(14, 1, 16)(8, 2, 32)(8, 1, 32)(10, 2, 32)(10, 1, 32)(
+        12, 2, 32
+    )(12, 1, 32)(14, 2, 32)(14, 1, 32))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn avx512_pairs<const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
+    // SAFETY: the contract of `run`.
+    unsafe { broadcast::<Avx512, R, V, STEP, true>(tile) }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 unsafe fn avx512<const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
     // SAFETY: the contract of `run`.
-    unsafe { broadcast::<Avx512, R, V, STEP>(tile) }
+    unsafe { broadcast::<Avx512, R, V, STEP, false>(tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
     // SAFETY: the contract of `run`.
-    unsafe { broadcast::<Avx2, R, V, STEP>(tile) }
+    unsafe { broadcast::<Avx2, R, V, STEP, false>(tile) }
 }
 
 unsafe fn portable<const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
     // SAFETY: the contract of `run`.
-    unsafe { broadcast::<Portable, R, V, STEP>(tile) }
+    unsafe { broadcast::<Portable, R, V, STEP, false>(tile) }
 }
 
-/// Chains of which each term is one element of a pixel times the weights of all channels; see [`super::super::tile`] for why the
-/// loops count.
+/// Chains of which each term is one element of a pixel times the weights of all channels, of one row or two; see
+/// [`super::super::tile`] for why the loops count.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "as said")]
-unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize>(tile: &Tile<'_>) {
+unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize, const PAIR: bool>(
+    tile: &Tile<'_>,
+) {
     // SAFETY: the contract of `run`.
     unsafe {
         let step = if STEP == 0 { tile.step } else { STEP };
+        let second_row = if PAIR { tile.second_row.unwrap_or(0) } else { 0 };
         let mut chains = begin::<L, R, V>(tile);
         let mut w = tile.w.data.as_ptr();
         for term in 0..tile.offsets.len() {
@@ -141,8 +184,13 @@ unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize>
             for v in 0..V {
                 weights[v] = L::load(w.add(v / 2 * tile.w.panel + v % 2 * VECTOR));
             }
+            let second = x.wrapping_add(second_row);
             for i in 0..R {
-                let element = L::splat(x.add(i * step));
+                let element = if PAIR && i >= R / 2 {
+                    L::splat(second.add((i - R / 2) * step))
+                } else {
+                    L::splat(x.add(i * step))
+                };
                 for v in 0..V {
                     chains[i][v] = element.fma(weights[v], chains[i][v]);
                 }
