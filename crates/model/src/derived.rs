@@ -2,8 +2,9 @@
 //! (the gates of an LSTM), turns or gives another shape.
 //!
 //! They are made once when a model is loaded, so that a run need not make them again and kernels arrange them as they do other
-//! weights. Only the fast path knows of it: what a plan states, and what it charges, stays that of the nodes. Together they take no
-//! more bytes than the constants, so that loading pays for them.
+//! weights. Only the fast path knows of it: what a plan states, and what it charges, stays that of the nodes. Loading pays for them:
+//! making them moves at most [`MOVED`] times the bytes of the constants, and what is kept, which is what others than such operators
+//! read, takes no more bytes than the constants.
 
 use crate::{
     analysis::{fold, operands},
@@ -15,49 +16,74 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::analysis::Value;
 
-/// The values, by their numbers.
+/// How many times the bytes of the constants are moved at most.
+const MOVED: usize = 4;
+
+/// The values, by their numbers; `None` for those that nobody reads any more.
 #[derive(Debug, Default)]
-pub(crate) struct Derived(BTreeMap<ValueId, Arc<Constant>>);
+pub(crate) struct Derived(BTreeMap<ValueId, Option<Arc<Constant>>>);
 
 impl Derived {
     /// Looks for them in a graph with so many inputs, which its constants follow.
     pub(crate) fn new(block: &Block, inputs: usize, constants: &[Arc<Constant>]) -> Self {
         let bytes = |constant: &Arc<Constant>| constant.bytes();
-        let mut left: usize = constants.iter().map(bytes).sum();
+        let most = constants.iter().map(bytes).fold(0, usize::saturating_add);
+        let mut left = most.saturating_mul(MOVED);
         // what is not known here is never read
-        let unknown = || {
-            Value::Computed(TensorType {
-                dtype: crate::DType::Bool,
-                shape: Vec::new(),
-            })
+        let unknown = TensorType {
+            dtype: crate::DType::Bool,
+            shape: Vec::new(),
         };
-        let mut values: Vec<Value> = (0..block.values).map(|_| unknown()).collect();
+        let mut values = vec![Value::Computed(unknown); block.values];
         for (value, constant) in values[inputs..].iter_mut().zip(constants) {
             *value = Value::Known(constant.clone());
         }
         let mut derived = BTreeMap::new();
+        let mut read = vec![false; block.values];
+        block.outputs.iter().for_each(|&output| read[output] = true);
         for node in &block.nodes {
-            for (value, constant) in evaluate(node, &values, &mut left).unwrap_or_default() {
+            let Some(made) = evaluate(node, &values, &mut left) else {
+                node.inputs.iter().flatten().for_each(|&input| read[input] = true);
+                continue;
+            };
+            for (value, constant) in made {
                 values[value] = Value::Known(constant.clone());
-                derived.insert(value, constant);
+                derived.insert(value, Some(constant));
             }
         }
-        Self(derived)
+        for (&value, constant) in &mut derived {
+            if !read[value] {
+                *constant = None;
+            }
+        }
+        let derived = Self(derived);
+        if derived.bytes() > most {
+            Self::default()
+        } else {
+            derived
+        }
     }
 
-    /// A value, if it is one of these.
+    /// Whether a value need not be computed.
+    pub(crate) fn contains(&self, value: ValueId) -> bool {
+        self.0.contains_key(&value)
+    }
+
+    /// A value, if it is one of these and somebody reads it.
     pub(crate) fn get(&self, value: ValueId) -> Option<&Arc<Constant>> {
-        self.0.get(&value)
+        self.0.get(&value)?.as_ref()
     }
 
-    /// All of them.
+    /// All that somebody reads.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ValueId, &Arc<Constant>)> {
-        self.0.iter().map(|(&value, constant)| (value, constant))
+        let kept = self.0.iter();
+        kept.filter_map(|(&value, constant)| Some((value, constant.as_ref()?)))
     }
 
     /// Bytes that they take.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.values().map(|constant| constant.bytes()).sum()
+        let bytes = self.iter().map(|(_, constant)| constant.bytes());
+        bytes.fold(0, usize::saturating_add)
     }
 }
 

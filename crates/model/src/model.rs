@@ -508,7 +508,8 @@ impl ResolvedGraph {
             return Ok(plan);
         };
         let kept = stages::needed_after(&self.block, &values, end.node);
-        let plan = Plan::new(&self.block, given, &values, steps, &kept, &self.derived)?;
+        // later stages are planned anew and read what this one computed
+        let plan = Plan::new(&self.block, given, &values, steps, &kept, &Derived::default())?;
         Ok(plan.followed_by(Rest {
             block: Arc::clone(&self.block),
             signature: self.signature.outputs.clone(),

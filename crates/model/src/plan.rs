@@ -674,7 +674,7 @@ fn with_derived(
     values: &[Value],
     derived: &Derived,
 ) -> Option<Arc<dyn Kernel>> {
-    let is_derived = |value: &ValueId| derived.get(*value).is_some();
+    let is_derived = |value: &ValueId| derived.contains(*value);
     if !matches!(node.operator.flow(), Flow::Plain)
         || !node.inputs.iter().flatten().any(is_derived)
         || node.outputs.iter().flatten().all(is_derived)
@@ -712,7 +712,7 @@ fn lay_out(parts: &Parts<'_>, stated: usize) -> Schedule {
         .map(|step| {
             let node = &parts.graph.nodes[step.node];
             let mut outputs = node.outputs.iter().flatten();
-            if outputs.all(|&value| parts.derived.get(value).is_some()) {
+            if outputs.all(|&value| parts.derived.contains(value)) {
                 Role::Derived
             } else {
                 Role::of(node, step, parts.values)
