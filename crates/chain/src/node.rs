@@ -551,6 +551,10 @@ impl Application for ChainApplication {
         }
     }
 
+    fn can_judge(&self, height: u64) -> Result<(), ChainError> {
+        Ok(self.chain.spec.known_at(height)?)
+    }
+
     fn validators(&self, height: u64) -> Result<Option<Vec<Validator>>, ChainError> {
         let council = self.chain.council(&self.chain.final_header(height)?)?;
         Ok(council.map(|council| council.validators()).transpose()?)

@@ -244,6 +244,16 @@ pub trait Application: Send + Sync + 'static {
     /// Judges a block of somebody else, and keeps it in memory when it is valid.
     fn verify(&self, context: &Context, proposal: &Proposal) -> Result<Verdict, crate::ChainError>;
 
+    /// Whether this build knows the rules of the block at a height, whose parent's epoch has ended. An engine asks before an
+    /// epoch begins, so that a build that is too old stops there instead of waiting for its turn.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn can_judge(&self, height: u64) -> Result<(), crate::ChainError> {
+        let _ = height;
+        Ok(())
+    }
+
     /// The validators that the chain's own contract names after a final block, for the epoch after the one that the block
     /// ends; `None` if the chain has no such contract.
     ///

@@ -121,6 +121,18 @@ async fn validators_decide_who_votes_and_by_which_rules() {
     cluster.start(1).await;
     cluster.advance(&[0, 1, 2, newcomer], 2).await;
 
+    // Only listed accounts may send transactions now; validators always may.
+    for who in [0, 1, 2] {
+        cluster.decide(who, 0, &["set-listed", "transact"]);
+    }
+    let stranger = TransactionRequest::default().to(Address::repeat_byte(3));
+    let refused = cluster.node(0).signing(4).send_transaction(stranger).await;
+    assert!(refused.unwrap_err().to_string().contains("transact"));
+    let known = synod_testing::account(1).address().to_string();
+    for who in [0, 1, 2] {
+        cluster.decide(who, 1, &["grant", &known, "transact"]);
+    }
+
     // Data gets dearer with an epoch; the network gives the same bits.
     let parameters = cluster.path().join("parameters.json");
     std::fs::write(

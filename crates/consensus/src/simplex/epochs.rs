@@ -164,6 +164,10 @@ where
         } = &self.common;
         let committee = committees.of(epoch)?;
         let committee = committee.ok_or(EngineError::Ended("order of epochs"))?;
+        committees
+            .application()
+            .can_judge(committees.last_of(epoch))
+            .map_err(EngineError::Chain)?;
         // The block on which the epoch stands.
         let base = epoch
             .checked_sub(1)

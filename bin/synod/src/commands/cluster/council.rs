@@ -68,7 +68,8 @@ enum CouncilCommand {
     },
     /// List an account for exactly these rights
     Grant {
-        account: Address,
+        /// The account
+        address: Address,
         /// None for nothing
         #[arg(value_name = "RIGHT")]
         rights: Vec<Right>,
@@ -303,7 +304,7 @@ pub(crate) async fn run(args: CouncilArgs, form: Form) -> Result<()> {
             (wallet, Council::setListedCall { rights }.abi_encode())
         }
         C::Grant {
-            account,
+            address: account,
             rights,
             wallet,
         } => {
