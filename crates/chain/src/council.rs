@@ -390,6 +390,9 @@ mod tests {
     use super::*;
     use revm::DatabaseCommit as _;
 
+    /// A field, and what makes it wrong.
+    type Case<'a> = (&'a str, &'a dyn Fn(&mut Validator));
+
     /// The contract after some calls.
     struct Contract {
         db: CacheDB<EmptyDB>,
@@ -547,7 +550,7 @@ mod tests {
     #[test]
     fn what_cannot_sit_is_refused_by_name() {
         let mut contract = Contract::new(4);
-        let cases: [(&str, &dyn Fn(&mut Validator)); 9] = [
+        let cases: [Case<'_>; 9] = [
             ("name", &|v| v.name = String::new()),
             ("name", &|v| v.name = "n".repeat(65)),
             ("account", &|v| v.account = Address::ZERO),

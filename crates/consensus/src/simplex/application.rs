@@ -118,10 +118,9 @@ impl Executor {
                 envelope.epoch
             )));
         }
-        let committee = committees.of(epoch)?.ok_or_else(|| {
-            // The epoch before has not ended here, so no parent of this block is known.
-            ChainError::UnknownBlock(Digest(envelope.parent))
-        })?;
+        // While the epoch before has not ended here, no parent of this block is known.
+        let unknown = ChainError::UnknownBlock(Digest(envelope.parent));
+        let committee = committees.of(epoch)?.ok_or(unknown)?;
         Ok(Self::signed_in(&committee, block))
     }
 

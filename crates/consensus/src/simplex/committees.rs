@@ -14,13 +14,15 @@ use parking_lot::RwLock;
 use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc};
 use synod_chain::{Application, ChainError};
 
+/// Committees by epoch, each with the mark of the contract's list that it was made of.
+type Known = BTreeMap<u64, (B256, Arc<Committee>)>;
+
 /// The committees of a chain, epoch by epoch. Clones share what is known.
 #[derive(Clone)]
 pub struct Committees {
     application: Arc<dyn Application>,
     genesis: Arc<Committee>,
-    /// By epoch, with the mark of the contract's list that it was made of.
-    known: Arc<RwLock<BTreeMap<u64, (B256, Arc<Committee>)>>>,
+    known: Arc<RwLock<Known>>,
 }
 
 impl std::fmt::Debug for Committees {
