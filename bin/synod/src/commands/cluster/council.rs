@@ -200,7 +200,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "epoch {}, block {} of it up to {}; {} validators decide",
+            "epoch {}, at block {}, ends with block {}; {} validators decide together",
             self.epoch, self.head, self.last_block, self.quorum
         )?;
         let table = |f: &mut fmt::Formatter<'_>, lines: &[Line]| {
@@ -317,6 +317,7 @@ pub(crate) async fn run(args: CouncilArgs, form: Form) -> Result<()> {
             parameters,
             wallet,
         } => {
+            not_begun(&client, epoch).await?;
             let parameters = parameters
                 .as_deref()
                 .map(read_parameters)
@@ -397,6 +398,18 @@ impl Seat {
             .wrap_err_with(|| format!("the keys in {} cannot vote", path.display()))?;
         Ok(seat)
     }
+}
+
+/// The contract would say so only to the validator that completes the quorum.
+async fn not_begun(client: &Client, epoch: u64) -> Result<()> {
+    let running = client
+        .call(COUNCIL, &Council::epochCall {}, BlockId::latest())
+        .await?;
+    ensure!(
+        epoch > running,
+        "epoch {epoch} has begun already (epoch {running} runs): an upgrade begins with a later one"
+    );
+    Ok(())
 }
 
 /// Parameters that every node will understand.
