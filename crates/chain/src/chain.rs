@@ -2,6 +2,7 @@
 
 use crate::{
     ChainError, ChainSpec, Digest, Envelope, Factory, Finalization, FinalizeError, Proposal, Timestamp,
+    council::{Changes, Epochs},
     recent::Recent,
     tree::{Head, Tree, TreeLimits, Unfinalised},
 };
@@ -11,7 +12,7 @@ use alloy_primitives::B256;
 use parking_lot::{Mutex, RwLock};
 use std::{
     path::Path,
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{Arc, OnceLock},
 };
 use synod_state::{
     BlockCommit, Body, Overlay, Receipt, Seal, SealedBlock, Snapshot, StateView, Store, TransactionLocation,
@@ -68,10 +69,10 @@ pub struct Chain {
     store: Arc<Store>,
     pub(crate) tree: RwLock<Tree>,
     recent: RwLock<Recent>,
-    /// Blocks of an epoch, once looked up; `None` on a chain without a council.
-    pub(crate) epoch_blocks: OnceLock<Option<u64>>,
-    /// The epoch whose rules were taken up last.
-    pub(crate) epoch: AtomicU64,
+    /// The council's epochs, if there is one.
+    pub(crate) epochs: OnceLock<Epochs>,
+    /// When the council's list changed.
+    pub(crate) changes: Mutex<Changes>,
     /// Held by whoever writes to the store.
     writer: Mutex<()>,
     events: broadcast::Sender<ChainEvent>,
@@ -125,14 +126,12 @@ impl Chain {
             store,
             tree: RwLock::new(Tree::new(head, limits)),
             recent: RwLock::default(),
-            epoch_blocks: OnceLock::new(),
-            epoch: AtomicU64::new(0),
+            epochs: OnceLock::new(),
+            changes: Mutex::default(),
             writer: Mutex::new(()),
             events,
         });
-        let next = chain.head().number().saturating_add(1);
-        chain.take_up_rules(next)?;
-        chain.spec.known_at(next)?;
+        chain.take_up_epoch()?;
         Ok(chain)
     }
 
@@ -363,6 +362,8 @@ impl Chain {
         if let Some(last) = path.last_mut() {
             last.seal.certificate = certificate.clone();
         }
+        // All that may fail comes before the write.
+        let rules = self.rules_after(self.state_of(digest)?, last.data.header())?;
         let commits: Vec<_> = path.iter().map(commit_of).collect();
         self.store.commit(&commits)?;
         // Only now may anybody see it: what a client was told survives a crash.
@@ -372,7 +373,9 @@ impl Chain {
             path.iter().for_each(|block| recent.push(block.data.clone()));
         }
         // Before anybody can build on it.
-        self.take_up_rules(height.saturating_add(1))?;
+        if let Some(rules) = rules {
+            self.take_up_rules(&rules);
+        }
         self.tree.write().advance(head);
         for block in &path {
             // An error means that nobody listens.

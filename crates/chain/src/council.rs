@@ -22,7 +22,6 @@ use revm::{
     state::{AccountInfo, Bytecode},
 };
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::Ordering::Relaxed;
 pub use synod_evm::{addresses::COUNCIL, interface::Council};
 
 /// A validator as the contract knows it.
@@ -37,6 +36,53 @@ pub const COMMITTEE_SLOT: u64 = 7;
 /// Blocks of an epoch that a new cluster has unless it is told otherwise: an hour of empty blocks, a quarter of an hour of
 /// full ones.
 pub const DEFAULT_EPOCH_BLOCKS: u64 = 3600;
+
+/// How heights are cut into epochs: block `n` is in epoch `n / blocks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epochs(u64);
+
+impl Epochs {
+    /// Epochs of so many blocks; `None` for fewer than two.
+    #[must_use]
+    pub const fn new(blocks: u64) -> Option<Self> {
+        if blocks < 2 { None } else { Some(Self(blocks)) }
+    }
+
+    /// Blocks of an epoch.
+    #[must_use]
+    pub const fn blocks(self) -> u64 {
+        self.0
+    }
+
+    /// The epoch of a block.
+    #[must_use]
+    pub const fn of(self, height: u64) -> u64 {
+        height / self.0
+    }
+
+    /// The first block of an epoch.
+    #[must_use]
+    pub const fn first(self, epoch: u64) -> u64 {
+        epoch.saturating_mul(self.0)
+    }
+
+    /// The last block of an epoch.
+    #[must_use]
+    pub const fn last(self, epoch: u64) -> u64 {
+        self.first(epoch).saturating_add(self.0 - 1)
+    }
+
+    /// The epoch that begins after a block, if one does.
+    #[must_use]
+    pub const fn begins_after(self, height: u64) -> Option<u64> {
+        let next = height.saturating_add(1);
+        if next % self.0 == 0 {
+            Some(self.of(next))
+        } else {
+            None
+        }
+    }
+}
 
 /// Gas of a question to the contract, or of its first call: far more than 256 validators need.
 const GAS: u64 = 1 << 32;
@@ -72,8 +118,8 @@ pub struct Handover {
 pub struct Sitting {
     /// The epoch of the block after the last final one.
     pub epoch: u64,
-    /// Blocks of an epoch.
-    pub epoch_blocks: u64,
+    /// How long it is.
+    pub epochs: Epochs,
     /// Those who vote in it.
     pub validators: Vec<Validator>,
     /// Those who will vote in the next, as decided so far.
@@ -177,20 +223,29 @@ pub struct CouncilView<'a> {
     env: EvmEnv,
 }
 
+/// At the beginning of which epochs the council's list was another than before, as far as that was looked up.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// The list's mark at the end of the last epoch that was looked at, and that epoch's number.
+    looked_at: Option<(B256, u64)>,
+    /// The epochs that end with a changed list.
+    changed: Vec<u64>,
+}
+
 impl Chain {
     /// The council at the state after the final block with this header, `None` if the chain has none.
     ///
     /// # Errors
     /// When the state cannot be read.
     pub fn council(&self, header: &Header) -> Result<Option<CouncilView<'_>>, ChainError> {
-        let view = StateView::at(self.snapshot()?, header.state_root);
-        if view
-            .account(COUNCIL)?
-            .is_none_or(|account| account.code_hash == KECCAK256_EMPTY)
-        {
-            return Ok(None);
-        }
-        Ok(Some(CouncilView {
+        self.council_in(StateView::at(self.snapshot()?, header.state_root), header)
+    }
+
+    /// The same in a state that need not be final.
+    fn council_in(&self, view: StateView, header: &Header) -> Result<Option<CouncilView<'_>>, ChainError> {
+        let account = view.account(COUNCIL)?;
+        let has_code = account.is_some_and(|account| account.code_hash != KECCAK256_EMPTY);
+        Ok(has_code.then(|| CouncilView {
             factory: self.factory(),
             view,
             env: self.call_env(header),
@@ -202,63 +257,104 @@ impl Chain {
         self.council(&self.final_header(height)?)
     }
 
-    /// Takes up the rules under which the block at a height, the next one, stands: those of the upgrades that had been
-    /// decided when the epoch before it ended.
-    pub(crate) fn take_up_rules(&self, next: u64) -> Result<(), ChainError> {
-        let blocks = match self.epoch_blocks.get() {
-            Some(known) => *known,
-            None => {
-                let number = self.spec.genesis().number.unwrap_or_default();
-                let first = self.council_after(number)?;
-                let blocks = first.map(|council| council.epoch_blocks()).transpose()?;
-                *self.epoch_blocks.get_or_init(|| blocks)
+    /// The chain's epochs; `None` on a chain without a council.
+    #[must_use]
+    pub fn epochs(&self) -> Option<Epochs> {
+        self.epochs.get().copied()
+    }
+
+    /// Looks up how long epochs are, and takes up the rules of the one that runs: what a chain does when it is opened.
+    pub(crate) fn take_up_epoch(&self) -> Result<(), ChainError> {
+        let genesis = self.spec.genesis().number.unwrap_or_default();
+        let Some(council) = self.council_after(genesis)? else {
+            return Ok(());
+        };
+        let epochs = *self.epochs.get_or_init({
+            let epochs = council.epochs()?;
+            move || epochs
+        });
+        let next = self.head().number().saturating_add(1);
+        if let Some(before) = epochs.first(epochs.of(next)).checked_sub(1) {
+            let header = self.final_header(before)?;
+            let view = StateView::at(self.snapshot()?, header.state_root);
+            if let Some(rules) = self.rules_after(view, &header)? {
+                self.take_up_rules(&rules);
             }
-        };
-        let Some(blocks) = blocks else {
-            return Ok(());
-        };
-        let epoch = next / blocks;
-        let same = self.epoch.swap(epoch, Relaxed) == epoch;
-        if epoch == 0 || same {
-            return Ok(());
         }
-        if let Some(council) = self.council_after(epoch * blocks - 1)? {
-            self.spec.take_up(&council.upgrades()?, epoch, blocks);
-            self.factory
-                .set_inference_gas_limit(self.spec.inference_gas_limit(next));
-        }
+        self.spec.known_at(next)?;
         Ok(())
     }
 
-    /// The changes of the committee before the epoch of a final block, oldest first. One read for each epoch, and a proof for
-    /// each change.
+    /// What begins after a block whose state is `view`, if it is the last of its epoch: the epoch, and the upgrades that had been
+    /// decided by then.
+    pub(crate) fn rules_after(
+        &self,
+        view: StateView,
+        header: &Header,
+    ) -> Result<Option<(u64, Vec<Upgrade>)>, ChainError> {
+        let begins = self
+            .epochs()
+            .and_then(|epochs| epochs.begins_after(header.number));
+        let (Some(epoch), Some(council)) = (begins, self.council_in(view, header)?) else {
+            return Ok(None);
+        };
+        Ok(Some((epoch, council.upgrades()?)))
+    }
+
+    /// Lets an epoch begin.
+    pub(crate) fn take_up_rules(&self, (epoch, upgrades): &(u64, Vec<Upgrade>)) {
+        if let Some(epochs) = self.epochs() {
+            self.spec.take_up(upgrades, *epoch, epochs);
+            let limit = self.spec.inference_gas_limit(epochs.first(*epoch));
+            self.factory.set_inference_gas_limit(limit);
+        }
+    }
+
+    /// The changes of the committee before the epoch of a final block, oldest first. Each epoch is looked at once in the life of
+    /// the process; a change costs a proof each time.
     ///
     /// # Errors
     /// When the chain cannot be read.
     pub fn handovers(&self, height: u64) -> Result<Vec<Handover>, ChainError> {
-        let Some(first) = self.council_after(0)? else {
+        let Some(epochs) = self.epochs() else {
             return Ok(Vec::new());
         };
-        let (blocks, mut mark) = (first.epoch_blocks()?, first.committee()?);
-        let mut handovers = Vec::new();
-        for epoch in 1..=height / blocks {
-            let last = epoch * blocks - 1;
-            let header = self.final_header(last)?;
-            let Some(council) = self.council(&header)? else {
-                break;
-            };
-            let now = council.committee()?;
-            if std::mem::replace(&mut mark, now) == now {
-                continue;
+        self.changed_before(epochs, epochs.of(height))?
+            .into_iter()
+            .map(|epoch| {
+                let last = epochs.last(epoch);
+                let header = self.final_header(last)?;
+                let missing = || ChainError::UnknownHeight(last);
+                let council = self.council(&header)?.ok_or_else(missing)?;
+                Ok(Handover {
+                    header: alloy_rlp::encode(&header).into(),
+                    certificate: self.seal(last)?.ok_or_else(missing)?.certificate,
+                    list: council.prove()?,
+                })
+            })
+            .collect()
+    }
+
+    /// The epochs before this one that end with another list than they began with.
+    fn changed_before(&self, epochs: Epochs, epoch: u64) -> Result<Vec<u64>, ChainError> {
+        let mark_after = |height| {
+            let council = self.council_after(height)?;
+            council.map_or(Ok(B256::ZERO), |council| council.committee())
+        };
+        let mut changes = self.changes.lock();
+        let (mut mark, first) = match changes.looked_at {
+            Some((mark, last)) => (mark, last + 1),
+            None => (mark_after(self.spec.genesis().number.unwrap_or_default())?, 0),
+        };
+        for ended in first..epoch {
+            let now = mark_after(epochs.last(ended))?;
+            if std::mem::replace(&mut mark, now) != now {
+                changes.changed.push(ended);
             }
-            let seal = self.seal(last)?.ok_or(ChainError::UnknownHeight(last))?;
-            handovers.push(Handover {
-                header: alloy_rlp::encode(&header).into(),
-                certificate: seal.certificate,
-                list: council.prove()?,
-            });
+            changes.looked_at = Some((now, ended));
         }
-        Ok(handovers)
+        let before = changes.changed.iter().copied();
+        Ok(before.take_while(|changed| *changed < epoch).collect())
     }
 
     /// Who votes now and in the next epoch; `None` if the chain has no council.
@@ -267,18 +363,17 @@ impl Chain {
     /// When the chain cannot be read.
     pub fn sitting(&self) -> Result<Option<Sitting>, ChainError> {
         let head = self.head();
-        let Some(council) = self.council(head.header())? else {
+        let (Some(epochs), Some(council)) = (self.epochs(), self.council(head.header())?) else {
             return Ok(None);
         };
-        let epoch_blocks = council.epoch_blocks()?;
-        let epoch = (head.number() + 1) / epoch_blocks;
-        let before = (epoch * epoch_blocks).saturating_sub(1);
+        let epoch = epochs.of(head.number().saturating_add(1));
+        let before = epochs.first(epoch).saturating_sub(1);
         let sitting = self
             .council_after(before)?
             .ok_or(ChainError::UnknownHeight(before))?;
         Ok(Some(Sitting {
             epoch,
-            epoch_blocks,
+            epochs,
             validators: sitting.validators()?,
             next: council.validators()?,
         }))
@@ -294,12 +389,13 @@ impl CouncilView<'_> {
         self.ask(&Council::validatorsCall {})
     }
 
-    /// Blocks of an epoch.
+    /// How long epochs are.
     ///
     /// # Errors
-    /// When the contract does not answer.
-    pub fn epoch_blocks(&self) -> Result<u64, CouncilError> {
-        self.ask(&Council::epochBlocksCall {})
+    /// When the contract does not answer, or its storage says what it never would.
+    pub fn epochs(&self) -> Result<Epochs, CouncilError> {
+        let blocks = self.ask(&Council::epochBlocksCall {})?;
+        Epochs::new(blocks).ok_or_else(|| CouncilError::Broken(format!("an epoch of {blocks} blocks")))
     }
 
     /// All upgrades, past and to come, by epoch.

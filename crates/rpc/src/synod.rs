@@ -441,8 +441,8 @@ impl SynodApiServer for Synod {
                 let sitting = chain.sitting().map_err(RpcError::internal)?;
                 Ok(sitting.map(|sitting| Validators {
                     epoch: U64::from(sitting.epoch),
-                    epoch_blocks: U64::from(sitting.epoch_blocks),
-                    last_block: U64::from((sitting.epoch + 1) * sitting.epoch_blocks - 1),
+                    epoch_blocks: U64::from(sitting.epochs.blocks()),
+                    last_block: U64::from(sitting.epochs.last(sitting.epoch)),
                     validators: sitting.validators.into_iter().map(Seat::from).collect(),
                     next: sitting.next.into_iter().map(Seat::from).collect(),
                 }))

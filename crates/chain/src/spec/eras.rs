@@ -14,7 +14,7 @@
 //! against.
 
 use crate::{
-    council::Upgrade,
+    council::{Epochs, Upgrade},
     spec::{ChainSpec, SpecError, SynodParams},
 };
 use parking_lot::RwLock;
@@ -100,7 +100,7 @@ impl ChainSpec {
     }
 
     /// Takes up the council's upgrades, as they stand at the end of the epoch before `epoch`.
-    pub(crate) fn take_up(&self, upgrades: &[Upgrade], epoch: u64, epoch_blocks: u64) {
+    pub(crate) fn take_up(&self, upgrades: &[Upgrade], epoch: u64, epochs: Epochs) {
         let Some(genesis) = &self.synod else { return };
         let mut eras: Vec<Era> = Vec::new();
         for upgrade in upgrades.iter().filter(|upgrade| upgrade.epoch <= epoch) {
@@ -124,7 +124,7 @@ impl ChainSpec {
             };
             eras.push(Era {
                 epoch: upgrade.epoch,
-                first_block: upgrade.epoch.saturating_mul(epoch_blocks),
+                first_block: epochs.first(upgrade.epoch),
                 protocol: upgrade.protocol,
                 params,
             });
@@ -186,6 +186,7 @@ mod tests {
         let spec = ChainSpec::dev();
         let byte = |number| spec.synod_at(number).unwrap().gas.calldata_byte;
         let drift = |number| spec.synod_at(number).unwrap().max_clock_drift_ms;
+        let epochs = Epochs::new(10).unwrap();
         let all = [
             upgrade(2, 1, r#"{"gas": {"calldataByte": 9}}"#),
             upgrade(5, 1, r#"{"maxClockDriftMs": 77}"#),
@@ -193,10 +194,10 @@ mod tests {
             upgrade(7, 1, r#"{"gas": {"calldataByte": 0}}"#),
             upgrade(8, 1, r#"{"gas": {"calldataByte": null}}"#),
         ];
-        spec.take_up(&all, 4, 10);
+        spec.take_up(&all, 4, epochs);
         assert_eq!((byte(0), byte(19), byte(20), byte(999)), (4, 4, 9, 9));
         assert_eq!(drift(999), 500, "epoch 5 has not begun");
-        spec.take_up(&all, 8, 10);
+        spec.take_up(&all, 8, epochs);
         assert_eq!((byte(49), drift(49)), (9, 500));
         assert_eq!((byte(50), drift(50)), (9, 77));
         assert_eq!(byte(60), 9, "a misspelt parameter changes nothing");
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn unknown_rules_are_named() {
         let spec = ChainSpec::dev();
-        spec.take_up(&[upgrade(3, PROTOCOL + 1, "")], 3, 10);
+        spec.take_up(&[upgrade(3, PROTOCOL + 1, "")], 3, Epochs::new(10).unwrap());
         assert!(spec.known_at(29).is_ok());
         let error = spec.known_at(30).unwrap_err();
         assert_eq!(

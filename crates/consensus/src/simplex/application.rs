@@ -111,7 +111,7 @@ impl Executor {
     /// the answer is for ever.
     pub(super) fn signed(committees: &Committees, block: &Block) -> Result<Result<(), String>, ChainError> {
         let envelope = &block.proposal().envelope;
-        let epoch = committees.epoch_of(block.proposal().block.header.number);
+        let epoch = committees.epochs().of(block.proposal().block.header.number);
         if envelope.epoch != epoch {
             return Ok(Err(format!(
                 "its epoch is {}, but must be {epoch}",

@@ -18,7 +18,7 @@ use std::{
 };
 use synod_chain::{
     Chain, ChainError, ChainSpec, Digest,
-    council::{CouncilError, DEFAULT_EPOCH_BLOCKS, Validator},
+    council::{CouncilError, DEFAULT_EPOCH_BLOCKS, Epochs, Validator},
 };
 
 /// Domain of the proof that a validator holds the secret of its vote key.
@@ -83,9 +83,7 @@ impl ValidatorEntry {
             .ok_or_else(|| CommitteeError::Possession(name.clone()))?;
         Ok((identity, vote_key))
     }
-}
 
-impl ValidatorEntry {
     /// The same as the council's contract has it.
     #[must_use]
     pub fn seat(&self, account: Address, host: String) -> Validator {
@@ -263,9 +261,6 @@ impl SimplexParams {
                 self.certification_timeout_ms
             ));
         }
-        if self.epoch_blocks < 2 {
-            return wrong(format!("epochBlocks is {}, less than 2", self.epoch_blocks));
-        }
         Ok(())
     }
 }
@@ -306,6 +301,7 @@ fn write_object<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>, text
 #[derive(Clone, Debug)]
 pub struct Committee {
     params: SimplexParams,
+    epochs: Epochs,
     members: BiMap<Identity, G1>,
     chain_id: u64,
     namespace: Vec<u8>,
@@ -324,6 +320,9 @@ impl Committee {
             return Err(CommitteeError::Size(size));
         }
         params.check_timing(gas_limit)?;
+        let blocks = params.epoch_blocks;
+        let epochs = Epochs::new(blocks)
+            .ok_or_else(|| CommitteeError::Timing(format!("epochBlocks is {blocks}, less than 2")))?;
         let (mut names, mut identities, mut keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut members = Vec::with_capacity(size);
         for entry in &params.validators {
@@ -344,6 +343,7 @@ impl Committee {
         let namespace = [b"synod/simplex/".as_slice(), genesis.0.as_slice()].concat();
         Ok(Self {
             params,
+            epochs,
             members,
             chain_id,
             namespace,
@@ -384,10 +384,10 @@ impl Committee {
         }
     }
 
-    /// The epoch of a block.
+    /// How heights are cut into epochs.
     #[must_use]
-    pub const fn epoch_of(&self, height: u64) -> u64 {
-        height / self.params.epoch_blocks
+    pub const fn epochs(&self) -> Epochs {
+        self.epochs
     }
 
     /// The parameters.
@@ -493,7 +493,7 @@ impl Committee {
         if let Some(header) = chain.header(number)?
             && let Some(council) = chain.council(&header)?
         {
-            if council.epoch_blocks()? != params.epoch_blocks {
+            if council.epochs()?.blocks() != params.epoch_blocks {
                 return Err(CommitteeError::OtherCouncil("epochs"));
             }
             let named = council.validators()?;

@@ -12,7 +12,7 @@ use commonware_consensus::types::{Epoch, FixedEpocher};
 use commonware_cryptography::certificate::{Provider, Scoped};
 use parking_lot::RwLock;
 use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc};
-use synod_chain::{Application, ChainError};
+use synod_chain::{Application, ChainError, council::Epochs};
 
 /// Committees by epoch, each with the mark of the contract's list that it was made of.
 type Known = BTreeMap<u64, (B256, Arc<Committee>)>;
@@ -55,17 +55,10 @@ impl Committees {
         &self.genesis
     }
 
-    /// The epoch of a block.
+    /// How heights are cut into epochs.
     #[must_use]
-    pub fn epoch_of(&self, height: u64) -> u64 {
-        self.genesis.epoch_of(height)
-    }
-
-    /// The last block of an epoch.
-    #[must_use]
-    pub fn last_of(&self, epoch: u64) -> u64 {
-        let blocks = self.genesis.params().epoch_blocks;
-        epoch.saturating_add(1).saturating_mul(blocks).saturating_sub(1)
+    pub fn epochs(&self) -> Epochs {
+        self.genesis.epochs()
     }
 
     /// The committee of an epoch; `None` while the epoch before it has not ended here. May read the disk.
@@ -79,7 +72,7 @@ impl Committees {
         if let Some((_, committee)) = self.known.read().get(&epoch) {
             return Ok(Some(committee.clone()));
         }
-        let boundary = self.last_of(before);
+        let boundary = self.epochs().last(before);
         if self.application.finalized_head().0 < boundary {
             return Ok(None);
         }
@@ -102,9 +95,10 @@ impl Committees {
         Ok(Some(committee))
     }
 
+    /// The same for commonware.
     pub(super) fn epocher(&self) -> FixedEpocher {
-        let blocks = NonZeroU64::new(self.genesis.params().epoch_blocks);
-        FixedEpocher::new(blocks.expect("a committee's parameters are checked"))
+        let blocks = NonZeroU64::new(self.epochs().blocks());
+        FixedEpocher::new(blocks.expect("an epoch has two blocks at least"))
     }
 }
 

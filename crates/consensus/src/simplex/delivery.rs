@@ -106,10 +106,8 @@ impl Delivery {
         let mut neighbours = self.neighbours.clone();
         let looked = blocking(runtime, move || {
             neighbours.look(&committees, height)?;
-            let epoch = committees.epoch_of(height);
-            let ended = committees.last_of(epoch) == height;
+            let begins = committees.epochs().begins_after(height);
             // Read now, on a thread that may block, what others need at once.
-            let begins = if ended { Some(epoch + 1) } else { None };
             if let Some(next) = begins {
                 committees.of(next)?;
             }

@@ -424,7 +424,7 @@ where
         move |runtime| gossip::run(runtime, handle.outgoing, transactions, channel)
     });
 
-    let first_epoch = config.committees.epoch_of(delivered.saturating_add(1));
+    let first_epoch = config.committees.epochs().of(delivered.saturating_add(1));
     let epochs = Epochs::new(
         runtime.child("epochs"),
         Common {

@@ -147,7 +147,7 @@ where
                 return EngineError::Ended("lines to the peers");
             };
             if theirs > epoch {
-                let last = Height::new(self.common.committees.last_of(epoch));
+                let last = Height::new(self.common.committees.epochs().last(epoch));
                 self.common.marshal.hint_finalized(last, NonEmptyVec::new(from));
             }
         }
@@ -166,12 +166,12 @@ where
         let committee = committee.ok_or(EngineError::Ended("order of epochs"))?;
         committees
             .application()
-            .can_judge(committees.last_of(epoch))
+            .can_judge(committees.epochs().first(epoch))
             .map_err(EngineError::Chain)?;
         // The block on which the epoch stands.
         let base = epoch
             .checked_sub(1)
-            .map_or(0, |before| committees.last_of(before));
+            .map_or(0, |before| committees.epochs().last(before));
         let base = marshal
             .get_block(commonware_consensus::marshal::Identifier::Height(Height::new(
                 base,

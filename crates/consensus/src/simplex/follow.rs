@@ -135,7 +135,7 @@ impl Follower {
                 continue;
             }
             // Blocks wait at most until their epoch ends: its last block has a certificate of its own.
-            let epoch = self.committees.epoch_of(height);
+            let epoch = self.committees.epochs().of(height);
             self.committees
                 .of(epoch)?
                 .and_then(|committee| finalization(&committee, epoch, certificate))

@@ -48,7 +48,7 @@ impl Neighbours {
             // A block that was delivered once more; the head's own turn comes.
             return Ok(());
         }
-        let epoch = committees.epoch_of(height + 1);
+        let epoch = committees.epochs().of(height + 1);
         let now = (epoch, committees.application().validators_mark(height)?);
         if self.told == Some(now) {
             return Ok(());
@@ -68,7 +68,6 @@ impl Neighbours {
                 peers.insert(identity, validator.host);
             }
         }
-        // 0 is what the network begins with.
         self.directory.track(height + 1, peers);
         self.told = Some(now);
         Ok(())

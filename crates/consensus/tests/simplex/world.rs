@@ -861,7 +861,7 @@ impl World {
                     continue;
                 }
                 certified += 1;
-                let epoch = committees.epoch_of(height);
+                let epoch = committees.epochs().of(height);
                 let committee = committees.of(epoch).unwrap().unwrap();
                 let size = usize::try_from(committee.size()).unwrap();
                 let certificate = Finalization::decode_cfg(seal.certificate.0.clone(), &size).unwrap();
