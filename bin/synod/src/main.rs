@@ -8,6 +8,7 @@
 mod client;
 mod commands;
 mod demo;
+mod genesis_file;
 mod logging;
 mod model_file;
 mod outputs;

@@ -17,6 +17,11 @@ pub(crate) struct PassphraseArgs {
 }
 
 impl PassphraseArgs {
+    /// A passphrase for new keys, if they are to be encrypted.
+    pub(crate) fn new_if(&self, encrypt: bool) -> Result<Option<Passphrase>> {
+        encrypt.then(|| self.new_passphrase()).transpose()
+    }
+
     /// A passphrase for keys that are about to be encrypted with it.
     pub(crate) fn new_passphrase(&self) -> Result<Passphrase> {
         if let Some(passphrase) = Passphrase::laid_ready(self.passphrase_file.as_deref())? {

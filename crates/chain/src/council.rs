@@ -76,7 +76,7 @@ impl Epochs {
     #[must_use]
     pub const fn begins_after(self, height: u64) -> Option<u64> {
         let next = height.saturating_add(1);
-        if next % self.0 == 0 {
+        if next.is_multiple_of(self.0) {
             Some(self.of(next))
         } else {
             None
@@ -687,6 +687,38 @@ mod tests {
                 .unwrap_err()
                 .contains("AlreadyInitialised")
         );
+    }
+
+    #[test]
+    fn heights_fall_into_epochs() {
+        assert!(Epochs::new(0).is_none() && Epochs::new(1).is_none());
+        let epochs = Epochs::new(5).unwrap();
+        assert_eq!(
+            (epochs.of(4), epochs.of(5), epochs.first(1), epochs.last(1)),
+            (0, 1, 5, 9)
+        );
+        assert_eq!((epochs.begins_after(4), epochs.begins_after(5)), (Some(1), None));
+        let longest = Epochs::new(u64::MAX).unwrap();
+        assert_eq!((longest.of(u64::MAX - 1), longest.last(1)), (0, u64::MAX));
+    }
+
+    #[test]
+    fn a_genesis_file_with_epochs_that_cannot_be_is_an_error() {
+        let mut genesis = crate::spec::dev_genesis();
+        let mut council = genesis_account(10, vec![validator(1)]).unwrap();
+        // As somebody could write it by hand: slot 4 holds the length.
+        let slot = B256::from(U256::from(4));
+        for blocks in [0_u64, 1] {
+            council
+                .storage
+                .as_mut()
+                .unwrap()
+                .insert(slot, U256::from(blocks).into());
+            genesis.alloc.insert(COUNCIL, council.clone());
+            let spec = crate::ChainSpec::from_genesis(genesis.clone()).unwrap();
+            let error = Chain::in_memory(spec).unwrap_err().to_string();
+            assert!(error.contains(&format!("an epoch of {blocks} blocks")), "{error}");
+        }
     }
 
     #[test]

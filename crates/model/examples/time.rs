@@ -77,12 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let model = Model::load(canonical.graph, canonical.weights)?;
     let loaded = start.elapsed();
-    let shapes: Vec<_> = model
-        .signature()
-        .inputs
-        .iter()
-        .map(|input| input.max_shape())
-        .collect();
+    let shapes = model.signature().max_shapes();
     let start = Instant::now();
     let plan = model.plan(&shapes)?;
     let planned = start.elapsed();
@@ -122,12 +117,7 @@ fn compile(canonical: &CanonicalModel, seconds: f64) -> Result<(), Box<dyn Error
         let start = Instant::now();
         let model = Model::load(canonical.graph.clone(), canonical.weights.clone())?;
         let loaded = milliseconds(start);
-        let shapes: Vec<_> = model
-            .signature()
-            .inputs
-            .iter()
-            .map(|input| input.max_shape())
-            .collect();
+        let shapes = model.signature().max_shapes();
         let start = Instant::now();
         let compiled = model.plan(&shapes)?;
         let planned = milliseconds(start);

@@ -130,6 +130,13 @@ impl Dim {
     }
 }
 
+impl Signature {
+    /// The inputs' shapes with every dimension at its largest.
+    pub fn max_shapes(&self) -> Vec<Shape> {
+        self.inputs.iter().map(TensorSignature::max_shape).collect()
+    }
+}
+
 impl TensorSignature {
     /// The shape with every dimension at its largest.
     pub fn max_shape(&self) -> Shape {

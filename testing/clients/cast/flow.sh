@@ -2,21 +2,12 @@
 # What a developer does with cast, done against a node. Usage: flow.sh HTTP_URL
 set -eu
 url=${1:?usage: flow.sh HTTP_URL}
-here=$(cd "$(dirname "$0")/.." && pwd)
-# npm holds back the package's install script, so its launcher may not find the binary: take the binary itself.
-cast=$(ls -d "$here"/node_modules/@foundry-rs/cast-*/bin/cast | head -n 1)
-export ETH_RPC_URL=$url
-export FOUNDRY_DISABLE_NIGHTLY_WARNING=1 NO_COLOR=1
+. "$(dirname "$0")/common.sh"
 
 key=0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80
 alice=0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266
 bob=0x70997970C51812dc3A010C7d01b50e0d17dc79C8
 
-ok() { echo "ok    $1"; }
-fail() { echo "FAIL  $1" >&2; exit 1; }
-same() { [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"; }
-# The value of a field of a JSON object on standard input.
-field() { node -e 'const o = JSON.parse(require("fs").readFileSync(0)); console.log(o[process.argv[1]])' "$1"; }
 
 same "chain id" 1337 "$("$cast" chain-id)"
 same "balance at genesis" 10000000000000000000000 "$("$cast" balance --block earliest "$bob")"

@@ -2,15 +2,9 @@
 # An account without money on a chain where gas is free: cast's own choice of fees. Usage: free.sh HTTP_URL
 set -eu
 url=${1:?usage: free.sh HTTP_URL}
-here=$(cd "$(dirname "$0")/.." && pwd)
-cast=$(ls -d "$here"/node_modules/@foundry-rs/cast-*/bin/cast | head -n 1)
-export ETH_RPC_URL=$url
-export FOUNDRY_DISABLE_NIGHTLY_WARNING=1 NO_COLOR=1
+. "$(dirname "$0")/common.sh"
 
 key=0x00000000000000000000000000000000000000000000000000000000f0000d1e
-fail() { echo "FAIL  $1" >&2; exit 1; }
-same() { [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"; }
-field() { node -e 'const o = JSON.parse(require("fs").readFileSync(0)); console.log(o[process.argv[1]])' "$1"; }
 
 poor=$("$cast" wallet address "$key")
 same "balance" 0 "$("$cast" balance "$poor")"

@@ -1,10 +1,10 @@
 //! `synod dev`
 
-use crate::{logging, show::Form};
+use crate::{genesis_file, logging, show::Form};
 use alloy_primitives::{Address, B256};
 use alloy_signer_local::{MnemonicBuilder, coins_bip39::English};
 use clap::Args;
-use eyre::{Context as _, Result, ensure};
+use eyre::{Result, ensure};
 use serde::Serialize;
 use std::{
     fmt,
@@ -85,11 +85,7 @@ impl fmt::Display for Ready {
 pub(crate) async fn run(args: DevArgs, form: Form) -> Result<()> {
     logging::start("info");
     let spec = match &args.genesis {
-        Some(file) => {
-            let json =
-                std::fs::read_to_string(file).wrap_err_with(|| format!("cannot read {}", file.display()))?;
-            ChainSpec::from_json(&json).wrap_err_with(|| format!("{} is no genesis file", file.display()))?
-        }
+        Some(file) => genesis_file::read(file)?,
         None => ChainSpec::dev(),
     };
     let config = NodeConfig {

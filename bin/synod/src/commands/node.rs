@@ -1,12 +1,11 @@
 //! `synod node`
 
 use super::dev::asked_to_stop;
-use crate::{logging, passphrase, show::Form};
+use crate::{genesis_file, logging, passphrase, show::Form};
 use clap::Args;
-use eyre::{Context as _, Result};
+use eyre::Result;
 use serde::Serialize;
 use std::{fmt, net::SocketAddr, path::PathBuf};
-use synod_chain::ChainSpec;
 use synod_node::cluster::{ClusterConfig, ClusterNode, FollowConfig, FollowNode, RpcSection};
 
 #[derive(Debug, Args)]
@@ -105,10 +104,7 @@ async fn follow(args: NodeArgs, form: Form) -> Result<()> {
     let (Some(genesis), Some(data_dir)) = (args.genesis, args.data_dir) else {
         eyre::bail!("--follow needs --genesis and --data-dir");
     };
-    let json = std::fs::read_to_string(&genesis)
-        .wrap_err_with(|| format!("cannot read the genesis file {}", genesis.display()))?;
-    let spec =
-        ChainSpec::from_json(&json).wrap_err_with(|| format!("{} is no genesis file", genesis.display()))?;
+    let spec = genesis_file::read(&genesis)?;
     let chain_id = spec.chain_id();
     let rpc = match &args.rpc_config {
         Some(file) => RpcSection::read(file)?,

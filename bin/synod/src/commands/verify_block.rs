@@ -1,6 +1,6 @@
 //! `synod verify-block`
 
-use crate::{client::RpcArgs, show::Form};
+use crate::{client::RpcArgs, genesis_file, show::Form};
 use alloy_consensus::{Header, transaction::SignerRecoverable as _};
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, Log, U64};
@@ -8,7 +8,7 @@ use clap::Args;
 use eyre::{Context as _, ContextCompat as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
-use synod_chain::{Chain, ChainSpec, InclusionProof};
+use synod_chain::{Chain, InclusionProof};
 use synod_consensus::simplex::{BlockProof, Committee};
 
 #[derive(Debug, Args)]
@@ -112,10 +112,7 @@ impl fmt::Display for Verified {
 }
 
 pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
-    let json = std::fs::read_to_string(&args.genesis)
-        .wrap_err_with(|| format!("cannot read {}", args.genesis.display()))?;
-    let spec = ChainSpec::from_json(&json)
-        .wrap_err_with(|| format!("{} is no genesis file", args.genesis.display()))?;
+    let spec = genesis_file::read(&args.genesis)?;
     let committee = Committee::of_genesis(&*Chain::in_memory(spec)?)?;
     let client = args.rpc.connect().await?;
     let (wanted, inclusion) = match args.transaction {

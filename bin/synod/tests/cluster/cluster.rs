@@ -108,6 +108,20 @@ impl Cluster {
         index
     }
 
+    /// Publishes the network of the cellar through a node.
+    pub(crate) fn publish_cellar(&self, index: usize) {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cellar/model.onnx");
+        let mut arguments = vec!["model", "publish", model.to_str().unwrap()];
+        arguments.extend(["--dim", "batch<=128", "--name", "cellar/wine"]);
+        arguments.extend(["--rpc-url", self.node(index).url(), "--private-key", KEY]);
+        let published = run(&arguments);
+        assert!(
+            published.status.success(),
+            "{}",
+            String::from_utf8_lossy(&published.stderr)
+        );
+    }
+
     /// A validator decides something in the council, through a node. Returns what the command says.
     pub(crate) fn decide(&self, who: usize, through: usize, command: &[&str]) -> serde_json::Value {
         let key = std::fs::read_to_string(self.folder(who).join("account.key")).unwrap();

@@ -1,13 +1,12 @@
 //! What validators decide together, with real processes: who votes, and by which rules.
 
 use crate::{
-    cluster::{self, Cluster, run},
+    cluster::{Cluster, run},
     prediction,
 };
 use alloy_primitives::{Address, U256};
 use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::TransactionRequest;
-use std::path::Path;
 
 /// Gas of a transaction with a hundred bytes of data.
 async fn price_of_data(cluster: &Cluster, index: usize) -> u64 {
@@ -36,16 +35,7 @@ async fn validators_decide_who_votes_and_by_which_rules() {
     ];
     let mut cluster = Cluster::init_with(4, &pace);
     cluster.start_all().await;
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cellar/model.onnx");
-    let mut publish = vec!["model", "publish", model.to_str().unwrap(), "--dim", "batch<=128"];
-    publish.extend(["--name", "cellar/wine", "--rpc-url", cluster.node(0).url()]);
-    publish.extend(["--private-key", cluster::KEY]);
-    let published = run(&publish);
-    assert!(
-        published.status.success(),
-        "{}",
-        String::from_utf8_lossy(&published.stderr)
-    );
+    cluster.publish_cellar(0);
     let answer = cluster.node(1).provider().call(prediction()).await.unwrap();
 
     // A fifth joins: its machine waits until the others name it.

@@ -41,25 +41,7 @@ async fn four_processes_are_one_chain_and_survive_kill_9() {
     cluster.start_all().await;
 
     // A network published at one node can be asked at all, and a transaction given to one is final at all.
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cellar/model.onnx");
-    let published = run(&[
-        "model",
-        "publish",
-        model.to_str().unwrap(),
-        "--dim",
-        "batch<=128",
-        "--name",
-        "cellar/wine",
-        "--rpc-url",
-        cluster.node(0).url(),
-        "--private-key",
-        cluster::KEY,
-    ]);
-    assert!(
-        published.status.success(),
-        "{}",
-        String::from_utf8_lossy(&published.stderr)
-    );
+    cluster.publish_cellar(0);
     let asked = cluster.send(2, 1, prediction()).await;
     let receipts = cluster.receipts(asked, &[0, 1, 2, 3]).await;
     assert!(
@@ -446,23 +428,7 @@ async fn encrypted_keys_open_with_their_passphrase_alone() {
 async fn a_new_cluster_begins_where_another_ended() {
     let mut old = Cluster::init(1);
     old.start(0).await;
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cellar/model.onnx");
-    let publish = |url: &str| {
-        run(&[
-            "model",
-            "publish",
-            model.to_str().unwrap(),
-            "--dim",
-            "batch<=128",
-            "--name",
-            "cellar/wine",
-            "--rpc-url",
-            url,
-            "--private-key",
-            cluster::KEY,
-        ])
-    };
-    assert!(publish(old.node(0).url()).status.success());
+    old.publish_cellar(0);
     let paid = address!("00000000000000000000000000000000000000bb");
     let sent = old.send(0, 1, transfer(paid)).await;
     old.receipts(sent, &[0]).await;

@@ -83,7 +83,7 @@ fn the_same_seed_is_the_same_chain() {
     let run = |seed: u64| {
         let head = std::cell::Cell::new(B256::ZERO);
         // One seed of our own choice: the environment's does not matter here.
-        crate::world::replay(4, seed, async |world, _| {
+        crate::runs::replay(4, seed, async |world, _| {
             world.start_all().await;
             world.advance(&[0, 1, 2, 3], 4).await;
             let chain = &world.nodes[0].chain;

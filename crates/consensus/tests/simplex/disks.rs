@@ -1,8 +1,9 @@
 //! Disks that fail.
 
 use crate::{
-    World, simulate_sizes,
-    world::{power_failure, simulate_failing_disks},
+    World,
+    runs::{power_failure, simulate_failing_disks},
+    simulate_sizes,
 };
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
 use commonware_utils::probability;

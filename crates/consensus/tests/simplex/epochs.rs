@@ -27,7 +27,7 @@ fn proposers(world: &World, epoch: u64) -> BTreeSet<usize> {
 }
 
 fn epoch(world: &World, index: usize) -> u64 {
-    (world.height(index) + 1) / world.committee.params().epoch_blocks
+    world.committee.epochs().of(world.height(index) + 1)
 }
 
 /// The others decide something in the council.
@@ -53,6 +53,13 @@ async fn decided(world: &mut World, validators: &[usize], call: &impl alloy_sol_
             "a decision was refused"
         );
     }
+}
+
+/// The first four seat the fifth machine. Returns the first epoch in which it votes.
+async fn seated(world: &mut World) -> u64 {
+    let validator = world.seat(4);
+    decided(world, &[0, 1, 2, 3], &Council::addValidatorCall { validator }).await;
+    epoch(world, 0) + 1
 }
 
 fn named(world: &World, index: usize) -> Vec<Validator> {
@@ -132,14 +139,7 @@ fn a_validator_comes_and_another_goes() {
         if early {
             world.start(4).await;
         }
-        let seat = world.seat(4);
-        decided(
-            world,
-            &[0, 1, 2, 3],
-            &Council::addValidatorCall { validator: seat },
-        )
-        .await;
-        let joins = epoch(world, 0) + 1;
+        let joins = seated(world).await;
         world.reach(&[0, 1, 2, 3], joins * 6 + 1).await;
         if !early {
             world.start(4).await;
@@ -238,14 +238,7 @@ fn a_newcomer_without_a_true_key_is_passed_over() {
 fn a_proof_leads_from_the_genesis_file_through_all_changes() {
     simulate_epochs(4, 1, 5, async |world, seed| {
         world.start_all().await;
-        let seat = world.seat(4);
-        decided(
-            world,
-            &[0, 1, 2, 3],
-            &Council::addValidatorCall { validator: seat },
-        )
-        .await;
-        let joins = epoch(world, 0) + 1;
+        let joins = seated(world).await;
         world.reach(&[0, 4], joins * 5 + 1).await;
         let host = Council::setHostCall {
             host: "example.org:9545".into(),

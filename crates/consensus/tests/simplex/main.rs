@@ -25,9 +25,13 @@ mod disks;
 mod epochs;
 mod follow;
 mod liars;
+mod lines;
 mod models;
 mod network;
+mod runs;
 mod voters;
 mod world;
 
-pub(crate) use world::{Links, World, simulate, simulate_epochs, simulate_sizes};
+pub(crate) use lines::Links;
+pub(crate) use runs::{simulate, simulate_epochs, simulate_sizes};
+pub(crate) use world::World;

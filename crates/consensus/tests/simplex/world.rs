@@ -1,6 +1,9 @@
 //! Validators, their network and their disks.
 
-use crate::models;
+use crate::{
+    lines::{Incoming, Links, Receiver, Sender, Share, each, outgoing},
+    models,
+};
 use alloy_consensus::{
     SignableTransaction as _, TxEip1559,
     transaction::{Recovered, SignerRecoverable as _},
@@ -12,21 +15,19 @@ use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English
 use alloy_sol_types::SolCall;
 use commonware_codec::Decode as _;
 use commonware_p2p::{
-    Message, Receiver as _, Recipients,
-    simulated::{self, Config as NetworkConfig, Link, Network, Oracle, SplitOrigin, SplitTarget},
+    Message,
+    simulated::{Config as NetworkConfig, Network, Oracle, SplitTarget},
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{
-    Blob as _, Clock as _, Handle as Task, IoBuf, Quota, ReadOptions, Runner as _, Spawner as _,
-    Storage as _, Supervisor as _, WriteOptions,
-    deterministic::{self, Context, FaultConfig, PartialWriteMode, WriteConfig},
+    Blob as _, Clock as _, Handle as Task, Quota, ReadOptions, Spawner as _, Storage as _, Supervisor as _,
+    WriteOptions, deterministic::Context,
 };
-use commonware_utils::{NZU32, NZUsize, Probability, probability};
+use commonware_utils::{NZU32, NZUsize};
 use parking_lot::Mutex;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_core::SeedableRng as _;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    num::NonZeroUsize,
     ops::{Deref, DerefMut},
     sync::Arc,
     time::Duration,
@@ -34,7 +35,7 @@ use std::{
 use synod_chain::{
     Application, BestTransactions, Chain, ChainApplication, ChainSpec, Skipped, Transaction,
     TransactionSource,
-    council::{COUNCIL, DEFAULT_EPOCH_BLOCKS, Validator, genesis_account},
+    council::{COUNCIL, Validator, genesis_account},
     spec::{DEV_CHAIN_ID, DEV_MNEMONIC, SynodParams, dev_genesis},
 };
 use synod_consensus::simplex::{
@@ -42,10 +43,6 @@ use synod_consensus::simplex::{
     Handle, Identity, Observer, SimplexParams, Transactions, ValidatorKeys, commitment, max_message_size,
     run,
 };
-use tokio::sync::mpsc;
-
-type Sender = simulated::Sender<Identity, Context>;
-type Receiver = simulated::Receiver<Identity>;
 
 /// Gas of a block: little, so that timeouts are short.
 pub(crate) const GAS: u64 = 30_000_000;
@@ -55,34 +52,6 @@ pub(crate) const INFERENCE_GAS: u64 = 400_000;
 
 /// Most bytes of a block.
 const BLOCK_SIZE: usize = 8 << 20;
-
-/// How links behave.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Links {
-    pub(crate) latency_ms: u64,
-    pub(crate) jitter_ms: u64,
-    pub(crate) success: Probability,
-}
-
-impl Default for Links {
-    fn default() -> Self {
-        Self {
-            latency_ms: 10,
-            jitter_ms: 5,
-            success: probability!(1.0),
-        }
-    }
-}
-
-impl From<Links> for Link {
-    fn from(links: Links) -> Self {
-        Self {
-            latency: Duration::from_millis(links.latency_ms),
-            jitter: Duration::from_millis(links.jitter_ms),
-            success_rate: links.success,
-        }
-    }
-}
 
 /// Transactions that wait at a node.
 pub(crate) struct Queue {
@@ -235,130 +204,6 @@ impl DerefMut for World {
     }
 }
 
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| {
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{name}={value}: not a number"))
-    })
-}
-
-/// How many seeds each fault is tried with: runs of large clusters take longer.
-fn seeds(validators: usize) -> std::ops::Range<u64> {
-    range(if validators <= 4 { 50 } else { 10 })
-}
-
-fn range(count: u64) -> std::ops::Range<u64> {
-    let (first, count) = (setting("SYNOD_SEED", 1), setting("SYNOD_SEEDS", count));
-    first..first + count
-}
-
-/// Runs a scenario with several seeds.
-pub(crate) fn simulate(validators: usize, scenario: impl AsyncFn(&mut World, u64)) {
-    for seed in seeds(validators) {
-        // Printed with a failure only.
-        println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
-        replay(validators, seed, &scenario);
-    }
-}
-
-/// How many validators a scenario of any size has with a seed: most runs have four, which are fast.
-fn size_of(seed: u64) -> usize {
-    match seed % 10 {
-        3 => 7,
-        7 => 10,
-        _ => 4,
-    }
-}
-
-/// Runs a scenario with several seeds, which choose the size too.
-pub(crate) fn simulate_sizes(scenario: impl AsyncFn(&mut World, u64)) {
-    for seed in seeds(4) {
-        let validators = size_of(seed);
-        println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
-        replay(validators, seed, &scenario);
-    }
-}
-
-/// Runs a scenario with one seed.
-pub(crate) fn replay(validators: usize, seed: u64, scenario: impl AsyncFn(&mut World, u64)) {
-    replay_epochs(validators, 0, DEFAULT_EPOCH_BLOCKS, seed, scenario);
-}
-
-/// Runs a scenario with several seeds, with short epochs, and with machines that are no validators yet, the last ones.
-pub(crate) fn simulate_epochs(
-    validators: usize,
-    newcomers: usize,
-    epoch_blocks: u64,
-    scenario: impl AsyncFn(&mut World, u64),
-) {
-    // Such a run is several times as long as others.
-    for seed in range(15) {
-        println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
-        replay_epochs(validators, newcomers, epoch_blocks, seed, &scenario);
-    }
-}
-
-fn replay_epochs(
-    validators: usize,
-    newcomers: usize,
-    epoch_blocks: u64,
-    seed: u64,
-    scenario: impl AsyncFn(&mut World, u64),
-) {
-    deterministic::Runner::new(settings(seed)).start(async |runtime| {
-        let mut world = World::new(runtime, machines(validators, newcomers, epoch_blocks, seed)).await;
-        scenario(&mut world, seed).await;
-        world.check();
-    });
-}
-
-/// Runs two scenarios, one before and one after a power failure that takes all machines at once. What was written but not
-/// synced is torn: each of its bytes is on the disk or not, as the seed says.
-pub(crate) fn power_failure(before: impl AsyncFn(&mut World, u64), after: impl AsyncFn(&mut World, u64)) {
-    for seed in seeds(4) {
-        let validators = size_of(seed);
-        println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
-        let faults = FaultConfig::default().write(WriteConfig {
-            failure_rate: probability!(0.0),
-            retention_rate: probability!(0.5),
-            mode: PartialWriteMode::Subset,
-        });
-        let config = settings(seed).with_storage_fault_config(faults);
-        let (machines, disks) = deterministic::Runner::new(config).start_and_recover(async |runtime| {
-            let mut world = World::new(runtime, machines(validators, 0, DEFAULT_EPOCH_BLOCKS, seed)).await;
-            before(&mut world, seed).await;
-            world.check();
-            world.machines()
-        });
-        deterministic::Runner::from(disks).start(async |runtime| {
-            let mut world = World::new(runtime, machines).await;
-            after(&mut world, seed).await;
-            world.check();
-        });
-    }
-}
-
-/// Runs a scenario in which tasks may die of a failing disk.
-pub(crate) fn simulate_failing_disks(scenario: impl AsyncFn(&mut World, u64)) {
-    for seed in seeds(4) {
-        let validators = size_of(seed);
-        println!("{validators} validators, SYNOD_SEED={seed} SYNOD_SEEDS=1");
-        let config = settings(seed).with_catch_panics(true);
-        deterministic::Runner::new(config).start(async |runtime| {
-            let mut world = World::new(runtime, machines(validators, 0, DEFAULT_EPOCH_BLOCKS, seed)).await;
-            scenario(&mut world, seed).await;
-            world.check();
-        });
-    }
-}
-
-fn settings(seed: u64) -> deterministic::Config {
-    deterministic::Config::new()
-        .with_seed(seed)
-        .with_timeout(Some(Duration::from_secs(3600)))
-}
-
 /// Everything of a cluster that is not in the simulator: keys, rules, and what is on the disks.
 pub(crate) struct Machines {
     pub(crate) spec: ChainSpec,
@@ -379,7 +224,7 @@ fn account(index: u32) -> PrivateKeySigner {
 /// New machines with empty disks.
 ///
 /// `newcomers` more are there and have keys, but are no validators yet.
-fn machines(validators: usize, newcomers: usize, epoch_blocks: u64, seed: u64) -> Machines {
+pub(crate) fn machines(validators: usize, newcomers: usize, epoch_blocks: u64, seed: u64) -> Machines {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let mut key = |_| ValidatorKeys::random(&mut rng);
     let keys: Vec<_> = (0..validators + newcomers).map(&mut key).collect();
@@ -450,7 +295,7 @@ impl Machines {
 }
 
 impl World {
-    async fn new(runtime: Context, machines: Machines) -> Self {
+    pub(crate) async fn new(runtime: Context, machines: Machines) -> Self {
         let spec = &machines.spec;
         let chain = Chain::in_memory(spec.clone()).unwrap();
         let committee = Arc::new(Committee::of_genesis(&chain).unwrap());
@@ -478,7 +323,7 @@ impl World {
     }
 
     /// The machines as they are without power.
-    fn machines(self) -> Machines {
+    pub(crate) fn machines(self) -> Machines {
         let mut machines = self.machines;
         for node in &mut machines.nodes {
             node.running = None;
@@ -905,102 +750,8 @@ impl World {
     }
 }
 
-/// Whether what a twin sends to a peer arrives.
-pub(crate) type Share = Arc<dyn Fn(&SplitOrigin, &Identity) -> bool + Send + Sync>;
-
-/// Two senders in place of one. All nodes have these, whether their messages are shared out or not: the engine is compiled
-/// once for each type of line, which takes minutes.
-fn outgoing(
-    sender: Sender,
-    peers: Arc<[Identity]>,
-    share: Share,
-) -> [impl commonware_p2p::Sender<PublicKey = Identity> + use<>; 2] {
-    let (first, second) = sender.split_with(
-        move |origin: SplitOrigin, recipients: &Recipients<Identity>, _: &IoBuf| {
-            let wanted = match recipients {
-                Recipients::All => peers.to_vec(),
-                Recipients::Some(some) => some.clone(),
-                Recipients::One(one) => vec![one.clone()],
-            };
-            let some: Vec<_> = wanted.into_iter().filter(|peer| share(&origin, peer)).collect();
-            (!some.is_empty()).then_some(Recipients::Some(some))
-        },
-    );
-    [first, second]
-}
-
-/// Changes all lines in the same way, in a fixed order.
-fn each<S, R, T, U>(lines: Channels<S, R>, mut change: impl FnMut((S, R)) -> (T, U)) -> Channels<T, U> {
-    Channels {
-        votes: change(lines.votes),
-        certificates: change(lines.certificates),
-        resolver: change(lines.resolver),
-        blocks: change(lines.blocks),
-        backfill: change(lines.backfill),
-        transactions: change(lines.transactions),
-    }
-}
-
 /// Signs for the account that pays for everything.
 pub(crate) fn sign(signer: &PrivateKeySigner, transaction: TxEip1559) -> Transaction {
     let signature = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
     Transaction::from(transaction.into_signed(signature))
-}
-
-/// Where messages come in.
-#[derive(Debug)]
-pub(crate) enum Incoming {
-    /// As they arrive.
-    Straight(Receiver),
-    /// Late, so that they overtake each other, and partly twice.
-    Scrambled {
-        messages: mpsc::UnboundedReceiver<Message<Identity>>,
-        capacity: NonZeroUsize,
-    },
-}
-
-impl Incoming {
-    fn scrambled(mut self, runtime: &Context) -> Self {
-        let (sender, messages) = mpsc::unbounded_channel();
-        let capacity = commonware_p2p::Receiver::capacity(&self);
-        runtime.child("line").spawn(move |mut runtime| async move {
-            while let Ok(message) = self.recv().await {
-                let copies = if runtime.next_u32().is_multiple_of(4) {
-                    2
-                } else {
-                    1
-                };
-                for _ in 0..copies {
-                    let delay = Duration::from_millis(u64::from(runtime.next_u32() % 300));
-                    let (sender, message) = (sender.clone(), message.clone());
-                    runtime.child("message").spawn(move |runtime| async move {
-                        runtime.sleep(delay).await;
-                        // An error means that the validator is gone.
-                        let _ = sender.send(message);
-                    });
-                }
-            }
-        });
-        Self::Scrambled { messages, capacity }
-    }
-}
-
-impl commonware_p2p::Receiver for Incoming {
-    type Error = std::io::Error;
-    type PublicKey = Identity;
-
-    async fn recv(&mut self) -> Result<Message<Identity>, Self::Error> {
-        let message = match self {
-            Self::Straight(receiver) => receiver.recv().await.ok(),
-            Self::Scrambled { messages, .. } => messages.recv().await,
-        };
-        message.ok_or_else(|| std::io::ErrorKind::BrokenPipe.into())
-    }
-
-    fn capacity(&self) -> NonZeroUsize {
-        match self {
-            Self::Straight(receiver) => receiver.capacity(),
-            Self::Scrambled { capacity, .. } => *capacity,
-        }
-    }
 }

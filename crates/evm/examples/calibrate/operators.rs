@@ -513,7 +513,7 @@ fn time(case: Case) -> Option<Measured> {
         }
     };
     let signature = model.signature();
-    let shapes: Vec<_> = signature.inputs.iter().map(|input| input.max_shape()).collect();
+    let shapes = signature.max_shapes();
     let tensors: Vec<Tensor> = signature
         .inputs
         .iter()

@@ -80,12 +80,7 @@ fn model(cases: &mut Vec<Measured>, name: &str, canonical: &CanonicalModel) {
         assert!(loaded.is_ok());
     }));
     let model = Model::load(canonical.graph.clone(), canonical.weights.clone()).expect("it was imported");
-    let shapes: Vec<_> = model
-        .signature()
-        .inputs
-        .iter()
-        .map(|input| input.max_shape())
-        .collect();
+    let shapes = model.signature().max_shapes();
     cases.push(measured(
         "plan",
         name,

@@ -1,19 +1,20 @@
 //! `synod cluster init`
 
+use super::folder::{self, Account, Place};
 use crate::{
+    genesis_file,
     passphrase::PassphraseArgs,
     show::{Bar, Form, note},
 };
 use alloy_genesis::{Genesis, GenesisAccount};
 use alloy_primitives::{Address, U256};
-use alloy_signer_local::PrivateKeySigner;
 use clap::Args;
 use commonware_utils::sys_rng;
-use eyre::{Context as _, Result, bail, ensure};
+use eyre::{Context as _, Result, ensure};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -23,12 +24,6 @@ use synod_chain::{
     spec::{Fees, SynodParams, dev_accounts, dev_genesis},
 };
 use synod_consensus::simplex::{SimplexParams, ValidatorKeys, net::PeerAddress};
-use synod_node::cluster::{
-    MetricsSection, NodeFile, PeersSection, RpcSection, ballot, write_keys, write_secret,
-};
-
-/// Name of the file with the key of the account that decides in the council.
-pub(super) const ACCOUNT_KEY: &str = "account.key";
 
 /// Gas of a block, if nothing else is said.
 const GAS_LIMIT: u64 = 150_000_000;
@@ -164,16 +159,8 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
         "--hosts names {} machines for {count} validators",
         args.hosts.len()
     );
-    if fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some()) {
-        bail!(
-            "{} is not empty: keys are never overwritten, choose another folder",
-            args.out.display()
-        );
-    }
-    let passphrase = match args.encrypt {
-        true => Some(args.passphrase.new_passphrase()?),
-        false => None,
-    };
+    folder::must_be_empty(&args.out)?;
+    let passphrase = args.passphrase.new_if(args.encrypt)?;
     let keys: Vec<_> = (0..count)
         .map(|_| ValidatorKeys::random(&mut sys_rng()))
         .collect();
@@ -205,9 +192,9 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
     let council = council::genesis_account(args.epoch_blocks, seats.collect())?;
     let (genesis, chain_id) = genesis(&args, origin, gas_limit, &params, council, &accounts)?;
 
-    fs::create_dir_all(&args.out).wrap_err_with(|| format!("cannot make {}", args.out.display()))?;
+    folder::make_folder(&args.out)?;
     let genesis_file = args.out.join("genesis.json");
-    write(&genesis_file, &genesis)?;
+    folder::write(&genesis_file, &genesis)?;
     let addresses: BTreeMap<_, _> = names
         .iter()
         .zip(&places)
@@ -216,39 +203,21 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
     let mut validators = Vec::new();
     for (((name, keys), place), account) in names.into_iter().zip(&keys).zip(places).zip(accounts) {
         let folder = args.out.join(&name);
-        fs::create_dir(&folder).wrap_err_with(|| format!("cannot make {}", folder.display()))?;
-        write(&folder.join("genesis.json"), &genesis)?;
-        write_keys(&folder.join("validator.key"), keys, passphrase.as_ref())?;
-        if let Account::Made(signer) = &account {
-            write_account_key(&folder.join(ACCOUNT_KEY), signer)?;
-        }
-        ballot::allow_first_vote(&folder)
-            .wrap_err_with(|| format!("cannot write to {}", folder.display()))?;
-        let file = NodeFile {
-            genesis: "genesis.json".into(),
-            data_dir: "data".into(),
-            key_file: "validator.key".into(),
-            newcomer: None,
-            passphrase_file: None,
-            beneficiary: Address::ZERO,
-            rpc: RpcSection {
-                listen: place.rpc_listen,
-                ..Default::default()
-            },
-            peers: PeersSection {
-                listen: place.peers_listen,
-                addresses: addresses.clone(),
-            },
-            metrics: MetricsSection {
-                listen: Some(place.metrics_listen),
-            },
-        };
-        write(&folder.join("node.toml"), &file.to_text())?;
+        let rpc_url = format!("http://{}", place.machine.rpc_listen);
+        let secrets = (keys, passphrase.as_ref());
+        folder::make(
+            &folder,
+            &genesis,
+            secrets,
+            &account,
+            place.machine,
+            addresses.clone(),
+        )?;
         validators.push(Member {
             name,
             account: account.address(),
             folder,
-            rpc_url: format!("http://{}", place.rpc_listen),
+            rpc_url,
             peers: place.peers,
         });
     }
@@ -259,42 +228,17 @@ pub(crate) fn run(args: InitArgs, form: Form) -> Result<()> {
     })
 }
 
-/// The account with which a validator decides in the council.
-enum Account {
-    Given(Address),
-    Made(PrivateKeySigner),
-}
-
-impl Account {
-    fn address(&self) -> Address {
-        match self {
-            Self::Given(address) => *address,
-            Self::Made(signer) => signer.address(),
-        }
-    }
-}
-
-/// Writes an account's secret into a new file that only its owner can read.
-pub(super) fn write_account_key(path: &Path, signer: &PrivateKeySigner) -> Result<()> {
-    write_secret(path, &format!("{}\n", signer.to_bytes()))
-        .wrap_err_with(|| format!("cannot write {}", path.display()))
-}
-
-/// Where one validator is.
-struct Place {
+/// Where one validator is, for its peers and on its machine.
+struct Seat {
     peers: String,
-    peers_listen: SocketAddr,
-    rpc_listen: SocketAddr,
-    metrics_listen: SocketAddr,
+    machine: Place,
 }
 
 impl InitArgs {
     fn council_accounts(&self) -> Result<Vec<Account>> {
         let count = usize::from(self.validators);
         if self.accounts.is_empty() {
-            return Ok((0..count)
-                .map(|_| Account::Made(PrivateKeySigner::random()))
-                .collect());
+            return Ok((0..count).map(|_| Account::or_new(None)).collect());
         }
         ensure!(
             self.accounts.len() == count,
@@ -304,7 +248,7 @@ impl InitArgs {
         Ok(self.accounts.iter().copied().map(Account::Given).collect())
     }
 
-    fn places(&self) -> Result<Vec<Place>> {
+    fn places(&self) -> Result<Vec<Seat>> {
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
         if !self.hosts.is_empty() {
             let all = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -313,11 +257,14 @@ impl InitArgs {
                 peers
                     .parse::<PeerAddress>()
                     .wrap_err_with(|| format!("--hosts: {host:?} is no host"))?;
-                Ok(Place {
+                Ok(Seat {
                     peers,
-                    peers_listen: SocketAddr::new(all, self.peers_port),
-                    rpc_listen: SocketAddr::new(here, self.rpc_port),
-                    metrics_listen: SocketAddr::new(here, self.metrics_port),
+                    machine: Place {
+                        newcomer: None,
+                        peers_listen: SocketAddr::new(all, self.peers_port),
+                        rpc_listen: SocketAddr::new(here, self.rpc_port),
+                        metrics_listen: SocketAddr::new(here, self.metrics_port),
+                    },
                 })
             };
             return self.hosts.iter().map(place).collect();
@@ -330,11 +277,14 @@ impl InitArgs {
         (0..self.validators)
             .map(|index| {
                 let peers_listen = SocketAddr::new(here, port(self.peers_port, index)?);
-                Ok(Place {
+                Ok(Seat {
                     peers: peers_listen.to_string(),
-                    peers_listen,
-                    rpc_listen: SocketAddr::new(here, port(self.rpc_port, index)?),
-                    metrics_listen: SocketAddr::new(here, port(self.metrics_port, index)?),
+                    machine: Place {
+                        newcomer: None,
+                        peers_listen,
+                        rpc_listen: SocketAddr::new(here, port(self.rpc_port, index)?),
+                        metrics_listen: SocketAddr::new(here, port(self.metrics_port, index)?),
+                    },
                 })
             })
             .collect()
@@ -404,9 +354,7 @@ fn genesis(
 
 /// The genesis of a chain that begins where the one in a data folder ended.
 fn continued(data: &Path, file: &Path) -> Result<Genesis> {
-    let json = fs::read_to_string(file).wrap_err_with(|| format!("cannot read {}", file.display()))?;
-    let spec =
-        ChainSpec::from_json(&json).wrap_err_with(|| format!("{} is no genesis file", file.display()))?;
+    let spec = genesis_file::read(file)?;
     let folder = data.join("chain");
     ensure!(
         folder.is_dir(),
@@ -439,8 +387,4 @@ fn continued(data: &Path, file: &Path) -> Result<Genesis> {
 /// Random, since the keys are.
 fn keys_hash(params: &SimplexParams) -> alloy_primitives::B256 {
     alloy_primitives::keccak256(params.commitment(&serde_json::Value::Null))
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).wrap_err_with(|| format!("cannot write {}", path.display()))
 }

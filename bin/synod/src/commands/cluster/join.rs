@@ -2,24 +2,22 @@
 
 use super::{
     council::Seat,
-    init::{ACCOUNT_KEY, write_account_key},
+    folder::{self, Account, Place},
 };
-use crate::{passphrase::PassphraseArgs, show::Form};
+use crate::{genesis_file, passphrase::PassphraseArgs, show::Form};
 use alloy_primitives::Address;
-use alloy_signer_local::PrivateKeySigner;
 use clap::Args;
 use commonware_utils::sys_rng;
-use eyre::{Context as _, Result, bail, ensure};
+use eyre::{Context as _, Result, ensure};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use synod_chain::{ChainSpec, council::Council};
 use synod_consensus::simplex::{SimplexParams, ValidatorKeys, net::PeerAddress};
-use synod_node::cluster::{MetricsSection, NodeFile, PeersSection, RpcSection, ballot, write_keys};
 
 #[derive(Debug, Args)]
 pub(crate) struct JoinArgs {
@@ -94,10 +92,7 @@ impl fmt::Display for Made {
 }
 
 pub(crate) fn run(args: JoinArgs, form: Form) -> Result<()> {
-    let text = fs::read_to_string(&args.genesis)
-        .wrap_err_with(|| format!("cannot read {}", args.genesis.display()))?;
-    let spec = ChainSpec::from_json(&text)
-        .wrap_err_with(|| format!("{} is no genesis file", args.genesis.display()))?;
+    let (spec, genesis) = genesis_file::read_text(&args.genesis)?;
     let params = SimplexParams::of(&spec).wrap_err_with(|| format!("{}", args.genesis.display()))?;
     ensure!(
         (1..=64).contains(&args.name.len()),
@@ -116,63 +111,34 @@ pub(crate) fn run(args: JoinArgs, form: Form) -> Result<()> {
         PeerAddress::Socket(socket) => socket.port(),
         PeerAddress::Host(_, port) => port,
     };
-    if fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some()) {
-        bail!(
-            "{} is not empty: keys are never overwritten, choose another folder",
-            args.out.display()
-        );
-    }
-    fs::create_dir_all(&args.out).wrap_err_with(|| format!("cannot make {}", args.out.display()))?;
-    let file = |name: &str| args.out.join(name);
-    write(&file("genesis.json"), &text)?;
-    let keys = ValidatorKeys::random(&mut sys_rng());
-    let passphrase = match args.encrypt {
-        true => Some(args.passphrase.new_passphrase()?),
-        false => None,
+    folder::must_be_empty(&args.out)?;
+    let passphrase = args.passphrase.new_if(args.encrypt)?;
+    let (keys, account) = (
+        ValidatorKeys::random(&mut sys_rng()),
+        Account::or_new(args.account),
+    );
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let peers_port = args.peers_port.unwrap_or(port);
+    let place = Place {
+        newcomer: Some(args.name.clone()),
+        peers_listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), peers_port),
+        rpc_listen: SocketAddr::new(local, args.rpc_port),
+        metrics_listen: SocketAddr::new(local, args.metrics_port),
     };
-    write_keys(&file("validator.key"), &keys, passphrase.as_ref())?;
-    let account = match args.account {
-        Some(account) => account,
-        None => {
-            let signer = PrivateKeySigner::random();
-            write_account_key(&file(ACCOUNT_KEY), &signer)?;
-            signer.address()
-        }
-    };
-    let seat = Seat {
-        account,
+    let secrets = (&keys, passphrase.as_ref());
+    folder::make(&args.out, &genesis, secrets, &account, place, first_hosts(spec)?)?;
+    let seat = args.out.join("seat.json");
+    let entry = Seat {
+        account: account.address(),
         host: args.host,
         entry: keys.entry(args.name.clone()),
     };
-    write(&file("seat.json"), &(serde_json::to_string_pretty(&seat)? + "\n"))?;
-    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let node = NodeFile {
-        genesis: "genesis.json".into(),
-        data_dir: "data".into(),
-        key_file: "validator.key".into(),
-        passphrase_file: None,
-        newcomer: Some(args.name.clone()),
-        beneficiary: Address::ZERO,
-        rpc: RpcSection {
-            listen: SocketAddr::new(local, args.rpc_port),
-            ..Default::default()
-        },
-        peers: PeersSection {
-            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), args.peers_port.unwrap_or(port)),
-            addresses: first_hosts(spec)?,
-        },
-        metrics: MetricsSection {
-            listen: Some(SocketAddr::new(local, args.metrics_port)),
-        },
-    };
-    write(&file("node.toml"), &node.to_text())?;
-    ballot::allow_first_vote(&args.out)
-        .wrap_err_with(|| format!("cannot write to {}", args.out.display()))?;
+    folder::write(&seat, &(serde_json::to_string_pretty(&entry)? + "\n"))?;
     form.print(&Made {
         name: args.name,
-        seat: file("seat.json"),
+        seat,
         folder: args.out,
-        account,
+        account: account.address(),
     })
 }
 
@@ -187,8 +153,4 @@ fn first_hosts(spec: ChainSpec) -> Result<BTreeMap<String, String>> {
         .map(host)
         .filter(|(_, host)| !host.is_empty())
         .collect())
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).wrap_err_with(|| format!("cannot write {}", path.display()))
 }

@@ -1,6 +1,7 @@
 //! `synod cluster`
 
 mod council;
+mod folder;
 mod init;
 mod join;
 mod key;

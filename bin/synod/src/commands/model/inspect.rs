@@ -164,7 +164,7 @@ pub(crate) async fn run(args: InspectArgs, form: Form) -> Result<()> {
 pub(super) fn inspect(loaded: &LoadedModel) -> Result<Report> {
     let model = &loaded.model;
     let signature = model.signature();
-    let largest: Vec<Vec<usize>> = signature.inputs.iter().map(TensorSignature::max_shape).collect();
+    let largest = signature.max_shapes();
     let cost = model
         .cost(&largest)
         .wrap_err("the model does not take its own largest shapes")?;
