@@ -37,7 +37,7 @@ use crate::{
 use fusion::{Groups, Role};
 use memory::Slots;
 use schedule::{Memory, Parts, Place, Schedule};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use workspace::Workspaces;
 
 pub(crate) use schedule::Arguments;
@@ -274,11 +274,13 @@ impl Plan {
     /// Lets go of the values of constants that a run reads only as its kernels have arranged them, here and among those of the model.
     pub(crate) fn let_go(&mut self, of_model: &mut [Arc<Constant>]) {
         let needed = self.schedule.constants();
+        let mut in_model = by_address(of_model.iter_mut());
         for (index, constant) in self.constants.iter_mut().enumerate() {
-            let in_model = of_model.iter_mut().find(|other| Arc::ptr_eq(other, constant));
-            if let (Some(in_model), Some(without), false) =
-                (in_model, constant.let_go(), needed.contains(&index))
-            {
+            if needed.contains(&index) {
+                continue;
+            }
+            let in_model = in_model.remove(&Arc::as_ptr(constant));
+            if let (Some(in_model), Some(without)) = (in_model, constant.let_go()) {
                 let without = Arc::new(without);
                 *in_model = Arc::clone(&without);
                 *constant = without;
@@ -288,15 +290,14 @@ impl Plan {
 
     /// Gives the values of constants memory of their own, here and among those of the model.
     pub(crate) fn keep_apart(&mut self, of_model: &mut [Arc<Constant>]) {
+        let mut here = by_address(self.constants.iter_mut());
         for in_model in of_model {
             let Some(own) = in_model.apart().map(Arc::new) else {
                 continue;
             };
-            let here = self
-                .constants
-                .iter_mut()
-                .filter(|here| Arc::ptr_eq(here, in_model));
-            here.for_each(|here| *here = Arc::clone(&own));
+            if let Some(here) = here.remove(&Arc::as_ptr(in_model)) {
+                *here = Arc::clone(&own);
+            }
             *in_model = own;
         }
     }
@@ -693,6 +694,15 @@ fn with_derived(
         .collect();
     let kernel = node.operator.specialize(&Inputs(&operands), &step.outputs);
     kernel.ok().map(Arc::from)
+}
+
+/// Constants, each of which is there once, by where they lie: a model may have so many that looking for one among all would take long.
+fn by_address<'a>(
+    constants: impl Iterator<Item = &'a mut Arc<Constant>>,
+) -> BTreeMap<*const Constant, &'a mut Arc<Constant>> {
+    constants
+        .map(|constant| (Arc::as_ptr(constant), constant))
+        .collect()
 }
 
 /// Where a value is that no step computes.

@@ -16,7 +16,10 @@ use crate::{
     analysis::{AnalysedStep, Value, operands},
     model::{Block, Node, ValueId},
     ops::{Elementwise, Inputs, TensorType},
-    plan::chain::{MAX_READS, MAX_REGISTERS, MAX_WRITES, inner_of_spread},
+    plan::{
+        chain::{MAX_READS, MAX_REGISTERS, MAX_WRITES, inner_of_spread},
+        schedule::is_of_chain,
+    },
 };
 
 /// What the executor may do with a step.
@@ -255,6 +258,12 @@ impl Group {
             elements: 0,
             sealed: true,
         }
+    }
+
+    /// The kernel that its chain follows, if it has one.
+    pub(super) fn kernel(&self, roles: &[Option<Role>]) -> Option<usize> {
+        let first = self.members.first().copied();
+        first.filter(|&first| !is_of_chain(roles, first))
     }
 
     /// Whether one more operator surely fits, with two operands made of bytes: each member may read two more tensors, take a

@@ -15,6 +15,7 @@ use crate::{
     model::{Node, ValueId},
     shape::element_count,
 };
+use std::collections::BTreeSet;
 
 /// For each value, whether it lies with its channels together.
 pub(super) fn channels_together(
@@ -39,32 +40,61 @@ pub(super) fn channels_together(
         roots: &groups.roots,
         roles,
         together,
+        taken_apart: Vec::new(),
     };
     for (step, role) in roles.iter().enumerate() {
         if matches!(role, Some(Role::View)) {
             layout.take_apart(layout.inputs_of(step));
         }
     }
-    loop {
-        let before = layout.together.clone();
-        for (index, group) in groups.groups.iter().enumerate() {
-            let (&first, rest) = match group.members.split_first() {
-                Some((first, rest)) if !is_of_chain(roles, *first) => (first, rest),
-                _ => {
-                    // what the chain writes; what stays in its registers lies nowhere
-                    let written = |&value: &ValueId| wanted[value] && group_of[value] == Some(index);
-                    layout.settle_chain(&group.members, Vec::new(), written);
-                    continue;
-                }
-            };
-            if !rest.is_empty() {
-                let of_kernel = layout.outputs_of(first);
-                layout.settle_chain(rest, of_kernel, |_| true);
-            }
-            layout.settle_kernel(first);
+    let mut groups_with: Vec<Vec<usize>> = vec![Vec::new(); parts.values.len()];
+    for (index, group) in groups.groups.iter().enumerate() {
+        if let Some(kernel) = group.kernel(roles) {
+            layout.settle_for_good(kernel);
         }
-        if layout.together == before {
-            return before;
+        for &member in &group.members {
+            let values = layout.inputs_of(member).into_iter().chain(layout.outputs_of(member));
+            for value in values.filter(|&value| layout.together[value]) {
+                let with = &mut groups_with[value];
+                if with.last() != Some(&index) {
+                    with.push(index);
+                }
+            }
+        }
+    }
+    // A value taken apart concerns the groups that it joins: only they are looked at again, so that a long graph is not gone
+    // through as often as it is long.
+    let mut round: BTreeSet<usize> = (0..groups.groups.len()).collect();
+    let mut next = BTreeSet::new();
+    loop {
+        let Some(index) = round.pop_first() else {
+            if next.is_empty() {
+                return layout.together;
+            }
+            round = std::mem::take(&mut next);
+            continue;
+        };
+        let group = &groups.groups[index];
+        match group.kernel(roles) {
+            Some(kernel) => {
+                let chain = &group.members[1..];
+                if !chain.is_empty() {
+                    let of_kernel = layout.outputs_of(kernel);
+                    layout.settle_chain(chain, of_kernel, |_| true);
+                }
+                layout.settle_kernel(kernel);
+            }
+            None => {
+                // what the chain writes; what stays in its registers lies nowhere
+                let written = |&value: &ValueId| wanted[value] && group_of[value] == Some(index);
+                layout.settle_chain(&group.members, Vec::new(), written);
+            }
+        }
+        for value in layout.taken_apart.drain(..) {
+            for &concerned in &groups_with[value] {
+                let set = if concerned > index { &mut round } else { &mut next };
+                set.insert(concerned);
+            }
         }
     }
 }
@@ -85,6 +115,8 @@ struct Layout<'a> {
     roots: &'a [ValueId],
     roles: &'a [Option<Role>],
     together: Vec<bool>,
+    /// Values taken apart that nobody has been told of.
+    taken_apart: Vec<ValueId>,
 }
 
 impl Layout<'_> {
@@ -102,27 +134,43 @@ impl Layout<'_> {
     }
 
     fn take_apart(&mut self, values: impl IntoIterator<Item = ValueId>) {
-        values.into_iter().for_each(|value| self.together[value] = false);
+        for value in values {
+            if std::mem::replace(&mut self.together[value], false) {
+                self.taken_apart.push(value);
+            }
+        }
+    }
+
+    /// The first input of a kernel.
+    fn first_input(&self, step: usize) -> Option<ValueId> {
+        let first = self.node(step).inputs.first().copied().flatten();
+        first.map(|value| self.roots[value])
+    }
+
+    /// Takes apart what no kernel takes or gives with channels together: inputs other than the first, and outputs of which there are
+    /// several.
+    fn settle_for_good(&mut self, step: usize) {
+        let (first, inputs, outputs) = (self.first_input(step), self.inputs_of(step), self.outputs_of(step));
+        let (as_first, others): (Vec<ValueId>, Vec<ValueId>) =
+            inputs.into_iter().partition(|&value| Some(value) == first);
+        if as_first.len() > 1 || outputs.len() != 1 {
+            self.take_apart(as_first.into_iter().chain(outputs));
+        }
+        self.take_apart(others);
     }
 
     /// A kernel takes its first input and gives its only output with channels together where it has a form for that.
     fn settle_kernel(&mut self, step: usize) {
-        let (inputs, outputs) = (self.inputs_of(step), self.outputs_of(step));
-        let first = self.node(step).inputs.first().copied().flatten();
-        let first = first.map(|value| self.roots[value]);
-        self.take_apart(inputs.iter().copied().filter(|&value| Some(value) != first));
-        let again = inputs.iter().filter(|&&value| Some(value) == first).count() > 1;
-        let asked = [
-            first.is_some_and(|value| self.together[value]),
-            outputs.iter().any(|&value| self.together[value]),
-        ];
-        let can = |[input, output]: [bool; 2]| {
-            self.parts.kernels[step]
-                .with_channels_together(input, output)
-                .is_some()
-        };
-        if asked != [false; 2] && (again || outputs.len() != 1 || !can(asked)) {
-            self.take_apart(first.into_iter().chain(outputs));
+        let first = self.first_input(step);
+        let output = self.node(step).outputs.iter().flatten().copied().next();
+        let is_together = |value: Option<ValueId>| value.is_some_and(|value| self.together[value]);
+        let (input_together, output_together) = (is_together(first), is_together(output));
+        if (input_together || output_together)
+            && self.parts.kernels[step]
+                .with_channels_together(input_together, output_together)
+                .is_none()
+        {
+            self.take_apart(first.into_iter().chain(output));
         }
     }
 

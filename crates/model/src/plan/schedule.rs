@@ -248,13 +248,10 @@ fn uses(
     }
     // a kernel is followed in its own output, or, if what is written last has another type, computes into a tensor of its own
     for (index, group) in groups.groups.iter().enumerate() {
-        let Some((&kernel, chain)) = group
-            .members
-            .split_first()
-            .filter(|(first, chain)| !is_of_chain(roles, **first) && !chain.is_empty())
-        else {
+        let Some(kernel) = group.kernel(roles).filter(|_| group.members.len() > 1) else {
             continue;
         };
+        let chain = &group.members[1..];
         let mut written = chain.iter().flat_map(|&member| outputs_of(member));
         let last = written.rfind(|&value| wanted[value] && group_of[value] == Some(index));
         if last.is_some_and(|last| parts.values[last].dtype() != DType::F32) {
