@@ -223,13 +223,42 @@ pub struct CouncilView<'a> {
     env: EvmEnv,
 }
 
-/// At the beginning of which epochs the council's list was another than before, as far as that was looked up.
+/// Which epochs ended with other voters than they began with, as far as that was looked up.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// The list's mark at the end of the last epoch that was looked at, and that epoch's number.
-    looked_at: Option<(B256, u64)>,
-    /// The epochs that end with a changed list.
+    /// The list at the end of the last epoch that was looked at, and that epoch's number.
+    looked_at: Option<(ListMark, u64)>,
+    /// The epochs that end with other voters.
     changed: Vec<u64>,
+}
+
+/// What tells two lists of validators apart.
+#[derive(Clone, Copy, Debug)]
+struct ListMark {
+    /// [`CouncilView::committee`]: cheap to read.
+    list: B256,
+    /// The same without the hosts. Every validator may change its own at any time, alone; a proof need not show that, or one liar
+    /// could make all proofs longer with every epoch.
+    voters: B256,
+}
+
+impl ListMark {
+    fn of(council: Option<&CouncilView<'_>>) -> Result<Self, ChainError> {
+        let Some(council) = council else {
+            return Ok(Self {
+                list: B256::ZERO,
+                voters: B256::ZERO,
+            });
+        };
+        let mut validators = council.validators()?;
+        for validator in &mut validators {
+            validator.host.clear();
+        }
+        Ok(Self {
+            list: council.committee()?,
+            voters: keccak256(validators.abi_encode()),
+        })
+    }
 }
 
 impl Chain {
@@ -310,7 +339,7 @@ impl Chain {
         }
     }
 
-    /// The changes of the committee before the epoch of a final block, oldest first. Each epoch is looked at once in the life of
+    /// The changes of the committee before the epoch of a final block, oldest first; that a validator moved to another host is none. Each epoch is looked at once in the life of
     /// the process; a change costs a proof each time.
     ///
     /// # Errors
@@ -335,23 +364,27 @@ impl Chain {
             .collect()
     }
 
-    /// The epochs before this one that end with another list than they began with.
+    /// The epochs before this one that end with other voters than they began with.
     fn changed_before(&self, epochs: Epochs, epoch: u64) -> Result<Vec<u64>, ChainError> {
-        let mark_after = |height| {
-            let council = self.council_after(height)?;
-            council.map_or(Ok(B256::ZERO), |council| council.committee())
-        };
         let mut changes = self.changes.lock();
         let (mut mark, first) = match changes.looked_at {
             Some((mark, last)) => (mark, last + 1),
-            None => (mark_after(self.spec.genesis().number.unwrap_or_default())?, 0),
+            None => {
+                let genesis = self.spec.genesis().number.unwrap_or_default();
+                (ListMark::of(self.council_after(genesis)?.as_ref())?, 0)
+            }
         };
         for ended in first..epoch {
-            let now = mark_after(epochs.last(ended))?;
-            if std::mem::replace(&mut mark, now) != now {
-                changes.changed.push(ended);
+            let council = self.council_after(epochs.last(ended))?;
+            let list = council.as_ref().map_or(Ok(B256::ZERO), CouncilView::committee)?;
+            if list != mark.list {
+                let now = ListMark::of(council.as_ref())?;
+                if now.voters != mark.voters {
+                    changes.changed.push(ended);
+                }
+                mark = now;
             }
-            changes.looked_at = Some((now, ended));
+            changes.looked_at = Some((mark, ended));
         }
         let before = changes.changed.iter().copied();
         Ok(before.take_while(|changed| *changed < epoch).collect())

@@ -243,8 +243,15 @@ fn a_proof_leads_from_the_genesis_file_through_all_changes() {
         let host = Council::setHostCall {
             host: "example.org:9545".into(),
         };
-        world.decide(1, 2, &host);
-        world.reach(&[0, 4], (joins + 2) * 5 + 2).await;
+        let moved = world.decide(1, 2, &host);
+        world.until("a host is set", |world| world.has(1, moved)).await;
+        world.reach(&[0, 4], (epoch(world, 0) + 1) * 5 + 1).await;
+        assert!(named(world, 0).iter().any(|validator| validator.host == host.host));
+        let identity = B256::from_slice(&world.nodes[3].keys.identity());
+        let one_goes = Council::removeValidatorCall { identity };
+        decided(world, &[0, 1, 2, 3, 4], &one_goes).await;
+        let last = epoch(world, 0) + 1;
+        world.reach(&[0, 4], last * 5 + 2).await;
 
         let chain = &world.nodes[0].chain;
         let proof = |height: u64| BlockProof {
@@ -258,10 +265,11 @@ fn a_proof_leads_from_the_genesis_file_through_all_changes() {
         };
         let early = world.committee.verify_block(&proof(certified(1))).unwrap();
         assert_eq!((early.epoch, early.validators), (0, 4));
-        let late = proof(certified((joins + 2) * 5));
-        assert_eq!(late.handovers.len(), 2, "the newcomer, and the host");
+        let late = proof(certified(last * 5));
+        // Whom the host concerns needs no proof: a validator may change it alone, as often as it likes.
+        assert_eq!(late.handovers.len(), 2, "one came, and one went");
         let proven = world.committee.verify_block(&late).unwrap();
-        assert_eq!((proven.epoch, proven.validators), (joins + 2, 5));
+        assert_eq!((proven.epoch, proven.validators), (last, 4));
 
         // Without the first change nothing follows.
         let mut short = late.clone();
@@ -298,6 +306,6 @@ fn a_proof_leads_from_the_genesis_file_through_all_changes() {
         let copy = Chain::in_memory(world.spec.clone()).unwrap();
         let mut follower = follower(world, &copy);
         follower.take(&blocks(world, 1)).unwrap();
-        assert!(copy.head().number() >= (joins + 2) * 5);
+        assert!(copy.head().number() >= last * 5);
     });
 }
