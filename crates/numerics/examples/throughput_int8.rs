@@ -3,7 +3,7 @@
 //!
 //!     cargo run --release -p synod-numerics --example throughput_int8 [UNIT] [THREADS]
 //!
-//! UNIT is portable, avx2, avx-vnni or avx512-vnni. The best of many short runs, so that a busy machine shows what an idle one
+//! UNIT is portable, avx2, avx-vnni, avx512-vnni or amx. The best of many short runs, so that a busy machine shows what an idle one
 //! would; the peak is measured in the same way, by the same instruction on registers alone.
 
 use std::hint::black_box;
@@ -56,6 +56,14 @@ fn peak(unit: Unit) -> f64 {
             })
         }};
     }
+    if unit == Unit::Amx {
+        let rounds = ROUNDS / 10;
+        let seconds = best(|| {
+            // SAFETY: the unit is available.
+            unsafe { tiles(rounds) };
+        });
+        return 2.0 * (4 * rounds * 16 * 16 * 64) as f64 / seconds;
+    }
     let (seconds, products) = match unit {
         Unit::Avx512Vnni => (
             chains!(
@@ -91,6 +99,38 @@ fn peak(unit: Unit) -> f64 {
     2.0 * (12 * ROUNDS * products) as f64 / seconds
 }
 
+/// Four products of whole tiles in each round.
+///
+/// # Safety
+/// The processor must have AMX, and the process the right to use it.
+#[cfg(target_arch = "x86_64")]
+unsafe fn tiles(rounds: usize) {
+    #[repr(align(64))]
+    struct Configuration([u8; 64]);
+    let mut all = Configuration([0; 64]);
+    all.0[0] = 1;
+    for tile in 0..8 {
+        (all.0[16 + 2 * tile], all.0[48 + tile]) = (64, 16);
+    }
+    // SAFETY: by the contract; the tiles are given back at the end.
+    unsafe {
+        std::arch::asm!(
+            "ldtilecfg [{all}]",
+            "2:",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "tdpbusd tmm2, tmm5, tmm6",
+            "tdpbusd tmm3, tmm5, tmm7",
+            "dec {rounds}",
+            "jnz 2b",
+            "tilerelease",
+            all = in(reg) &raw const all,
+            rounds = inout(reg) rounds => _,
+            options(nostack, readonly),
+        );
+    }
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 fn peak(_: Unit) -> f64 {
     f64::NAN
@@ -106,6 +146,7 @@ fn main() {
         "portable" => force(Some(Unit::Portable)),
         "avx2" => force(Some(Unit::Avx2)),
         "avx-vnni" => force(Some(Unit::AvxVnni)),
+        "avx512-vnni" => force(Some(Unit::Avx512Vnni)),
         _ => {}
     }
     let threads = std::env::args()

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::aligned::Aligned;
 use super::epilogue::{self, Epilogue};
 use super::lanes::{first_lanes, on_isa};
 use super::tile::{self, Left, PANEL, Right, VECTOR};
@@ -24,52 +25,13 @@ const BLOCK_ROWS: usize = 112;
 /// Columns of one block of the output: 112 rows of them are 448 KiB.
 const BLOCK_COLUMNS: usize = 1024;
 
-/// Elements that begin at a cache line, as the widest loads want them.
-#[derive(Debug)]
-struct Aligned {
-    data: Vec<f32>,
-    start: usize,
-    length: usize,
-}
-
-impl Aligned {
-    fn zeroed(length: usize) -> Self {
-        let data = vec![0.0; length + VECTOR - 1];
-        // of an allocation of floats the next line begins within sixteen
-        let start = data.as_ptr().align_offset(64).min(VECTOR - 1);
-        Aligned { data, start, length }
-    }
-
-    fn get(&self) -> &[f32] {
-        &self.data[self.start..][..self.length]
-    }
-
-    fn get_mut(&mut self) -> &mut [f32] {
-        &mut self.data[self.start..][..self.length]
-    }
-}
-
-impl Clone for Aligned {
-    fn clone(&self) -> Self {
-        let mut copy = Self::zeroed(self.length);
-        copy.get_mut().copy_from_slice(self.get());
-        copy
-    }
-}
-
-impl PartialEq for Aligned {
-    fn eq(&self, other: &Self) -> bool {
-        self.get() == other.get()
-    }
-}
-
 /// The right operand of products, k × n, packed in panels of 32 columns, the last of 16 if they are enough for what is left, and
 /// padded with zeros. In a panel the columns of one term lie side by side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedColumns {
     n: usize,
     k: usize,
-    panels: Aligned,
+    panels: Aligned<f32>,
 }
 
 impl PackedColumns {

@@ -35,6 +35,7 @@
 //! | requantisation in the kernel | [`integer`] | results that are bytes again |
 //! | several threads | [`crate::pool`] | work of more than about 20 µs, if threads are set |
 
+mod aligned;
 mod attention;
 pub mod blocks;
 pub mod convolution;

@@ -414,6 +414,84 @@ fn large_convolutions() {
     }
 }
 
+/// Products and convolutions with rows enough for tiles of sixteen and weights whose zero point kernels want: along a line and over the
+/// ends of lines, with a last tile that goes back over rows of the one before, of one and of several panels and steps.
+fn tiles_of<X: Byte, W: Byte>(seed: u64) {
+    let mut numbers = Numbers::new(seed);
+    let none = [if W::RANGE.0 < 0 { 0 } else { 128 }];
+    for [m, n, k] in [
+        [16, 1, 64],
+        [17, 16, 24],
+        [33, 48, 144],
+        [50, 70, 256],
+        [100, 130, 26],
+    ] {
+        let case = Case {
+            dims: [m, n, k],
+            a: bytes::<X>(&mut numbers, m * k),
+            b: bytes::<W>(&mut numbers, k * n),
+            a_zero: zeros::<X>(&mut numbers, 1),
+            b_zero: none.to_vec(),
+            bias: None,
+        };
+        let grid = Grid {
+            zero: 3,
+            low: X::RANGE.0,
+            high: X::RANGE.1,
+        };
+        let expected = case.expected();
+        let placed: Vec<u8> = expected
+            .iter()
+            .map(|&sum| grid.place(sum as f32 * 0.002) as u8)
+            .collect();
+        on_every_unit(|unit| {
+            let (sums, bytes) = case.fast(&[0.002], grid.zero);
+            assert_eq!(sums, expected, "{m}x{n}x{k} on {unit:?}");
+            assert_eq!(bytes, placed, "{m}x{n}x{k} on {unit:?}, requantised");
+        });
+    }
+    for (in_channels, out_channels, size, kernel, stride) in [
+        (3, 64, 21, 7, 2),
+        (16, 20, 19, 1, 1),
+        (24, 33, 16, 1, 2),
+        (32, 70, 7, 3, 1),
+        (64, 16, 15, 3, 2),
+        (68, 130, 9, 3, 1),
+        (96, 5, 40, 1, 1),
+    ] {
+        let along = Axis {
+            input: size,
+            output: (size + kernel / 2 * 2 - kernel) / stride + 1,
+            kernel,
+            stride,
+            pad_begin: kernel / 2,
+            pad_end: kernel / 2,
+            ..Axis::UNIT
+        };
+        let shape = ConvShape {
+            batch: 1,
+            groups: 1,
+            in_channels,
+            out_channels,
+            axes: [Axis::UNIT, along, along],
+        };
+        let x = bytes::<X>(&mut numbers, in_channels * shape.input_size());
+        let w = bytes::<W>(&mut numbers, out_channels * shape.terms());
+        let bias: Vec<i32> = (0..out_channels).map(|_| numbers.below(1 << 20) as i32).collect();
+        let factors = vec![0.0007; out_channels];
+        let x_zero = zeros::<X>(&mut numbers, 1)[0];
+        check_convolution(&shape, &x, &w, x_zero, &none, &bias, &factors, 5);
+    }
+}
+
+#[test]
+fn tiles_of_rows() {
+    tiles_of::<u8, i8>(71);
+    tiles_of::<u8, u8>(72);
+    tiles_of::<i8, i8>(73);
+    tiles_of::<i8, u8>(74);
+}
+
 /// Depthwise layers whose weights have the zero point that kernels want, with the numbers of taps that these know.
 fn depthwise_of<X: Byte>(seed: u64) {
     let mut numbers = Numbers::new(seed);

@@ -293,7 +293,7 @@ impl Convolution<'_> {
     fn nanoseconds(&self) -> u64 {
         let terms = self.terms.padded() as u64;
         let outputs = (self.shape.output_size() * self.shape.groups * self.shape.out_channels) as u64;
-        outputs.saturating_mul(terms + 8) / if self.unit == Unit::Avx512Vnni { 256 } else { 64 }
+        outputs.saturating_mul(terms + 8) / self.unit.per_nanosecond()
     }
 
     fn blocks(&self) -> usize {
@@ -416,6 +416,7 @@ impl Convolution<'_> {
         let run = |first: usize, count: usize, blocks: Range<usize>, sink: Sink<'_>| {
             let with = Columns {
                 starts: &self.prepared.starts[at_column..],
+                sums: &self.filters.sums[at_column..],
                 zeros: self.prepared.zeros.map(|zeros| &zeros[at_column..]),
                 row_zeros: None,
             };

@@ -27,7 +27,7 @@ impl Taps {
         for (sum, w) in sums.iter_mut().zip(w.chunks_exact(taps.max(1))) {
             *sum = w.iter().map(|w| i32::from(w.shifted_signed())).sum();
         }
-        if Unit::current() == Unit::Avx512Vnni {
+        if Unit::current().has_wide_vnni() {
             let quads = taps.div_ceil(4);
             let mut bytes = vec![0; padded * quads * 4];
             for (at, byte) in bytes.iter_mut().enumerate() {
@@ -87,7 +87,7 @@ impl Depthwise<'_> {
                 match sink {
                     #[cfg(target_arch = "x86_64")]
                     Sink::Bytes { out, row, requantize }
-                        if self.unit == Unit::Avx512Vnni
+                        if self.unit.has_wide_vnni()
                             && requantize.finite
                             && self.with.zeros.is_none()
                             && let Taps::Bytes(taps) = self.taps =>

@@ -229,14 +229,14 @@ pub fn integer_gemm(
         filled: false,
         with: Columns {
             starts: prepared.starts,
+            sums: &b.sums,
             zeros: prepared.zeros,
             row_zeros: zeros_of_rows
                 .as_ref()
                 .map(|(factors, zeros)| (&factors[..], &zeros[..])),
         },
     };
-    let per_nanosecond = if unit == Unit::Avx512Vnni { 256 } else { 64 };
-    let wanted = pool::pieces((m as u64 * n as u64).saturating_mul(k as u64) / per_nanosecond);
+    let wanted = pool::pieces((m as u64 * n as u64).saturating_mul(k as u64) / unit.per_nanosecond());
     let padded = k.next_multiple_of(4);
     let copies = padded != k;
     let limit = if copies { COPIED } else { ROWS_BYTES };

@@ -76,6 +76,16 @@ fn reach(axis: &Axis, windows: usize) -> usize {
         .saturating_add(1)
 }
 
+/// Pixels of a line under so many windows. With stride 2 an even number, so that windows of all lines are equally far apart.
+fn line(axis: &Axis, windows: usize) -> usize {
+    let pixels = reach(axis, windows);
+    if axis.stride == 2 {
+        pixels.saturating_add(pixels % 2)
+    } else {
+        pixels
+    }
+}
+
 impl Window {
     /// What the windows of some lines and columns of the output lie over.
     pub(super) fn of(shape: &ConvShape, lines: &Range<usize>, columns: &Range<usize>) -> Self {
@@ -84,7 +94,7 @@ impl Window {
             top: lines.start.saturating_mul(height.stride),
             lines: reach(height, lines.len()),
             left: columns.start.saturating_mul(width.stride),
-            width: reach(width, columns.len()),
+            width: line(width, columns.len()),
         }
     }
 
@@ -97,9 +107,18 @@ impl Window {
             let least = reach(axis, 1);
             (room >= least).then(|| ((room - least) / axis.stride + 1).min(axis.output))
         };
-        match fit(room / reach(width, width.output), height) {
+        match fit(room / line(width, width.output), height) {
             Some(lines) => Some((lines, width.output)),
-            None => Some((1, fit(room / reach(height, 1), width)?)),
+            None => {
+                let columns = room / reach(height, 1);
+                // of an odd number the last is there for nothing
+                let columns = if width.stride == 2 {
+                    columns / 2 * 2
+                } else {
+                    columns
+                };
+                Some((1, fit(columns, width)?))
+            }
         }
     }
 

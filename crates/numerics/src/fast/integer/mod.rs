@@ -15,12 +15,15 @@
 //! | `unit` | which instructions there are |
 //! | `pack` | weights in panels |
 //! | `tile` | the micro-kernels |
+//! | `amx` | the same on tiles of sixteen rows |
 //! | `product` | rows of tiles, wherever the rows lie |
 //! | `image` | channels first and last, padding, windows |
 //! | `transpose` | rows and columns of bytes exchanged |
 //! | `conv`, `depthwise`, `gemm` | the operators |
 //! | `epilogue` | requantisation |
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod conv;
 mod depthwise;
 mod epilogue;

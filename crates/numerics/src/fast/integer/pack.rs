@@ -5,11 +5,13 @@
 //! whose channels lie together). A run whose length is no multiple of four ends with zeros here, and whatever follows it there.
 //!
 //! **Columns** (output channels) are packed in panels of sixteen, and up to four panels in a block: a tile of the 512-bit kernel is as
-//! wide as a block. Within a block: for each quad, for each panel, sixteen columns of four terms.
+//! wide as a block. Within a block: for each quad, for each panel, sixteen columns of four terms: sixteen quads of a panel, a block's
+//! panels apart, are also a tile of AMX as it lies.
 //!
 //! **Signs.** The left operand is multiplied as u8, the right one as i8, whatever the types are: the others are moved by 128, and so
 //! are their zero points.
 
+use super::super::aligned::Aligned;
 use super::unit::Unit;
 use crate::quantize::Byte;
 
@@ -90,24 +92,24 @@ impl<'a> Panels<'a> {
 /// Memory of packed columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Store {
-    Bytes(Vec<i8>),
-    Words(Vec<i16>),
+    Bytes(Aligned<i8>),
+    Words(Aligned<i16>),
 }
 
 impl Store {
     /// Memory for so many elements, zero, in the form that the unit in use takes.
     pub(super) fn new(length: usize) -> Self {
         if Unit::current().takes_bytes() {
-            Store::Bytes(vec![0; length])
+            Store::Bytes(Aligned::zeroed(length))
         } else {
-            Store::Words(vec![0; length])
+            Store::Words(Aligned::zeroed(length))
         }
     }
 
     pub(super) fn panels(&self) -> Panels<'_> {
         match self {
-            Store::Bytes(panels) => Panels::Bytes(panels),
-            Store::Words(panels) => Panels::Words(panels),
+            Store::Bytes(panels) => Panels::Bytes(panels.get()),
+            Store::Words(panels) => Panels::Words(panels.get()),
         }
     }
 
@@ -124,7 +126,7 @@ impl Store {
         let length = packed_len(columns, terms);
         match self {
             Store::Bytes(panels) => pack(
-                &mut panels[start..][..length],
+                &mut panels.get_mut()[start..][..length],
                 columns,
                 terms,
                 at,
@@ -132,7 +134,7 @@ impl Store {
                 |place, value| (place, value),
             ),
             Store::Words(panels) => pack(
-                &mut panels[start..][..length],
+                &mut panels.get_mut()[start..][..length],
                 columns,
                 terms,
                 at,
@@ -172,10 +174,10 @@ impl Store {
                     let at = first * terms.padded() + (quad * width + panel) * PANEL * 4;
                     match self {
                         Store::Bytes(panels) => {
-                            panels[at..][..PANEL * 4].copy_from_slice(quads.as_flattened())
+                            panels.get_mut()[at..][..PANEL * 4].copy_from_slice(quads.as_flattened())
                         }
                         Store::Words(panels) => {
-                            let words = &mut panels[at..][..PANEL * 4];
+                            let words = &mut panels.get_mut()[at..][..PANEL * 4];
                             for (column, quad) in quads.iter().enumerate() {
                                 for (term, &value) in quad.iter().enumerate() {
                                     words[term % 2 * 32 + column * 2 + term / 2] = value.into();
@@ -200,8 +202,8 @@ impl Store {
                     let place = ((term / 4 * width + panel) * PANEL + lane) * 4 + term % 4;
                     let start = first * terms.padded();
                     let value = match self {
-                        Store::Bytes(panels) => panels[start + place],
-                        Store::Words(panels) => panels[start + word_of(place)] as i8,
+                        Store::Bytes(panels) => panels.get()[start + place],
+                        Store::Words(panels) => panels.get()[start + word_of(place)] as i8,
                     };
                     each(column, term, value);
                 }

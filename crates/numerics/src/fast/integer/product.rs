@@ -1,5 +1,7 @@
 //! A product of rows of bytes, wherever they lie, and packed columns, tile by tile.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx::OnTiles;
 use super::epilogue::{Requantize, requantize_row};
 use super::pack::{self, PANEL, Panels, Terms};
 use super::tile::{self, COLUMNS, ROWS, Rows};
@@ -24,6 +26,8 @@ pub(super) struct Walk {
 pub(super) struct Columns<'a> {
     /// What each column's sum starts at.
     pub(super) starts: &'a [i32],
+    /// What its weights add up to, as packed.
+    pub(super) sums: &'a [i32],
     /// The zero points of the columns (as packed), if any is not 0.
     pub(super) zeros: Option<&'a [i32]>,
     /// What a row's zero point (as multiplied) is multiplied by and taken off, and those zero points, if rows have their own.
@@ -45,6 +49,26 @@ pub(super) enum Sink<'a> {
         row: usize,
         requantize: Requantize<'a>,
     },
+}
+
+/// Writes a row of sums, added to their starts, so many elements from column to column.
+///
+/// # Safety
+/// There must be room for them.
+#[inline(always)]
+pub(super) unsafe fn put_sums(sums: &[i32], starts: &[i32], out: *mut i32, column: usize) {
+    if column == 1 {
+        // SAFETY: by the contract.
+        let out = unsafe { std::slice::from_raw_parts_mut(out, sums.len()) };
+        for ((out, sum), start) in out.iter_mut().zip(sums).zip(starts) {
+            *out = sum.wrapping_add(*start);
+        }
+        return;
+    }
+    for (j, (sum, start)) in sums.iter().zip(starts).enumerate() {
+        // SAFETY: by the contract.
+        unsafe { *out.add(j * column) = sum.wrapping_add(*start) };
+    }
 }
 
 /// One product.
@@ -79,6 +103,11 @@ impl Product<'_> {
         blocks: Range<usize>,
         sink: Sink<'_>,
     ) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(on_tiles) = OnTiles::new(self, &walk, first, count, &sink) {
+            // SAFETY: by the contract.
+            return unsafe { on_tiles.run(blocks, sink) };
+        }
         for index in blocks {
             let block = pack::block(self.columns, index);
             let panels = self.panels.part(
@@ -129,8 +158,8 @@ impl Product<'_> {
     ) {
         let first = block.first;
         #[cfg(target_arch = "x86_64")]
-        if let (Sink::Bytes { out, row, requantize }, Panels::Bytes(panels), Unit::Avx512Vnni) =
-            (sink, panels, self.unit)
+        if let (Sink::Bytes { out, row, requantize }, Panels::Bytes(panels)) = (sink, panels)
+            && self.unit.has_wide_vnni()
             && self.with.row_zeros.is_none()
             && requantize.finite
         {
@@ -178,10 +207,9 @@ impl Product<'_> {
             match sink {
                 Sink::Sums { out, row, column } => {
                     let starts = &self.with.starts[first..][..columns];
-                    for (j, (sum, start)) in sums.iter().zip(starts).enumerate() {
-                        // SAFETY: by the contract the sink has this row and column.
-                        unsafe { *out.add((at + i) * row + (first + j) * column) = sum.wrapping_add(*start) };
-                    }
+                    let out = out.wrapping_add((at + i) * row + first * column);
+                    // SAFETY: by the contract the sink has this row and its columns.
+                    unsafe { put_sums(&sums[..columns], starts, out, column) };
                 }
                 Sink::Bytes { out, row, requantize } => {
                     // SAFETY: by the contract the sink has these columns of the row.

@@ -27,7 +27,7 @@ pub(super) struct Rows<'a> {
 /// Rows of a tile of so many panels.
 pub(super) fn rows_of(unit: Unit, panels: usize) -> usize {
     match unit {
-        Unit::Avx512Vnni if panels < 4 => ROWS,
+        Unit::Avx512Vnni | Unit::Amx if panels < 4 => ROWS,
         _ => 6,
     }
 }
@@ -56,7 +56,7 @@ pub(super) unsafe fn sums(
     assert!(rows.starts.len() <= rows_of(unit, width));
     match (unit, panels) {
         #[cfg(target_arch = "x86_64")]
-        (Unit::Avx512Vnni, Panels::Bytes(panels)) => {
+        (Unit::Avx512Vnni | Unit::Amx, Panels::Bytes(panels)) => {
             // SAFETY: the unit is available, the rows are readable by the contract, and the panels have the quads (above).
             unsafe { avx512::sums(rows, panels.as_ptr(), width, out) }
         }
@@ -68,7 +68,7 @@ pub(super) unsafe fn sums(
             }
         }
         #[cfg(target_arch = "x86_64")]
-        (Unit::Avx2 | Unit::AvxVnni | Unit::Avx512Vnni, Panels::Words(panels)) => {
+        (Unit::Avx2 | Unit::AvxVnni | Unit::Avx512Vnni | Unit::Amx, Panels::Words(panels)) => {
             for panel in 0..width {
                 // SAFETY: as above.
                 unsafe { avx2::sums(rows, panels.as_ptr().add(panel * 64), width, panel, out) }
@@ -318,13 +318,13 @@ pub(super) mod avx512 {
     use super::super::epilogue::Requantize;
     use super::{COLUMNS, FLIP, ROWS, Rows};
     use std::arch::x86_64::{
-        __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_add_epi64, _mm512_adds_epi16,
-        _mm512_cvt_roundps_epi32, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps,
-        _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8,
-        _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_packs_epi16, _mm512_packs_epi32,
-        _mm512_packus_epi16, _mm512_permutexvar_epi32, _mm512_reduce_add_epi64, _mm512_sad_epu8,
-        _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_si512,
-        _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
+        __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_add_epi32, _mm512_add_epi64,
+        _mm512_adds_epi16, _mm512_cvt_roundps_epi32, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
+        _mm512_maskz_mov_epi8, _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_packs_epi16,
+        _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutexvar_epi32, _mm512_reduce_add_epi64,
+        _mm512_sad_epu8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
+        _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
     };
 
     /// Calls a tile function for a height and a width.
@@ -540,15 +540,33 @@ pub(super) mod avx512 {
                 }
             }
         }
-        let zero = _mm512_set1_epi16(requantize.zero);
-        // lanes of four columns of each panel, to sixteen columns of each panel
-        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        let most = _mm512_set1_ps(1e6);
-        for (i, sums) in sums.iter().enumerate() {
+        for (i, &sums) in sums.iter().enumerate() {
+            // SAFETY: by the contract there are as many factors, and the row has the columns of the mask here.
+            unsafe { write(sums, factors, requantize, mask, out.wrapping_add(i * stride)) };
+        }
+    }
+
+    /// A row of sums requantised. A part of its callers, as [`products`] is.
+    ///
+    /// # Safety
+    /// There must be 16 × PANELS factors, and room for the columns of the mask.
+    #[inline(always)]
+    unsafe fn write<const PANELS: usize>(
+        sums: [__m512i; PANELS],
+        factors: *const f32,
+        requantize: &Requantize<'_>,
+        mask: u64,
+        out: *mut u8,
+    ) {
+        // SAFETY: by the contract; the caller has the instructions.
+        unsafe {
+            let zero = _mm512_set1_epi16(requantize.zero);
+            // lanes of four columns of each panel, to sixteen columns of each panel
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let most = _mm512_set1_ps(1e6);
             let mut steps = [_mm512_setzero_si512(); 4];
             for j in 0..PANELS {
-                // SAFETY: there are as many factors.
-                let factor = unsafe { _mm512_loadu_ps(factors.add(16 * j)) };
+                let factor = _mm512_loadu_ps(factors.add(16 * j));
                 let mut real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[j]), factor);
                 if requantize.large {
                     // a conversion of more than 2³¹ gives the least integer
@@ -566,8 +584,62 @@ pub(super) mod avx512 {
                 _mm512_packus_epi16(low, high)
             };
             let packed = _mm512_permutexvar_epi32(order, packed);
-            // SAFETY: by the contract the row has the columns of the mask here.
-            unsafe { _mm512_mask_storeu_epi8(out.wrapping_add(i * stride).cast(), mask, packed) };
+            _mm512_mask_storeu_epi8(out.cast(), mask, packed);
+        }
+    }
+
+    /// Rows of sums that lie in memory, [`COLUMNS`] apart, added to their starts and requantised: each where `places` says, if it does.
+    ///
+    /// # Safety
+    /// The unit must be available; there must be as many rows as places, 16 × `panels` sums in each, as many finite factors and starts;
+    /// and room for the columns of the mask at each place.
+    pub(in super::super) unsafe fn finish(
+        sums: *const i32,
+        panels: usize,
+        starts: &[i32; COLUMNS],
+        factors: &[f32],
+        requantize: &Requantize<'_>,
+        mask: u64,
+        places: &[Option<*mut u8>],
+    ) {
+        assert!(factors.len() >= 16 * panels);
+        macro_rules! widths {
+            ($($panels:literal)*) => {
+                match panels {
+                    $($panels => {
+                        // SAFETY: by the contract.
+                        unsafe { finish_rows::<$panels>(sums, starts, factors.as_ptr(), requantize, mask, places) }
+                    })*
+                    _ => {}
+                }
+            };
+        }
+        widths!(1 2 3 4);
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn finish_rows<const PANELS: usize>(
+        sums: *const i32,
+        starts: &[i32; COLUMNS],
+        factors: *const f32,
+        requantize: &Requantize<'_>,
+        mask: u64,
+        places: &[Option<*mut u8>],
+    ) {
+        for (row, place) in places.iter().enumerate() {
+            let Some(out) = *place else { continue };
+            let mut totals = [_mm512_setzero_si512(); PANELS];
+            for (j, total) in totals.iter_mut().enumerate() {
+                // SAFETY: the row has these sums, and there are 64 starts.
+                unsafe {
+                    *total = _mm512_add_epi32(
+                        _mm512_loadu_si512(sums.add(row * COLUMNS + 16 * j).cast()),
+                        _mm512_loadu_si512(starts.as_ptr().add(16 * j).cast()),
+                    );
+                }
+            }
+            // SAFETY: by the contract.
+            unsafe { write(totals, factors, requantize, mask, out) };
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum Unit {
     AvxVnni = 3,
     /// AVX-512 with VNNI: `vpdpbusd` on 512 bits.
     Avx512Vnni = 4,
+    /// The same, and AMX: `tdpbusd` on tiles, where products have rows enough for them.
+    Amx = 5,
 }
 
 static FORCED: AtomicU8 = AtomicU8::new(0);
@@ -27,7 +29,13 @@ pub fn force(unit: Option<Unit>) {
 
 impl Unit {
     /// All units, slowest first.
-    pub const ALL: [Unit; 4] = [Unit::Portable, Unit::Avx2, Unit::AvxVnni, Unit::Avx512Vnni];
+    pub const ALL: [Unit; 5] = [
+        Unit::Portable,
+        Unit::Avx2,
+        Unit::AvxVnni,
+        Unit::Avx512Vnni,
+        Unit::Amx,
+    ];
 
     /// Whether this machine has it.
     #[must_use]
@@ -46,6 +54,7 @@ impl Unit {
                         && has!("avx512vl")
                         && has!("avx512vnni")
                 }
+                Unit::Amx => Unit::Avx512Vnni.is_available() && super::amx::is_available(),
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -60,12 +69,13 @@ impl Unit {
         let most = match Isa::current() {
             Isa::Scalar | Isa::Sse2 => Unit::Portable,
             isa if isa < Isa::detect() => Unit::Avx2,
-            _ => Unit::Avx512Vnni,
+            _ => Unit::Amx,
         };
         let most = match FORCED.load(Ordering::Relaxed) {
             1 => Unit::Portable,
             2 => most.min(Unit::Avx2),
             3 => most.min(Unit::AvxVnni),
+            4 => most.min(Unit::Avx512Vnni),
             _ => most,
         };
         let usable = |unit: &Unit| *unit <= most && unit.is_available();
@@ -75,5 +85,19 @@ impl Unit {
     /// Whether weights are packed as bytes, four terms together, rather than widened to 16 bits.
     pub(super) fn takes_bytes(self) -> bool {
         self >= Unit::AvxVnni
+    }
+
+    /// Whether it has `vpdpbusd` on 512 bits.
+    pub(super) fn has_wide_vnni(self) -> bool {
+        self >= Unit::Avx512Vnni
+    }
+
+    /// How many products of bytes it makes in a nanosecond, to tell whether work is worth sharing out.
+    pub(super) fn per_nanosecond(self) -> u64 {
+        match self {
+            Unit::Amx => 1024,
+            Unit::Avx512Vnni => 256,
+            _ => 64,
+        }
     }
 }
