@@ -299,7 +299,8 @@ impl Cluster {
     }
 
     pub(crate) async fn height(&self, index: usize) -> u64 {
-        self.node(index).provider().get_block_number().await.unwrap()
+        let height = self.node(index).provider().get_block_number().await;
+        height.unwrap_or_else(|error| panic!("validator {index}: {error}\n{}", self.log(index)))
     }
 
     /// Waits until these nodes have so many more blocks.
