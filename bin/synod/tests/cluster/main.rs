@@ -54,6 +54,11 @@ async fn four_processes_are_one_chain_and_survive_kill_9() {
         answers.push(cluster.node(index).provider().call(prediction()).await.unwrap());
     }
     assert!(!answers[0].is_empty() && answers.iter().all(|answer| *answer == answers[0]));
+    // Room for messages is set aside for the peers that there may be soon, not for all that there may ever be.
+    for index in 0..4 {
+        let memory = cluster.node(index).resident_memory();
+        assert!(memory.is_none_or(|bytes| bytes < 400 << 20), "{memory:?}");
+    }
 
     // `latest`, `safe` and `finalized` are one block, and anybody can check that it is final.
     let number = receipts[0].block_number.unwrap();

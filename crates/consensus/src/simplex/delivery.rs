@@ -18,7 +18,7 @@ use commonware_consensus::{
 use commonware_cryptography::{Digested, Digestible as _};
 use commonware_runtime::{Clock, Spawner};
 use commonware_utils::{Acknowledgement as _, acknowledgement::Exact};
-use synod_chain::{ChainError, FinalizeError};
+use synod_chain::FinalizeError;
 use tokio::sync::mpsc;
 
 type Delivered = (Digested<Block>, Exact);
@@ -111,7 +111,7 @@ impl Delivery {
             if let Some(next) = begins {
                 committees.of(next)?;
             }
-            Ok::<_, ChainError>((neighbours, begins))
+            Ok::<_, EngineError>((neighbours, begins))
         });
         let (neighbours, begins) = looked.await?;
         self.neighbours = neighbours;

@@ -50,6 +50,17 @@ pub enum EngineError {
         /// The view.
         view: u64,
     },
+    /// The council has named more validators than the network was started for.
+    #[error(
+        "there are {named} peers now, and this process has room for {room}: start it again, which makes room for four times as many \
+         validators as there are then"
+    )]
+    Peers {
+        /// Those who vote, those who will, and this node.
+        named: usize,
+        /// How many fit.
+        room: usize,
+    },
     /// The consensus folder cannot be used.
     #[error("the consensus folder cannot be used: {0}")]
     Storage(String),

@@ -2,7 +2,7 @@
 //!
 //! A node that takes a transaction from a client sends it to all validators. Everybody is connected with everybody, so
 //! nothing is passed on: a transaction crosses the network once. One that was lost on the way is sent again by the node
-//! that took it, as long as it waits there ([`Transactions::waiting`]).
+//! that took it, as long as it waits there ([`Transactions::waiting`]). Peers take so many a second; what is beyond that waits here.
 //!
 //! A peer's transaction is judged like a client's. A bad one costs its check and is dropped; peers are validators, and
 //! their number and message rate are bounded.
@@ -10,7 +10,7 @@
 use super::Identity;
 use alloy_primitives::Bytes;
 use commonware_macros::select;
-use commonware_p2p::{Receiver, Recipients, Sender};
+use commonware_p2p::{CheckedSender as _, LimitedSender, Receiver, Recipients};
 use commonware_runtime::{Clock, IoBuf, Spawner};
 use std::{
     collections::VecDeque,
@@ -46,7 +46,7 @@ impl Gossip {
         (Self(sender), receiver)
     }
 
-    /// Sends a transaction to all validators. When the line is full it is left out now, and sent with those that wait.
+    /// Sends a transaction to all validators. When the line is full it is left out now, and sent with those that are repeated.
     pub fn send(&self, raw: Bytes) {
         // An error means that the line is full or the engine has ended.
         let _ = self.0.try_send(raw);
@@ -59,17 +59,42 @@ pub(super) async fn run<E: Spawner + Clock>(
     mut outgoing: mpsc::Receiver<Bytes>,
     transactions: Arc<dyn Transactions>,
     (mut sender, mut receiver): (
-        impl Sender<PublicKey = Identity>,
+        impl LimitedSender<PublicKey = Identity>,
         impl Receiver<PublicKey = Identity>,
     ),
 ) {
     let mut repeat: SystemTime = runtime.current() + REPEAT;
     let mut again: VecDeque<Bytes> = VecDeque::new();
+    // when the peers take more, if they do not now
+    let mut until: Option<SystemTime> = None;
     loop {
+        // those first that wait
+        let own = async {
+            if until.is_some() {
+                return std::future::pending().await;
+            }
+            match again.pop_front() {
+                Some(raw) => Some(raw),
+                None => outgoing.recv().await,
+            }
+        };
         select! {
-            own = outgoing.recv() => match own {
-                Some(raw) => broadcast(&mut sender, &raw),
+            own = own => match own {
+                Some(raw) => {
+                    if let Err(later) = broadcast(&mut sender, &raw) {
+                        until = Some(later);
+                        again.push_front(raw);
+                    }
+                }
                 None => return,
+            },
+            _ = runtime.sleep_until(until.unwrap_or(repeat)) => match until.take() {
+                Some(_) => {}
+                None => {
+                    let transactions = transactions.clone();
+                    again.extend(blocking(&runtime, move || transactions.waiting(REPEATED)).await);
+                    repeat = runtime.current() + REPEAT;
+                }
             },
             message = receiver.recv() => match message {
                 Ok((_, raw)) => {
@@ -78,19 +103,14 @@ pub(super) async fn run<E: Spawner + Clock>(
                 }
                 Err(_) => return,
             },
-            _ = runtime.sleep_until(repeat) => {
-                let transactions = transactions.clone();
-                again.extend(blocking(&runtime, move || transactions.waiting(REPEATED)).await);
-                while let Some(raw) = again.pop_front() {
-                    broadcast(&mut sender, &raw);
-                }
-                repeat = runtime.current() + REPEAT;
-            },
         }
     }
 }
 
-fn broadcast(sender: &mut impl Sender<PublicKey = Identity>, raw: &Bytes) {
-    // Those whose share of the channel is used up get it with the repetition.
-    let _ = sender.send(Recipients::All, IoBuf::from(raw.0.clone()), false);
+/// Sends a transaction to all peers, or says when they take it. To those of them whose share of the channel alone is used up it comes
+/// with the repetition.
+fn broadcast(sender: &mut impl LimitedSender<PublicKey = Identity>, raw: &Bytes) -> Result<(), SystemTime> {
+    let peers = sender.check(Recipients::All)?;
+    let _ = peers.send(IoBuf::from(raw.0.clone()), false);
+    Ok(())
 }

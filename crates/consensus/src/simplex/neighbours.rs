@@ -3,11 +3,10 @@
 //! A newcomer is let in as soon as the council names it, so that it has the chain when its epoch begins; who was removed is
 //! let go when the epoch ends.
 
-use super::{Committees, Identity};
+use super::{Committees, EngineError, Identity};
 use alloy_primitives::B256;
 use commonware_codec::{Copying, DecodeExt as _};
 use std::{collections::BTreeMap, sync::Arc};
-use synod_chain::ChainError;
 
 /// Where peers are; empty if nobody said so.
 pub type Hosts = BTreeMap<Identity, String>;
@@ -15,7 +14,10 @@ pub type Hosts = BTreeMap<Identity, String>;
 /// Hears who the peers are.
 pub trait Directory: Send + Sync + 'static {
     /// From now on these are the peers, with the hosts that they gave the council. `id` grows from call to call.
-    fn track(&self, id: u64, peers: Hosts);
+    ///
+    /// # Errors
+    /// When they are more than the network has memory for ([`EngineError::Peers`]).
+    fn track(&self, id: u64, peers: Hosts) -> Result<(), EngineError>;
 }
 
 /// A network whose peers are known from the start, and do not change.
@@ -23,7 +25,9 @@ pub trait Directory: Send + Sync + 'static {
 pub struct FixedDirectory;
 
 impl Directory for FixedDirectory {
-    fn track(&self, _: u64, _: Hosts) {}
+    fn track(&self, _: u64, _: Hosts) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 /// The peers as last told.
@@ -42,7 +46,7 @@ impl Neighbours {
     }
 
     /// Looks whether the peers are others after a final block. Reads the disk.
-    pub(super) fn look(&mut self, committees: &Committees, height: u64) -> Result<(), ChainError> {
+    pub(super) fn look(&mut self, committees: &Committees, height: u64) -> Result<(), EngineError> {
         let head = committees.application().finalized_head().0;
         if height < head {
             // A block that was delivered once more; the head's own turn comes.
@@ -68,7 +72,7 @@ impl Neighbours {
                 peers.insert(identity, validator.host);
             }
         }
-        self.directory.track(height + 1, peers);
+        self.directory.track(height + 1, peers)?;
         self.told = Some(now);
         Ok(())
     }

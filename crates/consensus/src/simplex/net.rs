@@ -5,7 +5,8 @@
 //! everything after it is encrypted (ChaCha20-Poly1305). Whoever breaks the protocol is cut off for a while.
 
 use super::{
-    Channels, Committee, Directory, Hosts, Identity, MAX_VALIDATORS, keys::ValidatorKeys, max_message_size,
+    Channels, Committee, Directory, EngineError, Hosts, Identity, MAX_VALIDATORS, keys::ValidatorKeys,
+    max_message_size,
 };
 use commonware_cryptography::{ChaCha20Poly1305, ed25519};
 use commonware_p2p::{
@@ -23,17 +24,33 @@ use rand_core::CryptoRng;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
-/// Messages of one peer a second, on each channel that carries votes.
-const VOTES: Quota = Quota::per_second(NZU32!(2048));
+// Messages of one peer: so many a second, and so many at once. The network sets memory aside for what all peers may send at once, on
+// every channel.
+
+/// On each channel that carries votes: a handful in each view.
+const VOTES: Quota = Quota::per_second(NZU32!(2048)).allow_burst(NZU32!(64));
 /// On each channel that carries blocks.
-const BLOCKS: Quota = Quota::per_second(NZU32!(256));
-/// On the channel of transactions.
-const TRANSACTIONS: Quota = Quota::per_second(NZU32!(4096));
+const BLOCKS: Quota = Quota::per_second(NZU32!(256)).allow_burst(NZU32!(32));
+/// On the channel of transactions: whoever sends keeps to it ([`super::gossip`]).
+const TRANSACTIONS: Quota = Quota::per_second(NZU32!(4096)).allow_burst(NZU32!(256));
+
+/// Peers that there is always room for.
+const LEAST_ROOM: usize = 64;
+
+/// For how many peers a network is started where a council names so many validators: four times as many may come before its process
+/// must be started again.
+#[must_use]
+pub fn room_for(validators: usize) -> NonZeroUsize {
+    let most = 2 * MAX_VALIDATORS + 1;
+    let room = validators.saturating_mul(4).clamp(LEAST_ROOM, most);
+    NonZeroUsize::new(room).unwrap_or(NonZeroUsize::MIN)
+}
 
 /// Where a peer listens: `host:port`, an address or a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +103,8 @@ pub struct Config {
     pub peers: BTreeMap<Identity, PeerAddress>,
     /// Most bytes of a block's RLP.
     pub block_size_limit: usize,
+    /// Peers at a time, this node among them; see [`room_for`].
+    pub room: NonZeroUsize,
 }
 
 type Sender<E> = lookup::Sender<Identity, E>;
@@ -108,6 +127,8 @@ struct Book {
     oracle: Mutex<Oracle<Identity>>,
     /// What the operator says.
     peers: BTreeMap<Identity, PeerAddress>,
+    /// Peers at a time.
+    room: usize,
 }
 
 impl Book {
@@ -119,7 +140,13 @@ impl Book {
 }
 
 impl Directory for Book {
-    fn track(&self, id: u64, peers: Hosts) {
+    fn track(&self, id: u64, peers: Hosts) -> Result<(), EngineError> {
+        if peers.len() > self.room {
+            return Err(EngineError::Peers {
+                named: peers.len(),
+                room: self.room,
+            });
+        }
         let addresses = peers
             .into_iter()
             .map(|(identity, host)| {
@@ -131,6 +158,7 @@ impl Directory for Book {
         let addresses: Map<Identity, Address> = Map::try_from(addresses).expect("the keys of a map differ");
         // The network's own end tells the engine.
         let _ = self.oracle.lock().track(id, addresses);
+        Ok(())
     }
 }
 
@@ -152,8 +180,7 @@ where
         handshake,
         committee.namespace(),
         config.listen,
-        // Those who vote, those named for the next epoch, and this node.
-        NZUsize!(2 * MAX_VALIDATORS + 1),
+        config.room,
         max_message_size(config.block_size_limit),
         NZUsize!(4096),
     );
@@ -174,6 +201,8 @@ where
     let directory = Arc::new(Book {
         oracle: Mutex::new(oracle.clone()),
         peers: config.peers,
+        // this node may be told of or not, and always counts
+        room: config.room.get() - 1,
     });
     Connected {
         oracle,

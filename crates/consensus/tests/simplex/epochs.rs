@@ -246,7 +246,11 @@ fn a_proof_leads_from_the_genesis_file_through_all_changes() {
         let moved = world.decide(1, 2, &host);
         world.until("a host is set", |world| world.has(1, moved)).await;
         world.reach(&[0, 4], (epoch(world, 0) + 1) * 5 + 1).await;
-        assert!(named(world, 0).iter().any(|validator| validator.host == host.host));
+        assert!(
+            named(world, 0)
+                .iter()
+                .any(|validator| validator.host == host.host)
+        );
         let identity = B256::from_slice(&world.nodes[3].keys.identity());
         let one_goes = Council::removeValidatorCall { identity };
         decided(world, &[0, 1, 2, 3, 4], &one_goes).await;

@@ -53,7 +53,10 @@ pub(super) fn channels_together(
             layout.settle_for_good(kernel);
         }
         for &member in &group.members {
-            let values = layout.inputs_of(member).into_iter().chain(layout.outputs_of(member));
+            let values = layout
+                .inputs_of(member)
+                .into_iter()
+                .chain(layout.outputs_of(member));
             for value in values.filter(|&value| layout.together[value]) {
                 let with = &mut groups_with[value];
                 if with.last() != Some(&index) {
@@ -150,7 +153,11 @@ impl Layout<'_> {
     /// Takes apart what no kernel takes or gives with channels together: inputs other than the first, and outputs of which there are
     /// several.
     fn settle_for_good(&mut self, step: usize) {
-        let (first, inputs, outputs) = (self.first_input(step), self.inputs_of(step), self.outputs_of(step));
+        let (first, inputs, outputs) = (
+            self.first_input(step),
+            self.inputs_of(step),
+            self.outputs_of(step),
+        );
         let (as_first, others): (Vec<ValueId>, Vec<ValueId>) =
             inputs.into_iter().partition(|&value| Some(value) == first);
         if as_first.len() > 1 || outputs.len() != 1 {

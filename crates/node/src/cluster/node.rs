@@ -113,10 +113,14 @@ impl ClusterNode {
                 .find(|id| id[..] == entry.identity[..])?;
             Some((identity.clone(), address))
         });
+        let named = chain
+            .sitting()?
+            .map_or(0, |sitting| sitting.validators.len().max(sitting.next.len()));
         let network = net::Config {
             listen: config.peers_listen,
             peers: peers.collect::<BTreeMap<_, _>>(),
             block_size_limit,
+            room: net::room_for(named.max(committee.params().validators.len())),
         };
         let (keys, beneficiary, transactions) = (config.keys, config.beneficiary, exchange.clone());
         let observer = watch.clone();
