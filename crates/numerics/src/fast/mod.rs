@@ -31,6 +31,7 @@
 //! | folds in any order | `reduction` | maxima and minima of rows of 64 elements and more |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
 //! | exact 8-bit products on VNNI, AVX2, any | [`integer`] | quantised products and convolutions; its table of files says which |
+//! | the same on AMX's tiles | [`integer`] | at least 16 rows at equal distances, runs of at least 16 terms in steps of equal length, weights whose zero point is 0 |
 //! | images read in place | [`integer`] | convolutions of bytes with channels last and no padding |
 //! | requantisation in the kernel | [`integer`] | results that are bytes again |
 //! | several threads | [`crate::pool`] | work of more than about 20 µs, if threads are set |
