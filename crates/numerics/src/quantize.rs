@@ -3,7 +3,7 @@
 //! A quantised number q stands for (q − zero point) × scale. Quantising divides, rounds to the nearest integer (ties to
 //! even), adds the zero point and holds the result within the range of its type.
 
-use crate::isa::multiversion;
+use crate::isa::{self, Isa, multiversion};
 
 /// The integers that a quantised type has, and which of them stands for 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,40 @@ impl Grid {
         let steps = if steps > high { high } else { steps };
         // the sum is rounded to an integer, ties to even, which its low bits hold. A cast, which saturates, would be made one by one
         (steps + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32 + self.zero
+    }
+}
+
+/// A number to divide by, again and again. Where multiply-adds are instructions, quotients are made of its reciprocal: a division takes
+/// a vector unit as long as a dozen of them.
+#[derive(Debug, Clone, Copy)]
+struct Divisor {
+    by: f32,
+    reciprocal: f32,
+}
+
+impl Divisor {
+    /// `None` where [`Self::quotient`] is not as good as a division.
+    fn new(by: f32) -> Option<Self> {
+        // 2^±60: neither the reciprocal nor a rest that matters is near the ends of what f32 holds
+        let is_moderate = (8.673_617_4e-19..=1.152_921_5e18).contains(&by.abs());
+        (is_moderate && Isa::current() >= Isa::Avx2).then(|| Divisor {
+            by,
+            reciprocal: by.recip(),
+        })
+    }
+
+    /// x ÷ by, correctly rounded where its magnitude is between 2^-30 and 2^20, and on the same side of these ends where it is not.
+    ///
+    /// The first approximation is at most one and a half units in the last place away, the second less than one; then the rest is
+    /// exact, and the quotient corrected by it once more is the rounded one (P. Markstein, *Computation of elementary functions on the
+    /// IBM RISC System/6000 processor*, 1990).
+    #[inline(always)]
+    fn quotient(self, x: f32) -> f32 {
+        let first = x * self.reciprocal;
+        let second = (-first).mul_add(self.by, x).mul_add(self.reciprocal, first);
+        let third = (-second).mul_add(self.by, x).mul_add(self.reciprocal, second);
+        // beyond, a rest may be infinite or NaN
+        if first.abs() < 1_048_576.0 { third } else { first }
     }
 }
 
@@ -99,16 +133,25 @@ impl Byte for i8 {
     }
 }
 
-multiversion! {
-    /// y = grid.place(x ÷ scale), the quotient rounded.
-    ///
-    /// # Panics
-    /// If the slices differ in length.
-    pub fn quantize[](x: &[f32], scale: f32, grid: Grid, out: &mut [i32]) {
-        assert_eq!(x.len(), out.len(), "as many results as numbers");
-        for (out, &x) in out.iter_mut().zip(x) {
-            *out = grid.place(x / scale);
-        }
+/// y = grid.place(x ÷ scale), the quotient rounded.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn quantize(x: &[f32], scale: f32, grid: Grid, out: &mut [i32]) {
+    match Divisor::new(scale) {
+        Some(scale) => isa::apply(x, out, move |x: f32| grid.place(scale.quotient(x))),
+        None => isa::apply(x, out, move |x: f32| grid.place(x / scale)),
+    }
+}
+
+/// [`quantize`] to a type of bytes.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn quantize_bytes(x: &[f32], scale: f32, grid: Grid, out: &mut [u8]) {
+    match Divisor::new(scale) {
+        Some(scale) => isa::apply(x, out, move |x: f32| grid.place(scale.quotient(x)) as u8),
+        None => isa::apply(x, out, move |x: f32| grid.place(x / scale) as u8),
     }
 }
 
@@ -199,6 +242,95 @@ mod tests {
                     let expected = (steps.round_ties_even() as i32 + zero).clamp(low, high);
                     assert_eq!(grid.place(steps), expected, "{steps} on {grid:?}");
                 }
+            }
+        }
+    }
+
+    /// Around the halves, where the last bit of a quotient decides, at the ends and beyond, and anywhere.
+    #[test]
+    fn quotients_by_multiplication_find_the_place_of_divisions() {
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state
+        };
+        let grid = Grid {
+            zero: -3,
+            low: -32_768,
+            high: 32_767,
+        };
+        for round in 0..300 {
+            let scale = match round {
+                0 => 1.0 / 3.0,
+                1 => f32::from_bits(0x3f7f_ffff),
+                2 => 1e-18,
+                3 => 1e18,
+                4 => -0.1,
+                5 => f32::from_bits(1.0_f32.to_bits() + 1),
+                // any mantissa
+                _ => f32::from_bits((next() & 0x007f_ffff) | (100 + round % 40) << 23),
+            };
+            let mut x: Vec<f32> = (-600..600)
+                .flat_map(|half: i32| {
+                    let near = half as f32 / 2.0 * scale;
+                    (-3..=3).map(move |ulps: i32| f32::from_bits(near.to_bits().wrapping_add_signed(ulps)))
+                })
+                .collect();
+            x.extend((0..2_000).map(|_| f32::from_bits(next())));
+            x.extend((0..2_000).map(|_| (next() as f32 / 65_536.0 - 32_768.0) * scale));
+            x.extend([
+                0.0,
+                -0.0,
+                f32::MAX,
+                f32::MIN,
+                f32::INFINITY,
+                f32::NEG_INFINITY,
+                f32::NAN,
+                1e-45,
+            ]);
+            let expected: Vec<i32> = x.iter().map(|x| grid.place(x / scale)).collect();
+            let mut out = vec![9; x.len()];
+            quantize(&x, scale, grid, &mut out);
+            for ((x, out), expected) in x.iter().zip(&out).zip(&expected) {
+                assert_eq!(out, expected, "{x:e} / {scale:e}");
+            }
+            let mut bytes = vec![9; x.len()];
+            let of_bytes = Grid {
+                zero: 128,
+                low: 0,
+                high: 255,
+            };
+            quantize_bytes(&x, scale, of_bytes, &mut bytes);
+            for (x, byte) in x.iter().zip(bytes) {
+                assert_eq!(i32::from(byte), of_bytes.place(x / scale), "{x:e} / {scale:e}");
+            }
+        }
+    }
+
+    /// The quotient itself, over all mantissas of the number divided.
+    #[test]
+    fn quotients_by_multiplication_are_rounded_correctly() {
+        let divisors = [
+            3.0,
+            1.0 / 3.0,
+            f32::from_bits(0x3fff_ffff),
+            f32::from_bits(0x3f80_0001),
+            0.017_234_5,
+        ];
+        for divisor in divisors.iter().filter_map(|&by| Divisor::new(by)) {
+            let x: Vec<f32> = (0x3f80_0000..0x4000_0000_u32)
+                .step_by(3)
+                .map(f32::from_bits)
+                .collect();
+            let mut out = vec![0.0; x.len()];
+            isa::apply(&x, &mut out, move |x: f32| divisor.quotient(x));
+            for (x, out) in x.iter().zip(out) {
+                assert_eq!(
+                    out.to_bits(),
+                    (x / divisor.by).to_bits(),
+                    "{x:e} / {:e}",
+                    divisor.by
+                );
             }
         }
     }

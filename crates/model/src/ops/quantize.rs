@@ -15,7 +15,7 @@ use synod_numerics::{
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
     isa,
-    quantize::{Grid, quantize, quantize_each},
+    quantize::{Grid, quantize, quantize_bytes, quantize_each},
     reference::Extreme,
     shape::ReduceShape,
 };
@@ -441,9 +441,7 @@ impl Operator for QuantizeLinear {
     fn elementwise(&self, inputs: &Inputs<'_>) -> Option<Elementwise> {
         let (scale, grid) = one_scale(inputs, DType::F32)?;
         Some(Elementwise::ToBytes(Box::new(
-            move |x: &[f32], out: &mut [u8]| {
-                isa::apply(x, out, move |x: f32| grid.place(x / scale) as u8);
-            },
+            move |x: &[f32], out: &mut [u8]| quantize_bytes(x, scale, grid, out),
         )))
     }
 }
@@ -530,12 +528,21 @@ impl Operator for DequantizeLinear {
             return None;
         }
         let value = move |q: i32| ((q - zero) as f32 * scale).canonical();
-        Some(Elementwise::FromBytes(if dtype == DType::I8 {
-            Box::new(move |x: &[u8], out: &mut [f32]| {
+        // of a finite scale no product is NaN
+        let finite = move |q: i32| (q - zero) as f32 * scale;
+        Some(Elementwise::FromBytes(match (dtype, scale.is_finite()) {
+            (DType::I8, true) => Box::new(move |x: &[u8], out: &mut [f32]| {
+                isa::apply(x, out, move |q: u8| finite(i32::from(q as i8)));
+            }),
+            (DType::I8, false) => Box::new(move |x: &[u8], out: &mut [f32]| {
                 isa::apply(x, out, move |q: u8| value(i32::from(q as i8)));
-            })
-        } else {
-            Box::new(move |x: &[u8], out: &mut [f32]| isa::apply(x, out, move |q: u8| value(i32::from(q))))
+            }),
+            (_, true) => Box::new(move |x: &[u8], out: &mut [f32]| {
+                isa::apply(x, out, move |q: u8| finite(i32::from(q)));
+            }),
+            (_, false) => Box::new(move |x: &[u8], out: &mut [f32]| {
+                isa::apply(x, out, move |q: u8| value(i32::from(q)));
+            }),
         }))
     }
 }
@@ -594,13 +601,7 @@ impl Operator for DynamicQuantizeLinear {
             let zero = grid.place((0.0 - min) / scale);
             let grid = Grid { zero, ..grid };
             if let Some(out) = io.output(0) {
-                let chunks = out.as_mut_slice::<u8>().chunks_mut(CHUNK).zip(x.chunks(CHUNK));
-                for (out, x) in chunks {
-                    let mut written = [0i32; CHUNK];
-                    let written = &mut written[..x.len()];
-                    quantize(x, scale, grid, written);
-                    out.iter_mut().zip(written).for_each(|(out, q)| *out = *q as u8);
-                }
+                quantize_bytes(x, scale, grid, out.as_mut_slice::<u8>());
             }
             if let Some(out) = io.output(1) {
                 out.as_mut_slice::<f32>().fill(scale);
