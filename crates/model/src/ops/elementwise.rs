@@ -19,6 +19,7 @@ use synod_numerics::{
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
     integer::Integer,
     isa,
+    quantize::Steps,
 };
 
 /// How elements of a type are stored, and what they are computed in.
@@ -136,6 +137,10 @@ pub enum InRegisters {
     Add,
     /// max(x, +0), then min(x, a bound above 0) if there is one.
     Bounds(Option<f32>),
+    /// The float that a byte stands for.
+    FromSteps(Steps),
+    /// The byte that stands for a float.
+    ToSteps(Steps),
 }
 
 /// An operation as a function of elements: of `f32`, or of bytes on one side.

@@ -6,8 +6,8 @@
 //! becomes f32, and the product is rounded once more where it is stored in 16 bits.
 
 use super::{
-    AttributeError, DType, Definition, Elementwise, Inputs, Io, Kernel, NodeSpec, OpError, Operand, Operator,
-    TensorType, Work, kernel_with_scratch, normalize_axis, streamed,
+    AttributeError, DType, Definition, Elementwise, InRegisters, Inputs, Io, Kernel, NodeSpec, OpError,
+    Operand, Operator, TensorType, Work, kernel_with_scratch, normalize_axis, streamed,
 };
 use crate::tensor::{TensorView, TensorViewMut};
 use synod_numerics::{
@@ -15,7 +15,7 @@ use synod_numerics::{
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
     isa,
-    quantize::{Grid, quantize, quantize_bytes, quantize_each},
+    quantize::{Grid, Steps, quantize, quantize_bytes, quantize_each},
     reference::Extreme,
     shape::ReduceShape,
 };
@@ -444,6 +444,11 @@ impl Operator for QuantizeLinear {
             move |x: &[f32], out: &mut [u8]| quantize_bytes(x, scale, grid, out),
         )))
     }
+
+    fn in_registers(&self, inputs: &Inputs<'_>) -> Option<InRegisters> {
+        let (scale, grid) = one_scale(inputs, DType::F32)?;
+        Some(InRegisters::ToSteps(Steps { scale, grid }))
+    }
 }
 
 /// The scale and the grid of bytes, if they are known and the same for all elements of an input of this type.
@@ -519,6 +524,14 @@ impl Operator for DequantizeLinear {
             });
             Ok(())
         }))
+    }
+
+    fn in_registers(&self, inputs: &Inputs<'_>) -> Option<InRegisters> {
+        let dtype = inputs.optional(0)?.dtype;
+        let (scale, grid) = one_scale(inputs, dtype)?;
+        let same =
+            inputs.optional(2)?.dtype == dtype && self.output.is_none_or(|output| output == DType::F32);
+        same.then_some(InRegisters::FromSteps(Steps { scale, grid }))
     }
 
     fn elementwise(&self, inputs: &Inputs<'_>) -> Option<Elementwise> {

@@ -11,7 +11,11 @@ use crate::{
     shape::element_count,
 };
 use std::{cell::Cell, ops::Range};
-use synod_numerics::{fast::look_up, pool};
+use synod_numerics::{
+    fast::look_up,
+    pool,
+    quantize::{self, Steps},
+};
 
 /// Elements of a block.
 const BLOCK: usize = 1024;
@@ -171,6 +175,17 @@ impl Instruction {
     }
 }
 
+/// The sum of two quantised tensors, quantised again: what joins the branches of a quantised network. It runs as one loop.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SumOfBytes {
+    /// The tensors, and what their bytes stand for.
+    pub(super) of: [(usize, Steps); 2],
+    /// Bounds of the sum.
+    pub(super) relu: bool,
+    pub(super) at_most: Option<f32>,
+    pub(super) to: Steps,
+}
+
 /// A chain over tensors of so many elements.
 pub(super) struct Chain {
     pub(super) elements: usize,
@@ -183,6 +198,8 @@ pub(super) struct Chain {
     constants: Vec<[f32; BLOCK]>,
     /// Whether all it takes from the kernel before it is what lies in its output.
     follows: bool,
+    /// The same as all instructions, if it is that simple.
+    sum: Option<SumOfBytes>,
 }
 
 impl Chain {
@@ -201,7 +218,13 @@ impl Chain {
             nanoseconds,
             row,
             constants: constants.iter().map(|&constant| [constant; BLOCK]).collect(),
+            sum: None,
         }
+    }
+
+    /// The same chain, known to be a sum of bytes.
+    pub(super) fn as_sum(self, sum: Option<SumOfBytes>) -> Self {
+        Self { sum, ..self }
     }
 
     /// Runs the chain.
@@ -223,6 +246,12 @@ impl Chain {
 
     /// Runs a range of elements; `writes` hold those only.
     pub(super) fn run_part(&self, range: Range<usize>, reads: &[Operand<'_>], writes: &mut [Written<'_>]) {
+        if let (Some(sum), [written]) = (&self.sum, &mut *writes) {
+            let [(a, of_a), (b, of_b)] = sum.of;
+            let [a, b] = [a, b].map(|read| &reads[read].bytes()[range.clone()]);
+            let out = written.bytes(0..range.len());
+            return quantize::add(a, of_a, b, of_b, sum.relu, sum.at_most, sum.to, out);
+        }
         with_registers(|registers| {
             let mut state = State {
                 first: range.start,

@@ -3,7 +3,8 @@
 use super::{
     Meter,
     chain::{
-        Chain, Instruction, MAX_READS, MAX_WRITES, Operand, Source, Target, Written, inner_of_spread, is_row,
+        Chain, Instruction, MAX_READS, MAX_WRITES, Operand, Source, SumOfBytes, Target, Written,
+        inner_of_spread, is_row,
     },
     fusion::{Groups, Role, function_of, operands_of},
     layout::channels_together,
@@ -402,6 +403,11 @@ impl<'a> Builder<'a> {
             }
         }
         let simple = self.simple();
+        let sum = if kernel.is_none() && of_chain.len() == 1 {
+            self.sum_of_bytes()
+        } else {
+            None
+        };
         let chain = (!self.instructions.is_empty()).then(|| ChainCall {
             simple,
             chain: Chain::new(
@@ -410,7 +416,8 @@ impl<'a> Builder<'a> {
                 self.row,
                 nanoseconds,
                 &self.constants,
-            ),
+            )
+            .as_sum(sum),
             reads: self.reads,
             writes: of_chain
                 .iter()
@@ -467,6 +474,52 @@ impl<'a> Builder<'a> {
             before = node.outputs.first().copied().flatten()?;
         }
         Some(simple)
+    }
+
+    /// What the group computes, if that is the sum of two quantised tensors of one shape, perhaps within bounds, quantised.
+    fn sum_of_bytes(&self) -> Option<SumOfBytes> {
+        let (mut loaded, mut sum, mut bounds) = (BTreeMap::new(), None, None);
+        let (&last, members) = self.members.split_last()?;
+        for &member in members {
+            let node = self.node(member);
+            let operands = operands(node, self.parts.values);
+            let inputs: Vec<ValueId> = node
+                .inputs
+                .iter()
+                .flatten()
+                .map(|&value| self.roots[value])
+                .collect();
+            let output = node.outputs.first().copied().flatten()?;
+            match (node.operator.in_registers(&Inputs(&operands))?, &inputs[..]) {
+                (InRegisters::FromSteps(steps), [bytes, ..]) if steps.are_finite() => {
+                    loaded.insert(output, (*self.read_of.get(bytes)?, steps));
+                }
+                (InRegisters::Add, [a, b]) if sum.is_none() => {
+                    let shape = |value: &ValueId| self.parts.values[*value].shape();
+                    let of = [*loaded.get(a)?, *loaded.get(b)?];
+                    sum = (shape(a) == shape(b)).then_some((of, output));
+                }
+                (InRegisters::Bounds(at_most), [x]) if bounds.is_none() => {
+                    let (of, before) = sum?;
+                    sum = (before == *x).then_some((of, output));
+                    bounds = Some(at_most);
+                }
+                _ => return None,
+            }
+        }
+        let node = self.node(last);
+        let operands = operands(node, self.parts.values);
+        let input = node.inputs.first().copied().flatten()?;
+        let (of, before) = sum?;
+        match node.operator.in_registers(&Inputs(&operands))? {
+            InRegisters::ToSteps(to) if before == self.roots[input] => Some(SumOfBytes {
+                of,
+                relu: bounds.is_some(),
+                at_most: bounds.flatten(),
+                to,
+            }),
+            _ => None,
+        }
     }
 
     /// A new register.

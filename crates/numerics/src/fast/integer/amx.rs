@@ -116,7 +116,11 @@ impl Drop for Tiles {
     }
 }
 
+/// Bytes of packed weights beyond which they are not expected in the second cache.
+const FAR: usize = 256 << 10;
+
 /// What a block of sums is computed of, as the kernel reads it.
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct Block {
     /// From the start of a row to its runs.
@@ -131,15 +135,21 @@ struct Block {
     row: usize,
     /// From quad to quad of a panel.
     quad: usize,
+    /// The first row of each of two tiles.
+    rows: [*const u8; 2],
+    /// Cache lines of panels that are fetched in each step, and how far ahead in bytes.
+    fetched: usize,
+    ahead: usize,
 }
 
-/// The kernel: products of one or two tiles of rows, the first of which begin at `rows`, and one or two panels at `panel`; the sums are
-/// written at `out`, [`COLUMNS`] from row to row.
+/// The kernel: products of one or two tiles of rows and one or two panels at `panel`; the sums are written at `out`, [`COLUMNS`] from
+/// row to row. Tiles take lines of the panels out of order, which no prefetcher foresees: where weights are far away, the first tiles to
+/// meet a block fetch all its panels.
 macro_rules! kernel {
     ($name:ident, $multiply:literal, $second:literal, $both:literal) => {
         /// # Safety
         /// The tiles must be configured for the step's quads, each row readable at each run, and the panels, and the sums writable.
-        unsafe fn $name(block: &Block, rows: [*const u8; 2], panel: *const i8, out: *mut i32) {
+        unsafe fn $name(block: &Block, panel: *const i8, out: *mut i32) {
             // SAFETY: by the contract. The tiles' registers are this block's own: they are zeroed first, and nobody reads them after.
             unsafe {
                 asm!(
@@ -149,10 +159,22 @@ macro_rules! kernel {
                     concat!($second, $both, "tilezero tmm3"),
                     "2:",
                     "mov {first}, [{offsets}]",
-                    "lea {second}, [{rows_1} + {first}]",
-                    "add {first}, {rows_0}",
+                    "mov {second}, [{block} + 64]",
+                    "add {second}, {first}",
+                    "add {first}, [{block} + 56]",
                     "mov {steps}, [{block} + 16]",
                     "3:",
+                    "mov {lines}, [{block} + 72]",
+                    "test {lines}, {lines}",
+                    "jz 5f",
+                    "mov {fetch}, [{block} + 80]",
+                    "add {fetch}, {panel}",
+                    "4:",
+                    "prefetcht1 [{fetch}]",
+                    "add {fetch}, 64",
+                    "dec {lines}",
+                    "jnz 4b",
+                    "5:",
                     "tileloadd tmm4, [{first} + {row}]",
                     "tileloadd tmm6, [{panel} + {quad}]",
                     concat!($multiply, " tmm0, tmm4, tmm6"),
@@ -177,8 +199,8 @@ macro_rules! kernel {
                     block = in(reg) block,
                     offsets = inout(reg) block.offsets => _,
                     runs = inout(reg) block.runs => _,
-                    rows_0 = in(reg) rows[0],
-                    rows_1 = in(reg) rows[1],
+                    fetch = out(reg) _,
+                    lines = out(reg) _,
                     panel = inout(reg) panel => _,
                     row = inout(reg) block.row => _,
                     quad = in(reg) block.quad,
@@ -360,7 +382,7 @@ impl<'a> OnTiles<'a> {
                 product.offsets.len() * quads * block.panels * PANEL * 4,
                 "the operands of a tile have the same terms"
             );
-            let operands = Block {
+            let mut operands = Block {
                 offsets: product.offsets.as_ptr(),
                 runs: product.offsets.len(),
                 steps: quads / self.step,
@@ -368,6 +390,14 @@ impl<'a> OnTiles<'a> {
                 panel_step: self.step * block.panels * PANEL * 4,
                 row: self.rows.row,
                 quad: block.panels * PANEL * 4,
+                rows: [self.rows.start; 2],
+                fetched: 0,
+                ahead: 2 * self.step * block.panels * PANEL * 4,
+            };
+            let mut fetched = if self.panels.len() > FAR {
+                self.step * block.panels
+            } else {
+                0
             };
             let starts = self.starts(block);
             let mut sums = [0i32; 2 * HEIGHT * COLUMNS];
@@ -375,7 +405,7 @@ impl<'a> OnTiles<'a> {
             while let Some(first) = of_rows.next() {
                 let pair = [Some(first), of_rows.next()];
                 let at = |(row, _): (usize, usize)| self.rows.start.wrapping_add(row * self.rows.row);
-                let rows = [at(first), at(pair[1].unwrap_or(first))];
+                operands.rows = [at(first), at(pair[1].unwrap_or(first))];
                 for panel in (0..block.panels).step_by(2) {
                     let kernel = match (product.signed, pair[1].is_some(), panel + 1 < block.panels) {
                         (false, true, true) => two_by_two,
@@ -391,9 +421,10 @@ impl<'a> OnTiles<'a> {
                         panels[panel * PANEL * 4..].as_ptr(),
                         sums[panel * PANEL..].as_mut_ptr(),
                     );
+                    operands.fetched = std::mem::take(&mut fetched);
                     // SAFETY: the rows of a tile lie between the first and the last of the walk, all of which are readable by the
                     // contract; the panels have these quads (above), and the sums are those of two tiles.
-                    unsafe { kernel(&operands, rows, from, to) };
+                    unsafe { kernel(&operands, from, to) };
                 }
                 for (sums, tile) in sums.chunks_exact(HEIGHT * COLUMNS).zip(pair.iter().flatten()) {
                     // SAFETY: by the contract.
