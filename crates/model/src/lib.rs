@@ -49,7 +49,7 @@ pub mod limits;
 mod model;
 pub mod ops;
 mod plan;
-mod proto;
+pub mod proto;
 mod shape;
 mod source;
 mod stages;

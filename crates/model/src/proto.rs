@@ -4,8 +4,13 @@
 //! decoding: the importer ignores it or refuses the parts that would change meaning (which are declared as plain bytes,
 //! just to notice them), and the chain's loader refuses it because the bytes would not come out again.
 //!
-//! Graphs nest: a node's attribute may hold one. [`check_wire`] bounds the depth of them and the memory that decoding can
+//! Graphs nest: a node's attribute may hold one. `check_wire` bounds the depth of them and the memory that decoding can
 //! take, before it starts.
+//!
+//! Public for those who write ONNX files: importers of other formats build a [`ModelProto`] and hand its encoding to
+//! [`import_onnx`](crate::import_onnx), as they would hand it a file.
+
+#![allow(missing_docs, reason = "the fields are onnx.proto's, under its names")]
 
 use crate::limits::{MAX_GRAPH_DEPTH, MAX_PROTO_FIELDS};
 use bytes::Bytes;
@@ -13,195 +18,195 @@ use prost::Message;
 
 /// `ModelProto`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct ModelProto {
+pub struct ModelProto {
     #[prost(int64, optional, tag = "1")]
-    pub(crate) ir_version: Option<i64>,
+    pub ir_version: Option<i64>,
     #[prost(message, optional, tag = "7")]
-    pub(crate) graph: Option<GraphProto>,
+    pub graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
-    pub(crate) opset_import: Vec<OperatorSetIdProto>,
+    pub opset_import: Vec<OperatorSetIdProto>,
     #[prost(message, repeated, tag = "14")]
-    pub(crate) metadata_props: Vec<StringStringEntryProto>,
+    pub metadata_props: Vec<StringStringEntryProto>,
     #[prost(message, repeated, tag = "25")]
-    pub(crate) functions: Vec<FunctionProto>,
+    pub functions: Vec<FunctionProto>,
 }
 
 /// `FunctionProto`: what a node of its name, domain and overload stands for.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct FunctionProto {
+pub struct FunctionProto {
     #[prost(string, optional, tag = "1")]
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     #[prost(string, repeated, tag = "4")]
-    pub(crate) input: Vec<String>,
+    pub input: Vec<String>,
     #[prost(string, repeated, tag = "5")]
-    pub(crate) output: Vec<String>,
+    pub output: Vec<String>,
     /// Attributes without a default.
     #[prost(string, repeated, tag = "6")]
-    pub(crate) attribute: Vec<String>,
+    pub attribute: Vec<String>,
     #[prost(message, repeated, tag = "7")]
-    pub(crate) node: Vec<NodeProto>,
+    pub node: Vec<NodeProto>,
     #[prost(message, repeated, tag = "9")]
-    pub(crate) opset_import: Vec<OperatorSetIdProto>,
+    pub opset_import: Vec<OperatorSetIdProto>,
     #[prost(string, optional, tag = "10")]
-    pub(crate) domain: Option<String>,
+    pub domain: Option<String>,
     /// Attributes with a default.
     #[prost(message, repeated, tag = "11")]
-    pub(crate) attribute_proto: Vec<AttributeProto>,
+    pub attribute_proto: Vec<AttributeProto>,
     #[prost(string, optional, tag = "13")]
-    pub(crate) overload: Option<String>,
+    pub overload: Option<String>,
 }
 
 /// `OperatorSetIdProto`.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub(crate) struct OperatorSetIdProto {
+pub struct OperatorSetIdProto {
     #[prost(string, optional, tag = "1")]
-    pub(crate) domain: Option<String>,
+    pub domain: Option<String>,
     #[prost(int64, optional, tag = "2")]
-    pub(crate) version: Option<i64>,
+    pub version: Option<i64>,
 }
 
 /// `StringStringEntryProto`.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub(crate) struct StringStringEntryProto {
+pub struct StringStringEntryProto {
     #[prost(string, optional, tag = "1")]
-    pub(crate) key: Option<String>,
+    pub key: Option<String>,
     #[prost(string, optional, tag = "2")]
-    pub(crate) value: Option<String>,
+    pub value: Option<String>,
 }
 
 /// `GraphProto`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct GraphProto {
+pub struct GraphProto {
     #[prost(message, repeated, tag = "1")]
-    pub(crate) node: Vec<NodeProto>,
+    pub node: Vec<NodeProto>,
     #[prost(string, optional, tag = "2")]
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     #[prost(message, repeated, tag = "5")]
-    pub(crate) initializer: Vec<TensorProto>,
+    pub initializer: Vec<TensorProto>,
     #[prost(message, repeated, tag = "11")]
-    pub(crate) input: Vec<ValueInfoProto>,
+    pub input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
-    pub(crate) output: Vec<ValueInfoProto>,
+    pub output: Vec<ValueInfoProto>,
     /// `SparseTensorProto`s, undecoded.
     #[prost(bytes = "bytes", repeated, tag = "15")]
-    pub(crate) sparse_initializer: Vec<Bytes>,
+    pub sparse_initializer: Vec<Bytes>,
 }
 
 /// `NodeProto`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct NodeProto {
+pub struct NodeProto {
     #[prost(string, repeated, tag = "1")]
-    pub(crate) input: Vec<String>,
+    pub input: Vec<String>,
     #[prost(string, repeated, tag = "2")]
-    pub(crate) output: Vec<String>,
+    pub output: Vec<String>,
     #[prost(string, optional, tag = "3")]
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     #[prost(string, optional, tag = "4")]
-    pub(crate) op_type: Option<String>,
+    pub op_type: Option<String>,
     #[prost(message, repeated, tag = "5")]
-    pub(crate) attribute: Vec<AttributeProto>,
+    pub attribute: Vec<AttributeProto>,
     #[prost(string, optional, tag = "7")]
-    pub(crate) domain: Option<String>,
+    pub domain: Option<String>,
     /// Which of several functions of one name is meant.
     #[prost(string, optional, tag = "8")]
-    pub(crate) overload: Option<String>,
+    pub overload: Option<String>,
 }
 
 /// `AttributeProto`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct AttributeProto {
+pub struct AttributeProto {
     #[prost(string, optional, tag = "1")]
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     #[prost(float, optional, tag = "2")]
-    pub(crate) f: Option<f32>,
+    pub f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
-    pub(crate) i: Option<i64>,
+    pub i: Option<i64>,
     #[prost(bytes = "bytes", optional, tag = "4")]
-    pub(crate) s: Option<Bytes>,
+    pub s: Option<Bytes>,
     #[prost(message, optional, tag = "5")]
-    pub(crate) t: Option<TensorProto>,
+    pub t: Option<TensorProto>,
     /// A subgraph.
     #[prost(message, optional, boxed, tag = "6")]
-    pub(crate) g: Option<Box<GraphProto>>,
+    pub g: Option<Box<GraphProto>>,
     #[prost(float, repeated, packed = "false", tag = "7")]
-    pub(crate) floats: Vec<f32>,
+    pub floats: Vec<f32>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
-    pub(crate) ints: Vec<i64>,
+    pub ints: Vec<i64>,
     #[prost(bytes = "bytes", repeated, tag = "9")]
-    pub(crate) strings: Vec<Bytes>,
+    pub strings: Vec<Bytes>,
     /// Subgraphs, undecoded.
     #[prost(bytes = "bytes", repeated, tag = "11")]
-    pub(crate) graphs: Vec<Bytes>,
+    pub graphs: Vec<Bytes>,
     /// `AttributeType`: one of [`attribute_type`]; absent in the oldest files.
     #[prost(int32, optional, tag = "20")]
-    pub(crate) r#type: Option<i32>,
+    pub r#type: Option<i32>,
     /// Refers to an attribute of an enclosing function.
     #[prost(string, optional, tag = "21")]
-    pub(crate) ref_attr_name: Option<String>,
+    pub ref_attr_name: Option<String>,
 }
 
 /// `AttributeProto.AttributeType`.
-pub(crate) mod attribute_type {
-    pub(crate) const FLOAT: i32 = 1;
-    pub(crate) const INT: i32 = 2;
-    pub(crate) const STRING: i32 = 3;
-    pub(crate) const TENSOR: i32 = 4;
-    pub(crate) const GRAPH: i32 = 5;
-    pub(crate) const FLOATS: i32 = 6;
-    pub(crate) const INTS: i32 = 7;
-    pub(crate) const STRINGS: i32 = 8;
+pub mod attribute_type {
+    pub const FLOAT: i32 = 1;
+    pub const INT: i32 = 2;
+    pub const STRING: i32 = 3;
+    pub const TENSOR: i32 = 4;
+    pub const GRAPH: i32 = 5;
+    pub const FLOATS: i32 = 6;
+    pub const INTS: i32 = 7;
+    pub const STRINGS: i32 = 8;
 }
 
 /// `TensorProto`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct TensorProto {
+pub struct TensorProto {
     #[prost(int64, repeated, packed = "false", tag = "1")]
-    pub(crate) dims: Vec<i64>,
+    pub dims: Vec<i64>,
     #[prost(int32, optional, tag = "2")]
-    pub(crate) data_type: Option<i32>,
+    pub data_type: Option<i32>,
     #[prost(float, repeated, tag = "4")]
-    pub(crate) float_data: Vec<f32>,
+    pub float_data: Vec<f32>,
     #[prost(int32, repeated, tag = "5")]
-    pub(crate) int32_data: Vec<i32>,
+    pub int32_data: Vec<i32>,
     #[prost(int64, repeated, tag = "7")]
-    pub(crate) int64_data: Vec<i64>,
+    pub int64_data: Vec<i64>,
     #[prost(string, optional, tag = "8")]
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     #[prost(bytes = "bytes", optional, tag = "9")]
-    pub(crate) raw_data: Option<Bytes>,
+    pub raw_data: Option<Bytes>,
     #[prost(double, repeated, tag = "10")]
-    pub(crate) double_data: Vec<f64>,
+    pub double_data: Vec<f64>,
     #[prost(uint64, repeated, tag = "11")]
-    pub(crate) uint64_data: Vec<u64>,
+    pub uint64_data: Vec<u64>,
     #[prost(message, repeated, tag = "13")]
-    pub(crate) external_data: Vec<StringStringEntryProto>,
+    pub external_data: Vec<StringStringEntryProto>,
     /// 0 (default): in the message; 1: external.
     #[prost(int32, optional, tag = "14")]
-    pub(crate) data_location: Option<i32>,
+    pub data_location: Option<i32>,
 }
 
 /// `ValueInfoProto`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct ValueInfoProto {
+pub struct ValueInfoProto {
     #[prost(string, optional, tag = "1")]
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     #[prost(message, optional, tag = "2")]
-    pub(crate) r#type: Option<TypeProto>,
+    pub r#type: Option<TypeProto>,
 }
 
 /// `TypeProto`: only tensors are part of the profile; the other kinds are noticed and refused.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct TypeProto {
+pub struct TypeProto {
     #[prost(message, optional, tag = "1")]
-    pub(crate) tensor_type: Option<TensorTypeProto>,
+    pub tensor_type: Option<TensorTypeProto>,
     #[prost(message, optional, tag = "4")]
-    pub(crate) sequence_type: Option<OtherTypeProto>,
+    pub sequence_type: Option<OtherTypeProto>,
     #[prost(message, optional, tag = "5")]
-    pub(crate) map_type: Option<OtherTypeProto>,
+    pub map_type: Option<OtherTypeProto>,
     #[prost(message, optional, tag = "8")]
-    pub(crate) sparse_tensor_type: Option<OtherTypeProto>,
+    pub sparse_tensor_type: Option<OtherTypeProto>,
     #[prost(message, optional, tag = "9")]
-    pub(crate) optional_type: Option<OtherTypeProto>,
+    pub optional_type: Option<OtherTypeProto>,
 }
 
 impl TypeProto {
@@ -216,34 +221,34 @@ impl TypeProto {
 
 /// A type that is not a tensor's: what it says is not read.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct OtherTypeProto {}
+pub struct OtherTypeProto {}
 
 /// `TypeProto.Tensor`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct TensorTypeProto {
+pub struct TensorTypeProto {
     #[prost(int32, optional, tag = "1")]
-    pub(crate) elem_type: Option<i32>,
+    pub elem_type: Option<i32>,
     #[prost(message, optional, tag = "2")]
-    pub(crate) shape: Option<TensorShapeProto>,
+    pub shape: Option<TensorShapeProto>,
 }
 
 /// `TensorShapeProto`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct TensorShapeProto {
+pub struct TensorShapeProto {
     #[prost(message, repeated, tag = "1")]
-    pub(crate) dim: Vec<DimensionProto>,
+    pub dim: Vec<DimensionProto>,
 }
 
 /// `TensorShapeProto.Dimension`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct DimensionProto {
+pub struct DimensionProto {
     #[prost(oneof = "DimensionValue", tags = "1, 2")]
-    pub(crate) value: Option<DimensionValue>,
+    pub value: Option<DimensionValue>,
 }
 
 /// The `oneof` of a dimension.
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub(crate) enum DimensionValue {
+pub enum DimensionValue {
     #[prost(int64, tag = "1")]
     Value(i64),
     #[prost(string, tag = "2")]
