@@ -304,20 +304,22 @@ impl<'a> Surroundings<'a, '_> {
         if by_name.len() != layers.len() {
             return Err(self.error("two of its layers have one name"));
         }
-        let offsets = call_offsets(&layers, &end);
+        let offsets = call_offsets(&layers, &end, self.version);
         let mut values: BTreeMap<(usize, usize), Vec<Tensor>> = BTreeMap::new();
         self.begin(context, &layers, &by_name, &begin, inputs, &mut values)?;
 
         // Calls wait for the calls that they take outputs of; those that may go do so in the file's order.
-        let lookup = |(name, call, output): Reference<'a>| -> Result<(usize, usize, usize), ImportError> {
+        let lookup = |(name, call, output): Reference<'a>, offset_of: fn(&Offsets) -> usize| -> Result<(usize, usize, usize), ImportError> {
             let layer = *by_name
                 .get(name)
                 .ok_or_else(|| self.error(format!("a layer takes an output of `{name}`, which it does not have")))?;
             let call = call
-                .checked_sub(offsets.get(&layer).copied().unwrap_or(0))
+                .checked_sub(offsets.get(&layer).map_or(0, offset_of))
                 .ok_or_else(|| self.error(format!("layer `{name}` has no call {call}")))?;
             Ok((layer, call, output))
         };
+        let inside = |offsets: &Offsets| offsets.inside;
+        let at_end = |offsets: &Offsets| offsets.at_end;
         let mut waiting: BTreeMap<(usize, usize), BTreeSet<(usize, usize)>> = BTreeMap::new();
         let mut missing: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         let mut ready: BTreeSet<(usize, usize)> = BTreeSet::new();
@@ -328,7 +330,7 @@ impl<'a> Surroundings<'a, '_> {
             for (number, call) in layer.calls.iter().enumerate() {
                 let mut needs = BTreeSet::new();
                 for reference in call.references() {
-                    let (layer, call, _) = lookup(reference)?;
+                    let (layer, call, _) = lookup(reference, inside)?;
                     if !values.contains_key(&(layer, call)) {
                         needs.insert((layer, call));
                     }
@@ -342,8 +344,8 @@ impl<'a> Surroundings<'a, '_> {
                 }
             }
         }
-        let output_of = |values: &BTreeMap<(usize, usize), Vec<Tensor>>, reference: Reference<'a>| {
-            let (layer, call, output) = lookup(reference)?;
+        let output_of = |values: &BTreeMap<(usize, usize), Vec<Tensor>>, reference: Reference<'a>, offset_of: fn(&Offsets) -> usize| {
+            let (layer, call, output) = lookup(reference, offset_of)?;
             let outputs = values.get(&(layer, call));
             outputs
                 .and_then(|outputs| outputs.get(output))
@@ -352,7 +354,7 @@ impl<'a> Surroundings<'a, '_> {
         };
         while let Some((index, number)) = ready.pop_first() {
             let layer = &layers[index];
-            let call = layer.calls[number].resolve(|reference| output_of(&values, reference))?;
+            let call = layer.calls[number].resolve(|reference| output_of(&values, reference, inside))?;
             let outputs = self.call(context, layer, number, &call)?;
             values.insert((index, number), outputs);
             for next in waiting.remove(&(index, number)).unwrap_or_default() {
@@ -369,7 +371,7 @@ impl<'a> Surroundings<'a, '_> {
         }
         end.iter()
             .map(|&reference| {
-                let tensor = output_of(&values, reference).map_err(|error| match waiting.is_empty() {
+                let tensor = output_of(&values, reference, at_end).map_err(|error| match waiting.is_empty() {
                     true => error,
                     false => self.error("its layers take each other's outputs in a circle"),
                 })?;
@@ -487,21 +489,38 @@ impl<'a> Surroundings<'a, '_> {
     }
 }
 
-/// For models within the model, the number of their first call: Keras 2 counts the call with its own inputs as call 0 and does not write
-/// it down.
-fn call_offsets<'a>(layers: &[Described<'a>], end: &[Reference<'a>]) -> BTreeMap<usize, usize> {
+/// The number of a nested model's first call, as references count.
+#[derive(Debug, Clone, Copy)]
+struct Offsets {
+    /// In inputs of layers.
+    inside: usize,
+    /// Among the outputs of the model.
+    at_end: usize,
+}
+
+/// For models within the model, the number of their first call: Keras counts the call with their own inputs as call 0 and does not write
+/// it down. Keras 2 counts so everywhere, Keras 3 only where a model's outputs are listed, and only for Functional models.
+fn call_offsets<'a>(layers: &[Described<'a>], end: &[Reference<'a>], version: u32) -> BTreeMap<usize, Offsets> {
     let mut largest: BTreeMap<&str, usize> = BTreeMap::new();
-    let references = layers
+    let inside = layers
         .iter()
         .flat_map(|layer| layer.calls.iter().flat_map(WrittenCall::references));
-    for (name, call, _) in references.chain(end.iter().copied()) {
+    let old_end = end.iter().copied().filter(|_| version < 3);
+    for (name, call, _) in inside.chain(old_end) {
         let seen = largest.entry(name).or_default();
         *seen = (*seen).max(call);
     }
     let offset = |(index, layer): (usize, &Described<'_>)| {
-        let largest = *largest.get(layer.name)?;
-        let offset = (largest + 1).saturating_sub(layer.calls.len());
-        (is_model(layer.class) && offset == 1).then_some((index, offset))
+        if !is_model(layer.class) {
+            return None;
+        }
+        let largest = largest.get(layer.name).map_or(0, |largest| largest + 1);
+        let inside = usize::from(largest == layer.calls.len() + 1);
+        let at_end = match version {
+            3.. => usize::from(layer.class != "Sequential"),
+            _ => inside,
+        };
+        Some((index, Offsets { inside, at_end }))
     };
     layers.iter().enumerate().filter_map(offset).collect()
 }

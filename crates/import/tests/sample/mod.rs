@@ -106,14 +106,18 @@ fn filled(members: BTreeMap<String, Vec<u8>>, places: &[u8]) -> Vec<u8> {
         .into_iter()
         .filter_map(|(name, content)| Some((name.strip_prefix("model/")?.to_owned(), content)))
         .collect();
-    let weights = model.get_mut("model.weights.h5").unwrap();
+    let kept = &model["model.weights.h5"];
     let places: Vec<(usize, usize, String)> = serde_json::from_slice(places).unwrap();
+    let mut weights = Vec::new();
+    let mut at = 0;
     for (offset, count, recipe) in places {
-        let values = uniform(&recipe, count);
-        for (bytes, value) in weights[offset..offset + 4 * count].chunks_exact_mut(4).zip(values) {
-            bytes.copy_from_slice(&value.to_le_bytes());
-        }
+        let until = at + offset - weights.len();
+        weights.extend(&kept[at..until]);
+        at = until;
+        weights.extend(uniform(&recipe, count).into_iter().flat_map(f32::to_le_bytes));
     }
+    weights.extend(&kept[at..]);
+    model.insert("model.weights.h5".to_owned(), weights);
     pack(&model)
 }
 

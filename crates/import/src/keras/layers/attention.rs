@@ -237,14 +237,12 @@ pub(super) fn multi_head<'a>(
     if asks(call, "use_causal_mask") {
         masks.push(causal(context, &scores)?);
     }
-    if let Some(mask) = &query.mask {
-        masks.push(mask_along(context, mask, [1, 3])?);
-    }
-    if let Some(mask) = &value.mask {
-        masks.push(mask_along(context, mask, [1, 2])?);
-    }
-    if let Some(mask) = &key.mask {
-        masks.push(mask_along(context, mask, [1, 2])?);
+    // A mask comes with its tensor, or by name.
+    for (tensor, name, axes) in [(&query, "query_mask", [1, 3]), (&value, "value_mask", [1, 2]), (&key, "key_mask", [1, 2])] {
+        let named = call.named_tensors(name).into_iter().next().map(Rc::new);
+        if let Some(mask) = named.or_else(|| tensor.mask.clone()) {
+            masks.push(mask_along(context, &mask, axes)?);
+        }
     }
     if let [mask] = call.named_tensors("attention_mask").as_slice() {
         // (batch, queries, keys), or with heads before queries

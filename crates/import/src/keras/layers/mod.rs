@@ -12,6 +12,7 @@ mod pooling;
 mod preprocessing;
 mod recurrent;
 mod resizing;
+mod slicing;
 mod transposed;
 mod wrappers;
 
@@ -151,7 +152,7 @@ const LAYERS: &[Entry] = &[
     ("TimeDistributed", wrappers::time_distributed, Mask::Keep),
     // operations of Keras 2 on tensors
     ("TFOpLambda", operations::of_tensorflow, Mask::Drop),
-    ("SlicingOpLambda", operations::slicing_of_tensorflow, Mask::Drop),
+    ("SlicingOpLambda", slicing::get_item, Mask::Drop),
 ];
 
 /// Converts a call of a layer.

@@ -11,6 +11,7 @@ use super::{
     core::{target_shape, transpose},
     dtype_name,
     merge::{binary, joined},
+    slicing::get_item,
 };
 use crate::{
     ImportError,
@@ -70,6 +71,19 @@ const BINARY: &[(&str, &str)] = &[
     ("Subtract", "Sub"),
     ("TrueDivide", "Div"),
 ];
+
+/// Comparisons of two.
+const COMPARISONS: &[(&str, &str)] = &[
+    ("Equal", "Equal"),
+    ("Greater", "Greater"),
+    ("GreaterEqual", "GreaterOrEqual"),
+    ("Less", "Less"),
+    ("LessEqual", "LessOrEqual"),
+    ("NotEqual", "Equal"),
+];
+
+/// Functions of two truth values.
+const LOGICAL: &[(&str, &str)] = &[("LogicalAnd", "And"), ("LogicalOr", "Or"), ("LogicalXor", "Xor")];
 
 /// Functions along axes.
 const REDUCTIONS: &[(&str, &str)] = &[
@@ -154,15 +168,6 @@ pub(super) fn of_tensorflow<'a>(
     }
 }
 
-/// `x[…]` of Keras 2.
-pub(super) fn slicing_of_tensorflow<'a>(
-    _context: &mut Context,
-    layer: &Layer<'a>,
-    _call: &Call<'a>,
-) -> Result<Vec<Tensor>, ImportError> {
-    Err(unsupported(layer, "x[…]"))
-}
-
 /// An operation of `keras.ops`.
 pub(super) fn convert<'a>(
     context: &mut Context,
@@ -214,6 +219,32 @@ fn of_two(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>, op: &str) -
     }
 }
 
+/// One of two, element by element.
+fn chosen(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<Tensor, ImportError> {
+    let condition = match call.argument(0, "condition") {
+        Some(Argument::Tensor(tensor)) => context.writer.cast(tensor, DType::Bool)?,
+        _ => return Err(layer.call_error("its condition is not a tensor")),
+    };
+    let mut shape = condition.shape.clone();
+    let mut values = Vec::with_capacity(2);
+    for (place, name) in [(1, "x1"), (2, "x2")] {
+        values.push(match operand(layer, call.argument(place, name))? {
+            Operand::Tensor(x) => {
+                let x = context.writer.float(&x)?;
+                shape = super::merge::broadcast(&shape, &x.shape)
+                    .ok_or_else(|| layer.call_error(format!("{} and {} do not broadcast", condition.shown(), x.shown())))?;
+                context.writer.keras(&x)?
+            }
+            Operand::Number(number) => context.writer.graph.scalar("constant", number),
+            Operand::Vector(values) => context.writer.graph.floats("constant", &[values.len()], &values),
+        });
+    }
+    let w = &mut context.writer;
+    let condition = w.keras(&condition)?;
+    let value = w.graph.node("Where", &[&condition, &values[0], &values[1]], vec![])?;
+    Ok(w.tensor(value, Layout::Keras, shape, DType::F32))
+}
+
 /// An operator on a tensor and numbers, these being the first operand if `first`.
 fn with_constant(
     context: &mut Context,
@@ -224,9 +255,19 @@ fn with_constant(
     first: bool,
 ) -> Result<Tensor, ImportError> {
     let w = &mut context.writer;
-    let x = w.float(x)?;
+    // Whole numbers leave integers what they are; all else makes floats of them.
+    let whole = match other {
+        Operand::Number(number) if number.fract() == 0.0 && number.abs() < 1e9 && op != "Div" && op != "Pow" => Some(*number as i32),
+        _ => None,
+    };
+    let (x, integer) = match (x.dtype, whole) {
+        (DType::I32, Some(number)) => (x.clone(), Some(number.to_le_bytes().to_vec())),
+        (DType::I64, Some(number)) => (x.clone(), Some(i64::from(number).to_le_bytes().to_vec())),
+        _ => (w.float(x)?, None),
+    };
     let layout = w.layout(&x);
     let constant = match other {
+        Operand::Number(_) if integer.is_some() => w.graph.constant("constant", x.dtype, &[], integer.unwrap_or_default().into()),
         Operand::Number(number) => w.graph.scalar("constant", *number),
         Operand::Vector(values) if x.shape.last() == Some(&Some(values.len())) => w.along_last("constant", values, layout, x.rank()),
         Operand::Vector(values) => {
@@ -301,6 +342,23 @@ fn apply<'a>(
         }
         return Ok(vec![joined(context, layer, &raised, axis)?]);
     }
+    if let Some(op) = find(COMPARISONS, name) {
+        let mut result = of_two(context, layer, call, op)?;
+        result.dtype = DType::Bool;
+        if name == "NotEqual" {
+            result = context.writer.pointwise("Not", &result, vec![])?;
+        }
+        return Ok(vec![result]);
+    }
+    if let Some(op) = find(LOGICAL, name) {
+        return Ok(vec![of_two(context, layer, call, op)?]);
+    }
+    if name == "Where" {
+        return Ok(vec![chosen(context, layer, call)?]);
+    }
+    if name == "GetItem" {
+        return get_item(context, layer, call);
+    }
     if name == "Matmul" {
         return Ok(vec![matmul(context, layer, call)?]);
     }
@@ -319,6 +377,14 @@ fn apply<'a>(
     } else {
         match name {
             "Identity" => x,
+            "LogicalNot" => w.pointwise("Not", &x, vec![])?,
+            // Of zeros and ones the greatest says whether any is one, the least whether all are.
+            "Any" | "All" => {
+                let numbers = w.cast(&x, DType::F32)?;
+                let op = if name == "Any" { "ReduceMax" } else { "ReduceMin" };
+                let reduced = reduced(context, layer, call, &numbers, op)?;
+                context.writer.cast(&reduced, DType::Bool)?
+            }
             "Square" => {
                 let value = w.value(&x);
                 let value = w.graph.node("Mul", &[&value, &value], vec![])?;

@@ -9,7 +9,7 @@ use super::super::{
 use super::{conv::Image, spatial_axes};
 use crate::{
     ImportError,
-    onnx::{Attribute, float, int, string},
+    onnx::{Attribute, ints, string},
 };
 
 /// The attributes of ONNX's Resize for one of TensorFlow's ways to interpolate; all of them put pixels' centres at halves.
@@ -22,13 +22,6 @@ fn attributes(interpolation: &str) -> Option<Vec<Attribute>> {
             string("nearest_mode", "round_prefer_ceil"),
         ]),
         "bilinear" => Some(vec![string("mode", "linear"), half()]),
-        // Keys' kernel; what lies outside does not count.
-        "bicubic" => Some(vec![
-            string("mode", "cubic"),
-            half(),
-            float("cubic_coeff_a", -0.5),
-            int("exclude_outside", 1),
-        ]),
         _ => None,
     }
 }
@@ -52,7 +45,7 @@ fn node(
             let wanted: Vec<i64> = sizes.iter().flatten().map(|&size| size as i64).collect();
             let wanted = w.graph.ints("sizes", &wanted);
             let axes: Vec<i64> = (2..2 + sizes.len() as i64).collect();
-            let attributes = attributes.into_iter().chain([crate::onnx::ints("axes", axes)]).collect();
+            let attributes = attributes.into_iter().chain([ints("axes", axes)]).collect();
             w.graph.node("Resize", &[&value, "", "", &wanted], attributes)?
         }
     };
@@ -77,7 +70,7 @@ pub(super) fn up_sampling<'a>(
         ]),
         other => attributes(other),
     };
-    let attributes = attributes.ok_or_else(|| layer.refuse("interpolation", "nearest, bilinear and bicubic are"))?;
+    let attributes = attributes.ok_or_else(|| layer.refuse("interpolation", "nearest and bilinear are: of others TensorFlow looks coefficients up in a table that ONNX does not have"))?;
     let sizes = image.sizes.iter().zip(&factors);
     let sizes = sizes.map(|(size, factor)| size.map(|size| size.saturating_mul(*factor))).collect();
     let scales = factors.iter().map(|&factor| factor as f32).collect();
@@ -96,6 +89,6 @@ pub(super) fn resizing<'a>(
     let image = Image::of(context, layer, call, 2)?;
     let sizes = vec![Some(layer.size("height")?), Some(layer.size("width")?)];
     let interpolation = layer.text("interpolation", "bilinear")?;
-    let attributes = attributes(interpolation).ok_or_else(|| layer.refuse("interpolation", "nearest, bilinear and bicubic are"))?;
+    let attributes = attributes(interpolation).ok_or_else(|| layer.refuse("interpolation", "nearest and bilinear are: of others TensorFlow looks coefficients up in a table that ONNX does not have"))?;
     Ok(vec![node(context, &image, attributes, None, sizes)?])
 }
