@@ -169,6 +169,37 @@ impl GraphWriter {
         self.renamed.get(value).map_or(value, String::as_str)
     }
 
+    /// Whether a value is in the file, once [`Self::drop_unused`] has been called.
+    pub(crate) fn has(&self, value: &str) -> bool {
+        let is = |name: &String| name == value;
+        self.nodes.iter().any(|node| node.output.iter().any(is))
+            || self.inputs.iter().any(|input| input.name.as_deref() == Some(value))
+    }
+
+    /// Drops nodes and constants that no output of the graph needs: masks that nobody asks for, edges that a convolution adds itself.
+    pub(crate) fn drop_unused(&mut self) {
+        let mut needed: BTreeSet<&str> = self.renamed.keys().map(String::as_str).collect();
+        needed.extend(self.outputs.iter().filter_map(|output| output.name.as_deref()));
+        let mut kept = vec![false; self.nodes.len()];
+        // A node comes after those whose outputs it takes.
+        for (place, node) in self.nodes.iter().enumerate().rev() {
+            if node.output.iter().any(|output| needed.contains(output.as_str())) {
+                kept[place] = true;
+                needed.extend(node.input.iter().map(String::as_str));
+                let graphs = node.attribute.iter().filter_map(|attribute| attribute.g.as_deref());
+                for inner in graphs.flat_map(|graph| &graph.node) {
+                    needed.extend(inner.input.iter().map(String::as_str));
+                }
+            }
+        }
+        let named = |tensor: &TensorProto| tensor.name.as_deref().is_some_and(|name| needed.contains(name));
+        let of_tensors: Vec<bool> = self.initializers.iter().map(named).collect();
+        let mut keep = kept.into_iter();
+        self.nodes.retain(|_| keep.next().unwrap_or(true));
+        let mut keep = of_tensors.into_iter();
+        self.initializers.retain(|_| keep.next().unwrap_or(true));
+    }
+
     /// The file.
     pub(crate) fn encode(mut self, name: &str) -> Result<Bytes, ImportError> {
         let places = self.nodes.iter_mut();

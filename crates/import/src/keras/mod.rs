@@ -43,7 +43,8 @@ pub struct LayerReport {
     pub name: String,
     /// Keras' class.
     pub class: String,
-    /// Its outputs, in order.
+    /// Its outputs, in order; none for a layer that is no part of the file, since a convolution does its work (ZeroPadding) or nobody
+    /// needs it.
     pub outputs: Vec<LayerOutput>,
 }
 
@@ -79,6 +80,7 @@ pub fn import_keras(bytes: Vec<u8>, options: KerasOptions) -> Result<Imported, I
             }
         }
     }
+    writer.graph.drop_unused();
     let layers = calls.into_iter().map(|call| call.report(&writer)).collect();
     Ok(Imported {
         onnx: writer.graph.encode(&name)?,
@@ -119,8 +121,9 @@ impl Converted {
                 axes: (layout != Layout::Keras && !axes.is_sorted()).then_some(axes),
             }
         };
+        let there = |tensor: &&Tensor| writer.graph.has(&writer.value(tensor));
         LayerReport {
-            outputs: self.outputs.iter().map(output).collect(),
+            outputs: self.outputs.iter().filter(there).map(output).collect(),
             name: self.name,
             class: self.class,
         }

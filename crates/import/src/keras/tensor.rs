@@ -1,7 +1,7 @@
 //! Tensors while a model is converted: what Keras thinks they are, and how they really lie.
 
 use crate::{ImportError, onnx::{self, GraphWriter, OnnxDim}};
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 use synod_model::DType;
 
 /// A dimension: `None` is known only when the model is called.
@@ -93,6 +93,8 @@ pub(crate) struct Writer {
     pub(crate) graph: GraphWriter,
     /// Of each tensor the values that hold it, the one that was computed first.
     forms: Vec<Vec<(Layout, String)>>,
+    /// Tensors that are others with zeros around them: which, and how many before and behind each of Keras' axes.
+    padded: BTreeMap<usize, (Tensor, Vec<(usize, usize)>)>,
 }
 
 impl Writer {
@@ -105,6 +107,16 @@ impl Writer {
             dtype,
             mask: None,
         }
+    }
+
+    /// Notes that a tensor is another with zeros around it.
+    pub(crate) fn note_padding(&mut self, padded: &Tensor, from: Tensor, sides: Vec<(usize, usize)>) {
+        self.padded.insert(padded.id, (from, sides));
+    }
+
+    /// What a tensor is with zeros around it, if that has been noted.
+    pub(crate) fn padding_of(&self, tensor: &Tensor) -> Option<&(Tensor, Vec<(usize, usize)>)> {
+        self.padded.get(&tensor.id)
     }
 
     /// How a tensor was computed.

@@ -77,6 +77,11 @@ impl Window {
 
     /// The attributes of ONNX's operator for an image of these sizes.
     pub(super) fn attributes(&self, image: &[Dim]) -> Vec<Attribute> {
+        self.attributes_with(image, &[])
+    }
+
+    /// The same, with zeros around the image that a layer before has put there.
+    fn attributes_with(&self, image: &[Dim], edges: &[(usize, usize)]) -> Vec<Attribute> {
         let as_i64 = |sizes: &[usize]| sizes.iter().map(|&size| size as i64).collect::<Vec<_>>();
         let mut attributes = vec![
             ints("kernel_shape", as_i64(&self.kernel)),
@@ -86,7 +91,11 @@ impl Window {
             attributes.push(ints("dilations", as_i64(&self.dilations)));
         }
         match self.padding {
-            Padding::Valid => {}
+            Padding::Valid if edges.is_empty() => {}
+            Padding::Valid => {
+                let before = edges.iter().map(|edge| edge.0 as i64);
+                attributes.push(ints("pads", before.chain(edges.iter().map(|edge| edge.1 as i64))));
+            }
             Padding::Causal => {
                 let before = (0..image.len()).map(|axis| self.reach(axis) as i64 - 1);
                 attributes.push(ints("pads", before.chain(image.iter().map(|_| 0))));
@@ -220,11 +229,24 @@ fn conv_node(
 ) -> Result<Tensor, ImportError> {
     let sizes = window.output(layer, &image.sizes)?;
     let filters = kernel.shape[0];
-    let value = image.value(context)?;
+    // Zeros that a layer before put around the image are ONNX's padding: the same sums without a copy of the image.
+    let mut edges = Vec::new();
+    let mut value = None;
+    if window.padding == Padding::Valid
+        && let Some((from, sides)) = context.writer.padding_of(&image.tensor).cloned()
+    {
+        let first = image.format.first_spatial();
+        edges = sides[first..first + image.sizes.len()].to_vec();
+        value = Some(context.writer.value_as(&from, image.format.layout())?);
+    }
+    let value = match value {
+        Some(value) => value,
+        None => image.value(context)?,
+    };
     let graph = &mut context.writer.graph;
     let kernel = graph.floats(name, &kernel.shape, &kernel.values);
     let bias = bias.map(|bias| graph.floats("bias", &[filters], &bias.values));
-    let mut attributes = window.attributes(&image.sizes);
+    let mut attributes = window.attributes_with(&image.sizes, &edges);
     if groups != 1 {
         attributes.push(int("group", groups as i64));
     }

@@ -67,7 +67,9 @@ pub(super) fn pad<'a>(
     let pads = w.graph.ints("pads", &pads);
     let value = w.graph.node("Pad", &[&w.value(&x), &pads], vec![])?;
     let grown = x.shape.iter().zip(&sides).map(|(dim, side)| dim.map(|size| size + side.0 + side.1));
-    Ok(vec![w.tensor(value, layout, grown.collect(), x.dtype)])
+    let y = w.tensor(value, layout, grown.collect(), x.dtype);
+    w.note_padding(&y, x, sides);
+    Ok(vec![y])
 }
 
 /// Cropping1D, Cropping2D, Cropping3D

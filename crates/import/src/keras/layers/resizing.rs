@@ -9,7 +9,7 @@ use super::super::{
 use super::{conv::Image, spatial_axes};
 use crate::{
     ImportError,
-    onnx::{Attribute, ints, string},
+    onnx::{Attribute, int, string},
 };
 
 /// The attributes of ONNX's Resize for one of TensorFlow's ways to interpolate; all of them put pixels' centres at halves.
@@ -42,10 +42,11 @@ fn node(
             w.graph.node("Resize", &[&value, "", &scales], attributes)?
         }
         None => {
+            // Batch and channels as they are: ONNX Runtime refuses sizes of some axes alone.
+            let kept = w.graph.node("Shape", &[&value], vec![int("start", 0), int("end", 2)])?;
             let wanted: Vec<i64> = sizes.iter().flatten().map(|&size| size as i64).collect();
             let wanted = w.graph.ints("sizes", &wanted);
-            let axes: Vec<i64> = (2..2 + sizes.len() as i64).collect();
-            let attributes = attributes.into_iter().chain([ints("axes", axes)]).collect();
+            let wanted = w.graph.node("Concat", &[&kept, &wanted], vec![int("axis", 0)])?;
             w.graph.node("Resize", &[&value, "", "", &wanted], attributes)?
         }
     };
