@@ -2,11 +2,12 @@
 
     python generate.py FOLDER [NAME ...]        with names, only the cases whose name contains one of them
 
-A case is a zip archive: `model.keras` or `model.h5`, and `sample.npz` with the inputs by name, what the model gives (`output`, or the
-outputs' names), and what each layer gives (`layer:NAME`). Networks of Keras' applications come without their weights: these are
+A case is a zip archive: `model.keras` or `model.h5`, and `sample.npz` with the inputs by name, what the model gives (`output:0`,
+`output:1` …), and what each layer gives (`layer:NAME`). SHA256SUMS has their hashes. Networks of Keras' applications come without their weights: these are
 recipes (`weights.json`, described in testing/exports/fixture.py) for places of the file, whose bytes are left out.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -796,6 +797,8 @@ def main():
             print(f"{name}: FAILED: {type(error).__name__}: {str(error)[:400]}", flush=True)
             if "-v" in wanted:
                 traceback.print_exc()
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(out.glob("*.zip"))]
+    (out / "SHA256SUMS").write_text("".join(sums))
     sys.exit(failed > 0)
 
 

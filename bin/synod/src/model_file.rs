@@ -1,4 +1,4 @@
-//! Models in files: an ONNX file with the tensors it keeps beside it, read into canonical form.
+//! Models in files: an ONNX file with the tensors it keeps beside it, or a Keras file, read into canonical form.
 
 use bytes::Bytes;
 use clap::Args;
@@ -8,6 +8,7 @@ use std::{
     io::{Read as _, Seek as _, SeekFrom},
     path::{Component, Path, PathBuf},
 };
+use synod_import::{KerasOptions, import_keras, is_keras};
 use synod_model::{
     CanonicalModel, DimArgument, ExternalData, ExternalDataError, ImportOptions, Model, ModelId, import_onnx,
 };
@@ -15,7 +16,7 @@ use synod_model::{
 /// A model file and what to do about its free dimensions.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModelArgs {
-    /// ONNX file
+    /// ONNX file, or Keras file (.keras, .h5)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
@@ -73,9 +74,15 @@ pub(crate) fn load(path: &Path, options: &ImportOptions) -> Result<LoadedModel> 
     load_bytes(path, &read(path)?, options)
 }
 
-/// The bytes of a model file.
+/// The bytes of a model file as ONNX: a Keras file is converted.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).wrap_err_with(|| format!("cannot read {}", path.display()))
+    let file = std::fs::read(path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
+    if !is_keras(&file) {
+        return Ok(file);
+    }
+    let imported =
+        import_keras(file, KerasOptions::default()).wrap_err_with(|| format!("{}", path.display()))?;
+    Ok(imported.onnx.into())
 }
 
 /// [`load`] with the file's bytes at hand; its external tensors are beside `path`.

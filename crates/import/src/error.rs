@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum ImportError {
     /// Neither of Keras' formats.
-    #[error("neither a .keras file (a zip archive) nor an .h5 file (HDF5): it begins with the bytes {beginning:02x?}")]
+    #[error(
+        "neither a .keras file (a zip archive) nor an .h5 file (HDF5): it begins with the bytes {beginning:02x?}"
+    )]
     NotKeras {
         /// The first bytes, at most eight.
         beginning: Vec<u8>,

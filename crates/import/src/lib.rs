@@ -27,4 +27,4 @@ mod keras;
 mod onnx;
 
 pub use error::ImportError;
-pub use keras::{Imported, KerasOptions, LayerOutput, LAYER_PREFIX, LayerReport, import_keras, is_keras};
+pub use keras::{Imported, KerasOptions, LAYER_PREFIX, LayerOutput, LayerReport, import_keras, is_keras};

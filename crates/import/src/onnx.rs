@@ -8,8 +8,9 @@ use synod_model::{
     DType,
     limits::MAX_NODES,
     proto::{
-        AttributeProto, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-        TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type,
+        AttributeProto, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
+        OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+        attribute_type,
     },
 };
 
@@ -145,14 +146,11 @@ impl GraphWriter {
     /// Makes a value an output of the graph under the name wished for, or one like it if there is another value of that name.
     ///
     /// The node that computes the value is renamed, unless the value is an input or an output already.
-    pub(crate) fn output(
-        &mut self,
-        value: &str,
-        wish: &str,
-        dtype: DType,
-        dims: &[OnnxDim],
-    ) -> String {
-        let is_input = self.inputs.iter().any(|input| input.name.as_deref() == Some(value));
+    pub(crate) fn output(&mut self, value: &str, wish: &str, dtype: DType, dims: &[OnnxDim]) -> String {
+        let is_input = self
+            .inputs
+            .iter()
+            .any(|input| input.name.as_deref() == Some(value));
         let name = self.unique(wish);
         if is_input || self.renamed.contains_key(value) {
             self.nodes
@@ -173,7 +171,10 @@ impl GraphWriter {
     pub(crate) fn has(&self, value: &str) -> bool {
         let is = |name: &String| name == value;
         self.nodes.iter().any(|node| node.output.iter().any(is))
-            || self.inputs.iter().any(|input| input.name.as_deref() == Some(value))
+            || self
+                .inputs
+                .iter()
+                .any(|input| input.name.as_deref() == Some(value))
     }
 
     /// Drops nodes and constants that no output of the graph needs: masks that nobody asks for, edges that a convolution adds itself.
@@ -186,7 +187,10 @@ impl GraphWriter {
             if node.output.iter().any(|output| needed.contains(output.as_str())) {
                 kept[place] = true;
                 needed.extend(node.input.iter().map(String::as_str));
-                let graphs = node.attribute.iter().filter_map(|attribute| attribute.g.as_deref());
+                let graphs = node
+                    .attribute
+                    .iter()
+                    .filter_map(|attribute| attribute.g.as_deref());
                 for inner in graphs.flat_map(|graph| &graph.node) {
                     needed.extend(inner.input.iter().map(String::as_str));
                 }

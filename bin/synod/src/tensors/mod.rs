@@ -106,6 +106,11 @@ pub(crate) fn parse_npy(bytes: &[u8]) -> Result<Tensor> {
     npy::read(bytes)
 }
 
+/// The arrays of an `.npz` file in memory, with their names.
+pub(crate) fn parse_npz(bytes: &[u8]) -> Result<Vec<(String, Tensor)>> {
+    npz::read(bytes)
+}
+
 /// A CSV file in memory.
 pub(crate) fn parse_csv(bytes: &[u8]) -> Result<Numbers> {
     csv::read(bytes)

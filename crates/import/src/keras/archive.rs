@@ -138,7 +138,10 @@ mod tests {
 
     #[test]
     fn other_files_are_refused_by_their_first_bytes() {
-        assert!(matches!(open(b"\x08\x07\x12\x00".to_vec()), Err(ImportError::NotKeras { .. })));
+        assert!(matches!(
+            open(b"\x08\x07\x12\x00".to_vec()),
+            Err(ImportError::NotKeras { .. })
+        ));
         assert!(matches!(open(Vec::new()), Err(ImportError::NotKeras { .. })));
     }
 }

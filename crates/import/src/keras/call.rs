@@ -90,7 +90,10 @@ impl<'a> Written<'a> {
         }
     }
 
-    fn resolve(&self, tensor: &mut impl FnMut(Reference<'a>) -> Result<Tensor, ImportError>) -> Result<Argument<'a>, ImportError> {
+    fn resolve(
+        &self,
+        tensor: &mut impl FnMut(Reference<'a>) -> Result<Tensor, ImportError>,
+    ) -> Result<Argument<'a>, ImportError> {
         Ok(match self {
             Self::Reference(reference) => Argument::Tensor(tensor(*reference)?),
             Self::Value(value) => Argument::Value(value),
@@ -141,7 +144,10 @@ impl<'a> WrittenCall<'a> {
         let mut kwargs = BTreeMap::new();
         for entry in entries {
             let parts = entry.as_array()?;
-            kwargs.extend(named(parts.get(3).and_then(Json::as_object), Written::read_legacy));
+            kwargs.extend(named(
+                parts.get(3).and_then(Json::as_object),
+                Written::read_legacy,
+            ));
             args.push(match (parts.first()?.as_str()?, reference(entry)) {
                 ("_CONSTANT_VALUE", _) => Written::Value(parts.get(2)?),
                 (_, Some(found)) => Written::Reference(found),

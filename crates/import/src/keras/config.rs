@@ -70,9 +70,7 @@ impl<'a> Layer<'a> {
     pub(crate) fn flag(&self, option: &str, default: bool) -> Result<bool, ImportError> {
         match self.get(option) {
             None => Ok(default),
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| self.wrong(option, "true or false")),
+            Some(value) => value.as_bool().ok_or_else(|| self.wrong(option, "true or false")),
         }
     }
 
@@ -96,9 +94,7 @@ impl<'a> Layer<'a> {
     pub(crate) fn integer(&self, option: &str, default: i64) -> Result<i64, ImportError> {
         match self.get(option) {
             None => Ok(default),
-            Some(value) => value
-                .as_i64()
-                .ok_or_else(|| self.wrong(option, "an integer")),
+            Some(value) => value.as_i64().ok_or_else(|| self.wrong(option, "an integer")),
         }
     }
 
@@ -112,10 +108,11 @@ impl<'a> Layer<'a> {
                 .collect::<Option<_>>()
                 .map(Some)
                 .ok_or_else(|| self.wrong(option, "integers")),
-            Some(one) => Ok(Some(vec![
-                one.as_i64()
-                    .ok_or_else(|| self.wrong(option, "an integer or a list of them"))?,
-            ])),
+            Some(one) => {
+                Ok(Some(vec![one.as_i64().ok_or_else(|| {
+                    self.wrong(option, "an integer or a list of them")
+                })?]))
+            }
         }
     }
 
@@ -136,7 +133,10 @@ impl<'a> Layer<'a> {
                     .filter(|sizes| sizes.len() == axes && !sizes.contains(&0))
                     .ok_or_else(wrong)
             }
-            (Some(one), _) => Ok(vec![size_of(one).filter(|&size| size > 0).ok_or_else(wrong)?; axes]),
+            (Some(one), _) => Ok(vec![
+                size_of(one).filter(|&size| size > 0).ok_or_else(wrong)?;
+                axes
+            ]),
         }
     }
 

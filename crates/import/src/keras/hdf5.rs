@@ -170,7 +170,9 @@ fn guarded<T>(path: &str, read: impl FnOnce() -> Result<T, hdf5_pure::Error>) ->
     // Nothing of ours is changed by a reader that stops half way: it only reads.
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(result) => result.map_err(|error| failed(error.to_string())),
-        Err(_) => Err(failed("it is damaged in a way that the reader cannot name".to_owned())),
+        Err(_) => Err(failed(
+            "it is damaged in a way that the reader cannot name".to_owned(),
+        )),
     }
 }
 

@@ -75,8 +75,16 @@ pub fn import_keras(bytes: Vec<u8>, options: KerasOptions) -> Result<Imported, I
     if options.layer_outputs {
         for call in &calls {
             for (index, tensor) in call.outputs.iter().enumerate() {
-                let number = if index == 0 { String::new() } else { format!("[{index}]") };
-                add_output(&mut writer, tensor, &format!("{LAYER_PREFIX}{}{number}", call.name))?;
+                let number = if index == 0 {
+                    String::new()
+                } else {
+                    format!("[{index}]")
+                };
+                add_output(
+                    &mut writer,
+                    tensor,
+                    &format!("{LAYER_PREFIX}{}{number}", call.name),
+                )?;
             }
         }
     }

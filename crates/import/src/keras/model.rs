@@ -3,7 +3,7 @@
 use super::{
     Context, Converted,
     archive::Opened,
-    call::{Call, Reference, WrittenCall, Written},
+    call::{Call, Reference, Written, WrittenCall},
     config::{Layer, object, shown, size_of, text},
     layers,
     tensor::{Dim, Layout, Tensor},
@@ -27,7 +27,12 @@ pub(crate) fn is_model(class: &str) -> bool {
 fn is_operation(class: &str, described: &Map<String, Json>, config: &Map<String, Json>) -> bool {
     match described.get("module").and_then(Json::as_str) {
         Some(module) => module.contains(".ops."),
-        None => !is_model(class) && !["dtype", "trainable", "batch_input_shape"].iter().any(|key| config.contains_key(*key)),
+        None => {
+            !is_model(class)
+                && !["dtype", "trainable", "batch_input_shape"]
+                    .iter()
+                    .any(|key| config.contains_key(*key))
+        }
     }
 }
 
@@ -153,11 +158,13 @@ impl<'a> Surroundings<'a, '_> {
 
     /// The descriptions of layers, with their weights.
     fn described(&self, layers: Option<&'a Json>) -> Result<Vec<Described<'a>>, ImportError> {
-        let layers = layers.and_then(Json::as_array).ok_or_else(|| ImportError::Config {
-            place: format!("model `{}`, layers", self.name),
-            expected: "a list",
-            got: shown(layers),
-        })?;
+        let layers = layers
+            .and_then(Json::as_array)
+            .ok_or_else(|| ImportError::Config {
+                place: format!("model `{}`, layers", self.name),
+                expected: "a list",
+                got: shown(layers),
+            })?;
         let mut all = Vec::with_capacity(layers.len());
         for (index, described) in layers.iter().enumerate() {
             let place = format!("model `{}`, layer {index}", self.name);
@@ -170,13 +177,12 @@ impl<'a> Surroundings<'a, '_> {
                 None => text(&format!("{place}: config"), "name", config)?,
             };
             let calls = described.get("inbound_nodes").and_then(Json::as_array);
-            let calls: Option<Vec<WrittenCall<'_>>> = calls
-                .into_iter()
-                .flatten()
-                .map(WrittenCall::read)
-                .collect();
+            let calls: Option<Vec<WrittenCall<'_>>> =
+                calls.into_iter().flatten().map(WrittenCall::read).collect();
             let calls = calls.ok_or_else(|| {
-                self.error(format!("the inputs of layer `{name}` are not written as Keras 2 or 3 write them"))
+                self.error(format!(
+                    "the inputs of layer `{name}` are not written as Keras 2 or 3 write them"
+                ))
             })?;
             let operation = is_operation(class, described, config);
             // Operations are no layers: they are not counted among those of a class.
@@ -202,7 +208,11 @@ impl<'a> Surroundings<'a, '_> {
         number: usize,
         call: &Call<'a>,
     ) -> Result<Vec<Tensor>, ImportError> {
-        let repeated = if number == 0 { String::new() } else { format!(":{number}") };
+        let repeated = if number == 0 {
+            String::new()
+        } else {
+            format!(":{number}")
+        };
         let layer = Layer {
             name: format!("{}{}", self.prefix, described.name),
             class: described.class,
@@ -253,9 +263,7 @@ impl<'a> Surroundings<'a, '_> {
             None => match rest.next_if(|layer| layer.class == "InputLayer") {
                 Some(layer) => self.input(context, layer.name, layer.config)?,
                 None => {
-                    let first = rest
-                        .peek()
-                        .ok_or_else(|| self.error("it has no layers"))?;
+                    let first = rest.peek().ok_or_else(|| self.error("it has no layers"))?;
                     let shape = ["batch_input_shape", "batch_shape"]
                         .iter()
                         .find_map(|key| first.config.get(*key))
@@ -299,8 +307,11 @@ impl<'a> Surroundings<'a, '_> {
             found
         };
         let (begin, end) = (ends("input_layers"), ends("output_layers"));
-        let by_name: BTreeMap<&str, usize> =
-            layers.iter().enumerate().map(|(index, layer)| (layer.name, index)).collect();
+        let by_name: BTreeMap<&str, usize> = layers
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| (layer.name, index))
+            .collect();
         if by_name.len() != layers.len() {
             return Err(self.error("two of its layers have one name"));
         }
@@ -309,10 +320,14 @@ impl<'a> Surroundings<'a, '_> {
         self.begin(context, &layers, &by_name, &begin, inputs, &mut values)?;
 
         // Calls wait for the calls that they take outputs of; those that may go do so in the file's order.
-        let lookup = |(name, call, output): Reference<'a>, offset_of: fn(&Offsets) -> usize| -> Result<(usize, usize, usize), ImportError> {
-            let layer = *by_name
-                .get(name)
-                .ok_or_else(|| self.error(format!("a layer takes an output of `{name}`, which it does not have")))?;
+        let lookup = |(name, call, output): Reference<'a>,
+                      offset_of: fn(&Offsets) -> usize|
+         -> Result<(usize, usize, usize), ImportError> {
+            let layer = *by_name.get(name).ok_or_else(|| {
+                self.error(format!(
+                    "a layer takes an output of `{name}`, which it does not have"
+                ))
+            })?;
             let call = call
                 .checked_sub(offsets.get(&layer).map_or(0, offset_of))
                 .ok_or_else(|| self.error(format!("layer `{name}` has no call {call}")))?;
@@ -344,13 +359,20 @@ impl<'a> Surroundings<'a, '_> {
                 }
             }
         }
-        let output_of = |values: &BTreeMap<(usize, usize), Vec<Tensor>>, reference: Reference<'a>, offset_of: fn(&Offsets) -> usize| {
+        let output_of = |values: &BTreeMap<(usize, usize), Vec<Tensor>>,
+                         reference: Reference<'a>,
+                         offset_of: fn(&Offsets) -> usize| {
             let (layer, call, output) = lookup(reference, offset_of)?;
             let outputs = values.get(&(layer, call));
             outputs
                 .and_then(|outputs| outputs.get(output))
                 .cloned()
-                .ok_or_else(|| self.error(format!("layer `{}` has no output {output} in call {call}", reference.0)))
+                .ok_or_else(|| {
+                    self.error(format!(
+                        "layer `{}` has no output {output} in call {call}",
+                        reference.0
+                    ))
+                })
         };
         while let Some((index, number)) = ready.pop_first() {
             let layer = &layers[index];
@@ -371,10 +393,11 @@ impl<'a> Surroundings<'a, '_> {
         }
         end.iter()
             .map(|&reference| {
-                let tensor = output_of(&values, reference, at_end).map_err(|error| match waiting.is_empty() {
-                    true => error,
-                    false => self.error("its layers take each other's outputs in a circle"),
-                })?;
+                let tensor =
+                    output_of(&values, reference, at_end).map_err(|error| match waiting.is_empty() {
+                        true => error,
+                        false => self.error("its layers take each other's outputs in a circle"),
+                    })?;
                 Ok((reference.0.to_owned(), tensor))
             })
             .collect()
@@ -410,14 +433,22 @@ impl<'a> Surroundings<'a, '_> {
         }
         for (index, layer) in layers.iter().enumerate() {
             if layer.class == "InputLayer" && !values.contains_key(&(index, 0)) {
-                return Err(self.error(format!("the input layer `{}` is not among its inputs", layer.name)));
+                return Err(self.error(format!(
+                    "the input layer `{}` is not among its inputs",
+                    layer.name
+                )));
             }
         }
         Ok(())
     }
 
     /// An input of the graph, from the options of an InputLayer.
-    fn input(&self, context: &mut Context, name: &str, config: &'a Map<String, Json>) -> Result<Tensor, ImportError> {
+    fn input(
+        &self,
+        context: &mut Context,
+        name: &str,
+        config: &'a Map<String, Json>,
+    ) -> Result<Tensor, ImportError> {
         for option in ["sparse", "ragged", "optional"] {
             if config.get(option) == Some(&Json::Bool(true)) {
                 return Err(ImportError::UnsupportedOption {
@@ -500,7 +531,11 @@ struct Offsets {
 
 /// For models within the model, the number of their first call: Keras counts the call with their own inputs as call 0 and does not write
 /// it down. Keras 2 counts so everywhere, Keras 3 only where a model's outputs are listed, and only for Functional models.
-fn call_offsets<'a>(layers: &[Described<'a>], end: &[Reference<'a>], version: u32) -> BTreeMap<usize, Offsets> {
+fn call_offsets<'a>(
+    layers: &[Described<'a>],
+    end: &[Reference<'a>],
+    version: u32,
+) -> BTreeMap<usize, Offsets> {
     let mut largest: BTreeMap<&str, usize> = BTreeMap::new();
     let inside = layers
         .iter()

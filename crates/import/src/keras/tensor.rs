@@ -1,6 +1,9 @@
 //! Tensors while a model is converted: what Keras thinks they are, and how they really lie.
 
-use crate::{ImportError, onnx::{self, GraphWriter, OnnxDim}};
+use crate::{
+    ImportError,
+    onnx::{self, GraphWriter, OnnxDim},
+};
 use std::{collections::BTreeMap, rc::Rc};
 use synod_model::DType;
 
@@ -76,7 +79,11 @@ impl Tensor {
 
 /// An axis of so many, counted from the end if below zero.
 pub(crate) fn axis_of(axis: i64, rank: usize) -> Option<usize> {
-    let axis = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
+    let axis = if axis < 0 {
+        axis.checked_add(rank as i64)?
+    } else {
+        axis
+    };
     usize::try_from(axis).ok().filter(|&axis| axis < rank)
 }
 
@@ -189,9 +196,16 @@ impl Writer {
     }
 
     /// A binary operator with one float.
-    pub(crate) fn with_scalar(&mut self, op: &str, tensor: &Tensor, scalar: f32) -> Result<Tensor, ImportError> {
+    pub(crate) fn with_scalar(
+        &mut self,
+        op: &str,
+        tensor: &Tensor,
+        scalar: f32,
+    ) -> Result<Tensor, ImportError> {
         let constant = self.graph.scalar("constant", scalar);
-        let value = self.graph.node(op, &[&self.value(tensor), &constant], Vec::new())?;
+        let value = self
+            .graph
+            .node(op, &[&self.value(tensor), &constant], Vec::new())?;
         Ok(self.like(tensor, value))
     }
 
@@ -224,13 +238,20 @@ impl Writer {
     pub(crate) fn along_last(&mut self, name: &str, values: &[f32], layout: Layout, rank: usize) -> String {
         let place = layout.place(rank.saturating_sub(1), rank);
         let dims: Vec<usize> = std::iter::once(values.len())
-            .chain(std::iter::repeat_n(1, rank.saturating_sub(1).saturating_sub(place)))
+            .chain(std::iter::repeat_n(
+                1,
+                rank.saturating_sub(1).saturating_sub(place),
+            ))
             .collect();
         self.graph.floats(name, &dims, values)
     }
 
     /// A tensor in another shape with its elements in Keras' order. At most one dimension besides the first may be unknown.
-    pub(crate) fn reshape(&mut self, tensor: &Tensor, shape: Vec<Dim>) -> Result<Option<Tensor>, ImportError> {
+    pub(crate) fn reshape(
+        &mut self,
+        tensor: &Tensor,
+        shape: Vec<Dim>,
+    ) -> Result<Option<Tensor>, ImportError> {
         let layout = if is_vector(&shape) && self.layout(tensor) == Layout::Keras {
             // A vector for each sample as an image of one pixel: channels may as well lie second.
             Layout::ChannelsSecond
@@ -298,17 +319,35 @@ mod tests {
         assert_eq!(Layout::ChannelsSecond.place(1, 4), 2);
         assert_eq!(Layout::TimeFirst.axes(3), [1, 0, 2]);
         assert_eq!(Layout::ChannelsSecond.axes(2), [0, 1]);
-        assert_eq!(Layout::ChannelsSecond.order(&['n', 'h', 'w', 'c']), ['n', 'c', 'h', 'w']);
+        assert_eq!(
+            Layout::ChannelsSecond.order(&['n', 'h', 'w', 'c']),
+            ['n', 'c', 'h', 'w']
+        );
     }
 
     #[test]
     fn a_tensor_is_transposed_once_and_back_for_nothing() {
         let mut writer = Writer::default();
-        let image = writer.tensor("x".into(), Layout::Keras, vec![None, Some(4), Some(4), Some(3)], DType::F32);
+        let image = writer.tensor(
+            "x".into(),
+            Layout::Keras,
+            vec![None, Some(4), Some(4), Some(3)],
+            DType::F32,
+        );
         let first = writer.value_as(&image, Layout::ChannelsSecond).unwrap();
         assert_eq!(writer.value_as(&image, Layout::ChannelsSecond).unwrap(), first);
         assert_eq!(writer.keras(&image).unwrap(), "x");
-        let pixel = writer.tensor("p".into(), Layout::Keras, vec![None, Some(1), Some(1), Some(3)], DType::F32);
-        assert!(writer.value_as(&pixel, Layout::ChannelsSecond).unwrap().contains("Reshape"));
+        let pixel = writer.tensor(
+            "p".into(),
+            Layout::Keras,
+            vec![None, Some(1), Some(1), Some(3)],
+            DType::F32,
+        );
+        assert!(
+            writer
+                .value_as(&pixel, Layout::ChannelsSecond)
+                .unwrap()
+                .contains("Reshape")
+        );
     }
 }

@@ -146,9 +146,16 @@ impl<'s> ModelWeights<'s> {
                 let class = snake_case(class);
                 let mut classes = classes.borrow_mut();
                 let count = classes.entry(class.clone()).or_default();
-                let group = if *count == 0 { class } else { format!("{class}_{count}") };
+                let group = if *count == 0 {
+                    class
+                } else {
+                    format!("{class}_{count}")
+                };
                 *count += 1;
-                let mut path = named.get(name).cloned().unwrap_or_else(|| join(container, &group));
+                let mut path = named
+                    .get(name)
+                    .cloned()
+                    .unwrap_or_else(|| join(container, &group));
                 let mut found = store.found.borrow_mut();
                 if store.file.has_group(&path) {
                     found.insert(name.to_owned(), path.clone());
@@ -193,7 +200,12 @@ impl<'s> ModelWeights<'s> {
     }
 
     /// The weights of an object of a list of Keras' (cells of a stack). Written lists go on where `rest` is.
-    pub(crate) fn item(&self, name: &str, class: &str, rest: &LayerWeights<'s>) -> Result<LayerWeights<'s>, ImportError> {
+    pub(crate) fn item(
+        &self,
+        name: &str,
+        class: &str,
+        rest: &LayerWeights<'s>,
+    ) -> Result<LayerWeights<'s>, ImportError> {
         match self {
             Self::Paths { .. } => self.layer(name, class),
             _ => Ok(rest.clone()),
@@ -295,7 +307,8 @@ impl<'s> LayerWeights<'s> {
     /// The next weight, which must have this shape.
     pub(crate) fn take(&self, weight: &str, shape: &[usize]) -> Result<Array, WeightError> {
         let found = self.take_any(weight, |stored| {
-            (stored != shape).then(|| format!("it has the shape {stored:?}, the layer's options say {shape:?}"))
+            (stored != shape)
+                .then(|| format!("it has the shape {stored:?}, the layer's options say {shape:?}"))
         })?;
         Ok(found)
     }
@@ -314,12 +327,19 @@ impl<'s> LayerWeights<'s> {
         let Some(dataset) = self.dataset(index) else {
             return Err(fail(format!("the file lists {index} weights for the layer")));
         };
-        let shape = self.store.file.shape(&dataset).map_err(|error| fail(error.to_string()))?;
+        let shape = self
+            .store
+            .file
+            .shape(&dataset)
+            .map_err(|error| fail(error.to_string()))?;
         if let Some(why) = check(&shape) {
             return Err(fail(why));
         }
         self.next.set(index + 1);
-        self.store.file.array(&dataset).map_err(|error| fail(error.to_string()))
+        self.store
+            .file
+            .array(&dataset)
+            .map_err(|error| fail(error.to_string()))
     }
 }
 
@@ -333,7 +353,10 @@ fn join(path: &str, name: &str) -> String {
 
 /// A class' name as Keras spells it in paths (`keras.src.utils.naming.to_snake_case`).
 fn snake_case(class: &str) -> String {
-    let kept: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let kept: Vec<char> = class
+        .chars()
+        .filter(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
     let mut out = String::with_capacity(class.len() + 4);
     for (index, &c) in kept.iter().enumerate() {
         let before = index.checked_sub(1).map(|index| kept[index]);

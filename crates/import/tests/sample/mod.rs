@@ -1,6 +1,11 @@
 //! The fixtures of `testing/keras`: archives of a model with what Keras says of it.
 
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "each test binary uses its part"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
@@ -68,14 +73,21 @@ impl Sample {
     pub fn read(path: &Path) -> Self {
         let mut members = members(&fs::read(path).unwrap());
         let arrays = npz(&members["sample.npz"]);
-        let numbered = |prefix: &str| (0..).map_while(|index| arrays.get(&format!("{prefix}:{index}")).cloned()).collect();
+        let numbered = |prefix: &str| {
+            (0..)
+                .map_while(|index| arrays.get(&format!("{prefix}:{index}")).cloned())
+                .collect()
+        };
         let outputs: Vec<Tensor> = numbered("output");
         let layers = arrays
             .iter()
             .filter_map(|(name, tensor)| Some((name.strip_prefix("layer:")?.to_owned(), tensor.clone())))
             .collect();
-        let mut inputs: BTreeMap<String, Tensor> =
-            arrays.iter().filter(|(name, _)| !name.contains(':')).map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        let mut inputs: BTreeMap<String, Tensor> = arrays
+            .iter()
+            .filter(|(name, _)| !name.contains(':'))
+            .map(|(name, tensor)| (name.clone(), tensor.clone()))
+            .collect();
         let file = match members.remove("weights.json") {
             None => {
                 let model = members.into_iter().find(|(name, _)| name.starts_with("model."));
@@ -83,10 +95,18 @@ impl Sample {
             }
             Some(places) => {
                 let text = String::from_utf8(inputs["recipe"].bytes().to_vec()).unwrap();
-                let shape: Vec<usize> = inputs["shape"].as_slice::<i64>().iter().map(|&size| size as usize).collect();
+                let shape: Vec<usize> = inputs["shape"]
+                    .as_slice::<i64>()
+                    .iter()
+                    .map(|&size| size as usize)
+                    .collect();
                 let values = uniform(&text, shape.iter().product());
                 // The only input, whatever its name.
-                inputs = [(String::new(), Tensor::from_slice(DType::F32, &shape, &values).unwrap())].into();
+                inputs = [(
+                    String::new(),
+                    Tensor::from_slice(DType::F32, &shape, &values).unwrap(),
+                )]
+                .into();
                 filled(members, &places)
             }
         };
@@ -165,19 +185,31 @@ fn npy(bytes: &[u8]) -> Tensor {
         other => panic!("element type {other}"),
     };
     let inside = field("shape").split(['(', ')']).nth(1).unwrap();
-    let shape: Vec<usize> = inside.split(',').filter_map(|size| size.trim().parse().ok()).collect();
+    let shape: Vec<usize> = inside
+        .split(',')
+        .filter_map(|size| size.trim().parse().ok())
+        .collect();
     let body = &bytes[end..];
     let tensor = match dtype {
         DType::F32 => {
-            let values: Vec<f32> = body.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
+            let values: Vec<f32> = body
+                .chunks_exact(4)
+                .map(|four| f32::from_le_bytes(four.try_into().unwrap()))
+                .collect();
             Tensor::from_slice(dtype, &shape, &values)
         }
         DType::I32 => {
-            let values: Vec<i32> = body.chunks_exact(4).map(|four| i32::from_le_bytes(four.try_into().unwrap())).collect();
+            let values: Vec<i32> = body
+                .chunks_exact(4)
+                .map(|four| i32::from_le_bytes(four.try_into().unwrap()))
+                .collect();
             Tensor::from_slice(dtype, &shape, &values)
         }
         DType::I64 => {
-            let values: Vec<i64> = body.chunks_exact(8).map(|eight| i64::from_le_bytes(eight.try_into().unwrap())).collect();
+            let values: Vec<i64> = body
+                .chunks_exact(8)
+                .map(|eight| i64::from_le_bytes(eight.try_into().unwrap()))
+                .collect();
             Tensor::from_slice(dtype, &shape, &values)
         }
         _ => Tensor::from_slice(dtype, &shape, body),

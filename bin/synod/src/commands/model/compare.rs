@@ -39,7 +39,7 @@ pub(crate) struct CompareArgs {
     engine: EngineArgs,
 }
 
-fn tolerance(text: &str) -> Result<f64, String> {
+pub(super) fn tolerance(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
         _ => Err("a number from 0 is needed".into()),
@@ -53,9 +53,9 @@ struct Report {
 
 /// How far apart two tensors are.
 #[derive(Debug, Serialize)]
-struct Difference {
-    name: String,
-    elements: usize,
+pub(super) struct Difference {
+    pub(super) name: String,
+    pub(super) elements: usize,
     /// Elements of which a bit differs, NaNs being equal.
     differing: usize,
     /// Elements of which one is NaN or infinite and the other is something else. They have no distance.
@@ -78,25 +78,32 @@ struct At {
     theirs: String,
 }
 
+impl Difference {
+    /// The largest absolute and relative difference as text; none where an element has no distance.
+    pub(super) fn shown(&self) -> [String; 2] {
+        [self.max_absolute, self.max_relative].map(|value| {
+            if self.incomparable > 0 {
+                "none".to_owned()
+            } else {
+                format!("{value:.3e}")
+            }
+        })
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<Vec<String>> = self
             .outputs
             .iter()
             .map(|output| {
-                let number = |value: f64| {
-                    if output.incomparable > 0 {
-                        "none".to_owned()
-                    } else {
-                        format!("{value:.3e}")
-                    }
-                };
+                let [absolute, relative] = output.shown();
                 vec![
                     output.name.clone(),
                     thousands(output.elements as u64),
                     thousands(output.differing as u64),
-                    number(output.max_absolute),
-                    number(output.max_relative),
+                    absolute,
+                    relative,
                     thousands(output.max_ulps),
                     output.at.as_ref().map_or_else(String::new, |at| {
                         format!("{:?}: {} and {}", at.index, at.ours, at.theirs)
@@ -216,7 +223,7 @@ fn numbers(tensor: &Tensor) -> Vec<Number> {
     }
 }
 
-fn difference(name: &str, ours: &Tensor, theirs: &Tensor) -> Result<Difference> {
+pub(super) fn difference(name: &str, ours: &Tensor, theirs: &Tensor) -> Result<Difference> {
     ensure!(
         ours.shape() == theirs.shape(),
         "output {name:?} has the shape {:?} here, {:?} there",
@@ -276,7 +283,7 @@ fn difference(name: &str, ours: &Tensor, theirs: &Tensor) -> Result<Difference> 
 }
 
 /// The first element that is not within the tolerance.
-fn first_beyond(ours: &Tensor, theirs: &Tensor, tolerance: f64) -> Option<usize> {
+pub(super) fn first_beyond(ours: &Tensor, theirs: &Tensor, tolerance: f64) -> Option<usize> {
     let size = ours.dtype().size();
     let bits = ours.bytes().chunks(size).zip(theirs.bytes().chunks(size));
     let mut pairs = numbers(ours).into_iter().zip(numbers(theirs)).zip(bits);

@@ -3,6 +3,7 @@
 mod compare;
 mod diff_run;
 mod engine;
+mod import;
 mod inspect;
 mod list;
 mod profile;
@@ -21,6 +22,8 @@ use eyre::Result;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
+    /// Make an ONNX file of a Keras model (.keras, .h5), and compare it with Keras layer by layer
+    Import(import::ImportArgs),
     /// Show what a model file is, needs and costs
     Inspect(inspect::InspectArgs),
     /// Put a model on the chain under a name
@@ -39,6 +42,7 @@ pub(crate) enum ModelCommand {
 
 pub(crate) fn run(command: ModelCommand, form: Form) -> Result<()> {
     match command {
+        ModelCommand::Import(args) => import::run(&args, form),
         ModelCommand::Inspect(args) => block_on(inspect::run(args, form)),
         ModelCommand::Publish(args) => block_on(publish::run(args, form)),
         ModelCommand::Run(args) => run::run(&args, form),

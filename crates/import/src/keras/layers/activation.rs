@@ -217,7 +217,11 @@ pub(super) fn elu<'a>(
     let x = call.one(layer)?;
     let x = context.writer.float(&x)?;
     let alpha = layer.number("alpha", 1.0)?;
-    Ok(vec![context.writer.pointwise("Elu", &x, vec![float("alpha", alpha)])?])
+    Ok(vec![context.writer.pointwise(
+        "Elu",
+        &x,
+        vec![float("alpha", alpha)],
+    )?])
 }
 
 /// LeakyReLU: `negative_slope` of Keras 3, `alpha` of Keras 2.
@@ -232,7 +236,11 @@ pub(super) fn leaky_relu<'a>(
         Some(slope) => slope,
         None => layer.number("alpha", LEAKY_RELU_LAYER_SLOPE)?,
     };
-    Ok(vec![context.writer.pointwise("LeakyRelu", &x, vec![float("alpha", slope)])?])
+    Ok(vec![context.writer.pointwise(
+        "LeakyRelu",
+        &x,
+        vec![float("alpha", slope)],
+    )?])
 }
 
 /// PReLU
@@ -249,7 +257,9 @@ pub(super) fn prelu<'a>(
         shape.push(if shared.contains(&(axis as i64)) {
             1
         } else {
-            dim.ok_or_else(|| layer.call_error(format!("axis {axis} of its input {} is not known", x.shown())))?
+            dim.ok_or_else(|| {
+                layer.call_error(format!("axis {axis} of its input {} is not known", x.shown()))
+            })?
         });
     }
     let slopes = layer.weight("alpha", &shape)?;
@@ -258,10 +268,18 @@ pub(super) fn prelu<'a>(
     let only_channels = shape.iter().rev().skip(1).all(|&size| size == 1);
     let (value, layout, slopes) = if only_channels {
         let layout = w.layout(&x);
-        (w.value(&x), layout, w.along_last("slope", &slopes.values, layout, x.rank()))
+        (
+            w.value(&x),
+            layout,
+            w.along_last("slope", &slopes.values, layout, x.rank()),
+        )
     } else {
         let value = w.keras(&x)?;
-        (value, super::Layout::Keras, w.graph.floats("slope", &shape, &slopes.values))
+        (
+            value,
+            super::Layout::Keras,
+            w.graph.floats("slope", &shape, &slopes.values),
+        )
     };
     let value = w.graph.node("PRelu", &[&value, &slopes], vec![])?;
     Ok(vec![w.tensor(value, layout, x.shape.clone(), x.dtype)])
@@ -303,7 +321,9 @@ pub(super) fn rectify(
         let above = w.graph.node("GreaterOrEqual", &[&w.value(x), &from], vec![])?;
         let below = w.with_scalar("Sub", x, threshold)?;
         let below = w.with_scalar("Mul", &below, slope)?;
-        let value = w.graph.node("Where", &[&above, &w.value(x), &w.value(&below)], vec![])?;
+        let value = w
+            .graph
+            .node("Where", &[&above, &w.value(x), &w.value(&below)], vec![])?;
         w.like(x, value)
     };
     match max {
@@ -321,7 +341,11 @@ pub(super) fn thresholded_relu<'a>(
     let x = call.one(layer)?;
     let x = context.writer.float(&x)?;
     let theta = layer.number("theta", 1.0)?;
-    Ok(vec![context.writer.pointwise("ThresholdedRelu", &x, vec![float("alpha", theta)])?])
+    Ok(vec![context.writer.pointwise(
+        "ThresholdedRelu",
+        &x,
+        vec![float("alpha", theta)],
+    )?])
 }
 
 /// Softmax along one axis.
@@ -331,8 +355,13 @@ pub(super) fn softmax<'a>(
     call: &Call<'a>,
 ) -> Result<Vec<Tensor>, ImportError> {
     let tensors = call.tensors();
-    if tensors.len() > 1 || tensors.iter().any(|tensor| tensor.mask.is_some()) || call.kwargs.get("mask").is_some_and(|mask| !mask.is_null()) {
-        return Err(layer.call_error("a mask is not supported: add a large negative number where it is false before the layer"));
+    if tensors.len() > 1
+        || tensors.iter().any(|tensor| tensor.mask.is_some())
+        || call.kwargs.get("mask").is_some_and(|mask| !mask.is_null())
+    {
+        return Err(layer.call_error(
+            "a mask is not supported: add a large negative number where it is false before the layer",
+        ));
     }
     let x = call.one(layer)?;
     let x = context.writer.float(&x)?;
@@ -347,5 +376,7 @@ pub(super) fn softmax<'a>(
 /// Gelu, exact or by tanh.
 pub(super) fn gelu(context: &mut Context, x: &Tensor, approximate: bool) -> Result<Tensor, ImportError> {
     let kind = if approximate { "tanh" } else { "none" };
-    context.writer.pointwise("Gelu", x, vec![string("approximate", kind)])
+    context
+        .writer
+        .pointwise("Gelu", x, vec![string("approximate", kind)])
 }

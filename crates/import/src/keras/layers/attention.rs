@@ -31,12 +31,20 @@ fn three(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<[T
         Ok(three) => three,
         Err(two) => match <[Tensor; 2]>::try_from(two) {
             Ok([query, value]) => [query, value.clone(), value],
-            Err(other) => return Err(layer.call_error(format!("it takes two or three inputs, the file gives it {}", other.len()))),
+            Err(other) => {
+                return Err(layer.call_error(format!(
+                    "it takes two or three inputs, the file gives it {}",
+                    other.len()
+                )));
+            }
         },
     };
     for tensor in [&query, &value, &key] {
         if tensor.rank() != 3 {
-            return Err(layer.call_error(format!("its input {} is not (batch, time, features)", tensor.shown())));
+            return Err(layer.call_error(format!(
+                "its input {} is not (batch, time, features)",
+                tensor.shown()
+            )));
         }
     }
     Ok([query, value, key])
@@ -44,7 +52,10 @@ fn three(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<[T
 
 /// Whether a call sets a flag.
 fn asks(call: &Call<'_>, name: &str) -> bool {
-    matches!(call.kwargs.get(name), Some(super::super::call::Argument::Value(serde_json::Value::Bool(true))))
+    matches!(
+        call.kwargs.get(name),
+        Some(super::super::call::Argument::Value(serde_json::Value::Bool(true)))
+    )
 }
 
 /// A lower triangle of `true` as large as the scores `(…, queries, keys)`.
@@ -99,7 +110,9 @@ fn finish(
 
 fn refuse_masks(layer: &Layer<'_>, inputs: [&Tensor; 3]) -> Result<(), ImportError> {
     if inputs.iter().any(|tensor| tensor.mask.is_some()) {
-        return Err(layer.call_error("masks of its inputs are not supported: use MultiHeadAttention, or drop them before the layer"));
+        return Err(layer.call_error(
+            "masks of its inputs are not supported: use MultiHeadAttention, or drop them before the layer",
+        ));
     }
     Ok(())
 }
@@ -154,7 +167,9 @@ pub(super) fn additive<'a>(
         terms = w.graph.node("Mul", &[&terms, &scale], vec![])?;
     }
     let last = w.graph.ints("axes", &[-1]);
-    let scores = w.graph.node("ReduceSum", &[&terms, &last], vec![int("keepdims", 0)])?;
+    let scores = w
+        .graph
+        .node("ReduceSum", &[&terms, &last], vec![int("keepdims", 0)])?;
     finish(context, layer, call, scores, [&query, &value, &key])
 }
 
@@ -176,7 +191,9 @@ fn heads(
     };
     let w = &mut context.writer;
     let value = w.keras(x)?;
-    let kernel = w.graph.floats(names[0], &[features, heads * size], &kernel.values);
+    let kernel = w
+        .graph
+        .floats(names[0], &[features, heads * size], &kernel.values);
     let mut value = w.graph.node("MatMul", &[&value, &kernel], vec![])?;
     if let Some(bias) = bias {
         let bias = w.graph.floats("bias", &[heads * size], &bias.values);
@@ -184,7 +201,8 @@ fn heads(
     }
     let shape = w.graph.ints("shape", &[0, 0, heads as i64, size as i64]);
     let value = w.graph.node("Reshape", &[&value, &shape], vec![])?;
-    w.graph.node("Transpose", &[&value], vec![ints("perm", [0, 2, 1, 3])])
+    w.graph
+        .node("Transpose", &[&value], vec![ints("perm", [0, 2, 1, 3])])
 }
 
 /// A mask (batch, time) in the form of scores (batch, heads, queries, keys), along queries or keys.
@@ -213,9 +231,23 @@ pub(super) fn multi_head<'a>(
     let (count, key_size) = (layer.size("num_heads")?, layer.size("key_dim")?);
     let value_size = layer.size_or("value_dim", key_size)?;
     // Keras scales the queries.
-    let q = heads(context, layer, ["query_dense", "_query_dense"], &query, count, key_size)?;
+    let q = heads(
+        context,
+        layer,
+        ["query_dense", "_query_dense"],
+        &query,
+        count,
+        key_size,
+    )?;
     let k = heads(context, layer, ["key_dense", "_key_dense"], &key, count, key_size)?;
-    let v = heads(context, layer, ["value_dense", "_value_dense"], &value, count, value_size)?;
+    let v = heads(
+        context,
+        layer,
+        ["value_dense", "_value_dense"],
+        &value,
+        count,
+        value_size,
+    )?;
     let out = layer.with_weights(layer.weights.child(&["output_dense", "_output_dense"]));
     let width = match layer.integers("output_shape")?.as_deref() {
         None => known(layer, &query, 2)?,
@@ -238,7 +270,11 @@ pub(super) fn multi_head<'a>(
         masks.push(causal(context, &scores)?);
     }
     // A mask comes with its tensor, or by name.
-    for (tensor, name, axes) in [(&query, "query_mask", [1, 3]), (&value, "value_mask", [1, 2]), (&key, "key_mask", [1, 2])] {
+    for (tensor, name, axes) in [
+        (&query, "query_mask", [1, 3]),
+        (&value, "value_mask", [1, 2]),
+        (&key, "key_mask", [1, 2]),
+    ] {
         let named = call.named_tensors(name).into_iter().next().map(Rc::new);
         if let Some(mask) = named.or_else(|| tensor.mask.clone()) {
             masks.push(mask_along(context, &mask, axes)?);

@@ -58,7 +58,9 @@ impl Window {
 
     /// From how many elements to how many the window reaches along an axis.
     fn reach(&self, axis: usize) -> usize {
-        (self.kernel[axis] - 1).saturating_mul(self.dilations[axis]).saturating_add(1)
+        (self.kernel[axis] - 1)
+            .saturating_mul(self.dilations[axis])
+            .saturating_add(1)
     }
 
     /// The sizes that it leaves of an image's.
@@ -69,7 +71,9 @@ impl Window {
             match self.padding {
                 Padding::Same | Padding::Causal => Ok(Some(size.div_ceil(stride))),
                 Padding::Valid if size >= reach => Ok(Some((size - reach) / stride + 1)),
-                Padding::Valid => Err(layer.call_error(format!("its window reaches over {reach} elements, its input has {size}"))),
+                Padding::Valid => Err(layer.call_error(format!(
+                    "its window reaches over {reach} elements, its input has {size}"
+                ))),
             }
         };
         image.iter().enumerate().map(size).collect()
@@ -201,9 +205,17 @@ impl Image {
     }
 
     /// The tensor of a value with channels second.
-    pub(super) fn result(&self, context: &mut Context, value: String, channels: usize, sizes: Vec<Dim>) -> Tensor {
+    pub(super) fn result(
+        &self,
+        context: &mut Context,
+        value: String,
+        channels: usize,
+        sizes: Vec<Dim>,
+    ) -> Tensor {
         let shape = self.shape(channels, sizes);
-        context.writer.tensor(value, self.format.layout(), shape, DType::F32)
+        context
+            .writer
+            .tensor(value, self.format.layout(), shape, DType::F32)
     }
 }
 
@@ -267,19 +279,40 @@ pub(super) fn conv<'a>(
     layer: &Layer<'a>,
     call: &Call<'a>,
 ) -> Result<Vec<Tensor>, ImportError> {
-    layer.refuse_any("lora_rank", "merge the adapters first: save the model after loading it without enable_lora")?;
+    layer.refuse_any(
+        "lora_rank",
+        "merge the adapters first: save the model after loading it without enable_lora",
+    )?;
     let axes = spatial_axes(layer.class);
     let image = Image::of(context, layer, call, axes)?;
     let window = Window::of_conv(layer, axes)?;
     let (filters, groups) = (layer.size("filters")?, layer.size_or("groups", 1)?);
     if !image.channels.is_multiple_of(groups) || !filters.is_multiple_of(groups) {
-        return Err(layer.refuse("groups", format!("a divisor of {} channels and {filters} filters is", image.channels)));
+        return Err(layer.refuse(
+            "groups",
+            format!(
+                "a divisor of {} channels and {filters} filters is",
+                image.channels
+            ),
+        ));
     }
     let mut shape = window.kernel.clone();
     shape.extend([image.channels / groups, filters]);
-    let kernel = permuted(&layer.weight("kernel", &shape)?, &kernel_axes(axes, [axes + 1, axes]));
+    let kernel = permuted(
+        &layer.weight("kernel", &shape)?,
+        &kernel_axes(axes, [axes + 1, axes]),
+    );
     let bias = bias(layer, filters)?;
-    let y = conv_node(context, layer, &image, &window, "kernel", &kernel, groups, bias.as_ref())?;
+    let y = conv_node(
+        context,
+        layer,
+        &image,
+        &window,
+        "kernel",
+        &kernel,
+        groups,
+        bias.as_ref(),
+    )?;
     Ok(vec![activation::of_option(context, layer, "activation", y)?])
 }
 
@@ -295,7 +328,10 @@ fn depthwise_kernel<'a>(
     shape.extend([channels, multiplier]);
     let name = "depthwise_kernel";
     let mut kernel = permuted(&layer.weight(name, &shape)?, &kernel_axes(axes, [axes, axes + 1]));
-    kernel.shape = [channels * multiplier, 1].into_iter().chain(window.kernel.clone()).collect();
+    kernel.shape = [channels * multiplier, 1]
+        .into_iter()
+        .chain(window.kernel.clone())
+        .collect();
     Ok(kernel)
 }
 

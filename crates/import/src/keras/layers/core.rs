@@ -53,11 +53,17 @@ pub(super) fn dense<'a>(
     call: &Call<'a>,
 ) -> Result<Vec<Tensor>, ImportError> {
     layer.refuse_any("quantization_config", "save the model before quantize()")?;
-    layer.refuse_any("lora_rank", "merge the adapters first: save the model after loading it without enable_lora")?;
+    layer.refuse_any(
+        "lora_rank",
+        "merge the adapters first: save the model after loading it without enable_lora",
+    )?;
     let x = call.one(layer)?;
     let x = context.writer.float(&x)?;
     if x.rank() < 2 {
-        return Err(layer.call_error(format!("its input has the shape {}, it takes two dimensions or more", x.shown())));
+        return Err(layer.call_error(format!(
+            "its input has the shape {}, it takes two dimensions or more",
+            x.shown()
+        )));
     }
     let (inputs, units) = (known(layer, &x, x.rank() - 1)?, layer.size("units")?);
     let kernel = layer.weight("kernel", &[inputs, units])?;
@@ -97,7 +103,12 @@ pub(super) fn einsum_dense<'a>(
     let x = call.one(layer)?;
     let x = context.writer.float(&x)?;
     let equation = layer.text("equation", "")?;
-    let wrong = || layer.refuse("equation", "an equation like `abc,cd->abd` is, with `...` before or behind");
+    let wrong = || {
+        layer.refuse(
+            "equation",
+            "an equation like `abc,cd->abd` is, with `...` before or behind",
+        )
+    };
     let (inputs, output) = equation.split_once("->").ok_or_else(wrong)?;
     let (input, kernel) = inputs.split_once(',').ok_or_else(wrong)?;
     // Each letter's size follows from the input or the kernel.
@@ -112,7 +123,8 @@ pub(super) fn einsum_dense<'a>(
     let stored = layer
         .weights
         .take_any("kernel", |stored| {
-            (stored.len() != kernel.chars().count()).then(|| format!("it has the shape {stored:?} for {kernel:?}"))
+            (stored.len() != kernel.chars().count())
+                .then(|| format!("it has the shape {stored:?} for {kernel:?}"))
         })
         .map_err(|error| layer.weight_error(error))?;
     let size_of = |letter: char| -> Option<Dim> {
@@ -141,7 +153,9 @@ pub(super) fn einsum_dense<'a>(
     let w = &mut context.writer;
     let value = w.keras(&x)?;
     let weights = w.graph.floats("kernel", &stored.shape, &stored.values);
-    let mut value = w.graph.node("Einsum", &[&value, &weights], vec![string("equation", equation)])?;
+    let mut value = w
+        .graph
+        .node("Einsum", &[&value, &weights], vec![string("equation", equation)])?;
     if let Some(axes) = layer.get("bias_axes").and_then(|axes| axes.as_str()) {
         // The bias has the axes named, in the output's order, and 1 between them.
         let letters = output.replace("...", "");
@@ -222,7 +236,9 @@ pub(super) fn masking<'a>(
     // "Any" is a maximum of zeros and ones.
     let ones = w.graph.node("Cast", &[&differs], vec![int("to", 1)])?;
     let axes = w.graph.ints("axes", &[-1]);
-    let any = w.graph.node("ReduceMax", &[&ones, &axes], vec![int("keepdims", 1)])?;
+    let any = w
+        .graph
+        .node("ReduceMax", &[&ones, &axes], vec![int("keepdims", 1)])?;
     let counts = w.graph.node("Cast", &[&any], vec![int("to", 9)])?;
     let zero = w.graph.scalar("zero", 0.0);
     let kept = w.graph.node("Where", &[&counts, &value, &zero], vec![])?;
@@ -248,7 +264,14 @@ pub(super) fn flatten<'a>(
         }
         _ => x,
     };
-    let shape = vec![x.shape[0], if x.rank() == 1 { Some(1) } else { product(&x.shape[1..]) }];
+    let shape = vec![
+        x.shape[0],
+        if x.rank() == 1 {
+            Some(1)
+        } else {
+            product(&x.shape[1..])
+        },
+    ];
     reshaped(context, layer, &x, shape)
 }
 
@@ -290,9 +313,18 @@ pub(super) fn reshape<'a>(
 ) -> Result<Vec<Tensor>, ImportError> {
     let x = call.one(layer)?;
     let target = layer.integers("target_shape")?.unwrap_or_default();
-    let shape = target_shape(&x.shape[1..], &target)
-        .ok_or_else(|| layer.call_error(format!("its input {} does not take the shape {target:?}", x.shown())))?;
-    reshaped(context, layer, &x, std::iter::once(x.shape[0]).chain(shape).collect())
+    let shape = target_shape(&x.shape[1..], &target).ok_or_else(|| {
+        layer.call_error(format!(
+            "its input {} does not take the shape {target:?}",
+            x.shown()
+        ))
+    })?;
+    reshaped(
+        context,
+        layer,
+        &x,
+        std::iter::once(x.shape[0]).chain(shape).collect(),
+    )
 }
 
 /// The dimensions that a target shape with at most one −1 means.
@@ -348,9 +380,13 @@ pub(super) fn repeat_vector<'a>(
     let value = w.graph.node("Unsqueeze", &[&value, &axes], vec![])?;
     let shape = w.graph.ints("shape", &[1, count as i64, 1]);
     let value = w.graph.node("Expand", &[&value, &shape], vec![])?;
-    Ok(vec![w.tensor(value, Layout::Keras, vec![x.shape[0], Some(count), x.shape[1]], x.dtype)])
+    Ok(vec![w.tensor(
+        value,
+        Layout::Keras,
+        vec![x.shape[0], Some(count), x.shape[1]],
+        x.dtype,
+    )])
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -364,6 +400,9 @@ mod tests {
         assert_eq!(target_shape(&from, &[-1, 5]), None);
         assert_eq!(target_shape(&from, &[5, 5]), None);
         assert_eq!(target_shape(&from, &[-1, -1]), None);
-        assert_eq!(target_shape(&[None, Some(2)], &[-1, 4]), Some(vec![None, Some(4)]));
+        assert_eq!(
+            target_shape(&[None, Some(2)], &[-1, 4]),
+            Some(vec![None, Some(4)])
+        );
     }
 }

@@ -7,20 +7,38 @@ use super::super::{
     tensor::{Dim, Layout, Tensor, axis_of},
 };
 use super::normalization::to_length_one;
-use crate::{ImportError, onnx::{int, ints}};
+use crate::{
+    ImportError,
+    onnx::{int, ints},
+};
 use synod_model::DType;
 
 /// The inputs of a layer as floats, at least so many.
-fn inputs(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>, least: usize) -> Result<Vec<Tensor>, ImportError> {
+fn inputs(
+    context: &mut Context,
+    layer: &Layer<'_>,
+    call: &Call<'_>,
+    least: usize,
+) -> Result<Vec<Tensor>, ImportError> {
     let tensors = call.tensors();
     if tensors.len() < least {
-        return Err(layer.call_error(format!("it takes {least} inputs or more, the file gives it {}", tensors.len())));
+        return Err(layer.call_error(format!(
+            "it takes {least} inputs or more, the file gives it {}",
+            tensors.len()
+        )));
     }
-    tensors.iter().map(|tensor| context.writer.float(tensor)).collect()
+    tensors
+        .iter()
+        .map(|tensor| context.writer.float(tensor))
+        .collect()
 }
 
 /// Brings tensors to one rank as Keras' layers do: axes of length 1 behind the batch.
-fn same_rank(context: &mut Context, layer: &Layer<'_>, tensors: Vec<Tensor>) -> Result<Vec<Tensor>, ImportError> {
+fn same_rank(
+    context: &mut Context,
+    layer: &Layer<'_>,
+    tensors: Vec<Tensor>,
+) -> Result<Vec<Tensor>, ImportError> {
     let rank = tensors.iter().map(Tensor::rank).max().unwrap_or(0);
     tensors
         .into_iter()
@@ -47,7 +65,9 @@ fn same_rank(context: &mut Context, layer: &Layer<'_>, tensors: Vec<Tensor>) -> 
 pub(super) fn broadcast(a: &[Dim], b: &[Dim]) -> Option<Vec<Dim>> {
     let rank = a.len().max(b.len());
     let padded = |shape: &[Dim]| -> Vec<Dim> {
-        std::iter::repeat_n(Some(1), rank - shape.len()).chain(shape.iter().copied()).collect()
+        std::iter::repeat_n(Some(1), rank - shape.len())
+            .chain(shape.iter().copied())
+            .collect()
     };
     padded(a)
         .into_iter()
@@ -75,8 +95,13 @@ pub(super) fn binary(
     } else {
         Layout::Keras
     };
-    let shape = broadcast(&a.shape, &b.shape)
-        .ok_or_else(|| layer.call_error(format!("its inputs {} and {} do not broadcast", a.shown(), b.shown())))?;
+    let shape = broadcast(&a.shape, &b.shape).ok_or_else(|| {
+        layer.call_error(format!(
+            "its inputs {} and {} do not broadcast",
+            a.shown(),
+            b.shown()
+        ))
+    })?;
     let (x, y) = (w.value_as(a, layout)?, w.value_as(b, layout)?);
     let value = w.graph.node(op, &[&x, &y], vec![])?;
     Ok(w.tensor(value, layout, shape, a.dtype))
@@ -98,7 +123,11 @@ fn folded<'a>(
 }
 
 /// Add: from the first input to the last.
-pub(super) fn add<'a>(context: &mut Context, layer: &Layer<'a>, call: &Call<'a>) -> Result<Vec<Tensor>, ImportError> {
+pub(super) fn add<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
     Ok(vec![folded(context, layer, call, "Add")?])
 }
 
@@ -159,7 +188,12 @@ pub(super) fn concatenate<'a>(
     call: &Call<'a>,
 ) -> Result<Vec<Tensor>, ImportError> {
     let tensors = call.tensors();
-    Ok(vec![joined(context, layer, &tensors, layer.integer("axis", -1)?)?])
+    Ok(vec![joined(
+        context,
+        layer,
+        &tensors,
+        layer.integer("axis", -1)?,
+    )?])
 }
 
 /// Tensors behind each other along an axis.
@@ -169,11 +203,19 @@ pub(super) fn joined(
     tensors: &[Tensor],
     axis: i64,
 ) -> Result<Tensor, ImportError> {
-    let first = tensors.first().ok_or_else(|| layer.call_error("it is called without inputs"))?;
+    let first = tensors
+        .first()
+        .ok_or_else(|| layer.call_error("it is called without inputs"))?;
     let rank = first.rank();
-    let axis = axis_of(axis, rank).ok_or_else(|| layer.call_error(format!("its input {} has no axis {axis}", first.shown())))?;
-    if tensors.iter().any(|tensor| tensor.rank() != rank || tensor.dtype != first.dtype) {
-        return Err(layer.call_error("its inputs differ in their number of dimensions or in their element types"));
+    let axis = axis_of(axis, rank)
+        .ok_or_else(|| layer.call_error(format!("its input {} has no axis {axis}", first.shown())))?;
+    if tensors
+        .iter()
+        .any(|tensor| tensor.rank() != rank || tensor.dtype != first.dtype)
+    {
+        return Err(
+            layer.call_error("its inputs differ in their number of dimensions or in their element types")
+        );
     }
     let mut shape = first.shape.clone();
     for tensor in &tensors[1..] {
@@ -186,7 +228,10 @@ pub(super) fn joined(
     }
     let w = &mut context.writer;
     let layout = w.common_layout(tensors);
-    let values: Vec<String> = tensors.iter().map(|tensor| w.value_as(tensor, layout)).collect::<Result<_, _>>()?;
+    let values: Vec<String> = tensors
+        .iter()
+        .map(|tensor| w.value_as(tensor, layout))
+        .collect::<Result<_, _>>()?;
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
     let place = layout.place(axis, rank) as i64;
     let value = w.graph.node("Concat", &values, vec![int("axis", place)])?;
@@ -194,17 +239,29 @@ pub(super) fn joined(
 }
 
 /// Dot: products of two inputs along an axis of each, for every sample.
-pub(super) fn dot<'a>(context: &mut Context, layer: &Layer<'a>, call: &Call<'a>) -> Result<Vec<Tensor>, ImportError> {
+pub(super) fn dot<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
     let tensors = inputs(context, layer, call, 2)?;
-    let [mut x, mut y] = <[Tensor; 2]>::try_from(tensors).map_err(|_| layer.call_error("it takes two inputs"))?;
+    let [mut x, mut y] =
+        <[Tensor; 2]>::try_from(tensors).map_err(|_| layer.call_error("it takes two inputs"))?;
     let axes = match layer.integers("axes")?.as_deref() {
         Some([both]) => [*both, *both],
         Some([a, b]) => [*a, *b],
         _ => return Err(layer.refuse("axes", "an axis, or one of each input is")),
     };
     let axis = |tensor: &Tensor, axis: i64| {
-        let found = tensor.axis(axis).filter(|&axis| axis > 0 && matches!(tensor.rank(), 2 | 3));
-        found.ok_or_else(|| layer.call_error(format!("axis {axis} of its input {} with two or three dimensions is needed", tensor.shown())))
+        let found = tensor
+            .axis(axis)
+            .filter(|&axis| axis > 0 && matches!(tensor.rank(), 2 | 3));
+        found.ok_or_else(|| {
+            layer.call_error(format!(
+                "axis {axis} of its input {} with two or three dimensions is needed",
+                tensor.shown()
+            ))
+        })
     };
     let (a, b) = (axis(&x, axes[0])?, axis(&y, axes[1])?);
     if layer.flag("normalize", false)? {
@@ -213,19 +270,26 @@ pub(super) fn dot<'a>(context: &mut Context, layer: &Layer<'a>, call: &Call<'a>)
     }
     let (of_x, of_y) = (x.rank(), y.rank());
     let rest = |tensor: &Tensor, axis: usize| -> Vec<Dim> {
-        let others = tensor.shape.iter().enumerate().skip(1).filter(|(place, _)| *place != axis);
+        let others = tensor
+            .shape
+            .iter()
+            .enumerate()
+            .skip(1)
+            .filter(|(place, _)| *place != axis);
         others.map(|(_, dim)| *dim).collect()
     };
     // (batch, rows, k) times (batch, k, columns)
     let w = &mut context.writer;
-    let ones = |w: &mut super::super::tensor::Writer, tensor: &Tensor, at: i64| -> Result<String, ImportError> {
-        let value = w.keras(tensor)?;
-        let axes = w.graph.ints("axes", &[at]);
-        w.graph.node("Unsqueeze", &[&value, &axes], vec![])
-    };
+    let ones =
+        |w: &mut super::super::tensor::Writer, tensor: &Tensor, at: i64| -> Result<String, ImportError> {
+            let value = w.keras(tensor)?;
+            let axes = w.graph.ints("axes", &[at]);
+            w.graph.node("Unsqueeze", &[&value, &axes], vec![])
+        };
     let turned = |w: &mut super::super::tensor::Writer, tensor: &Tensor| -> Result<String, ImportError> {
         let value = w.keras(tensor)?;
-        w.graph.node("Transpose", &[&value], vec![ints("perm", [0, 2, 1])])
+        w.graph
+            .node("Transpose", &[&value], vec![ints("perm", [0, 2, 1])])
     };
     let left = match (of_x, a) {
         (2, _) => ones(w, &x, 1)?,
@@ -268,8 +332,14 @@ mod tests {
 
     #[test]
     fn shapes_broadcast_from_the_right() {
-        assert_eq!(broadcast(&[None, Some(3)], &[None, Some(1)]), Some(vec![None, Some(3)]));
-        assert_eq!(broadcast(&[None, Some(2), Some(3)], &[Some(3)]), Some(vec![None, Some(2), Some(3)]));
+        assert_eq!(
+            broadcast(&[None, Some(3)], &[None, Some(1)]),
+            Some(vec![None, Some(3)])
+        );
+        assert_eq!(
+            broadcast(&[None, Some(2), Some(3)], &[Some(3)]),
+            Some(vec![None, Some(2), Some(3)])
+        );
         assert_eq!(broadcast(&[Some(2)], &[Some(3)]), None);
     }
 }

@@ -198,7 +198,9 @@ fn check_all_taken(layer: &Layer<'_>) -> Result<(), ImportError> {
         layer: layer.name.clone(),
         class: layer.class.to_owned(),
         weight: format!("the last {left}"),
-        why: "the layer has no use for it, so the file is of another version of Keras than this importer knows".to_owned(),
+        why:
+            "the layer has no use for it, so the file is of another version of Keras than this importer knows"
+                .to_owned(),
     })
 }
 
@@ -213,8 +215,8 @@ fn incoming_mask(call: &Call<'_>) -> Result<Option<Rc<Tensor>>, ImportError> {
 /// What to do about a class without a converter.
 fn advice(class: &str) -> &'static str {
     match class {
-        "StringLookup" | "TextVectorization" | "Hashing" | "IntegerLookup" | "CategoryEncoding" | "Discretization"
-        | "HashedCrossing" | "MelSpectrogram" => {
+        "StringLookup" | "TextVectorization" | "Hashing" | "IntegerLookup" | "CategoryEncoding"
+        | "Discretization" | "HashedCrossing" | "MelSpectrogram" => {
             "it prepares data: do that before the network, and save the part of the model behind it"
         }
         "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D" => "use an LSTM over TimeDistributed convolutions",
@@ -222,7 +224,9 @@ fn advice(class: &str) -> &'static str {
             "it holds code of another framework: export that model to ONNX there"
         }
         "InputLayer" => "an input layer among other layers has no meaning",
-        _ => "build it from supported layers (docs/keras.md lists them), or export the model to ONNX with model.export(path, format=\"onnx\")",
+        _ => {
+            "build it from supported layers (docs/keras.md lists them), or export the model to ONNX with model.export(path, format=\"onnx\")"
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub(super) fn batch<'a>(
         _ => return Err(layer.refuse("axis", "one axis besides the first is")),
     };
     let channels = known(layer, &x, axis)?;
-    let parameter = |option: Option<&str>, name: &str, default: f32| match option.map_or(Ok(true), |option| layer.flag(option, true))? {
+    let parameter = |option: Option<&str>, name: &str, default: f32| match option
+        .map_or(Ok(true), |option| layer.flag(option, true))?
+    {
         true => layer.weight(name, &[channels]).map(|array| array.values),
         false => Ok(vec![default; channels]),
     };
@@ -54,13 +56,20 @@ pub(super) fn batch<'a>(
     };
     let w = &mut context.writer;
     let value = w.value_as(&x, layout)?;
-    let constants: Vec<String> = [("gamma", gamma), ("beta", beta), ("moving_mean", mean), ("moving_variance", variance)]
-        .iter()
-        .map(|(name, values)| w.graph.floats(name, &[channels], values))
-        .collect();
+    let constants: Vec<String> = [
+        ("gamma", gamma),
+        ("beta", beta),
+        ("moving_mean", mean),
+        ("moving_variance", variance),
+    ]
+    .iter()
+    .map(|(name, values)| w.graph.floats(name, &[channels], values))
+    .collect();
     let mut inputs = vec![value.as_str()];
     inputs.extend(constants.iter().map(String::as_str));
-    let value = w.graph.node("BatchNormalization", &inputs, vec![float("epsilon", epsilon)])?;
+    let value = w
+        .graph
+        .node("BatchNormalization", &inputs, vec![float("epsilon", epsilon)])?;
     Ok(vec![w.tensor(value, layout, x.shape.clone(), x.dtype)])
 }
 
@@ -70,7 +79,10 @@ pub(super) fn layer<'a>(
     layer: &Layer<'a>,
     call: &Call<'a>,
 ) -> Result<Vec<Tensor>, ImportError> {
-    layer.refuse_flag("rms_scaling", "build it from keras.ops: x * rsqrt(mean(x * x) + epsilon)")?;
+    layer.refuse_flag(
+        "rms_scaling",
+        "build it from keras.ops: x * rsqrt(mean(x * x) + epsilon)",
+    )?;
     let x = call.one(layer)?;
     let x = context.writer.float(&x)?;
     let axes = axes_of(layer, &x)?;
@@ -78,7 +90,10 @@ pub(super) fn layer<'a>(
     if !axes.iter().copied().eq(first..x.rank()) {
         return Err(layer.refuse("axis", "the last axis, or the last few are"));
     }
-    let shape: Vec<usize> = axes.iter().map(|&axis| known(layer, &x, axis)).collect::<Result<_, _>>()?;
+    let shape: Vec<usize> = axes
+        .iter()
+        .map(|&axis| known(layer, &x, axis))
+        .collect::<Result<_, _>>()?;
     let scale = match layer.flag("scale", true)? {
         true => layer.weight("gamma", &shape)?.values,
         false => vec![1.0; shape.iter().product()],
@@ -114,7 +129,12 @@ pub(super) fn group<'a>(
     let x = context.writer.float(&x)?;
     let axis = match axes_of(layer, &x)?.as_slice() {
         [axis] if x.rank() > 2 && (*axis == 1 || *axis == x.rank() - 1) => *axis,
-        _ => return Err(layer.refuse("axis", "axis 1 or the last of an input with three dimensions or more is")),
+        _ => {
+            return Err(layer.refuse(
+                "axis",
+                "axis 1 or the last of an input with three dimensions or more is",
+            ));
+        }
     };
     let channels = known(layer, &x, axis)?;
     let groups = match layer.integer("groups", 32)? {
@@ -131,13 +151,19 @@ pub(super) fn group<'a>(
     let scale = parameter("scale", "gamma", 1.0)?;
     let bias = parameter("center", "beta", 0.0)?;
     let epsilon = layer.number("epsilon", 1e-3)?;
-    let layout = if axis == 1 { Layout::Keras } else { Layout::ChannelsSecond };
+    let layout = if axis == 1 {
+        Layout::Keras
+    } else {
+        Layout::ChannelsSecond
+    };
     let w = &mut context.writer;
     let value = w.value_as(&x, layout)?;
     let scale = w.graph.floats("gamma", &[channels], &scale);
     let bias = w.graph.floats("beta", &[channels], &bias);
     let attributes = vec![int("num_groups", groups as i64), float("epsilon", epsilon)];
-    let value = w.graph.node("GroupNormalization", &[&value, &scale, &bias], attributes)?;
+    let value = w
+        .graph
+        .node("GroupNormalization", &[&value, &scale, &bias], attributes)?;
     Ok(vec![w.tensor(value, layout, x.shape.clone(), x.dtype)])
 }
 
@@ -165,9 +191,14 @@ pub(super) fn to_length_one(
     let w = &mut context.writer;
     let layout = w.layout(x);
     let value = w.value(x);
-    let places: Vec<i64> = axes.iter().map(|&axis| layout.place(axis, x.rank()) as i64).collect();
+    let places: Vec<i64> = axes
+        .iter()
+        .map(|&axis| layout.place(axis, x.rank()) as i64)
+        .collect();
     let places = w.graph.ints("axes", &places);
-    let square = w.graph.node("ReduceSumSquare", &[&value, &places], vec![int("keepdims", 1)])?;
+    let square = w
+        .graph
+        .node("ReduceSumSquare", &[&value, &places], vec![int("keepdims", 1)])?;
     let least = w.graph.scalar("epsilon", least);
     let bounded = w.graph.node("Max", &[&square, &least], vec![])?;
     let length = w.graph.node("Sqrt", &[&bounded], vec![])?;

@@ -13,10 +13,7 @@ use super::{
     merge::{binary, joined},
     slicing::get_item,
 };
-use crate::{
-    ImportError,
-    onnx::int,
-};
+use crate::{ImportError, onnx::int};
 use serde_json::Value as Json;
 use synod_model::DType;
 
@@ -144,7 +141,10 @@ const OF_TENSORFLOW: &[(&str, &str)] = &[
 ];
 
 fn find(table: &[(&'static str, &'static str)], name: &str) -> Option<&'static str> {
-    table.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    table
+        .iter()
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| *value)
 }
 
 fn unsupported(layer: &Layer<'_>, operation: &str) -> ImportError {
@@ -186,7 +186,12 @@ enum Operand {
 
 fn operand(layer: &Layer<'_>, argument: Option<&Argument<'_>>) -> Result<Operand, ImportError> {
     let argument = argument.ok_or_else(|| layer.call_error("it takes two operands"))?;
-    let wrong = || layer.call_error(format!("an operand is {}: tensors, numbers and lists of numbers are supported", argument.shown()));
+    let wrong = || {
+        layer.call_error(format!(
+            "an operand is {}: tensors, numbers and lists of numbers are supported",
+            argument.shown()
+        ))
+    };
     match argument {
         Argument::Tensor(tensor) => Ok(Operand::Tensor(tensor.clone())),
         Argument::Value(_) => Ok(Operand::Number(argument.number().ok_or_else(wrong)? as f32)),
@@ -197,12 +202,20 @@ fn operand(layer: &Layer<'_>, argument: Option<&Argument<'_>>) -> Result<Operand
     }
 }
 
-fn of_two(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>, op: &str) -> Result<Tensor, ImportError> {
+fn of_two(
+    context: &mut Context,
+    layer: &Layer<'_>,
+    call: &Call<'_>,
+    op: &str,
+) -> Result<Tensor, ImportError> {
     let second = ["x2", "y"].into_iter().find_map(|name| call.argument(1, name));
     // Keras 2 puts both tensors into one list.
     let (first, second) = match (call.args.first(), second) {
         (Some(Argument::List(pair)), None) if pair.len() == 2 => (pair.first(), pair.get(1)),
-        (_, second) => (["x1", "x"].into_iter().find_map(|name| call.argument(0, name)), second),
+        (_, second) => (
+            ["x1", "x"].into_iter().find_map(|name| call.argument(0, name)),
+            second,
+        ),
     };
     match (operand(layer, first)?, operand(layer, second)?) {
         (Operand::Tensor(a), Operand::Tensor(b)) => {
@@ -231,8 +244,13 @@ fn chosen(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<T
         values.push(match operand(layer, call.argument(place, name))? {
             Operand::Tensor(x) => {
                 let x = context.writer.float(&x)?;
-                shape = super::merge::broadcast(&shape, &x.shape)
-                    .ok_or_else(|| layer.call_error(format!("{} and {} do not broadcast", condition.shown(), x.shown())))?;
+                shape = super::merge::broadcast(&shape, &x.shape).ok_or_else(|| {
+                    layer.call_error(format!(
+                        "{} and {} do not broadcast",
+                        condition.shown(),
+                        x.shown()
+                    ))
+                })?;
                 context.writer.keras(&x)?
             }
             Operand::Number(number) => context.writer.graph.scalar("constant", number),
@@ -241,7 +259,9 @@ fn chosen(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<T
     }
     let w = &mut context.writer;
     let condition = w.keras(&condition)?;
-    let value = w.graph.node("Where", &[&condition, &values[0], &values[1]], vec![])?;
+    let value = w
+        .graph
+        .node("Where", &[&condition, &values[0], &values[1]], vec![])?;
     Ok(w.tensor(value, Layout::Keras, shape, DType::F32))
 }
 
@@ -257,7 +277,11 @@ fn with_constant(
     let w = &mut context.writer;
     // Whole numbers leave integers what they are; all else makes floats of them.
     let whole = match other {
-        Operand::Number(number) if number.fract() == 0.0 && number.abs() < 1e9 && op != "Div" && op != "Pow" => Some(*number as i32),
+        Operand::Number(number)
+            if number.fract() == 0.0 && number.abs() < 1e9 && op != "Div" && op != "Pow" =>
+        {
+            Some(*number as i32)
+        }
         _ => None,
     };
     let (x, integer) = match (x.dtype, whole) {
@@ -267,26 +291,49 @@ fn with_constant(
     };
     let layout = w.layout(&x);
     let constant = match other {
-        Operand::Number(_) if integer.is_some() => w.graph.constant("constant", x.dtype, &[], integer.unwrap_or_default().into()),
+        Operand::Number(_) if integer.is_some() => {
+            w.graph
+                .constant("constant", x.dtype, &[], integer.unwrap_or_default().into())
+        }
         Operand::Number(number) => w.graph.scalar("constant", *number),
-        Operand::Vector(values) if x.shape.last() == Some(&Some(values.len())) => w.along_last("constant", values, layout, x.rank()),
+        Operand::Vector(values) if x.shape.last() == Some(&Some(values.len())) => {
+            w.along_last("constant", values, layout, x.rank())
+        }
         Operand::Vector(values) => {
-            return Err(layer.call_error(format!("{} numbers do not fit the last axis of {}", values.len(), x.shown())));
+            return Err(layer.call_error(format!(
+                "{} numbers do not fit the last axis of {}",
+                values.len(),
+                x.shown()
+            )));
         }
         Operand::Tensor(_) => return Err(layer.call_error("it takes a constant")),
     };
     let value = w.value(&x);
-    let inputs: [&str; 2] = if first { [&constant, &value] } else { [&value, &constant] };
+    let inputs: [&str; 2] = if first {
+        [&constant, &value]
+    } else {
+        [&value, &constant]
+    };
     let value = w.graph.node(op, &inputs, vec![])?;
     Ok(w.like(&x, value))
 }
 
 /// An argument of the call, or of the operation itself.
-fn option<'c, 'a>(layer: &Layer<'a>, call: &'c Call<'a>, place: usize, name: &str) -> Option<&'c Argument<'a>> {
+fn option<'c, 'a>(
+    layer: &Layer<'a>,
+    call: &'c Call<'a>,
+    place: usize,
+    name: &str,
+) -> Option<&'c Argument<'a>> {
     call.argument(place, name).filter(|_| layer.get(name).is_none())
 }
 
-fn integers(layer: &Layer<'_>, call: &Call<'_>, place: usize, name: &str) -> Result<Option<Vec<i64>>, ImportError> {
+fn integers(
+    layer: &Layer<'_>,
+    call: &Call<'_>,
+    place: usize,
+    name: &str,
+) -> Result<Option<Vec<i64>>, ImportError> {
     if layer.get(name).is_some() {
         return layer.integers(name);
     }
@@ -309,7 +356,10 @@ fn flag(layer: &Layer<'_>, call: &Call<'_>, name: &str) -> Result<bool, ImportEr
 fn number(layer: &Layer<'_>, call: &Call<'_>, place: usize, name: &str) -> Result<Option<f32>, ImportError> {
     match layer.number_if_any(name)? {
         Some(number) => Ok(Some(number)),
-        None => Ok(call.argument(place, name).and_then(Argument::number).map(|number| number as f32)),
+        None => Ok(call
+            .argument(place, name)
+            .and_then(Argument::number)
+            .map(|number| number as f32)),
     }
 }
 
@@ -397,7 +447,9 @@ fn apply<'a>(
             "LeakyRelu" => {
                 let x = w.float(&x)?;
                 let slope = number(layer, call, 1, "negative_slope")?.unwrap_or(0.2);
-                context.writer.pointwise("LeakyRelu", &x, vec![crate::onnx::float("alpha", slope)])?
+                context
+                    .writer
+                    .pointwise("LeakyRelu", &x, vec![crate::onnx::float("alpha", slope)])?
             }
             "Gelu" => {
                 let x = w.float(&x)?;
@@ -435,7 +487,11 @@ fn apply<'a>(
                     Some("int32") => w.cast(&x, DType::I32)?,
                     Some("int64") => w.cast(&x, DType::I64)?,
                     Some("bool") => w.cast(&x, DType::Bool)?,
-                    other => return Err(layer.call_error(format!("a cast to {other:?} is not supported: float32, int32, int64 and bool are"))),
+                    other => {
+                        return Err(layer.call_error(format!(
+                            "a cast to {other:?} is not supported: float32, int32, int64 and bool are"
+                        )));
+                    }
                 }
             }
             "Reshape" => {
@@ -460,7 +516,9 @@ fn apply<'a>(
                     sorted.sort_unstable();
                     sorted.iter().copied().eq(0..x.rank())
                 });
-                let axes = axes.ok_or_else(|| layer.call_error(format!("its axes are no order of those of {}", x.shown())))?;
+                let axes = axes.ok_or_else(|| {
+                    layer.call_error(format!("its axes are no order of those of {}", x.shown()))
+                })?;
                 transpose(context, &x, &axes)?
             }
             "ExpandDims" => {
@@ -477,11 +535,18 @@ fn apply<'a>(
 
 fn matmul(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<Tensor, ImportError> {
     let tensors = call.tensors();
-    let named = ["x1", "x2", "a", "b"].into_iter().flat_map(|name| call.named_tensors(name));
+    let named = ["x1", "x2", "a", "b"]
+        .into_iter()
+        .flat_map(|name| call.named_tensors(name));
     let tensors: Vec<Tensor> = tensors.into_iter().chain(named).collect();
     let [a, b] = <[Tensor; 2]>::try_from(tensors).map_err(|_| layer.call_error("it takes two tensors"))?;
-    if a.rank() < 2 || b.rank() < 2 || flag(layer, call, "transpose_a")? || flag(layer, call, "transpose_b")? {
-        return Err(layer.call_error(format!("products of {} and {} as matrices are supported", a.shown(), b.shown())));
+    if a.rank() < 2 || b.rank() < 2 || flag(layer, call, "transpose_a")? || flag(layer, call, "transpose_b")?
+    {
+        return Err(layer.call_error(format!(
+            "products of {} and {} as matrices are supported",
+            a.shown(),
+            b.shown()
+        )));
     }
     let (rows, columns) = (a.shape[a.rank() - 2], b.shape[b.rank() - 1]);
     let batch = super::merge::broadcast(&a.shape[..a.rank() - 2], &b.shape[..b.rank() - 2])
@@ -504,7 +569,8 @@ fn reduced(
     let rank = x.rank();
     let named = integers(layer, call, 1, "axis")?.unwrap_or_else(|| (0..rank as i64).collect());
     let axes: Option<Vec<usize>> = named.iter().map(|&axis| axis_of(axis, rank)).collect();
-    let axes = axes.ok_or_else(|| layer.call_error(format!("its input {} has no axes {named:?}", x.shown())))?;
+    let axes =
+        axes.ok_or_else(|| layer.call_error(format!("its input {} has no axes {named:?}", x.shown())))?;
     let keep = flag(layer, call, "keepdims")?;
     let w = &mut context.writer;
     // What is left must lie in an order that has a name: with its axes kept, or channels alone left of an image.
@@ -517,9 +583,19 @@ fn reduced(
     let value = w.value_as(x, layout)?;
     let places: Vec<i64> = axes.iter().map(|&axis| layout.place(axis, rank) as i64).collect();
     let places = w.graph.ints("axes", &places);
-    let value = w.graph.node(op, &[&value, &places], vec![int("keepdims", i64::from(keep))])?;
+    let value = w
+        .graph
+        .node(op, &[&value, &places], vec![int("keepdims", i64::from(keep))])?;
     let shape: Vec<Dim> = if keep {
-        (0..rank).map(|axis| if axes.contains(&axis) { Some(1) } else { x.shape[axis] }).collect()
+        (0..rank)
+            .map(|axis| {
+                if axes.contains(&axis) {
+                    Some(1)
+                } else {
+                    x.shape[axis]
+                }
+            })
+            .collect()
     } else {
         left.iter().map(|&axis| x.shape[axis]).collect()
     };
@@ -528,10 +604,23 @@ fn reduced(
 }
 
 /// Another shape, the batch included.
-fn reshaped(context: &mut Context, layer: &Layer<'_>, x: &Tensor, shape: &[i64]) -> Result<Tensor, ImportError> {
-    let wrong = || layer.call_error(format!("its input {} does not take the shape {shape:?}", x.shown()));
+fn reshaped(
+    context: &mut Context,
+    layer: &Layer<'_>,
+    x: &Tensor,
+    shape: &[i64],
+) -> Result<Tensor, ImportError> {
+    let wrong = || {
+        layer.call_error(format!(
+            "its input {} does not take the shape {shape:?}",
+            x.shown()
+        ))
+    };
     let (first, rest) = shape.split_first().ok_or_else(wrong)?;
-    let rest_known: Option<Vec<Dim>> = rest.iter().map(|&size| usize::try_from(size).ok().map(Some)).collect();
+    let rest_known: Option<Vec<Dim>> = rest
+        .iter()
+        .map(|&size| usize::try_from(size).ok().map(Some))
+        .collect();
     let dims = match (first, rest_known) {
         // As many samples as before, if a sample has as many elements.
         (-1, Some(rest)) => {
@@ -546,7 +635,8 @@ fn reshaped(context: &mut Context, layer: &Layer<'_>, x: &Tensor, shape: &[i64])
 
 fn expanded(context: &mut Context, layer: &Layer<'_>, x: &Tensor, axis: i64) -> Result<Tensor, ImportError> {
     let rank = x.rank() + 1;
-    let axis = axis_of(axis, rank).ok_or_else(|| layer.call_error(format!("axis {axis} is none of {rank}")))?;
+    let axis =
+        axis_of(axis, rank).ok_or_else(|| layer.call_error(format!("axis {axis} is none of {rank}")))?;
     let mut shape = x.shape.clone();
     shape.insert(axis, Some(1));
     let w = &mut context.writer;
@@ -556,7 +646,12 @@ fn expanded(context: &mut Context, layer: &Layer<'_>, x: &Tensor, axis: i64) -> 
     Ok(w.tensor(value, Layout::Keras, shape, x.dtype))
 }
 
-fn squeezed(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>, x: &Tensor) -> Result<Tensor, ImportError> {
+fn squeezed(
+    context: &mut Context,
+    layer: &Layer<'_>,
+    call: &Call<'_>,
+    x: &Tensor,
+) -> Result<Tensor, ImportError> {
     let named = integers(layer, call, 1, "axis")?;
     let axes: Option<Vec<usize>> = match &named {
         None => Some((0..x.rank()).filter(|&axis| x.shape[axis] == Some(1)).collect()),
@@ -564,23 +659,39 @@ fn squeezed(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>, x: &Tenso
     };
     let axes = axes
         .filter(|axes| axes.iter().all(|&axis| x.shape[axis] == Some(1)))
-        .ok_or_else(|| layer.call_error(format!("axes {named:?} of its input {} do not have length 1", x.shown())))?;
-    let shape = (0..x.rank()).filter(|axis| !axes.contains(axis)).map(|axis| x.shape[axis]).collect();
+        .ok_or_else(|| {
+            layer.call_error(format!(
+                "axes {named:?} of its input {} do not have length 1",
+                x.shown()
+            ))
+        })?;
+    let shape = (0..x.rank())
+        .filter(|axis| !axes.contains(axis))
+        .map(|axis| x.shape[axis])
+        .collect();
     let w = &mut context.writer;
     let value = w.keras(x)?;
-    let axes = w.graph.ints("axes", &axes.iter().map(|&axis| axis as i64).collect::<Vec<_>>());
+    let axes = w
+        .graph
+        .ints("axes", &axes.iter().map(|&axis| axis as i64).collect::<Vec<_>>());
     let value = w.graph.node("Squeeze", &[&value, &axes], vec![])?;
     Ok(w.tensor(value, Layout::Keras, shape, x.dtype))
 }
 
 /// Parts along an axis: so many equal ones, or cut where a list says.
-fn split(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>, x: &Tensor) -> Result<Vec<Tensor>, ImportError> {
+fn split(
+    context: &mut Context,
+    layer: &Layer<'_>,
+    call: &Call<'_>,
+    x: &Tensor,
+) -> Result<Vec<Tensor>, ImportError> {
     let axis = match integers(layer, call, 2, "axis")?.as_deref() {
         None => 0,
         Some([axis]) => *axis,
         Some(_) => return Err(layer.call_error("one axis is supported")),
     };
-    let axis = axis_of(axis, x.rank()).ok_or_else(|| layer.call_error(format!("its input {} has no axis {axis}", x.shown())))?;
+    let axis = axis_of(axis, x.rank())
+        .ok_or_else(|| layer.call_error(format!("its input {} has no axis {axis}", x.shown())))?;
     let size = super::core::known(layer, x, axis)?;
     let wrong = || {
         layer.call_error(format!(
@@ -590,9 +701,14 @@ fn split(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>, x: &Tensor) 
         ))
     };
     let listed = layer.get("indices_or_sections").is_some_and(Json::is_array);
-    let sizes: Vec<usize> = match integers(layer, call, 1, "indices_or_sections")?.ok_or_else(wrong)?.as_slice() {
+    let sizes: Vec<usize> = match integers(layer, call, 1, "indices_or_sections")?
+        .ok_or_else(wrong)?
+        .as_slice()
+    {
         [count] if !listed => {
-            let count = usize::try_from(*count).ok().filter(|&count| count > 0 && count <= size && size.is_multiple_of(count));
+            let count = usize::try_from(*count)
+                .ok()
+                .filter(|&count| count > 0 && count <= size && size.is_multiple_of(count));
             let count = count.ok_or_else(wrong)?;
             vec![size / count; count]
         }
@@ -600,7 +716,10 @@ fn split(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>, x: &Tensor) 
             let mut sizes = Vec::with_capacity(cuts.len() + 1);
             let mut from = 0usize;
             for &cut in cuts.iter().chain([&(size as i64)]) {
-                let cut = usize::try_from(cut).ok().filter(|&cut| cut > from && cut <= size).ok_or_else(wrong)?;
+                let cut = usize::try_from(cut)
+                    .ok()
+                    .filter(|&cut| cut > from && cut <= size)
+                    .ok_or_else(wrong)?;
                 sizes.push(cut - from);
                 from = cut;
             }
@@ -610,9 +729,17 @@ fn split(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>, x: &Tensor) 
     let w = &mut context.writer;
     let layout = w.layout(x);
     let place = layout.place(axis, x.rank()) as i64;
-    let lengths = w.graph.ints("split", &sizes.iter().map(|&size| size as i64).collect::<Vec<_>>());
+    let lengths = w.graph.ints(
+        "split",
+        &sizes.iter().map(|&size| size as i64).collect::<Vec<_>>(),
+    );
     let value = w.value(x);
-    let values = w.graph.node_with("Split", &[&value, &lengths], sizes.len(), vec![int("axis", place)])?;
+    let values = w.graph.node_with(
+        "Split",
+        &[&value, &lengths],
+        sizes.len(),
+        vec![int("axis", place)],
+    )?;
     let mut parts = Vec::with_capacity(sizes.len());
     for (value, size) in values.into_iter().zip(sizes) {
         let mut shape = x.shape.clone();

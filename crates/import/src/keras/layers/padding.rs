@@ -7,7 +7,12 @@ use serde_json::Value as Json;
 
 /// What an option says of each axis: (before, behind). One number is for all, a list of numbers gives both sides of each axis
 /// the same (one axis: the two sides), a list of pairs says everything.
-fn edges(layer: &Layer<'_>, option: &str, axes: usize, default: usize) -> Result<Vec<(usize, usize)>, ImportError> {
+fn edges(
+    layer: &Layer<'_>,
+    option: &str,
+    axes: usize,
+    default: usize,
+) -> Result<Vec<(usize, usize)>, ImportError> {
     let size = super::super::config::size_of;
     let pair = |value: &Json| -> Option<(usize, usize)> {
         match value.as_array()?.as_slice() {
@@ -17,7 +22,9 @@ fn edges(layer: &Layer<'_>, option: &str, axes: usize, default: usize) -> Result
     };
     let read = |value: &Json| -> Option<Vec<(usize, usize)>> {
         match value {
-            Json::Array(list) if axes == 1 && list.len() == 2 && list.iter().all(Json::is_number) => Some(vec![pair(value)?]),
+            Json::Array(list) if axes == 1 && list.len() == 2 && list.iter().all(Json::is_number) => {
+                Some(vec![pair(value)?])
+            }
             Json::Array(list) if list.len() == axes => list
                 .iter()
                 .map(|item| pair(item).or_else(|| size(item).map(|both| (both, both))))
@@ -27,7 +34,12 @@ fn edges(layer: &Layer<'_>, option: &str, axes: usize, default: usize) -> Result
     };
     match layer.get(option) {
         None => Ok(vec![(default, default); axes]),
-        Some(value) => read(value).ok_or_else(|| layer.refuse(option, "one number, one for each axis, or a pair for each axis is")),
+        Some(value) => read(value).ok_or_else(|| {
+            layer.refuse(
+                option,
+                "one number, one for each axis, or a pair for each axis is",
+            )
+        }),
     }
 }
 
@@ -66,7 +78,11 @@ pub(super) fn pad<'a>(
     let pads: Vec<i64> = before.chain(placed.iter().map(|side| side.1 as i64)).collect();
     let pads = w.graph.ints("pads", &pads);
     let value = w.graph.node("Pad", &[&w.value(&x), &pads], vec![])?;
-    let grown = x.shape.iter().zip(&sides).map(|(dim, side)| dim.map(|size| size + side.0 + side.1));
+    let grown = x
+        .shape
+        .iter()
+        .zip(&sides)
+        .map(|(dim, side)| dim.map(|size| size + side.0 + side.1));
     let y = w.tensor(value, layout, grown.collect(), x.dtype);
     w.note_padding(&y, x, sides);
     Ok(vec![y])
@@ -85,16 +101,26 @@ pub(super) fn crop<'a>(
     for (axis, (before, behind)) in (first..).zip(edges) {
         shape[axis] = match shape[axis] {
             None => None,
-            Some(size) => Some(size.checked_sub(before + behind).filter(|&left| left > 0).ok_or_else(|| {
-                layer.call_error(format!("of axis {axis} of its input {} nothing is left", x.shown()))
-            })?),
+            Some(size) => Some(
+                size.checked_sub(before + behind)
+                    .filter(|&left| left > 0)
+                    .ok_or_else(|| {
+                        layer.call_error(format!(
+                            "of axis {axis} of its input {} nothing is left",
+                            x.shown()
+                        ))
+                    })?,
+            ),
         };
         starts.push(before as i64);
         ends.push(if behind == 0 { i64::MAX } else { -(behind as i64) });
         places.push(layout.place(axis, x.rank()) as i64);
     }
     let w = &mut context.writer;
-    let [starts, ends, axes] = [("starts", starts), ("ends", ends), ("axes", places)].map(|(name, values)| w.graph.ints(name, &values));
-    let value = w.graph.node("Slice", &[&w.value(&x), &starts, &ends, &axes], vec![])?;
+    let [starts, ends, axes] = [("starts", starts), ("ends", ends), ("axes", places)]
+        .map(|(name, values)| w.graph.ints(name, &values));
+    let value = w
+        .graph
+        .node("Slice", &[&w.value(&x), &starts, &ends, &axes], vec![])?;
     Ok(vec![w.tensor(value, layout, shape, x.dtype)])
 }

@@ -35,7 +35,10 @@ fn pool<'a>(
     let sizes = window.output(layer, &image.sizes)?;
     let value = image.value(context)?;
     // What is added around an image is no part of it: ONNX's default for averages, as for maxima.
-    let value = context.writer.graph.node(op, &[&value], window.attributes(&image.sizes))?;
+    let value = context
+        .writer
+        .graph
+        .node(op, &[&value], window.attributes(&image.sizes))?;
     Ok(vec![image.result(context, value, image.channels, sizes)])
 }
 
@@ -70,7 +73,12 @@ fn global<'a>(
     let w = &mut context.writer;
     let pooled = w.graph.node(op, &[&value], vec![])?;
     if keep {
-        return Ok(vec![image.result(context, pooled, image.channels, vec![Some(1); axes])]);
+        return Ok(vec![image.result(
+            context,
+            pooled,
+            image.channels,
+            vec![Some(1); axes],
+        )]);
     }
     let flat = w.graph.node("Flatten", &[&pooled], vec![int("axis", 1)])?;
     let shape = vec![image.tensor.shape[0], Some(image.channels)];

@@ -28,7 +28,10 @@ fn numbers_of(layer: &Layer<'_>, option: &str) -> Result<Vec<f32>, ImportError> 
     let mut found = Vec::new();
     let read = layer.get(option).and_then(|value| {
         // Keras 3 wraps arrays: {"class_name": "__numpy__", "config": {"value": …}}
-        let value = value.get("config").and_then(|config| config.get("value")).unwrap_or(value);
+        let value = value
+            .get("config")
+            .and_then(|config| config.get("value"))
+            .unwrap_or(value);
         numbers(value, &mut found)
     });
     read.map(|()| found)
@@ -54,7 +57,9 @@ pub(super) fn rescaling<'a>(
             [one] => w.with_scalar(op, &x, *one)?,
             many => {
                 if x.shape.last().copied().flatten() != Some(many.len()) {
-                    return Err(layer.refuse(option, format!("one number for each channel of {} is", x.shown())));
+                    return Err(
+                        layer.refuse(option, format!("one number for each channel of {} is", x.shown()))
+                    );
                 }
                 let layout = w.layout(&x);
                 let constant = w.along_last(option, many, layout, x.rank());
@@ -88,7 +93,10 @@ pub(super) fn normalization<'a>(
         .collect::<Option<_>>()
         .ok_or_else(|| layer.refuse("axis", format!("an axis of {} besides the first is", x.shown())))?;
     kept.sort_unstable();
-    let shape: Vec<usize> = kept.iter().map(|&axis| known(layer, &x, axis)).collect::<Result<_, _>>()?;
+    let shape: Vec<usize> = kept
+        .iter()
+        .map(|&axis| known(layer, &x, axis))
+        .collect::<Result<_, _>>()?;
     let count: usize = shape.iter().product();
     let (mean, variance) = if layer.get("mean").is_some() {
         let spread = |option: &str| -> Result<Vec<f32>, ImportError> {
@@ -100,13 +108,20 @@ pub(super) fn normalization<'a>(
         };
         (spread("mean")?, spread("variance")?)
     } else {
-        (layer.weight("mean", &shape)?.values, layer.weight("variance", &shape)?.values)
+        (
+            layer.weight("mean", &shape)?.values,
+            layer.weight("variance", &shape)?.values,
+        )
     };
     let deviation: Vec<f32> = variance
         .iter()
         .map(|variance| {
             let root = variance.sqrt();
-            if root > LEAST_DEVIATION { root } else { LEAST_DEVIATION }
+            if root > LEAST_DEVIATION {
+                root
+            } else {
+                LEAST_DEVIATION
+            }
         })
         .collect();
     let w = &mut context.writer;
@@ -120,7 +135,11 @@ pub(super) fn normalization<'a>(
             w.along_last(name, &values, layout, rank)
         } else {
             let dims: Vec<usize> = (kept[0]..rank)
-                .map(|axis| kept.iter().position(|&of| of == axis).map_or(1, |place| shape[place]))
+                .map(|axis| {
+                    kept.iter()
+                        .position(|&of| of == axis)
+                        .map_or(1, |place| shape[place])
+                })
                 .collect();
             w.graph.floats(name, &dims, &values)
         }

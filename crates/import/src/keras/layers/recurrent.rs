@@ -10,13 +10,7 @@ use super::super::{
     hdf5::Array,
     tensor::{Layout, Tensor},
 };
-use super::{
-    activation::hard_sigmoid,
-    conv::permuted,
-    core::known,
-    incoming_mask,
-    merge::joined,
-};
+use super::{activation::hard_sigmoid, conv::permuted, core::known, incoming_mask, merge::joined};
 use crate::{
     ImportError,
     onnx::{Attribute, Body, floats, int, ints, string, strings},
@@ -103,7 +97,9 @@ impl Cell {
             None
         };
         let by_gate = |values: &[f32], of_gate: usize| -> Vec<f32> {
-            let blocks = gates.iter().map(|&gate| &values[gate * of_gate..(gate + 1) * of_gate]);
+            let blocks = gates
+                .iter()
+                .map(|&gate| &values[gate * of_gate..(gate + 1) * of_gate]);
             blocks.flatten().copied().collect()
         };
         let rows = |array: &Array, columns: usize| Array {
@@ -139,7 +135,11 @@ fn activations(layer: &Layer<'_>, kind: Kind) -> Result<Vec<Attribute>, ImportEr
         Kind::Simple => &["activation"],
     };
     for option in options {
-        let default = if *option == "activation" { "tanh" } else { "sigmoid" };
+        let default = if *option == "activation" {
+            "tanh"
+        } else {
+            "sigmoid"
+        };
         let named = match layer.config.get(*option) {
             None => default,
             Some(Json::Null) => "linear",
@@ -220,15 +220,33 @@ fn run(
     course: &Course,
 ) -> Result<Outcome, ImportError> {
     if !initial.is_empty() && initial.len() != cell.kind.states() {
-        return Err(layer.call_error(format!("it is given {} initial states and has {}", initial.len(), cell.kind.states())));
+        return Err(layer.call_error(format!(
+            "it is given {} initial states and has {}",
+            initial.len(),
+            cell.kind.states()
+        )));
     }
-    if let Some(state) = initial.iter().find(|state| state.rank() != 2 || state.shape[1].is_some_and(|size| size != cell.units)) {
-        return Err(layer.call_error(format!("an initial state has the shape {}, its cells {} units", state.shown(), cell.units)));
+    if let Some(state) = initial
+        .iter()
+        .find(|state| state.rank() != 2 || state.shape[1].is_some_and(|size| size != cell.units))
+    {
+        return Err(layer.call_error(format!(
+            "an initial state has the shape {}, its cells {} units",
+            state.shown(),
+            cell.units
+        )));
     }
     let graph = &mut context.writer.graph;
     let mut constant = |name: &str, array: &Array| graph.floats(name, &array.shape, &array.values);
-    let weights = [constant("kernel", &cell.kernel), constant("recurrent_kernel", &cell.recurrent)];
-    let bias = cell.bias.as_ref().map(|bias| constant("bias", bias)).unwrap_or_default();
+    let weights = [
+        constant("kernel", &cell.kernel),
+        constant("recurrent_kernel", &cell.recurrent),
+    ];
+    let bias = cell
+        .bias
+        .as_ref()
+        .map(|bias| constant("bias", bias))
+        .unwrap_or_default();
     match &course.mask {
         None => run_whole(context, &cell, &weights, &bias, x, initial, course),
         Some(mask) => run_masked(context, &cell, &weights, &bias, x, mask, initial, course),
@@ -267,7 +285,9 @@ fn run_whole(
     }
     let mut attributes = cell.attributes.clone();
     attributes.push(direction(course.backwards));
-    let outputs = w.graph.node_with(cell.kind.op(), &inputs, 1 + cell.kind.states(), attributes)?;
+    let outputs = w
+        .graph
+        .node_with(cell.kind.op(), &inputs, 1 + cell.kind.states(), attributes)?;
     let shape = vec![x.shape[0], Some(cell.units)];
     let mut squeezed = Vec::new();
     for output in &outputs[1..] {
@@ -307,7 +327,9 @@ fn run_masked(
     let last_axis = w.graph.ints("axes", &[-1]);
     let mask = w.graph.node("Unsqueeze", &[&mask, &last_axis], vec![])?;
     // Zeros in the form of a state: the batch is known only when the model is called.
-    let batch = w.graph.node("Shape", &[&value], vec![int("start", 1), int("end", 2)])?;
+    let batch = w
+        .graph
+        .node("Shape", &[&value], vec![int("start", 1), int("end", 2)])?;
     let units = w.graph.ints("units", &[cell.units as i64]);
     let shape = w.graph.node("Concat", &[&batch, &units], vec![int("axis", 0)])?;
     let zeros = w.graph.node("ConstantOfShape", &[&shape], vec![])?;
@@ -331,25 +353,46 @@ fn run_masked(
     let before = body.input("output", DType::F32);
     let step = body.input("x", DType::F32);
     let counts = body.input("counts", DType::Bool);
-    let lift = |body: &mut Body, value: &str, name: &str| body.node("Unsqueeze", &[value, &first], &[name], vec![]).remove(0);
+    let lift = |body: &mut Body, value: &str, name: &str| {
+        body.node("Unsqueeze", &[value, &first], &[name], vec![])
+            .remove(0)
+    };
     let long = lift(&mut body, &step, "x1");
-    let lifted: Vec<String> = states.iter().enumerate().map(|(place, state)| lift(&mut body, state, &format!("state{place}_1"))).collect();
+    let lifted: Vec<String> = states
+        .iter()
+        .enumerate()
+        .map(|(place, state)| lift(&mut body, state, &format!("state{place}_1")))
+        .collect();
     let mut inputs = vec![long.as_str(), &weights[0], &weights[1], bias, ""];
     inputs.extend(lifted.iter().map(String::as_str));
     let names = ["", "next0", "next1"];
-    let outputs = body.node(cell.kind.op(), &inputs, &names[..=cell.kind.states()], cell.attributes.clone());
+    let outputs = body.node(
+        cell.kind.op(),
+        &inputs,
+        &names[..=cell.kind.states()],
+        cell.attributes.clone(),
+    );
     let mut flat = Vec::new();
     for (place, output) in outputs[1..].iter().enumerate() {
-        flat.push(body.node("Squeeze", &[output, &first], &[&format!("flat{place}")], vec![]).remove(0));
+        flat.push(
+            body.node("Squeeze", &[output, &first], &[&format!("flat{place}")], vec![])
+                .remove(0),
+        );
     }
     for (place, (new, old)) in flat.iter().zip(&states).enumerate() {
-        let chosen = body.node("Where", &[&counts, new, old], &[&format!("kept{place}")], vec![]).remove(0);
+        let chosen = body
+            .node("Where", &[&counts, new, old], &[&format!("kept{place}")], vec![])
+            .remove(0);
         body.output(&chosen, DType::F32);
     }
     let otherwise = if course.zero_where_masked { &zero } else { &before };
-    let output = body.node("Where", &[&counts, &flat[0], otherwise], &["kept_output"], vec![]).remove(0);
+    let output = body
+        .node("Where", &[&counts, &flat[0], otherwise], &["kept_output"], vec![])
+        .remove(0);
     body.output(&output, DType::F32);
-    let copy = body.node("Identity", &[&output], &["every_output"], vec![]).remove(0);
+    let copy = body
+        .node("Identity", &[&output], &["every_output"], vec![])
+        .remove(0);
     body.output(&copy, DType::F32);
 
     let mut inputs: Vec<&str> = carried.iter().map(String::as_str).collect();
@@ -361,13 +404,23 @@ fn run_masked(
         ints("scan_input_directions", [way, way]),
         ints("scan_output_directions", [way]),
     ];
-    let outputs = w.graph.node_with("Scan", &inputs, cell.kind.states() + 2, attributes)?;
+    let outputs = w
+        .graph
+        .node_with("Scan", &inputs, cell.kind.states() + 2, attributes)?;
     let shape = vec![x.shape[0], Some(cell.units)];
     let mut tensor = |value: &str| w.tensor(value.to_owned(), Layout::Keras, shape.clone(), DType::F32);
-    let states: Vec<Tensor> = outputs[..cell.kind.states()].iter().map(|value| tensor(value)).collect();
+    let states: Vec<Tensor> = outputs[..cell.kind.states()]
+        .iter()
+        .map(|value| tensor(value))
+        .collect();
     let last = tensor(&outputs[cell.kind.states()]);
     let shape = vec![x.shape[0], x.shape[1], Some(cell.units)];
-    let sequence = w.tensor(outputs[cell.kind.states() + 1].clone(), Layout::TimeFirst, shape, DType::F32);
+    let sequence = w.tensor(
+        outputs[cell.kind.states() + 1].clone(),
+        Layout::TimeFirst,
+        shape,
+        DType::F32,
+    );
     Ok(Outcome {
         sequence: Some(sequence),
         last,
@@ -376,7 +429,11 @@ fn run_masked(
 }
 
 /// The sequence and the initial states with which a layer is called.
-fn inputs(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<(Tensor, Vec<Tensor>), ImportError> {
+fn inputs(
+    context: &mut Context,
+    layer: &Layer<'_>,
+    call: &Call<'_>,
+) -> Result<(Tensor, Vec<Tensor>), ImportError> {
     let mut tensors = call.tensors();
     if tensors.is_empty() {
         tensors = call.named_tensors("sequences");
@@ -387,7 +444,10 @@ fn inputs(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<(
     let x = tensors.remove(0);
     tensors.extend(call.named_tensors("initial_state"));
     if x.rank() != 3 {
-        return Err(layer.call_error(format!("its input has the shape {}, it takes (batch, time, features)", x.shown())));
+        return Err(layer.call_error(format!(
+            "its input has the shape {}, it takes (batch, time, features)",
+            x.shown()
+        )));
     }
     let x = context.writer.float(&x)?;
     Ok((x, tensors))
@@ -395,7 +455,10 @@ fn inputs(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<(
 
 /// Refuses what a network on its own does not have.
 fn check(layer: &Layer<'_>) -> Result<(), ImportError> {
-    layer.refuse_flag("stateful", "make the states inputs and outputs of the model (initial_state, return_state)")?;
+    layer.refuse_flag(
+        "stateful",
+        "make the states inputs and outputs of the model (initial_state, return_state)",
+    )?;
     layer.refuse_flag("time_major", "put a Permute before the layer instead")
 }
 
@@ -404,8 +467,13 @@ fn reversed(context: &mut Context, x: &Tensor) -> Result<Tensor, ImportError> {
     let w = &mut context.writer;
     let layout = w.layout(x);
     let place = layout.place(1, 3) as i64;
-    let parameters = [("starts", -1), ("ends", i64::MIN + 1), ("axes", place), ("steps", -1)]
-        .map(|(name, value)| w.graph.ints(name, &[value]));
+    let parameters = [
+        ("starts", -1),
+        ("ends", i64::MIN + 1),
+        ("axes", place),
+        ("steps", -1),
+    ]
+    .map(|(name, value)| w.graph.ints(name, &[value]));
     let value = w.value(x);
     let mut inputs = vec![value.as_str()];
     inputs.extend(parameters.iter().map(String::as_str));
@@ -456,18 +524,30 @@ fn single<'a>(
     check(layer)?;
     let (x, initial) = inputs(context, layer, call)?;
     let mask = incoming_mask(call)?;
-    let cell = Cell::read(&layer.with_weights(layer.weights.child(&["cell"])), kind, known(layer, &x, 2)?)?;
+    let cell = Cell::read(
+        &layer.with_weights(layer.weights.child(&["cell"])),
+        kind,
+        known(layer, &x, 2)?,
+    )?;
     let outcome = run(context, layer, cell, &x, &initial, &course(layer, mask.clone())?)?;
     results(context, layer, outcome, mask)
 }
 
 /// LSTM
-pub(super) fn lstm<'a>(context: &mut Context, layer: &Layer<'a>, call: &Call<'a>) -> Result<Vec<Tensor>, ImportError> {
+pub(super) fn lstm<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
     single(context, layer, call, Kind::Lstm)
 }
 
 /// GRU, with the reset gate before or after the product with the state.
-pub(super) fn gru<'a>(context: &mut Context, layer: &Layer<'a>, call: &Call<'a>) -> Result<Vec<Tensor>, ImportError> {
+pub(super) fn gru<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
     match Kind::of_class(layer)? {
         Some(kind) => single(context, layer, call, kind),
         None => Err(layer.call_error("its class is not GRU")),
@@ -475,7 +555,11 @@ pub(super) fn gru<'a>(context: &mut Context, layer: &Layer<'a>, call: &Call<'a>)
 }
 
 /// SimpleRNN
-pub(super) fn simple<'a>(context: &mut Context, layer: &Layer<'a>, call: &Call<'a>) -> Result<Vec<Tensor>, ImportError> {
+pub(super) fn simple<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
     single(context, layer, call, Kind::Simple)
 }
 
@@ -509,7 +593,11 @@ fn cells_of<'a>(layer: &Layer<'a>) -> Result<Vec<Layer<'a>>, ImportError> {
 }
 
 /// RNN over a cell, or over several on top of each other.
-pub(super) fn cells<'a>(context: &mut Context, layer: &Layer<'a>, call: &Call<'a>) -> Result<Vec<Tensor>, ImportError> {
+pub(super) fn cells<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
     check(layer)?;
     let (mut x, mut initial) = inputs(context, layer, call)?;
     let mask = incoming_mask(call)?;
@@ -563,17 +651,27 @@ pub(super) fn bidirectional<'a>(
     let half = initial.len() / 2;
     let sequence = forward.flag("return_sequences", false)?;
     let mut outcomes = Vec::new();
-    for (own, backwards, states) in [(&forward, false, &initial[..half]), (&backward, true, &initial[half..])] {
+    for (own, backwards, states) in [
+        (&forward, false, &initial[..half]),
+        (&backward, true, &initial[half..]),
+    ] {
         check(own)?;
         if own.flag("go_backwards", false)? != (backwards && layer.get("backward_layer").is_some()) {
-            return Err(own.refuse("go_backwards", "the first layer goes forwards, the second backwards"));
+            return Err(own.refuse(
+                "go_backwards",
+                "the first layer goes forwards, the second backwards",
+            ));
         }
         let kind = Kind::of_class(own)?.ok_or_else(|| ImportError::UnsupportedLayer {
             layer: own.name.clone(),
             class: own.class.to_owned(),
             advice: "LSTM, GRU and SimpleRNN are inside Bidirectional",
         })?;
-        let cell = Cell::read(&own.with_weights(own.weights.child(&["cell"])), kind, known(layer, &x, 2)?)?;
+        let cell = Cell::read(
+            &own.with_weights(own.weights.child(&["cell"])),
+            kind,
+            known(layer, &x, 2)?,
+        )?;
         let course = Course {
             backwards,
             mask: mask.clone(),
@@ -596,7 +694,8 @@ pub(super) fn bidirectional<'a>(
         Some(Json::Null) => None,
         _ => Some(layer.text("merge_mode", "concat")?),
     };
-    let elementwise = |context: &mut Context, op: &str| super::merge::binary(context, layer, op, &both[0], &both[1]);
+    let elementwise =
+        |context: &mut Context, op: &str| super::merge::binary(context, layer, op, &both[0], &both[1]);
     let mut outputs = match op {
         None => both,
         Some("concat") => vec![joined(context, layer, &both, -1)?],
@@ -609,7 +708,10 @@ pub(super) fn bidirectional<'a>(
         Some(_) => return Err(layer.refuse("merge_mode", "concat, sum, mul, ave and null are")),
     };
     if sequence {
-        outputs = outputs.into_iter().map(|output| output.masked(mask.clone())).collect();
+        outputs = outputs
+            .into_iter()
+            .map(|output| output.masked(mask.clone()))
+            .collect();
     }
     if forward.flag("return_state", false)? {
         outputs.extend(states);

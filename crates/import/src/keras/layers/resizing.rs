@@ -43,7 +43,9 @@ fn node(
         }
         None => {
             // Batch and channels as they are: ONNX Runtime refuses sizes of some axes alone.
-            let kept = w.graph.node("Shape", &[&value], vec![int("start", 0), int("end", 2)])?;
+            let kept = w
+                .graph
+                .node("Shape", &[&value], vec![int("start", 0), int("end", 2)])?;
             let wanted: Vec<i64> = sizes.iter().flatten().map(|&size| size as i64).collect();
             let wanted = w.graph.ints("sizes", &wanted);
             let wanted = w.graph.node("Concat", &[&kept, &wanted], vec![int("axis", 0)])?;
@@ -73,7 +75,9 @@ pub(super) fn up_sampling<'a>(
     };
     let attributes = attributes.ok_or_else(|| layer.refuse("interpolation", "nearest and bilinear are: of others TensorFlow looks coefficients up in a table that ONNX does not have"))?;
     let sizes = image.sizes.iter().zip(&factors);
-    let sizes = sizes.map(|(size, factor)| size.map(|size| size.saturating_mul(*factor))).collect();
+    let sizes = sizes
+        .map(|(size, factor)| size.map(|size| size.saturating_mul(*factor)))
+        .collect();
     let scales = factors.iter().map(|&factor| factor as f32).collect();
     Ok(vec![node(context, &image, attributes, Some(scales), sizes)?])
 }

@@ -39,7 +39,11 @@ fn item(value: &Json) -> Option<Item> {
                 None => return None,
             };
             let step = bound(slice.get("step"))?.unwrap_or(1);
-            (step != 0).then_some(Item::Slice(bound(slice.get("start"))?, bound(slice.get("stop"))?, step))
+            (step != 0).then_some(Item::Slice(
+                bound(slice.get("start"))?,
+                bound(slice.get("stop"))?,
+                step,
+            ))
         }
         _ => None,
     }
@@ -48,9 +52,12 @@ fn item(value: &Json) -> Option<Item> {
 /// The items of a key.
 fn items(layer: &Layer<'_>, key: &Argument<'_>) -> Result<Vec<Item>, ImportError> {
     let read = |argument: &Argument<'_>| match argument {
-        Argument::Value(value) => {
-            item(value).ok_or_else(|| layer.call_error(format!("{} in brackets is not supported: numbers, slices, … and None are", shown(Some(value)))))
-        }
+        Argument::Value(value) => item(value).ok_or_else(|| {
+            layer.call_error(format!(
+                "{} in brackets is not supported: numbers, slices, … and None are",
+                shown(Some(value))
+            ))
+        }),
         other => Err(layer.call_error(format!("{} in brackets is not supported", other.shown()))),
     };
     match key {
@@ -63,11 +70,18 @@ fn items(layer: &Layer<'_>, key: &Argument<'_>) -> Result<Vec<Item>, ImportError
 fn bounds(length: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> usize {
     let length = length as i64;
     let clamp = |bound: i64, low: i64, high: i64| {
-        let bound = if bound < 0 { bound.saturating_add(length) } else { bound };
+        let bound = if bound < 0 {
+            bound.saturating_add(length)
+        } else {
+            bound
+        };
         bound.clamp(low, high)
     };
     let count = if step > 0 {
-        let (start, stop) = (start.map_or(0, |at| clamp(at, 0, length)), stop.map_or(length, |at| clamp(at, 0, length)));
+        let (start, stop) = (
+            start.map_or(0, |at| clamp(at, 0, length)),
+            stop.map_or(length, |at| clamp(at, 0, length)),
+        );
         (stop - start + step - 1) / step
     } else {
         let start = start.map_or(length - 1, |at| clamp(at, -1, length - 1));
@@ -87,11 +101,19 @@ pub(super) fn get_item<'a>(
         Some(Argument::Tensor(tensor)) => tensor.clone(),
         _ => call.one(layer)?,
     };
-    let key = ["key", "slice_spec"].into_iter().find_map(|name| call.args.get(1).or_else(|| call.kwargs.get(name)));
+    let key = ["key", "slice_spec"]
+        .into_iter()
+        .find_map(|name| call.args.get(1).or_else(|| call.kwargs.get(name)));
     let key = key.ok_or_else(|| layer.call_error("it is called without what stands in brackets"))?;
     let mut items = items(layer, key)?;
-    let taken = items.iter().filter(|item| matches!(item, Item::Index(_) | Item::Slice(..))).count();
-    let rest = x.rank().checked_sub(taken).ok_or_else(|| layer.call_error(format!("more stands in brackets than {} has axes", x.shown())))?;
+    let taken = items
+        .iter()
+        .filter(|item| matches!(item, Item::Index(_) | Item::Slice(..)))
+        .count();
+    let rest = x
+        .rank()
+        .checked_sub(taken)
+        .ok_or_else(|| layer.call_error(format!("more stands in brackets than {} has axes", x.shown())))?;
     let place = items.iter().position(|item| *item == Item::Rest);
     let whole = std::iter::repeat_n(Item::Slice(None, None, 1), rest);
     match place {
@@ -116,11 +138,17 @@ pub(super) fn get_item<'a>(
                 if let Some(length) = x.shape[axis]
                     && !(-(length as i64)..length as i64).contains(&index)
                 {
-                    return Err(layer.call_error(format!("element {index} is outside axis {axis} of {}", x.shown())));
+                    return Err(
+                        layer.call_error(format!("element {index} is outside axis {axis} of {}", x.shown()))
+                    );
                 }
                 starts.push(index);
                 // Behind the last element counted from the end there is none.
-                ends.push(if index == -1 { i64::MAX } else { index.saturating_add(1) });
+                ends.push(if index == -1 {
+                    i64::MAX
+                } else {
+                    index.saturating_add(1)
+                });
                 axes.push(axis as i64);
                 steps.push(1);
                 gone.push(axis as i64);
@@ -147,7 +175,13 @@ pub(super) fn get_item<'a>(
     let w = &mut context.writer;
     let mut value = w.keras(&x)?;
     if !axes.is_empty() {
-        let parameters = [("starts", starts), ("ends", ends), ("axes", axes), ("steps", steps)].map(|(name, values)| w.graph.ints(name, &values));
+        let parameters = [
+            ("starts", starts),
+            ("ends", ends),
+            ("axes", axes),
+            ("steps", steps),
+        ]
+        .map(|(name, values)| w.graph.ints(name, &values));
         let mut inputs = vec![value.as_str()];
         inputs.extend(parameters.iter().map(String::as_str));
         value = w.graph.node("Slice", &inputs, vec![])?;

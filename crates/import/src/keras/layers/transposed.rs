@@ -1,6 +1,11 @@
 //! Transposed convolutions.
 
-use super::super::{Context, call::Call, config::Layer, tensor::{Dim, Tensor}};
+use super::super::{
+    Context,
+    call::Call,
+    config::Layer,
+    tensor::{Dim, Tensor},
+};
 use super::{
     activation,
     conv::{Image, permuted},
@@ -83,7 +88,11 @@ pub(super) fn conv_transpose<'a>(
             after: cut - cut / 2,
             added: (-excess).max(0),
         });
-        let full = |size: usize| (size as i64 - 1).checked_mul(stride)?.checked_add(kernel - excess);
+        let full = |size: usize| {
+            (size as i64 - 1)
+                .checked_mul(stride)?
+                .checked_add(kernel - excess)
+        };
         sizes.push(match image.sizes[axis] {
             None => None,
             Some(size) => Some(
@@ -99,7 +108,10 @@ pub(super) fn conv_transpose<'a>(
         ints("kernel_shape", as_i64(&kernel_size)),
         ints("strides", as_i64(&strides)),
     ];
-    let pads = edges.iter().map(|edge| edge.before).chain(edges.iter().map(|edge| edge.after));
+    let pads = edges
+        .iter()
+        .map(|edge| edge.before)
+        .chain(edges.iter().map(|edge| edge.after));
     attributes.push(ints("pads", pads));
     if edges.iter().any(|edge| edge.added > 0) {
         attributes.push(ints("output_padding", edges.iter().map(|edge| edge.added)));

@@ -25,14 +25,19 @@ pub(super) fn time_distributed<'a>(
 ) -> Result<Vec<Tensor>, ImportError> {
     let x = call.one(layer)?;
     if x.rank() < 3 {
-        return Err(layer.call_error(format!("its input has the shape {}, it takes (batch, time, …)", x.shown())));
+        return Err(layer.call_error(format!(
+            "its input has the shape {}, it takes (batch, time, …)",
+            x.shown()
+        )));
     }
     let inner = layer.inner("layer", layer.weights.child(&["layer"]))?;
     if takes_any_rank(&inner) {
         return super::convert(context, &inner, &Call::of([x]));
     }
     let of_step = &x.shape[2..];
-    let samples = x.shape[0].zip(x.shape[1]).and_then(|(batch, time)| product(&[Some(batch), Some(time)]));
+    let samples = x.shape[0]
+        .zip(x.shape[1])
+        .and_then(|(batch, time)| product(&[Some(batch), Some(time)]));
     let shape: Vec<Dim> = std::iter::once(samples).chain(of_step.iter().copied()).collect();
     let steps = context.writer.reshape(&x, shape)?.ok_or_else(|| {
         layer.call_error(format!(
@@ -58,13 +63,20 @@ pub(super) fn time_distributed<'a>(
             w.tensor(value, Layout::Keras, shape, output.dtype)
         } else {
             // Neither batch nor time is known: both come from the input as it is called.
-            let rest = one_free(&output.shape[1..]).filter(|rest| !rest.contains(&-1)).ok_or_else(|| {
-                layer.call_error(format!("the shape of a step's result {} is needed", output.shown()))
-            })?;
+            let rest = one_free(&output.shape[1..])
+                .filter(|rest| !rest.contains(&-1))
+                .ok_or_else(|| {
+                    layer.call_error(format!(
+                        "the shape of a step's result {} is needed",
+                        output.shown()
+                    ))
+                })?;
             let w = &mut context.writer;
             let value = w.keras(&output)?;
             let from = w.keras(&x)?;
-            let steps = w.graph.node("Shape", &[&from], vec![int("start", 0), int("end", 2)])?;
+            let steps = w
+                .graph
+                .node("Shape", &[&from], vec![int("start", 0), int("end", 2)])?;
             let rest = w.graph.ints("shape", &rest);
             let sizes = w.graph.node("Concat", &[&steps, &rest], vec![int("axis", 0)])?;
             let value = w.graph.node("Reshape", &[&value, &sizes], vec![])?;
