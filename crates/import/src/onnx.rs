@@ -109,7 +109,10 @@ impl GraphWriter {
 
     /// A constant of floats.
     pub(crate) fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut bytes = Vec::with_capacity(4 * values.len());
+        for value in values {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
         self.constant(name, DType::F32, dims, bytes.into())
     }
 

@@ -68,6 +68,8 @@ pub fn import_keras(bytes: Vec<u8>, options: KerasOptions) -> Result<Imported, I
     let opened = archive::open(bytes)?;
     let mut context = Context::default();
     let (name, outputs) = model::convert_root(&mut context, &opened)?;
+    // The weights are in the graph now: the file need not lie beside it while that is encoded.
+    drop(opened);
     let Context { mut writer, calls } = context;
     for (name, tensor) in outputs {
         add_output(&mut writer, &tensor, &name)?;

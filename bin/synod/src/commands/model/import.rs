@@ -4,7 +4,7 @@
 
 use super::{
     compare::{Difference, difference},
-    run,
+    run::execute,
 };
 use crate::{
     model_file::{self, LoadedModel},
@@ -206,7 +206,7 @@ fn compare(
         );
         inputs.push(tensor.clone());
     }
-    let results = run::execute(&loaded, &inputs, super::Engine::Fast)?;
+    let results = execute(&loaded, &inputs, super::Engine::Fast)?;
     let outputs = signature
         .outputs
         .iter()
