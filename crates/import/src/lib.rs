@@ -13,7 +13,7 @@
 //!
 //! # How images are laid out
 //! Keras keeps channels last, ONNX's convolutions and pools want them second. Each tensor is tracked with the order in which
-//! its axes really lie ([`keras::tensor::Layout`]); operators that work element by element take any order, others ask for the
+//! its axes really lie (`Layout` in `keras/tensor.rs`); operators that work element by element take any order, others ask for the
 //! one they need, and a tensor that exists in two orders remembers both. So a network transposes its image once, at its first
 //! convolution, and back where somebody needs Keras' order: at Flatten, or at an output. Sequences are handled alike
 //! (ONNX's recurrent operators want time first). Weights are transposed here, once.

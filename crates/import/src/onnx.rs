@@ -38,6 +38,9 @@ pub(crate) struct GraphWriter {
     outputs: Vec<ValueInfoProto>,
     /// Every name of a value.
     names: BTreeSet<String>,
+    /// The last number put behind a name that was wished for again: searching from the beginning would take time by the square of
+    /// the graph.
+    numbers: BTreeMap<String, usize>,
     /// Constants by element type, dimensions and bytes: equal ones are stored once, as are the weights of a layer that
     /// is called twice.
     constants: HashMap<(i32, Vec<i64>, Bytes), String>,
@@ -60,11 +63,17 @@ impl GraphWriter {
 
     /// A name that no value has yet: the one wished for, or with a number behind it.
     pub(crate) fn unique(&mut self, wish: &str) -> String {
-        let mut name = wish.to_owned();
-        let mut number = 2usize;
-        while !self.names.insert(name.clone()) {
+        if self.names.insert(wish.to_owned()) {
+            return wish.to_owned();
+        }
+        let number = self.numbers.entry(wish.to_owned()).or_insert(1);
+        let mut name;
+        loop {
+            *number += 1;
             name = format!("{wish}_{number}");
-            number += 1;
+            if self.names.insert(name.clone()) {
+                break;
+            }
         }
         name
     }

@@ -61,7 +61,7 @@ impl Random {
 }
 
 fn mutations() -> u64 {
-    std::env::var("SYNOD_KERAS_MUTATIONS").map_or(150, |text| text.parse().unwrap())
+    std::env::var("SYNOD_KERAS_MUTATIONS").map_or(60, |text| text.parse().unwrap())
 }
 
 /// Small files of every kind.
@@ -159,7 +159,7 @@ fn strange(random: &mut Random) -> Json {
 fn a_cut_file_is_an_error() {
     for sample in files() {
         let length = sample.file.len();
-        for cut in (0..length).step_by(1 + length / 60) {
+        for cut in (0..length).step_by(1 + length / 40) {
             let result = import(sample.file[..cut].to_vec());
             assert!(result.is_err(), "{} cut at {cut} of {length}", sample.name);
         }

@@ -8,6 +8,7 @@
 mod bad_models;
 mod chain;
 mod demo;
+mod keras;
 mod run;
 mod second_implementation;
 mod tools;

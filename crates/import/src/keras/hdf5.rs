@@ -35,7 +35,15 @@ impl Hdf5 {
         let budget = (bytes.len() as u64)
             .saturating_mul(MAX_RATIO)
             .min(MAX_TOTAL_BYTES);
+        let length = bytes.len() as u64;
         let file = guarded("/", || File::from_bytes(bytes))?;
+        let stated = file.superblock().eof_address;
+        if stated > length {
+            return Err(ImportError::Hdf5 {
+                path: "/".to_owned(),
+                why: format!("the file is cut short: it has {length} bytes of {stated}"),
+            });
+        }
         Ok(Self {
             file,
             budget: std::cell::Cell::new(budget),

@@ -17,6 +17,12 @@ use synod_model::DType;
 /// Dimensions of an input, at most.
 const MAX_RANK: usize = synod_model::limits::MAX_RANK;
 
+/// Characters of a layer's name with those of the models around it, at most: every value's name begins with it.
+const MAX_NAME: usize = 1024;
+
+/// Calls of layers, at most: models that call each other twice would otherwise multiply without end.
+const MAX_CALLS: usize = synod_model::limits::MAX_NODES;
+
 /// Classes of models that say what their layers are.
 pub(crate) fn is_model(class: &str) -> bool {
     matches!(class, "Functional" | "Model" | "Sequential")
@@ -222,6 +228,18 @@ impl<'a> Surroundings<'a, '_> {
             weights: described.weights.again(),
         };
         let name = format!("{}{repeated}", layer.name);
+        for (what, size, limit) in [
+            ("the length of a layer's name", name.len(), MAX_NAME),
+            ("the number of calls of layers", context.calls.len(), MAX_CALLS),
+        ] {
+            if size > limit {
+                return Err(ImportError::TooLarge {
+                    what: what.to_owned(),
+                    size: size as u64,
+                    limit: limit as u64,
+                });
+            }
+        }
         let outside = context.writer.graph.enter(name.clone());
         let outputs = if is_model(layer.class) {
             let weights = self.weights.model(described.name, layer.weights.clone())?;

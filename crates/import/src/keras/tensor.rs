@@ -173,12 +173,12 @@ impl Writer {
         self.graph.node("Transpose", &[value], vec![perm])
     }
 
-    /// Another tensor with the same elements in the same places: an operator that changes shape or axes alone.
+    /// The value that holds a tensor in Keras' order.
     pub(crate) fn keras(&mut self, tensor: &Tensor) -> Result<String, ImportError> {
         self.value_as(tensor, Layout::Keras)
     }
 
-    /// A node with one input and one output, in Keras' order.
+    /// An operator on each element, in whatever order the tensor was computed.
     pub(crate) fn pointwise(
         &mut self,
         op: &str,
