@@ -273,6 +273,36 @@ fn an_archive_does_not_unpack_to_more_than_a_model_has() {
 }
 
 #[test]
+fn a_shape_alone_takes_no_memory() {
+    let input = json!({"class_name": "InputLayer", "config": {"batch_shape": [null, 1_u64 << 35, 4], "dtype": "float32", "name": "x"}});
+    for (class, options) in [
+        (
+            "LayerNormalization",
+            json!({"name": "l", "axis": [1, 2], "scale": false, "center": false}),
+        ),
+        (
+            "GroupNormalization",
+            json!({"name": "l", "axis": 1, "groups": -1, "scale": false, "center": false}),
+        ),
+        (
+            "BatchNormalization",
+            json!({"name": "l", "axis": 1, "scale": false}),
+        ),
+        (
+            "Normalization",
+            json!({"name": "l", "axis": [1, 2], "mean": 0.0, "variance": 1.0}),
+        ),
+    ] {
+        let layer = json!({"class_name": class, "module": "keras.layers", "config": options});
+        let model = json!({"class_name": "Sequential", "config": {"name": "m", "layers": [input, layer]}});
+        assert!(
+            matches!(import(described(&model)), Err(ImportError::TooLarge { .. })),
+            "{class}"
+        );
+    }
+}
+
+#[test]
 fn layers_in_a_circle_are_refused() {
     let tensor =
         |name: &str| json!({"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}});

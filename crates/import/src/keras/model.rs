@@ -567,7 +567,9 @@ fn call_offsets<'a>(
         if !is_model(layer.class) {
             return None;
         }
-        let largest = largest.get(layer.name).map_or(0, |largest| largest + 1);
+        let largest = largest
+            .get(layer.name)
+            .map_or(0, |largest| largest.saturating_add(1));
         let inside = usize::from(largest == layer.calls.len() + 1);
         let at_end = match version {
             3.. => usize::from(layer.class != "Sequential"),

@@ -46,6 +46,24 @@ pub(super) fn known(layer: &Layer<'_>, x: &Tensor, axis: usize) -> Result<usize,
     })
 }
 
+/// Elements of a constant that no weight gives, at most.
+const MAX_MADE: usize = 1 << 24;
+
+/// A constant of one value for each element of a shape, where a layer has no weight: a file of some bytes may name any shape.
+pub(super) fn made(layer: &Layer<'_>, shape: &[usize], value: f32) -> Result<Vec<f32>, ImportError> {
+    let count = shape
+        .iter()
+        .try_fold(1usize, |count, &size| count.checked_mul(size));
+    match count.filter(|&count| count <= MAX_MADE) {
+        Some(count) => Ok(vec![value; count]),
+        None => Err(ImportError::TooLarge {
+            what: format!("layer `{}`: the number of elements of {shape:?}", layer.name),
+            size: count.map_or(u64::MAX, |count| count as u64),
+            limit: MAX_MADE as u64,
+        }),
+    }
+}
+
 /// Dense: a product along the last axis.
 pub(super) fn dense<'a>(
     context: &mut Context,
@@ -173,7 +191,7 @@ pub(super) fn einsum_dense<'a>(
         let stored = layer
             .weights
             .take_any("bias", |stored| {
-                (stored.iter().product::<usize>() != dims.iter().product::<usize>())
+                (without_ones(stored) != without_ones(&dims))
                     .then(|| format!("it has the shape {stored:?}, the layer's options say {dims:?}"))
             })
             .map_err(|error| layer.weight_error(error))?;
@@ -182,6 +200,11 @@ pub(super) fn einsum_dense<'a>(
     }
     let y = context.writer.tensor(value, Layout::Keras, shape, DType::F32);
     Ok(vec![activation::of_option(context, layer, "activation", y)?])
+}
+
+/// The sizes of a shape other than 1.
+fn without_ones(shape: &[usize]) -> Vec<usize> {
+    shape.iter().copied().filter(|&size| size != 1).collect()
 }
 
 /// Embedding: a row of a table for each index.

@@ -6,7 +6,7 @@ use super::super::{
     config::Layer,
     tensor::{Layout, Tensor, axis_of},
 };
-use super::core::known;
+use super::core::{known, made};
 use crate::{
     ImportError,
     onnx::{float, int},
@@ -39,7 +39,7 @@ pub(super) fn batch<'a>(
         .map_or(Ok(true), |option| layer.flag(option, true))?
     {
         true => layer.weight(name, &[channels]).map(|array| array.values),
-        false => Ok(vec![default; channels]),
+        false => made(layer, &[channels], default),
     };
     let gamma = parameter(Some("scale"), "gamma", 1.0)?;
     let beta = parameter(Some("center"), "beta", 0.0)?;
@@ -96,7 +96,7 @@ pub(super) fn layer<'a>(
         .collect::<Result<_, _>>()?;
     let scale = match layer.flag("scale", true)? {
         true => layer.weight("gamma", &shape)?.values,
-        false => vec![1.0; shape.iter().product()],
+        false => made(layer, &shape, 1.0)?,
     };
     let bias = match layer.flag("center", true)? {
         true => Some(layer.weight("beta", &shape)?.values),
@@ -146,7 +146,7 @@ pub(super) fn group<'a>(
     };
     let parameter = |option: &str, name: &str, default: f32| match layer.flag(option, true)? {
         true => layer.weight(name, &[channels]).map(|array| array.values),
-        false => Ok(vec![default; channels]),
+        false => made(layer, &[channels], default),
     };
     let scale = parameter("scale", "gamma", 1.0)?;
     let bias = parameter("center", "beta", 0.0)?;

@@ -6,7 +6,7 @@ use super::super::{
     config::{Layer, number_of},
     tensor::{Layout, Tensor, axis_of},
 };
-use super::core::known;
+use super::core::{known, made};
 use crate::ImportError;
 use serde_json::Value as Json;
 
@@ -97,7 +97,7 @@ pub(super) fn normalization<'a>(
         .iter()
         .map(|&axis| known(layer, &x, axis))
         .collect::<Result<_, _>>()?;
-    let count: usize = shape.iter().product();
+    let count = made(layer, &shape, 0.0)?.len();
     let (mean, variance) = if layer.get("mean").is_some() {
         let spread = |option: &str| -> Result<Vec<f32>, ImportError> {
             match numbers_of(layer, option)? {

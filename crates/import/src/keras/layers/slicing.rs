@@ -9,6 +9,9 @@ use super::super::{
 use crate::ImportError;
 use serde_json::Value as Json;
 
+/// The longest step of a slice, so that positions can be computed with.
+const MAX_STEP: u64 = 1 << 31;
+
 /// What stands for an axis, or for several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Item {
@@ -39,7 +42,7 @@ fn item(value: &Json) -> Option<Item> {
                 None => return None,
             };
             let step = bound(slice.get("step"))?.unwrap_or(1);
-            (step != 0).then_some(Item::Slice(
+            (step != 0 && step.unsigned_abs() <= MAX_STEP).then_some(Item::Slice(
                 bound(slice.get("start"))?,
                 bound(slice.get("stop"))?,
                 step,

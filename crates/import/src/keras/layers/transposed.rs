@@ -13,6 +13,9 @@ use super::{
 };
 use crate::{ImportError, onnx::ints};
 
+/// More than any stride, so that sizes can be computed with.
+const MAX_OUTPUT_PADDING: i64 = 1 << 31;
+
 /// What of an axis goes into ONNX's attributes.
 struct Edge {
     /// What is cut before.
@@ -56,6 +59,13 @@ pub(super) fn conv_transpose<'a>(
         Some(list) if list.len() == axes => Some(list.to_vec()),
         Some(_) => return Err(layer.refuse("output_padding", "one number, or one for each axis is")),
     };
+    if output_padding
+        .iter()
+        .flatten()
+        .any(|size| !(0..MAX_OUTPUT_PADDING).contains(size))
+    {
+        return Err(layer.refuse("output_padding", "sizes from 0 are"));
+    }
     let groups = layer.size_or("groups", 1)?;
     if groups != 1 {
         return Err(layer.refuse("groups", "one group is"));
