@@ -23,7 +23,7 @@ use super::blocks::{self, Blocks};
 use super::depthwise::{self, Job};
 use super::epilogue::{self, Epilogue};
 use super::lanes::on_isa;
-use super::matrix::{Columns, PackedColumns, TERMS, even, nanoseconds};
+use super::matrix::{Columns, PackedColumns, TERMS, even, even_after, nanoseconds};
 use super::patches::{self, Run, Table};
 use super::tile::{self, Left, PANEL, VECTOR};
 use super::windows::Windows;
@@ -362,7 +362,12 @@ pub fn conv_packed(
     let runs = geometry.runs().div_ceil(2);
     let panels = shape.out_channels.div_ceil(PANEL);
     let by_positions = runs >= 4 * pool::threads() || runs >= panels;
-    let pieces = even(if by_positions { runs } else { panels }, pieces);
+    let pieces = if by_positions {
+        even(runs, pieces)
+    } else {
+        // each packs the whole image, in the time of a panel
+        even_after(panels, pieces, 1)
+    };
     for image in 0..images {
         pool::run(pieces, &|piece| {
             if by_positions {

@@ -433,8 +433,13 @@ pub(super) fn nanoseconds(isa: Isa, [m, n, k]: [usize; 3]) -> u64 {
 
 /// In how many of at most `pieces` parts `units` are best shared out, so that all threads end together.
 pub(super) fn even(units: usize, pieces: usize) -> usize {
+    even_after(units, pieces, 0)
+}
+
+/// The same where each part begins with work that takes about as long as `first` units: packing what all parts read.
+pub(super) fn even_after(units: usize, pieces: usize, first: usize) -> usize {
     let threads = pool::threads();
-    let load = |parts: usize| parts.div_ceil(threads) * units.div_ceil(parts);
+    let load = |parts: usize| parts.div_ceil(threads) * (first + units.div_ceil(parts));
     (1..=pieces.min(units).max(1))
         .rev()
         .min_by_key(|&parts| load(parts))
@@ -463,7 +468,8 @@ fn product(
     if pieces == 1 {
         block(isa, [n, k], a, b, 0..m, 0..n, epilogue, out);
     } else if panels >= 2 * pool::threads() {
-        let pieces = even(panels, pieces);
+        // each packs the whole left operand, in the time of a panel
+        let pieces = even_after(panels, pieces, 1);
         pool::run(pieces, &|piece| {
             let columns = pool::part(n, PANEL, pieces, piece);
             block(isa, [n, k], a, b, 0..m, columns, epilogue, out);
