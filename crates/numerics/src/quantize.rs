@@ -429,7 +429,7 @@ mod tests {
                 for ((&a, &b), out) in a.iter().zip(&b).zip(out) {
                     let mut sum = value(a, of_a) + value(b, of_b);
                     if relu {
-                        sum = sum.max(0.0).min(at_most.unwrap_or(f32::INFINITY));
+                        sum = sum.clamp(0.0, at_most.unwrap_or(f32::INFINITY));
                     }
                     assert_eq!(
                         out,

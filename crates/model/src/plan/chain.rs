@@ -223,7 +223,7 @@ impl Chain {
     }
 
     /// The same chain, known to be a sum of bytes.
-    pub(super) fn as_sum(self, sum: Option<SumOfBytes>) -> Self {
+    pub(super) fn with_sum(self, sum: Option<SumOfBytes>) -> Self {
         Self { sum, ..self }
     }
 

@@ -417,7 +417,7 @@ impl<'a> Builder<'a> {
                 nanoseconds,
                 &self.constants,
             )
-            .as_sum(sum),
+            .with_sum(sum),
             reads: self.reads,
             writes: of_chain
                 .iter()
