@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A view whose proposer is silent, or whose block is refused, ends with a nullification and the next proposer's turn.
-//! Nothing is voted for by a validator that has not executed it ([`voter`]).
+//! Nothing is voted for by a validator that has not executed it (`voter`).
 //!
 //! # Parts
 //!

@@ -666,7 +666,7 @@ pub trait Kernel: Send + Sync {
         true
     }
 
-    /// Whether the fast path runs [`Io::epilogue`] on its only output.
+    /// Whether the fast path runs `Io::epilogue` on its only output.
     fn takes_epilogue(&self) -> bool {
         false
     }
