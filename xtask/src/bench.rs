@@ -73,11 +73,13 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     match &options.part {
         Some(Part::Engine(options)) => return bench_engine::bench(options),
         Some(Part::Cluster) => {
+            clients::npm(&root().join("testing/bench"))?;
             let mut bench = release()?;
             bench.arg("--cluster");
             bench
                 .arg("--output")
                 .arg(root().join("docs/benchmarks-cluster.md"));
+            compare_with_anvil(&mut bench);
             return run("benchmarks of a cluster", &mut bench);
         }
         None => {}
@@ -98,9 +100,14 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         .args(["--publish", &options.publish])
         .arg("--output")
         .arg(root().join("docs/benchmarks.md"));
+    compare_with_anvil(&mut bench);
+    run("benchmarks", &mut bench)
+}
+
+/// Names anvil's binary, if there is one for this machine.
+fn compare_with_anvil(bench: &mut std::process::Command) {
     let anvil = root().join(ANVIL);
     if anvil.exists() {
         bench.arg("--anvil").arg(anvil);
     }
-    run("benchmarks", &mut bench)
 }

@@ -9,7 +9,7 @@ use crate::{
     report::{Report, median, thousands},
 };
 use alloy_network::{Ethereum, EthereumWallet, NetworkTransactionBuilder, TransactionBuilder as _};
-use alloy_primitives::{Address, B256, Bytes, U256, address, hex};
+use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
 use alloy_provider::Provider;
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_sol_types::{SolCall, sol};
@@ -20,7 +20,7 @@ use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
-use synod_testing::{Cluster, account};
+use synod_testing::{Cluster, Node, account};
 
 sol! {
     function run(string model, bytes input) external view returns (bytes output);
@@ -46,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) synod: PathBuf,
     pub(crate) root: PathBuf,
     pub(crate) output: PathBuf,
+    /// The anvil binary to compare with, if it is there.
+    pub(crate) anvil: Option<PathBuf>,
     /// Blocks that an empty node has to fetch.
     pub(crate) blocks: u64,
     /// Transactions of each kind of load.
@@ -60,8 +62,8 @@ struct Client {
 }
 
 impl Client {
-    async fn new(cluster: &Cluster) -> Result<Self> {
-        let rpc = cluster.node(0).provider();
+    async fn new(node: &Node) -> Result<Self> {
+        let rpc = node.provider();
         let mut nonces = Vec::new();
         for index in 0..SENDERS {
             nonces.push(rpc.get_transaction_count(account(index).address()).await?);
@@ -101,10 +103,15 @@ impl Client {
 
     /// Sends transactions to all running validators in turn. Returns their hashes.
     async fn send(&self, cluster: &Cluster, signed: &[String]) -> Result<Vec<B256>> {
-        let urls: Vec<_> = (0..cluster.size())
-            .filter(|index| cluster.runs(*index))
+        let running = (0..cluster.size()).filter(|index| cluster.runs(*index));
+        let urls: Vec<_> = running
             .map(|index| cluster.node(index).url().to_owned())
             .collect();
+        self.send_to(&urls, signed).await
+    }
+
+    /// Sends transactions to nodes in turn. Returns their hashes.
+    async fn send_to(&self, urls: &[String], signed: &[String]) -> Result<Vec<B256>> {
         let mut tasks = tokio::task::JoinSet::new();
         // The transactions of one account go to one node, in order.
         for (number, url) in urls.iter().enumerate() {
@@ -146,8 +153,8 @@ impl Client {
     }
 
     /// Waits until every account's transactions are final on a node.
-    async fn settle(&self, cluster: &Cluster, index: usize) -> Result<()> {
-        let rpc = cluster.node(index).provider();
+    async fn settle(&self, node: &Node) -> Result<()> {
+        let rpc = node.provider();
         let start = Instant::now();
         for (sender, nonce) in (0..SENDERS).zip(&self.nonces) {
             let address = account(sender).address();
@@ -264,7 +271,7 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
     eprintln!("==> as shipped: a block at most every 200 ms, one a second when idle");
     let mut shipped = Cluster::init(&options.synod, &folder.path().join("shipped"), 4, &[])?;
     shipped.start_all().await?;
-    let mut client = Client::new(&shipped).await?;
+    let mut client = Client::new(shipped.node(0)).await?;
     latencies(&shipped, &mut client, 5).await?;
     let mut latency = vec![row(
         "as shipped, idle",
@@ -281,7 +288,7 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
     let unpaced = ["--block-interval-ms", "0", "--heartbeat-ms", "0"];
     let mut cluster = Cluster::init(&options.synod, &folder.path().join("unpaced"), 4, &unpaced)?;
     cluster.start_all().await?;
-    let mut client = Client::new(&cluster).await?;
+    let mut client = Client::new(cluster.node(0)).await?;
     let empty = watch(&cluster, 0, Duration::from_secs(10)).await?;
     latency.push(row("unpaced, idle", latencies(&cluster, &mut client, 40).await?));
     let examples = examples::load(&options.root)?;
@@ -302,13 +309,8 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
         ms(percentile(gaps(&empty), 99)),
     ]];
     let many = options.transactions;
-    let mut loads = vec![(
-        "transfers",
-        Address::repeat_byte(0xaa),
-        Bytes::new(),
-        21_000,
-        many,
-    )];
+    let transfer = (Address::repeat_byte(0xaa), Bytes::new(), 21_000);
+    let mut loads = vec![("transfers", transfer.0, transfer.1.clone(), transfer.2, many)];
     for example in &examples {
         let title = if example.name == "cellar" {
             "predictions, `cellar`"
@@ -333,14 +335,14 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
         gas + gas / 10,
         IMAGES,
     ));
-    client = Client::new(&cluster).await?;
+    client = Client::new(cluster.node(0)).await?;
     for (title, to, input, gas, count) in loads {
         eprintln!("==> {title}");
         let signed = client.sign(count, to, &input, gas).await?;
         let start = Instant::now();
         let before = cluster.node(0).provider().get_block_number().await?;
         client.send(&cluster, &signed).await?;
-        client.settle(&cluster, 3).await?;
+        client.settle(cluster.node(3)).await?;
         let seconds = start.elapsed().as_secs_f64();
         let blocks = cluster.node(0).provider().get_block_number().await? - before;
         rows.push(vec![
@@ -350,6 +352,26 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
             "-".into(),
             "-".into(),
         ]);
+    }
+    if let Some(binary) = &options.anvil {
+        eprintln!("==> transfers on anvil");
+        let anvil = Node::anvil(binary, &folder.path().join("anvil.log")).await?;
+        let mut client = Client::new(&anvil).await?;
+        let signed = client.sign(many, transfer.0, &transfer.1, transfer.2).await?;
+        let start = Instant::now();
+        client.send_to(&[anvil.url().to_owned()], &signed).await?;
+        client.settle(&anvil).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        let blocks = anvil.provider().get_block_number().await?;
+        rows.push(vec![
+            "transfers on anvil: one process, no disk, nobody to agree with".to_owned(),
+            rate(signed.len() as f64 / seconds),
+            format!("{:.1}", blocks as f64 / seconds),
+            "-".into(),
+            "-".into(),
+        ]);
+    } else {
+        report.note("anvil was not there, so that comparison is missing.");
     }
     report.table(
         "Blocks and transactions a second",
@@ -377,7 +399,7 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
     let background: Vec<_> = signed.clone();
     client.send(&cluster, &background).await?;
     let busy = watch(&cluster, 0, Duration::from_secs(3)).await?;
-    client.settle(&cluster, 3).await?;
+    client.settle(cluster.node(3)).await?;
     latency.push(row("unpaced, blocks under load", gaps(&busy)));
     report.table(
         "Finality",
@@ -452,7 +474,7 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
     let validator_seconds = start.elapsed().as_secs_f64();
     report.table(
         &format!("After {} blocks", thousands(target)),
-        "The chain with both networks and all transactions above. An empty node fetches, checks certificates and executes all of it while \
+        "The chain with the three networks and all transactions above. An empty node fetches, checks certificates and executes all of it while \
          the others go on; disk is what a validator's folder takes, divided by its blocks.",
         &["what", "figure"],
         &[
@@ -499,17 +521,121 @@ fn row(title: &str, seconds: Vec<f64>) -> Vec<String> {
     ]
 }
 
+/// How long a client of the soak waits before it sends again what is not final.
+const IMPATIENCE: Duration = Duration::from_secs(5);
+
+/// How long transactions may take to become final while validators come and go.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A client that knows what it sent, and sends it again where a node took it along into its death: pools are memory, as everywhere in
+/// Ethereum.
+struct Persistent {
+    client: Client,
+    /// By account: what may not be final yet, with its nonce.
+    open: Vec<Vec<(u64, String)>>,
+    sent: Vec<B256>,
+    again: u64,
+}
+
+impl Persistent {
+    fn new(client: Client) -> Self {
+        Self {
+            client,
+            open: vec![Vec::new(); SENDERS as usize],
+            sent: Vec::new(),
+            again: 0,
+        }
+    }
+
+    async fn send(&mut self, cluster: &Cluster, to: Address, input: &Bytes, gas: u64) -> Result<()> {
+        const COUNT: usize = 100;
+        let mut nonces = self.client.nonces.clone();
+        let signed = self.client.sign(COUNT, to, input, gas).await?;
+        for (position, raw) in signed.iter().enumerate() {
+            let sender = position % nonces.len();
+            self.open[sender].push((nonces[sender], raw.clone()));
+            nonces[sender] += 1;
+        }
+        let hashes = self.client.send(cluster, &signed).await?;
+        self.sent.extend(hashes);
+        Ok(())
+    }
+
+    /// Waits until all that was sent is final on a node.
+    async fn settle(&mut self, cluster: &Cluster, index: usize) -> Result<()> {
+        let rpc = cluster.node(index).provider();
+        let start = Instant::now();
+        let mut patience = IMPATIENCE;
+        loop {
+            for (sender, open) in (0..SENDERS).zip(&mut self.open) {
+                let next = rpc.get_transaction_count(account(sender).address()).await?;
+                open.retain(|(nonce, _)| *nonce >= next);
+            }
+            if self.open.iter().all(Vec::is_empty) {
+                return Ok(());
+            }
+            if start.elapsed() > PATIENCE {
+                bail!(
+                    "transactions do not become final: {}",
+                    self.describe(cluster).await
+                );
+            }
+            if start.elapsed() > patience {
+                patience += IMPATIENCE;
+                for raw in self.open.iter().flatten().map(|(_, raw)| raw) {
+                    let bytes: Bytes = raw.parse()?;
+                    if rpc.get_transaction_by_hash(keccak256(&bytes)).await?.is_none() {
+                        // It may be in a block by now: then the node says so, and nothing is wrong.
+                        self.again += u64::from(rpc.send_raw_transaction(&bytes).await.is_ok());
+                    }
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What every node thinks, for somebody who has to find out why nothing goes on.
+    async fn describe(&self, cluster: &Cluster) -> String {
+        let waiting: Vec<_> = (0..SENDERS)
+            .zip(&self.open)
+            .filter_map(|(sender, open)| Some((account(sender).address(), open.first()?.0, open.len())))
+            .collect();
+        let mut nodes = Vec::new();
+        for index in (0..cluster.size()).filter(|index| cluster.runs(*index)) {
+            let rpc = cluster.node(index).provider();
+            let height = rpc.get_block_number().await;
+            let pool: Result<Value, _> = rpc.raw_request("txpool_status".into(), ()).await;
+            nodes.push(format!("node {index}: height {height:?}, pool {pool:?}"));
+        }
+        format!(
+            "waiting (account, nonce, count) {waiting:?}; {}",
+            nodes.join("; ")
+        )
+    }
+}
+
 /// Mixed load with random kills; fails if anything is lost, or nodes disagree.
 pub(crate) async fn soak(synod: &Path, root: &Path, time: Duration, seed: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut cluster = Cluster::init(synod, &folder.path().join("cluster"), 4, &[])?;
+    let outcome = soak_in(folder.path(), synod, root, time, seed).await;
+    if outcome.is_err() {
+        eprintln!(
+            "the validators' folders and logs stay in {}",
+            folder.keep().display()
+        );
+    }
+    outcome
+}
+
+async fn soak_in(folder: &Path, synod: &Path, root: &Path, time: Duration, seed: u64) -> Result<()> {
+    let mut cluster = Cluster::init(synod, &folder.join("cluster"), 4, &[])?;
     cluster.start_all().await?;
     let examples = examples::load(root)?;
     for example in &examples {
         let file = root.join("examples").join(example.name).join("model.onnx");
         publish(synod, cluster.node(0).url(), &file, example.published, &[BATCHES])?;
     }
-    let mut client = Client::new(&cluster).await?;
+    let mut client = Persistent::new(Client::new(cluster.node(0)).await?);
     let (start, mut random) = (Instant::now(), seed);
     let mut next = move || {
         // A linear congruential generator (Knuth's MMIX): the schedule is the seed's.
@@ -518,7 +644,7 @@ pub(crate) async fn soak(synod: &Path, root: &Path, time: Duration, seed: u64) -
             .wrapping_add(1_442_695_040_888_963_407);
         random >> 33
     };
-    let (mut kills, mut sent) = (0u64, Vec::new());
+    let mut kills = 0u64;
     while start.elapsed() < time {
         let victim = usize::try_from(next() % 4)?;
         // Half of the time while nothing is sent, half of the time right behind a load.
@@ -528,8 +654,7 @@ pub(crate) async fn soak(synod: &Path, root: &Path, time: Duration, seed: u64) -
             (PREDICT, question(&examples[1]), 400_000),
         ];
         for (to, input, gas) in &loads {
-            let signed = client.sign(100, *to, input, *gas).await?;
-            sent.extend(client.send(&cluster, &signed).await?);
+            client.send(&cluster, *to, input, *gas).await?;
         }
         tokio::time::sleep(Duration::from_millis(next() % 1500)).await;
         let mut node = cluster.take(victim);
@@ -550,7 +675,7 @@ pub(crate) async fn soak(synod: &Path, root: &Path, time: Duration, seed: u64) -
     for index in 0..4 {
         height = height.min(cluster.node(index).provider().get_block_number().await?);
     }
-    for hash in &sent {
+    for hash in &client.sent {
         let mut receipts = Vec::new();
         for index in 0..4 {
             receipts.push(
@@ -583,9 +708,11 @@ pub(crate) async fn soak(synod: &Path, root: &Path, time: Duration, seed: u64) -
         );
     }
     println!(
-        "{} s, seed {seed}: {kills} validators ended and back, {} transactions sent and final on all four, {height} equal blocks",
+        "{} s, seed {seed}: {kills} validators ended and back, {} transactions sent and final on all four ({} of them sent again, since the \
+         node that had taken them ended), {height} equal blocks",
         start.elapsed().as_secs(),
-        thousands(sent.len() as u64)
+        thousands(client.sent.len() as u64),
+        client.again
     );
     Ok(())
 }
