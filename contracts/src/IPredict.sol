@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-// Models are named `org/model` (the newest version) or `org/model@N` (version N, which never changes), or by their
-// 32-byte id, which follows from the model's content.
+// Models are named `org/model` or `org/model@latest` (the version that the owner chose), `org/model@3` (version 3, which never
+// changes), `org/model@stable` (an alias, which the owner moves), `org/model@sha256:…` (the version that has this id), or by
+// their 32-byte id alone, which follows from the model's content.
 //
 // Numbers travel in one of three forms:
 // - packed: the elements of all inputs, in declared order, row by row, each big-endian in its declared type;
@@ -85,8 +86,10 @@ interface IPredict {
     error NonPayable();
     /// @notice Not the name of a model, with or without a version.
     error InvalidName(string name);
-    /// @notice No model of that name, or no such version of it.
+    /// @notice No model of that name, or no such version or alias of it.
     error UnknownModel(string name);
+    /// @notice The name leads to a version that its owner has revoked; `ModelRegistry.statusOf` tells why.
+    error ModelRevoked(string name, uint64 version);
     /// @notice No validated model has this id.
     error UnknownModelId(bytes32 id);
     /// @notice The model was validated against a profile (arithmetic, operators, canonical form) that this chain's engine

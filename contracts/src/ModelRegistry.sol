@@ -3,11 +3,18 @@ pragma solidity ^0.8.24;
 
 import {IPredict} from "./IPredict.sol";
 
-// A namespace (`org`) belongs to whoever first claims it, and its owner publishes in it. A model may be handed to
-// another account. A version never changes and is never removed, so `org/model@3` means the same bits for ever.
+// A namespace (`org`) belongs to whoever first claims it, and its owner creates names in it. A model may be handed to another
+// account, which alone appends versions to it and moves its pointers.
+//
+// Versions are numbered from 1 and never change: `org/model@3` names the same bytes for ever, and an id has one number under a
+// name. What moves are pointers to versions: `latest`, for which the bare name stands, and aliases. A version may be deprecated
+// (it runs as before) and revoked (it does not run by name any more, and nothing undoes that). Both state a reason. Every
+// change is an event that holds the name as text, what was before and what is now.
 //
 // The engine reads `_models` and `_records` straight from storage. Their slots and packing are consensus rules,
 // written down in docs/spec/predict.md: append, never move.
+//
+// No function's work grows with what others stored. The only calls are static ones of the engine, which calls nobody.
 
 /// @title Names of models
 /// @notice Lives at `0x000000000000000000000000000000000000AE02` since genesis. It maps `org/model` to numbered
@@ -16,6 +23,12 @@ import {IPredict} from "./IPredict.sol";
 contract ModelRegistry {
     IPredict private constant ENGINE = IPredict(0x000000000000000000000000000000000000AE01);
     uint256 private constant MAX_PART = 64;
+    uint256 private constant MAX_REASON = 256;
+
+    // States of a version.
+    uint32 private constant ACTIVE = 0;
+    uint32 private constant DEPRECATED = 1;
+    uint32 private constant REVOKED = 2;
 
     // ------------------------------------------------------------------ storage (slots are consensus rules)
 
@@ -27,24 +40,41 @@ contract ModelRegistry {
 
     struct Model {
         // word 0
-        uint64 latest;
+        uint64 latest; // the version that the bare name stands for, 0 if none was chosen
         address owner;
-        uint32 status; // 0; later: frozen, deprecated
+        uint32 status; // 0; later: frozen
         // word 1
         mapping(uint256 version => Version) versions;
-        // words 2 to 4
-        uint256[3] reserved;
+        // word 2
+        uint64 count; // versions ever published, which is the number of the newest
+        address pendingOwner;
+        uint32 reserved;
+        // word 3
+        mapping(bytes32 aliasHash => Alias) aliases;
+        // word 4
+        mapping(bytes32 id => uint256 version) numbers;
+        // word 5
+        string[] aliasNames; // in order of first use; those removed stay listed
     }
 
+    /// @notice A version of a model. `status` is 0 active, 1 deprecated, 2 revoked.
     struct Version {
         // word 0
         bytes32 id;
         // word 1
         address publisher;
         uint64 publishedAt;
-        uint32 status; // 0; later: deprecated, revoked
+        uint32 status;
+        // word 2
+        string reason; // why it is deprecated or revoked
     }
 
+    struct Alias {
+        uint64 version; // 0 if removed
+        bool listed; // in `aliasNames`
+    }
+
+    /// @notice A validated model. The last three fields count the versions, of all names, that have this id.
     struct Record {
         // word 0
         address manifest;
@@ -54,44 +84,80 @@ contract ModelRegistry {
         uint64 graphBytes;
         uint64 weightBytes;
         uint32 chunks;
-        uint96 reserved;
+        uint32 publications;
+        uint32 deprecated;
+        uint32 revoked;
     }
 
     mapping(bytes32 orgHash => Namespace) private _namespaces; // slot 0
     mapping(bytes32 nameHash => Model) private _models; // slot 1
     mapping(bytes32 id => Record) private _records; // slot 2
     string[] private _names; // slot 3
-    uint256[46] private _gap; // for aliases and governance
+    uint256[46] private _gap; // for governance
 
     // ------------------------------------------------------------------ events and errors
 
     event NamespaceClaimed(bytes32 indexed orgHash, address indexed owner, string org);
-    event NamespaceTransferStarted(bytes32 indexed orgHash, address indexed from, address indexed to);
-    event NamespaceTransferred(bytes32 indexed orgHash, address indexed from, address indexed to);
+    /// @notice `to` may take the namespace; zero: nobody may any more.
+    event NamespaceTransferStarted(bytes32 indexed orgHash, address indexed from, address indexed to, string org);
+    event NamespaceTransferred(bytes32 indexed orgHash, address indexed from, address indexed to, string org);
     event ModelCreated(bytes32 indexed nameHash, address indexed owner, string name);
-    event ModelTransferred(bytes32 indexed nameHash, address indexed from, address indexed to);
+    /// @notice `to` may take the model; zero: nobody may any more.
+    event ModelTransferStarted(bytes32 indexed nameHash, address indexed from, address indexed to, string name);
+    event ModelTransferred(bytes32 indexed nameHash, address indexed from, address indexed to, string name);
     event ModelValidated(bytes32 indexed id, address indexed manifest, uint64 graphBytes, uint64 weightBytes);
     event ModelPublished(
         bytes32 indexed nameHash, bytes32 indexed id, address indexed publisher, string name, uint64 version
     );
+    /// @notice The bare name stands for version `to`; `from` is 0 if it stood for none.
+    event LatestChanged(bytes32 indexed nameHash, address indexed by, string name, uint64 from, uint64 to);
+    /// @notice An alias stands for version `to`; 0 is none.
+    event AliasChanged(
+        bytes32 indexed nameHash,
+        bytes32 indexed aliasHash,
+        address indexed by,
+        string name,
+        string aliasName,
+        uint64 from,
+        uint64 to
+    );
+    /// @notice A version's state is `to`: 0 active, 1 deprecated, 2 revoked.
+    event StatusChanged(
+        bytes32 indexed nameHash,
+        bytes32 indexed id,
+        address indexed by,
+        string name,
+        uint64 version,
+        uint32 from,
+        uint32 to,
+        string reason
+    );
 
     /// @notice Names are `org/model`; both parts have 1 to 64 of `a-z 0-9 - _ .` and begin with a letter or digit.
     error InvalidName(string name);
+    /// @notice An alias is formed like a part of a name, and is neither `latest` nor a number.
+    error InvalidAlias(string aliasName);
+    /// @notice A reason has 1 to 256 bytes.
+    error InvalidReason(uint256 length);
     error NamespaceTaken(string org, address owner);
     error NotNamespaceOwner(string org, address owner);
-    error NotPendingOwner(string org, address pendingOwner);
+    error NotPendingOwner(string name, address pendingOwner);
     error NotModelOwner(string name, address owner);
     error UnknownModel(string name);
+    error UnknownVersion(string name, uint256 version);
+    error UnknownAlias(string name, string aliasName);
     error UnknownModelId(bytes32 id);
-    /// @notice The newest version already is this model: nothing to publish.
-    error SameAsLatest(string name, uint64 version);
-    error ZeroAddress();
+    /// @notice This model already is a version of the name: `setLatest` makes the bare name stand for it again.
+    error AlreadyPublished(string name, uint64 version);
+    /// @notice A revoked version stays as it is, and nothing may point at it anew.
+    error VersionRevoked(string name, uint64 version);
+    error NotDeprecated(string name, uint64 version);
 
     // ------------------------------------------------------------------ namespaces
 
     /// @notice Claims an unowned namespace for the sender.
     function claim(string calldata org) external {
-        _checkPart(bytes(org), org);
+        if (!_isPart(bytes(org))) revert InvalidName(org);
         _claim(org, keccak256(bytes(org)));
     }
 
@@ -101,7 +167,7 @@ contract ModelRegistry {
         Namespace storage space = _namespaces[orgHash];
         if (space.owner != msg.sender) revert NotNamespaceOwner(org, space.owner);
         space.pendingOwner = to;
-        emit NamespaceTransferStarted(orgHash, msg.sender, to);
+        emit NamespaceTransferStarted(orgHash, msg.sender, to, org);
     }
 
     /// @notice Takes a namespace that was offered to the sender.
@@ -112,7 +178,7 @@ contract ModelRegistry {
         address from = space.owner;
         space.owner = msg.sender;
         space.pendingOwner = address(0);
-        emit NamespaceTransferred(orgHash, from, msg.sender);
+        emit NamespaceTransferred(orgHash, from, msg.sender, org);
     }
 
     /// @notice The owner of a namespace, zero if nobody claimed it.
@@ -120,13 +186,224 @@ contract ModelRegistry {
         return _namespaces[keccak256(bytes(org))].owner;
     }
 
+    /// @notice Whom a namespace is offered to, zero if to nobody.
+    function pendingNamespaceOwner(string calldata org) external view returns (address) {
+        return _namespaces[keccak256(bytes(org))].pendingOwner;
+    }
+
     // ------------------------------------------------------------------ publishing
 
-    /// @notice Validates the model that `manifest` names and publishes it as the next version of `name`.
-    /// Claims the namespace if nobody owns it.
+    /// @notice Validates the model that `manifest` names and publishes it as the next version of `name`, for which the bare
+    /// name stands from now on. Claims the namespace if nobody owns it.
     /// @return id the model's content id
     /// @return version 1 for the first
     function publish(string calldata name, address manifest) external returns (bytes32 id, uint256 version) {
+        id = _validate(manifest);
+        version = _publish(name, id, true);
+    }
+
+    /// @notice `publish`, of a model that is already validated, without validating it again.
+    function publishId(string calldata name, bytes32 id) external returns (uint256 version) {
+        version = _publish(name, id, true);
+    }
+
+    /// @notice Like `publish`, but the bare name and the aliases stand for what they stood for.
+    function publishOnly(string calldata name, address manifest) external returns (bytes32 id, uint256 version) {
+        id = _validate(manifest);
+        version = _publish(name, id, false);
+    }
+
+    /// @notice Like `publishId`, but the bare name and the aliases stand for what they stood for.
+    function publishIdOnly(string calldata name, bytes32 id) external returns (uint256 version) {
+        version = _publish(name, id, false);
+    }
+
+    // ------------------------------------------------------------------ pointers
+
+    /// @notice Makes the bare name (and `org/model@latest`) stand for a version.
+    function setLatest(string calldata name, uint256 version) external {
+        (bytes32 nameHash, Model storage model) = _owned(name);
+        _standing(name, model, version);
+        _moveLatest(name, nameHash, model, uint64(version));
+    }
+
+    /// @notice Makes `org/model@aliasName` stand for a version, whatever it stood for.
+    function setAlias(string calldata name, string calldata aliasName, uint256 version) external {
+        (bytes32 nameHash, Model storage model) = _owned(name);
+        if (!_isAlias(bytes(aliasName))) revert InvalidAlias(aliasName);
+        _standing(name, model, version);
+        bytes32 aliasHash = keccak256(bytes(aliasName));
+        if (!model.aliases[aliasHash].listed) model.aliasNames.push(aliasName);
+        uint64 old = model.aliases[aliasHash].version;
+        model.aliases[aliasHash] = Alias(uint64(version), true);
+        emit AliasChanged(nameHash, aliasHash, msg.sender, name, aliasName, old, uint64(version));
+    }
+
+    /// @notice Makes `org/model@aliasName` stand for nothing.
+    function removeAlias(string calldata name, string calldata aliasName) external {
+        (bytes32 nameHash, Model storage model) = _owned(name);
+        bytes32 aliasHash = keccak256(bytes(aliasName));
+        uint64 old = model.aliases[aliasHash].version;
+        if (old == 0) revert UnknownAlias(name, aliasName);
+        model.aliases[aliasHash].version = 0;
+        emit AliasChanged(nameHash, aliasHash, msg.sender, name, aliasName, old, 0);
+    }
+
+    // ------------------------------------------------------------------ states
+
+    /// @notice Advises against a version. It runs as before. Again, with another reason, replaces the reason.
+    function deprecate(string calldata name, uint256 version, string calldata reason) external {
+        _setStatus(name, version, DEPRECATED, reason);
+    }
+
+    /// @notice Undoes a deprecation.
+    function restore(string calldata name, uint256 version) external {
+        _setStatus(name, version, ACTIVE, string(bytes(name)[:0]));
+    }
+
+    /// @notice Ends a version: from now on PREDICT refuses every name that leads to it. Final. Its bytes and its id stay, and
+    /// whoever asks for it by id gets an answer as before; `statusOfId` tells them.
+    function revoke(string calldata name, uint256 version, string calldata reason) external {
+        _setStatus(name, version, REVOKED, reason);
+    }
+
+    // ------------------------------------------------------------------ ownership of models
+
+    /// @notice Offers a model to `to`, who takes it with `acceptModel`. Offer it to zero to withdraw an offer.
+    function transferModel(string calldata name, address to) external {
+        (bytes32 nameHash, Model storage model) = _owned(name);
+        model.pendingOwner = to;
+        emit ModelTransferStarted(nameHash, msg.sender, to, name);
+    }
+
+    /// @notice Takes a model that was offered to the sender, who alone publishes its next versions and moves its pointers.
+    function acceptModel(string calldata name) external {
+        bytes32 nameHash = keccak256(bytes(name));
+        Model storage model = _models[nameHash];
+        if (model.pendingOwner != msg.sender) revert NotPendingOwner(name, model.pendingOwner);
+        address from = model.owner;
+        model.owner = msg.sender;
+        model.pendingOwner = address(0);
+        emit ModelTransferred(nameHash, from, msg.sender, name);
+    }
+
+    // ------------------------------------------------------------------ questions
+
+    /// @notice The id that a name in any of its forms stands for now, as the engine resolves it.
+    function resolve(string calldata name) external view returns (bytes32 id) {
+        return ENGINE.resolve(name);
+    }
+
+    /// @notice The number of the version that the bare name stands for; 0 if there is none.
+    function versionOf(string calldata name) external view returns (uint256) {
+        return _models[keccak256(bytes(name))].latest;
+    }
+
+    /// @notice How many versions of `org/model` there are, which is the number of the newest; 0 for an unknown name.
+    function countOf(string calldata name) external view returns (uint256) {
+        return _models[keccak256(bytes(name))].count;
+    }
+
+    /// @notice The number that a model has under a name; 0 if it is no version of it.
+    function versionOfId(string calldata name, bytes32 id) external view returns (uint256) {
+        return _models[keccak256(bytes(name))].numbers[id];
+    }
+
+    /// @notice The number of the version that an alias stands for; 0 if there is none.
+    function aliasOf(string calldata name, string calldata aliasName) external view returns (uint256) {
+        return _models[keccak256(bytes(name))].aliases[keccak256(bytes(aliasName))].version;
+    }
+
+    /// @notice One version of `org/model`; all zero if there is none of that number.
+    function versionAt(string calldata name, uint256 version) external view returns (Version memory) {
+        return _models[keccak256(bytes(name))].versions[version];
+    }
+
+    /// @notice The state of a version (0 active, 1 deprecated, 2 revoked) and the reason for it.
+    function statusOf(string calldata name, uint256 version) external view returns (uint32 status, string memory reason) {
+        Version storage found = _models[keccak256(bytes(name))].versions[version];
+        if (found.id == 0) revert UnknownVersion(name, version);
+        return (found.status, found.reason);
+    }
+
+    /// @notice How many versions, of whatever names, have this id, and how many of these are deprecated and revoked. PREDICT
+    /// runs an id whatever these say. Anybody may publish an id under a name of their own, and revoke it there: `StatusChanged`,
+    /// indexed by id, says who did and why.
+    function statusOfId(bytes32 id) external view returns (uint256 publications, uint256 deprecated, uint256 revoked) {
+        Record storage record = _records[id];
+        return (record.publications, record.deprecated, record.revoked);
+    }
+
+    /// @notice Who may publish the next version of `org/model` and move its pointers.
+    function modelOwner(string calldata name) external view returns (address) {
+        return _models[keccak256(bytes(name))].owner;
+    }
+
+    /// @notice Whom `org/model` is offered to, zero if to nobody.
+    function pendingModelOwner(string calldata name) external view returns (address) {
+        return _models[keccak256(bytes(name))].pendingOwner;
+    }
+
+    /// @notice The validated-model record of an id; `manifest` is zero if there is none.
+    function modelOf(bytes32 id) external view returns (Record memory) {
+        return _records[id];
+    }
+
+    /// @notice How many names exist.
+    function modelCount() external view returns (uint256) {
+        return _names.length;
+    }
+
+    /// @notice One line of a listing. `id` and `status` are those of the version that the bare name stands for.
+    struct Listing {
+        string name;
+        uint64 latest;
+        uint64 count;
+        bytes32 id;
+        address owner;
+        uint32 status;
+    }
+
+    /// @notice Names in order of creation, from `offset`, at most `limit`.
+    function models(uint256 offset, uint256 limit) external view returns (Listing[] memory page) {
+        page = new Listing[](_pageLength(_names.length, offset, limit));
+        for (uint256 i = 0; i < page.length; ++i) {
+            string memory name = _names[offset + i];
+            Model storage model = _models[keccak256(bytes(name))];
+            Version storage version = model.versions[model.latest];
+            page[i] = Listing(name, model.latest, model.count, version.id, model.owner, version.status);
+        }
+    }
+
+    /// @notice Versions of `org/model` in order, from number `offset + 1`, at most `limit`.
+    function versions(string calldata name, uint256 offset, uint256 limit) external view returns (Version[] memory page) {
+        Model storage model = _models[keccak256(bytes(name))];
+        page = new Version[](_pageLength(model.count, offset, limit));
+        for (uint256 i = 0; i < page.length; ++i) {
+            page[i] = model.versions[offset + i + 1];
+        }
+    }
+
+    /// @notice An alias and the version it stands for; 0 if it was removed.
+    struct Pointer {
+        string aliasName;
+        uint64 version;
+    }
+
+    /// @notice Aliases that `org/model` ever had, in order of first use, from `offset`, at most `limit`.
+    function aliases(string calldata name, uint256 offset, uint256 limit) external view returns (Pointer[] memory page) {
+        Model storage model = _models[keccak256(bytes(name))];
+        page = new Pointer[](_pageLength(model.aliasNames.length, offset, limit));
+        for (uint256 i = 0; i < page.length; ++i) {
+            string memory aliasName = model.aliasNames[offset + i];
+            page[i] = Pointer(aliasName, model.aliases[keccak256(bytes(aliasName))].version);
+        }
+    }
+
+    // ------------------------------------------------------------------ inside
+
+    /// Validates a model and keeps its record.
+    function _validate(address manifest) private returns (bytes32 id) {
         IPredict.Validated memory found = ENGINE.validate(manifest);
         id = found.id;
         Record storage record = _records[id];
@@ -140,86 +417,15 @@ contract ModelRegistry {
             record.chunks = found.chunks;
             emit ModelValidated(id, manifest, found.graphBytes, found.weightBytes);
         }
-        version = _publish(name, id);
     }
 
-    /// @notice Publishes a model that is already validated, under another name or as a newer version, without
-    /// validating it again.
-    function publishId(string calldata name, bytes32 id) external returns (uint256 version) {
-        if (_records[id].manifest == address(0)) revert UnknownModelId(id);
-        return _publish(name, id);
-    }
-
-    /// @notice Hands a model to another account, which alone publishes its next versions.
-    function transferModel(string calldata name, address to) external {
+    function _publish(string calldata name, bytes32 id, bool becomesLatest) private returns (uint256) {
+        Record storage record = _records[id];
+        if (record.manifest == address(0)) revert UnknownModelId(id);
         bytes32 nameHash = keccak256(bytes(name));
         Model storage model = _models[nameHash];
-        if (model.latest == 0) revert UnknownModel(name);
-        if (model.owner != msg.sender) revert NotModelOwner(name, model.owner);
-        if (to == address(0)) revert ZeroAddress();
-        model.owner = to;
-        emit ModelTransferred(nameHash, msg.sender, to);
-    }
-
-    // ------------------------------------------------------------------ questions
-
-    /// @notice The id that a name, with or without a version, stands for now, as the engine resolves it.
-    function resolve(string calldata name) external view returns (bytes32 id) {
-        return ENGINE.resolve(name);
-    }
-
-    /// @notice The number of the newest version of `org/model`, which is how many there are; 0 for an unknown name.
-    function versionOf(string calldata name) external view returns (uint256) {
-        return _models[keccak256(bytes(name))].latest;
-    }
-
-    /// @notice One version of `org/model`.
-    function versionAt(string calldata name, uint256 version) external view returns (Version memory) {
-        return _models[keccak256(bytes(name))].versions[version];
-    }
-
-    /// @notice Who may publish the next version of `org/model`.
-    function modelOwner(string calldata name) external view returns (address) {
-        return _models[keccak256(bytes(name))].owner;
-    }
-
-    /// @notice The validated-model record of an id; `manifest` is zero if there is none.
-    function modelOf(bytes32 id) external view returns (Record memory) {
-        return _records[id];
-    }
-
-    /// @notice How many names exist.
-    function modelCount() external view returns (uint256) {
-        return _names.length;
-    }
-
-    /// @notice One line of a listing.
-    struct Listing {
-        string name;
-        uint64 latest;
-        bytes32 id;
-        address owner;
-    }
-
-    /// @notice Names in order of creation, from `offset`, at most `limit`, each with its newest version.
-    function models(uint256 offset, uint256 limit) external view returns (Listing[] memory page) {
-        uint256 count = _names.length;
-        uint256 left = offset < count ? count - offset : 0;
-        page = new Listing[](limit < left ? limit : left);
-        for (uint256 i = 0; i < page.length; ++i) {
-            string memory name = _names[offset + i];
-            Model storage model = _models[keccak256(bytes(name))];
-            page[i] = Listing(name, model.latest, model.versions[model.latest].id, model.owner);
-        }
-    }
-
-    // ------------------------------------------------------------------ inside
-
-    function _publish(string calldata name, bytes32 id) private returns (uint256) {
-        bytes32 nameHash = keccak256(bytes(name));
-        Model storage model = _models[nameHash];
-        uint64 latest = model.latest;
-        if (latest == 0) {
+        uint64 count = model.count;
+        if (count == 0) {
             string calldata org = _checkName(name);
             _authorise(org);
             model.owner = msg.sender;
@@ -227,15 +433,74 @@ contract ModelRegistry {
             emit ModelCreated(nameHash, msg.sender, name);
         } else {
             if (model.owner != msg.sender) revert NotModelOwner(name, model.owner);
-            if (model.versions[latest].id == id) revert SameAsLatest(name, latest);
+            uint256 number = model.numbers[id];
+            if (number != 0) revert AlreadyPublished(name, uint64(number));
         }
         unchecked {
-            ++latest; // 2^64 versions are out of reach
+            ++count; // 2^64 versions are out of reach
         }
-        model.latest = latest;
-        model.versions[latest] = Version(id, msg.sender, uint64(block.timestamp), 0);
-        emit ModelPublished(nameHash, id, msg.sender, name, latest);
-        return latest;
+        model.count = count;
+        model.numbers[id] = count;
+        Version storage version = model.versions[count];
+        version.id = id;
+        version.publisher = msg.sender;
+        version.publishedAt = uint64(block.timestamp);
+        ++record.publications;
+        emit ModelPublished(nameHash, id, msg.sender, name, count);
+        if (becomesLatest) _moveLatest(name, nameHash, model, count);
+        return count;
+    }
+
+    function _moveLatest(string calldata name, bytes32 nameHash, Model storage model, uint64 to) private {
+        uint64 from = model.latest;
+        model.latest = to;
+        emit LatestChanged(nameHash, msg.sender, name, from, to);
+    }
+
+    function _setStatus(string calldata name, uint256 version, uint32 to, string calldata reason) private {
+        (bytes32 nameHash, Model storage model) = _owned(name);
+        Version storage found = _standing(name, model, version);
+        uint32 from = found.status;
+        if (to == ACTIVE) {
+            if (from != DEPRECATED) revert NotDeprecated(name, uint64(version));
+        } else if (bytes(reason).length == 0 || bytes(reason).length > MAX_REASON) {
+            revert InvalidReason(bytes(reason).length);
+        }
+        found.status = to;
+        found.reason = reason;
+        _count(_records[found.id], from, to);
+        emit StatusChanged(nameHash, found.id, msg.sender, name, uint64(version), from, to, reason);
+    }
+
+    /// Keeps the sums of an id's versions by state.
+    function _count(Record storage record, uint32 from, uint32 to) private {
+        if (from == DEPRECATED) --record.deprecated;
+        if (to == DEPRECATED) ++record.deprecated;
+        if (to == REVOKED) ++record.revoked;
+    }
+
+    /// A model that exists and belongs to the sender.
+    function _owned(string calldata name) private view returns (bytes32 nameHash, Model storage model) {
+        nameHash = keccak256(bytes(name));
+        model = _models[nameHash];
+        if (model.count == 0) revert UnknownModel(name);
+        if (model.owner != msg.sender) revert NotModelOwner(name, model.owner);
+    }
+
+    /// A version that exists and is not revoked.
+    function _standing(string calldata name, Model storage model, uint256 version)
+        private
+        view
+        returns (Version storage found)
+    {
+        found = model.versions[version];
+        if (found.id == 0) revert UnknownVersion(name, version);
+        if (found.status == REVOKED) revert VersionRevoked(name, uint64(version));
+    }
+
+    function _pageLength(uint256 count, uint256 offset, uint256 limit) private pure returns (uint256) {
+        uint256 left = offset < count ? count - offset : 0;
+        return limit < left ? limit : left;
     }
 
     /// Only a namespace's owner creates names in it; an unowned namespace is claimed on the way.
@@ -259,18 +524,26 @@ contract ModelRegistry {
         uint256 slash = 0;
         while (slash < text.length && slash <= MAX_PART && text[slash] != "/") ++slash;
         if (slash >= text.length) revert InvalidName(name);
-        _checkPart(text[:slash], name);
-        _checkPart(text[slash + 1:], name);
+        if (!_isPart(text[:slash]) || !_isPart(text[slash + 1:])) revert InvalidName(name);
         return string(text[:slash]);
     }
 
-    function _checkPart(bytes calldata part, string calldata name) private pure {
-        if (part.length == 0 || part.length > MAX_PART) revert InvalidName(name);
+    function _isAlias(bytes calldata text) private pure returns (bool) {
+        if (!_isPart(text) || keccak256(text) == keccak256("latest")) return false;
+        for (uint256 i = 0; i < text.length; ++i) {
+            if (text[i] < "0" || text[i] > "9") return true;
+        }
+        return false; // a number is a version
+    }
+
+    function _isPart(bytes calldata part) private pure returns (bool) {
+        if (part.length == 0 || part.length > MAX_PART) return false;
         for (uint256 i = 0; i < part.length; ++i) {
             bytes1 c = part[i];
             bool alphanumeric = (c >= "a" && c <= "z") || (c >= "0" && c <= "9");
             bool separator = c == "-" || c == "_" || c == ".";
-            if (!alphanumeric && (i == 0 || !separator)) revert InvalidName(name);
+            if (!alphanumeric && (i == 0 || !separator)) return false;
         }
+        return true;
     }
 }
