@@ -35,7 +35,7 @@ macro_rules! refusals {
     )+};
 }
 refusals! {
-    UnknownFunction MalformedCall NonPayable InvalidName UnknownModel UnknownModelId UnsupportedProfile
+    UnknownFunction MalformedCall NonPayable InvalidName UnknownModel ModelRevoked UnknownModelId UnsupportedProfile
     WrongInputLength
     WrongFreeInputLength AmbiguousShape WrongValueCount WrongFreeValueCount WrongInputCount WrongInputType WrongInputRank
     WrongDimension DimensionOutOfRange WrongTensorLength NotFinite InvalidBool OutputNotFinite ValueOutOfRange

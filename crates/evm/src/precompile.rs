@@ -21,7 +21,7 @@ use crate::{
     interface::IPredict::{self as interface, Quote},
     name::ModelName,
     ports::{self, Shapes, Unit},
-    registry::{self, RECORD_SLOTS, Record},
+    registry::{self, RECORD_SLOTS, Record, Resolved},
     wire::{
         GivenTensor, SELECTOR, best_score, decimals, execution_failed, pack_outputs, read_shapes,
         read_tensors, result_error, scale, type_code, type_of_code, unknown_function, unsupported_shape,
@@ -185,8 +185,12 @@ impl Call<'_, '_> {
             Reference::Name(text) => {
                 let name = ModelName::parse(text)?;
                 let record = match registry::resolve(self.state, &name)? {
-                    Some(id) => registry::record(self.state, id)?,
-                    None => None,
+                    Resolved::Id(id) => registry::record(self.state, id)?,
+                    Resolved::Unknown => None,
+                    Resolved::Revoked { version } => {
+                        let name = name.to_string();
+                        return Err(interface::ModelRevoked { name, version }.into());
+                    }
                 };
                 record.ok_or_else(|| interface::UnknownModel {
                     name: name.to_string(),

@@ -3,12 +3,23 @@
 //! The slots and their packing are consensus rules (docs/spec/predict.md §2, and the comments in
 //! `contracts/src/ModelRegistry.sol`). The functions that compute slots are public, so that tools can prove an entry.
 
-use crate::{addresses::MODEL_REGISTRY, name::ModelName};
+use crate::{
+    addresses::MODEL_REGISTRY,
+    name::{ModelName, Version},
+};
 use alloy_evm::{EvmInternals, EvmInternalsError};
 use alloy_primitives::{Address, B256, U256, keccak256};
 
 const MODELS: u64 = 1;
 const RECORDS: u64 = 2;
+
+// Words of a model.
+const VERSIONS: u64 = 1;
+const ALIASES: u64 = 3;
+const NUMBERS: u64 = 4;
+
+/// The state of a version that does not run by name any more. (0 is active, 1 deprecated: these run.)
+const REVOKED: u32 = 2;
 
 /// A validated model, as the registry remembers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,25 +38,62 @@ pub struct Record {
     pub chunks: u32,
 }
 
-/// How many slots resolving a name reads.
+/// What a name leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resolved {
+    /// A version's id.
+    Id(B256),
+    /// A version that was revoked.
+    Revoked {
+        /// Its number.
+        version: u64,
+    },
+    /// Nothing.
+    Unknown,
+}
+
+/// How many slots resolving a name reads at most, which is what it costs.
 pub(crate) fn name_slots(name: &ModelName) -> u64 {
-    if name.version().is_some() { 1 } else { 2 }
+    match name.version() {
+        // pointer, id, state
+        Version::Latest | Version::Alias(_) => 3,
+        // id, state
+        Version::Number(_) => 2,
+        // number, state
+        Version::Id(_) => 2,
+    }
 }
 
 /// How many slots a record has.
 pub(crate) const RECORD_SLOTS: u64 = 2;
 
-/// The first slot of `org/model`: newest version, owner, status.
+/// The first slot of `org/model`: the version that the bare name stands for, owner, status.
 pub fn model_slot(name: &ModelName) -> U256 {
     mapping_slot(name.hash(), U256::from(MODELS))
 }
 
 /// The slot that holds the id of a version of `org/model`.
 pub fn version_slot(name: &ModelName, version: u64) -> U256 {
-    mapping_slot(
-        B256::from(U256::from(version)),
-        model_slot(name).wrapping_add(U256::ONE),
-    )
+    mapping_slot(B256::from(U256::from(version)), word_of(name, VERSIONS))
+}
+
+/// The slot that holds the state of a version of `org/model`, beside its publisher and time.
+pub fn status_slot(name: &ModelName, version: u64) -> U256 {
+    version_slot(name, version).wrapping_add(U256::ONE)
+}
+
+/// The slot that holds the number of the version that an alias of `org/model` stands for.
+pub fn alias_slot(name: &ModelName, alias: &str) -> U256 {
+    mapping_slot(keccak256(alias), word_of(name, ALIASES))
+}
+
+/// The slot that holds the number of the version of `org/model` that has this id.
+pub fn number_slot(name: &ModelName, id: B256) -> U256 {
+    mapping_slot(id, word_of(name, NUMBERS))
+}
+
+fn word_of(name: &ModelName, word: u64) -> U256 {
+    model_slot(name).wrapping_add(U256::from(word))
 }
 
 /// The first slot of a validated-model record: manifest, time, profile. Sizes are in the next.
@@ -58,17 +106,30 @@ fn mapping_slot(key: B256, slot: U256) -> U256 {
     keccak256([key, B256::from(slot)].concat()).into()
 }
 
-/// The id that a name stands for, `None` if there is none.
-pub(crate) fn resolve(
-    state: &mut EvmInternals<'_>,
-    name: &ModelName,
-) -> Result<Option<B256>, EvmInternalsError> {
+/// What a name stands for. A slot that is zero ends the search.
+pub(crate) fn resolve(state: &mut EvmInternals<'_>, name: &ModelName) -> Result<Resolved, EvmInternalsError> {
     let version = match name.version() {
-        Some(version) => version,
-        None => low_u64(read(state, model_slot(name))?),
+        Version::Number(number) => *number,
+        Version::Latest => low_u64(read(state, model_slot(name))?),
+        Version::Alias(alias) => low_u64(read(state, alias_slot(name, alias))?),
+        Version::Id(id) => low_u64(read(state, number_slot(name, *id))?),
     };
-    let id = B256::from(read(state, version_slot(name, version))?);
-    Ok((id != B256::ZERO).then_some(id))
+    if version == 0 {
+        return Ok(Resolved::Unknown);
+    }
+    let id = match name.version() {
+        Version::Id(id) => *id,
+        _ => read(state, version_slot(name, version))?.into(),
+    };
+    if id == B256::ZERO {
+        return Ok(Resolved::Unknown);
+    }
+    let status = low_u64(read(state, status_slot(name, version))? >> 224usize) as u32;
+    Ok(if status == REVOKED {
+        Resolved::Revoked { version }
+    } else {
+        Resolved::Id(id)
+    })
 }
 
 /// The record of an id, `None` if no model of this id was validated in this state.

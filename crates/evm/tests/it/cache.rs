@@ -88,6 +88,7 @@ fn access_lists(world: &World) -> Vec<(&'static str, AccessList)> {
     let slots = [
         registry::model_slot(&name),
         registry::version_slot(&name, 1),
+        registry::status_slot(&name, 1),
         registry::record_slot(id),
         registry::record_slot(id) + U256::ONE,
     ];
@@ -224,7 +225,7 @@ fn chunks_never_enter_the_journal() {
             );
         }
         let slots = &outcome.state[&MODEL_REGISTRY].storage;
-        assert_eq!(slots.len(), 4, "newest version, id, record");
+        assert_eq!(slots.len(), 5, "latest version, id, state, record");
         assert!(
             outcome.state[&MODEL_REGISTRY]
                 .changed_storage_slots()

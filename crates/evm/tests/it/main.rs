@@ -12,5 +12,6 @@ mod predict;
 mod property;
 mod publish;
 mod refusals;
+mod registry;
 mod stages;
 mod world;

@@ -101,6 +101,8 @@ fn names() {
         "test/dense@0",
         "test/dense@01",
         "test/dense@",
+        "test/dense@Latest",
+        "test/dense@sha256:00",
         "a/b/c",
     ] {
         let error = E::InvalidName(IPredict::InvalidName { name: name.into() });
@@ -111,6 +113,9 @@ fn names() {
         "no/dense",
         "test/dense@2",
         "test/dense@18446744073709551615",
+        "test/nothing@latest",
+        "test/dense@stable",
+        "test/dense@sha256:0000000000000000000000000000000000000000000000000000000000000000",
     ] {
         let error = E::UnknownModel(IPredict::UnknownModel { name: name.into() });
         assert_eq!(world.refusal(&run(name, &[])), error, "{name:?}");
