@@ -38,19 +38,24 @@ impl ModelArgs {
 
     /// The settings of `--dim` and `--integers`.
     pub(crate) fn settings(&self) -> Result<ImportOptions> {
-        let mut settings = BTreeMap::new();
-        for dim in &self.dims {
-            ensure!(
-                settings.insert(dim.name.clone(), dim.setting).is_none(),
-                "--dim {} is given twice",
-                dim.name
-            );
-        }
-        Ok(ImportOptions {
-            dims: settings,
-            integers: self.integers,
-        })
+        options(&self.dims, self.integers)
     }
+}
+
+/// The settings of `--dim` and `--integers`.
+pub(crate) fn options(dims: &[DimArgument], integers: bool) -> Result<ImportOptions> {
+    let mut settings = BTreeMap::new();
+    for dim in dims {
+        ensure!(
+            settings.insert(dim.name.clone(), dim.setting).is_none(),
+            "--dim {} is given twice",
+            dim.name
+        );
+    }
+    Ok(ImportOptions {
+        dims: settings,
+        integers,
+    })
 }
 
 /// A model that was read and checked.

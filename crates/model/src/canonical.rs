@@ -7,13 +7,14 @@
 use crate::{
     Attribute, DType, ModelId, Tensor,
     external::{ExternalData, ExternalDataError},
+    import::ImportError,
     limits::PROFILE_VERSION,
     proto::{
         AttributeProto, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
         OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
-        TypeProto, ValueInfoProto, attribute_type,
+        TypeProto, ValueInfoProto, attribute_type, decode_model,
     },
-    source::{BOUND_PREFIX, Source, SourceDim, SourceGraph, SourceNode, SourceValue},
+    source::{BOUND_PREFIX, Source, SourceDim, SourceGraph, SourceNode, SourceValue, read_tensor},
 };
 use bytes::Bytes;
 use prost::Message;
@@ -46,6 +47,39 @@ impl CanonicalModel {
     pub fn id(&self) -> ModelId {
         ModelId::compute(PROFILE_VERSION, &self.graph, &self.weights)
     }
+
+    /// What it is made of, for tools that show or compare models.
+    ///
+    /// # Errors
+    /// If the graph cannot be decoded, or names weights that are not there.
+    pub fn parts(&self) -> Result<Parts, ImportError> {
+        let graph = decode_model(self.graph.clone())?
+            .graph
+            .ok_or(ImportError::NoGraph)?;
+        let weights = WeightBlob(self.weights.clone());
+        let initializer = |proto: TensorProto| {
+            let name = proto.name.clone().unwrap_or_default();
+            let tensor = read_tensor(proto, &name, &weights)?;
+            Ok((name, tensor))
+        };
+        Ok(Parts {
+            initializers: graph
+                .initializer
+                .into_iter()
+                .map(initializer)
+                .collect::<Result<_, ImportError>>()?,
+            nodes: graph.node,
+        })
+    }
+}
+
+/// What a canonical model is made of, beside its signature.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Initialisers by their names, in order of first use.
+    pub initializers: Vec<(String, Tensor)>,
+    /// Nodes in canonical order. They have no names; what flows between them is numbered.
+    pub nodes: Vec<NodeProto>,
 }
 
 /// The weight blob of a canonical model as external data.

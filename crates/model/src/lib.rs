@@ -58,7 +58,7 @@ mod tensor;
 mod tensor_proto;
 
 pub use attributes::{Attribute, Attributes};
-pub use canonical::{CanonicalModel, WEIGHTS_FILE};
+pub use canonical::{CanonicalModel, Parts, WEIGHTS_FILE};
 pub use cost::{Bound, Cost, NodeCost};
 pub use digest::{ParseTensorDigestError, TensorDigest};
 pub use dtype::DType;

@@ -4,7 +4,7 @@
 //! anybody may make with `eth_call`.
 
 use alloy_eips::BlockId;
-use alloy_primitives::{Address, B256, Bytes, U64};
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_rpc_types_eth::{TransactionRequest, state::EvmOverrides};
 use alloy_sol_types::{SolCall, SolError};
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
@@ -15,6 +15,7 @@ use synod_chain::council::{Handover, Validator};
 use synod_evm::{
     addresses::{MODEL_REGISTRY, PREDICT},
     interface::{IPredict, ModelRegistry},
+    name::{ModelName, Version},
     rights::{Right, Rights},
 };
 
@@ -29,6 +30,9 @@ use crate::{
 /// Models in one answer.
 const MAX_MODELS: u64 = 1_000;
 
+/// Versions in one answer, and aliases. Each version may come with a reason of eight words.
+const MAX_VERSIONS: u64 = 256;
+
 /// Blocks in one answer, and the bytes after which no more are added.
 const MAX_FINAL_BLOCKS: u64 = 256;
 const MAX_FINAL_BYTES: usize = 8 << 20;
@@ -38,7 +42,7 @@ const MAX_HEADERS: u64 = 1_024;
 
 #[rpc(server, namespace = "synod")]
 pub(crate) trait SynodApi {
-    /// Names in order of creation, each with its newest version.
+    /// Names in order of creation, each with the version that it stands for.
     #[method(name = "listModels")]
     async fn list_models(
         &self,
@@ -47,9 +51,19 @@ pub(crate) trait SynodApi {
         block: Option<BlockId>,
     ) -> RpcResult<Vec<Listed>>;
 
-    /// All that the chain says about `org/model` or `org/model@N`.
+    /// All that the chain says about a name in any of its forms, of revoked versions too.
     #[method(name = "getModel")]
     async fn model(&self, name: String, block: Option<BlockId>) -> RpcResult<Model>;
+
+    /// Versions of `org/model` from number `offset + 1`, and what points at them.
+    #[method(name = "modelHistory")]
+    async fn model_history(
+        &self,
+        name: String,
+        offset: Option<U64>,
+        limit: Option<U64>,
+        block: Option<BlockId>,
+    ) -> RpcResult<ModelHistory>;
 
     /// What a prediction costs, for one shape for each input if given.
     #[method(name = "quote")]
@@ -166,9 +180,65 @@ pub(crate) struct FinalBlock {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Listed {
     name: String,
+    /// The version that the bare name stands for; 0 if there is none.
     version: U64,
+    /// Versions published.
+    count: U64,
     id: B256,
     owner: Address,
+    status: Status,
+}
+
+/// The state of a version.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Status {
+    Active,
+    Deprecated,
+    Revoked,
+}
+
+impl From<u32> for Status {
+    fn from(status: u32) -> Self {
+        match status {
+            1 => Self::Deprecated,
+            2 => Self::Revoked,
+            _ => Self::Active,
+        }
+    }
+}
+
+/// The versions of a model, and what points at them.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ModelHistory {
+    name: String,
+    owner: Address,
+    /// Whom it is offered to; zero if to nobody.
+    pending_owner: Address,
+    latest: U64,
+    count: U64,
+    aliases: Vec<AliasEntry>,
+    versions: Vec<VersionEntry>,
+}
+
+/// An alias and its version.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AliasEntry {
+    alias: String,
+    version: U64,
+}
+
+/// A version.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VersionEntry {
+    version: U64,
+    id: B256,
+    publisher: Address,
+    published_at: U64,
+    status: Status,
+    reason: String,
 }
 
 /// A published version of a model.
@@ -176,9 +246,14 @@ pub(crate) struct Listed {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Model {
     name: String,
+    version: U64,
     id: B256,
     owner: Address,
     latest: U64,
+    count: U64,
+    status: Status,
+    /// Why it is deprecated or revoked.
+    reason: String,
     manifest: Address,
     profile: U64,
     graph_bytes: U64,
@@ -248,6 +323,59 @@ impl Synod {
     }
 }
 
+impl Synod {
+    /// The version that a name in any of its forms leads to, revoked or not.
+    fn version(
+        &self,
+        view: &View,
+        block: BlockId,
+        name: &ModelName,
+    ) -> RpcResult<(u64, ModelRegistry::Version)> {
+        let path = || name.path().to_owned();
+        let registry = MODEL_REGISTRY;
+        let number = match name.version() {
+            Version::Number(number) => U256::from(*number),
+            Version::Latest => self.ask(
+                view,
+                block,
+                registry,
+                &ModelRegistry::versionOfCall { name: path() },
+            )?,
+            Version::Alias(alias) => {
+                let call = ModelRegistry::aliasOfCall {
+                    name: path(),
+                    aliasName: alias.clone(),
+                };
+                self.ask(view, block, registry, &call)?
+            }
+            Version::Id(id) => {
+                let (name, id) = (path(), *id);
+                self.ask(
+                    view,
+                    block,
+                    registry,
+                    &ModelRegistry::versionOfIdCall { name, id },
+                )?
+            }
+        };
+        let call = ModelRegistry::versionAtCall {
+            name: path(),
+            version: number,
+        };
+        let version = self.ask(view, block, registry, &call)?;
+        if version.id == B256::ZERO {
+            return Err(RpcError::Refused(format!("unknown model {:?}", name.to_string())));
+        }
+        Ok((number.saturating_to(), version))
+    }
+}
+
+/// Reads a name as a client gave it.
+fn parse(name: &str) -> RpcResult<ModelName> {
+    name.parse()
+        .map_err(|error: synod_evm::name::InvalidName| RpcError::InvalidParams(error.to_string()))
+}
+
 /// A revert of the registry or the precompile that is the client's typing error, in words.
 fn named(error: RpcError) -> RpcError {
     let RpcError::Reverted(data) = &error else {
@@ -255,10 +383,10 @@ fn named(error: RpcError) -> RpcError {
     };
     if let Ok(IPredict::UnknownModel { name }) = IPredict::UnknownModel::abi_decode(data) {
         RpcError::Refused(format!("unknown model {name:?}"))
+    } else if let Ok(IPredict::ModelRevoked { name, version }) = IPredict::ModelRevoked::abi_decode(data) {
+        RpcError::Refused(format!("model {name:?} is revoked (version {version})"))
     } else if let Ok(IPredict::InvalidName { name }) = IPredict::InvalidName::abi_decode(data) {
-        RpcError::InvalidParams(format!(
-            "{name:?} is no name of a model: org/model or org/model@version"
-        ))
+        RpcError::InvalidParams(synod_evm::name::InvalidName { name }.to_string())
     } else {
         error
     }
@@ -290,8 +418,10 @@ impl SynodApiServer for Synod {
                 let listed = page.into_iter().map(|line| Listed {
                     name: line.name,
                     version: U64::from(line.latest),
+                    count: U64::from(line.count),
                     id: line.id,
                     owner: line.owner,
+                    status: line.status.into(),
                 });
                 Ok(listed.collect())
             })
@@ -300,27 +430,30 @@ impl SynodApiServer for Synod {
 
     async fn model(&self, name: String, block: Option<BlockId>) -> RpcResult<Model> {
         let this = self.clone();
+        let parsed = parse(&name)?;
         self.workers
             .run(move || {
                 let (view, block) = (this.backend.view()?, block.unwrap_or_default());
-                let id = this.ask(
-                    &view,
-                    block,
-                    PREDICT,
-                    &IPredict::resolveCall { model: name.clone() },
-                )?;
+                let (number, version) = this.version(&view, block, &parsed)?;
+                let id = version.id;
                 let signature = this.ask(&view, block, PREDICT, &IPredict::signatureIdCall { id })?;
                 let record = this.ask(&view, block, MODEL_REGISTRY, &ModelRegistry::modelOfCall { id })?;
-                let bare = name.split('@').next().unwrap_or_default().to_owned();
-                let owner_call = ModelRegistry::modelOwnerCall { name: bare.clone() };
+                let bare = || parsed.path().to_owned();
+                let owner_call = ModelRegistry::modelOwnerCall { name: bare() };
                 let owner = this.ask(&view, block, MODEL_REGISTRY, &owner_call)?;
-                let latest_call = ModelRegistry::versionOfCall { name: bare };
+                let latest_call = ModelRegistry::versionOfCall { name: bare() };
                 let latest = this.ask(&view, block, MODEL_REGISTRY, &latest_call)?;
+                let count_call = ModelRegistry::countOfCall { name: bare() };
+                let count = this.ask(&view, block, MODEL_REGISTRY, &count_call)?;
                 Ok(Model {
                     name,
+                    version: U64::from(number),
                     id,
                     owner,
                     latest: latest.saturating_to(),
+                    count: count.saturating_to(),
+                    status: version.status.into(),
+                    reason: version.reason,
                     manifest: record.manifest,
                     profile: U64::from(record.profile),
                     graph_bytes: U64::from(record.graphBytes),
@@ -328,6 +461,94 @@ impl SynodApiServer for Synod {
                     chunks: U64::from(record.chunks),
                     inputs: signature.inputs.into_iter().map(Port::from).collect(),
                     outputs: signature.outputs.into_iter().map(Port::from).collect(),
+                })
+            })
+            .await
+    }
+
+    async fn model_history(
+        &self,
+        name: String,
+        offset: Option<U64>,
+        limit: Option<U64>,
+        block: Option<BlockId>,
+    ) -> RpcResult<ModelHistory> {
+        let limit = limit.map_or(MAX_VERSIONS, |limit| limit.to::<u64>());
+        if limit > MAX_VERSIONS {
+            return Err(RpcError::TooMuch(format!(
+                "at most {MAX_VERSIONS} versions in one answer"
+            )));
+        }
+        let parsed = parse(&name)?;
+        if !parsed.is_bare() {
+            return Err(RpcError::InvalidParams(format!(
+                "{name:?} names one version: give org/model alone"
+            )));
+        }
+        let offset = offset.unwrap_or_default().to::<u64>();
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let (view, block) = (this.backend.view()?, block.unwrap_or_default());
+                let bare = || name.clone();
+                let registry = MODEL_REGISTRY;
+                let count = this.ask(
+                    &view,
+                    block,
+                    registry,
+                    &ModelRegistry::countOfCall { name: bare() },
+                )?;
+                if count.is_zero() {
+                    return Err(RpcError::Refused(format!("unknown model {name:?}")));
+                }
+                let versions_call = ModelRegistry::versionsCall {
+                    name: bare(),
+                    offset: U256::from(offset),
+                    limit: U256::from(limit),
+                };
+                let versions = this.ask(&view, block, registry, &versions_call)?;
+                let aliases_call = ModelRegistry::aliasesCall {
+                    name: bare(),
+                    offset: U256::ZERO,
+                    limit: U256::from(MAX_VERSIONS),
+                };
+                let aliases = this.ask(&view, block, registry, &aliases_call)?;
+                let latest = this.ask(
+                    &view,
+                    block,
+                    registry,
+                    &ModelRegistry::versionOfCall { name: bare() },
+                )?;
+                let owner = this.ask(
+                    &view,
+                    block,
+                    registry,
+                    &ModelRegistry::modelOwnerCall { name: bare() },
+                )?;
+                let pending_call = ModelRegistry::pendingModelOwnerCall { name: bare() };
+                let pending_owner = this.ask(&view, block, registry, &pending_call)?;
+                let standing = aliases.into_iter().filter(|pointer| pointer.version != 0);
+                let entry = |(number, version): (u64, ModelRegistry::Version)| VersionEntry {
+                    version: U64::from(number),
+                    id: version.id,
+                    publisher: version.publisher,
+                    published_at: U64::from(version.publishedAt),
+                    status: version.status.into(),
+                    reason: version.reason,
+                };
+                Ok(ModelHistory {
+                    name: bare(),
+                    owner,
+                    pending_owner,
+                    latest: latest.saturating_to(),
+                    count: count.saturating_to(),
+                    aliases: standing
+                        .map(|pointer| AliasEntry {
+                            alias: pointer.aliasName,
+                            version: U64::from(pointer.version),
+                        })
+                        .collect(),
+                    versions: (offset.saturating_add(1)..).zip(versions).map(entry).collect(),
                 })
             })
             .await

@@ -7,8 +7,10 @@ mod pull;
 mod reverts;
 mod wallet;
 
-pub(crate) use publish::{Progress, Published, Upload, chunk_count, code_size_limit, publish, upload_gas};
-pub(crate) use pull::{locate, pull};
+pub(crate) use publish::{
+    Becomes, Progress, Published, SYNOD_CODE_LIMIT, Upload, chunk_count, code_size_limit, publish, upload_gas,
+};
+pub(crate) use pull::{Located, Status, locate, pull, version};
 pub(crate) use reverts::explain;
 pub(crate) use wallet::WalletArgs;
 
@@ -16,7 +18,7 @@ use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::{BlockId, Encodable2718 as _};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_provider::{DynProvider, Provider as _, ProviderBuilder};
-use alloy_rpc_types_eth::{TransactionReceipt, TransactionRequest};
+use alloy_rpc_types_eth::{Filter, Log, TransactionReceipt, TransactionRequest};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall;
@@ -165,6 +167,13 @@ impl Client {
         .input(input.into());
         self.provider
             .estimate_gas(request)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    pub(crate) async fn logs(&self, filter: &Filter) -> Result<Vec<Log>> {
+        self.provider
+            .get_logs(filter)
             .await
             .map_err(|error| explain(&error))
     }

@@ -10,7 +10,7 @@ use alloy_rpc_types_eth::TransactionReceipt;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall as _, SolEvent as _};
 use eyre::{ContextCompat as _, Result, ensure};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use synod_evm::{
     addresses::{CHUNK_FACTORY, MODEL_REGISTRY},
     interface::ModelRegistry,
@@ -60,7 +60,7 @@ pub(crate) struct Published {
     pub(crate) bytes: u64,
     pub(crate) gas_used: u64,
     pub(crate) fee: U256,
-    /// Where it got its name; `None` if the name already stood for this very model.
+    /// Where it got its name; `None` if this very model was a version of it already.
     pub(crate) named: Option<(u64, B256)>,
 }
 
@@ -110,6 +110,16 @@ impl Upload {
         self.pieces_in_order().map(|code| code.len() as u64).sum()
     }
 
+    /// Pieces that `other` has not, and their bytes.
+    pub(crate) fn beyond(&self, other: &Self) -> (usize, u64) {
+        let theirs: BTreeSet<&Bytes> = other.pieces_in_order().collect();
+        let own: BTreeSet<&Bytes> = self.pieces_in_order().collect();
+        let new = own.difference(&theirs);
+        new.fold((0, 0), |(pieces, bytes), code| {
+            (pieces + 1, bytes + code.len() as u64)
+        })
+    }
+
     /// The pieces that are not on the chain.
     async fn missing(&self, client: &Client) -> Result<Vec<Missing>> {
         let pieces: Vec<(Address, &Bytes)> = self
@@ -139,11 +149,21 @@ impl Upload {
     }
 }
 
+/// What a new version is from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Becomes {
+    /// The one that the bare name stands for.
+    Latest,
+    /// A version, to which pointers may be moved later.
+    AVersion,
+}
+
 /// Publishes a model under a name, sending what the chain does not have yet.
 pub(crate) async fn publish(
     account: &mut Account,
     upload: &Upload,
     name: &str,
+    becomes: Becomes,
     progress: &mut dyn Progress,
 ) -> Result<Published> {
     let missing = upload.missing(account.client()).await?;
@@ -171,12 +191,13 @@ pub(crate) async fn publish(
         return Ok(result(upload.id, version, &bill, None));
     }
     progress.validating();
-    let call = ModelRegistry::publishCall {
-        name: name.to_owned(),
-        manifest: upload.manifest_address(),
+    let (name, manifest) = (name.to_owned(), upload.manifest_address());
+    let call = match becomes {
+        Becomes::Latest => ModelRegistry::publishCall { name, manifest }.abi_encode(),
+        Becomes::AVersion => ModelRegistry::publishOnlyCall { name, manifest }.abi_encode(),
     };
     let receipt = account
-        .execute(TxKind::Call(MODEL_REGISTRY), U256::ZERO, call.abi_encode().into())
+        .execute(TxKind::Call(MODEL_REGISTRY), U256::ZERO, call.into())
         .await?;
     bill.add(&receipt);
     let event = receipt
@@ -189,24 +210,14 @@ pub(crate) async fn publish(
     Ok(result(event.id, event.version, &bill, Some(named)))
 }
 
-/// The newest version of a name, if it is this model.
+/// The version of a name that is this model, if one is.
 async fn already_named(client: &Client, name: &str, id: B256) -> Result<Option<u64>> {
-    let latest = BlockId::latest();
-    let version = client
-        .call(
-            MODEL_REGISTRY,
-            &ModelRegistry::versionOfCall {
-                name: name.to_owned(),
-            },
-            latest,
-        )
-        .await?;
-    let call = ModelRegistry::versionAtCall {
+    let call = ModelRegistry::versionOfIdCall {
         name: name.to_owned(),
-        version,
+        id,
     };
-    let newest = client.call(MODEL_REGISTRY, &call, latest).await?;
-    Ok((newest.id == id).then(|| version.saturating_to()))
+    let version = client.call(MODEL_REGISTRY, &call, BlockId::latest()).await?;
+    Ok((!version.is_zero()).then(|| version.saturating_to()))
 }
 
 /// Sends pieces through the factory, several at a time.
@@ -273,7 +284,7 @@ pub(crate) async fn upload_gas(client: &Client, upload: &Upload) -> Result<u64> 
 }
 
 /// The largest contract on a chain with the shipped genesis.
-const SYNOD_CODE_LIMIT: usize = 128 << 10;
+pub(crate) const SYNOD_CODE_LIMIT: usize = 128 << 10;
 
 /// The largest contract that the chain allows, found by asking: Ethereum's limit, or that of the shipped genesis.
 pub(crate) async fn code_size_limit(client: &Client) -> Result<usize> {

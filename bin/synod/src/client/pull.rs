@@ -2,14 +2,15 @@
 
 use super::Client;
 use alloy_eips::BlockId;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use bytes::{Bytes, BytesMut};
 use eyre::{Context as _, Result, ensure, eyre};
+use std::fmt;
 use synod_evm::{
-    addresses::{MODEL_REGISTRY, PREDICT},
-    interface::{IPredict, ModelRegistry},
+    addresses::MODEL_REGISTRY,
+    interface::ModelRegistry,
     manifest::{Manifest, chunk_data},
-    name::ModelName,
+    name::{ModelName, Version},
 };
 use synod_model::CanonicalModel;
 
@@ -19,27 +20,97 @@ const READS: usize = 8;
 /// A published model.
 #[derive(Debug, Clone)]
 pub(crate) struct Located {
+    pub(crate) version: u64,
+    pub(crate) status: Status,
     pub(crate) id: B256,
     pub(crate) manifest: Address,
     pub(crate) graph_bytes: u64,
     pub(crate) weight_bytes: u64,
 }
 
-/// Looks a name up.
+/// What a publisher says of a version.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "status", content = "reason", rename_all = "lowercase")]
+pub(crate) enum Status {
+    Active,
+    /// Advised against, for a reason; it runs.
+    Deprecated(String),
+    /// Ended, for a reason; it runs by id alone.
+    Revoked(String),
+}
+
+impl Status {
+    pub(crate) fn new(status: u32, reason: String) -> Self {
+        match status {
+            1 => Self::Deprecated(reason),
+            2 => Self::Revoked(reason),
+            _ => Self::Active,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A reason is anybody's text: nothing in it may reach a terminal as it is.
+        match self {
+            Self::Active => f.write_str("active"),
+            Self::Deprecated(reason) => write!(f, "deprecated: {}", reason.escape_debug()),
+            Self::Revoked(reason) => write!(f, "revoked: {}", reason.escape_debug()),
+        }
+    }
+}
+
+/// The number of the version that a name in any of its forms leads to, and the version, revoked or not.
+pub(crate) async fn version(
+    client: &Client,
+    name: &ModelName,
+    block: BlockId,
+) -> Result<(u64, ModelRegistry::Version)> {
+    let path = || name.path().to_owned();
+    let number = match name.version() {
+        Version::Number(number) => U256::from(*number),
+        Version::Latest => {
+            let call = ModelRegistry::versionOfCall { name: path() };
+            client.call(MODEL_REGISTRY, &call, block).await?
+        }
+        Version::Alias(alias) => {
+            let call = ModelRegistry::aliasOfCall {
+                name: path(),
+                aliasName: alias.clone(),
+            };
+            client.call(MODEL_REGISTRY, &call, block).await?
+        }
+        Version::Id(id) => {
+            let call = ModelRegistry::versionOfIdCall {
+                name: path(),
+                id: *id,
+            };
+            client.call(MODEL_REGISTRY, &call, block).await?
+        }
+    };
+    let call = ModelRegistry::versionAtCall {
+        name: path(),
+        version: number,
+    };
+    let version = client.call(MODEL_REGISTRY, &call, block).await?;
+    ensure!(
+        version.id != B256::ZERO,
+        "no model is called {:?} on this chain: `synod model list` shows the names, `synod model log` a name's versions",
+        name.to_string()
+    );
+    Ok((number.saturating_to(), version))
+}
+
+/// Looks a name up. A revoked version is found as well: its bytes stay.
 pub(crate) async fn locate(client: &Client, name: &ModelName, block: BlockId) -> Result<Located> {
-    let id = client
-        .call(
-            PREDICT,
-            &IPredict::resolveCall {
-                model: name.to_string(),
-            },
-            block,
-        )
-        .await?;
+    let (number, version) = version(client, name, block).await?;
+    let id = version.id;
     let record = client
         .call(MODEL_REGISTRY, &ModelRegistry::modelOfCall { id }, block)
         .await?;
     Ok(Located {
+        version: number,
+        status: Status::new(version.status, version.reason),
         id,
         manifest: record.manifest,
         graph_bytes: record.graphBytes,

@@ -64,6 +64,12 @@ fn engine(error: &IPredictErrors) -> String {
                 e.name
             )
         }
+        E::ModelRevoked(e) => format!(
+            "{}: version {} is revoked; `synod model log {}` says why",
+            e.name,
+            e.version,
+            e.name.split('@').next().unwrap_or_default()
+        ),
         E::UnknownModelId(e) => format!("no model on this chain has the id {}", e.id),
         E::UnsupportedProfile(e) => format!(
             "the model {} was validated against profile {}, but the chain's engine runs profile {}: publish the file again",
@@ -71,7 +77,7 @@ fn engine(error: &IPredictErrors) -> String {
         ),
         E::InvalidName(e) => {
             format!(
-                "{:?} is not a model's name: ORG/MODEL or ORG/MODEL@N in lower case is expected",
+                "{:?} is not a model's name: ORG/MODEL, ORG/MODEL@N, @ALIAS or @sha256:ID in lower case is expected",
                 e.name
             )
         }
@@ -150,9 +156,25 @@ fn registry(error: &ModelRegistryErrors) -> String {
             "the model {:?} belongs to {}: sign with that account, or publish under another name",
             e.name, e.owner
         ),
-        E::SameAsLatest(e) => format!(
-            "{}@{} already is this very model: nothing to publish",
+        E::AlreadyPublished(e) => format!(
+            "{0}@{1} already is this very model: `synod model latest {0}@{1}` makes the name stand for it",
             e.name, e.version
+        ),
+        E::VersionRevoked(e) => format!(
+            "{}@{} is revoked, which is final: nothing can be pointed at it",
+            e.name, e.version
+        ),
+        E::NotDeprecated(e) => format!("{}@{} is not deprecated", e.name, e.version),
+        E::UnknownVersion(e) => format!("{:?} has no version {}", e.name, e.version),
+        E::UnknownAlias(e) => format!("{:?} has no alias {:?}", e.name, e.aliasName),
+        E::InvalidAlias(e) => format!(
+            "{:?} cannot be an alias: 1 to 64 of a-z 0-9 - _ . beginning with a letter or digit, neither a number nor \"latest\"",
+            e.aliasName
+        ),
+        E::InvalidReason(e) => format!("a reason has 1 to 256 bytes, not {}", e.length),
+        E::NotPendingOwner(e) => format!(
+            "{:?} is not offered to this account, but to {}",
+            e.name, e.pendingOwner
         ),
         E::UnknownModel(e) => format!("no model is called {:?} on this chain", e.name),
         E::UnknownModelId(e) => format!("no model on this chain has the id {}", e.id),

@@ -1,9 +1,9 @@
 //! `synod predict ORG/MODEL --input [NAME=]FILE … --rpc-url URL --output-dir DIR`
 
 use crate::{
-    client::{Client, RpcArgs},
+    client::{self, Client, RpcArgs, Status},
     outputs::{self, Output},
-    show::{Form, thousands},
+    show::{Form, note, thousands},
     tensors::{self, InputArg},
 };
 use alloy_eips::BlockId;
@@ -17,7 +17,7 @@ use synod_model::{DType, Dim, Tensor, TensorSignature};
 
 #[derive(Debug, Args)]
 pub(crate) struct PredictArgs {
-    /// ORG/MODEL for the newest version, ORG/MODEL@N for version N
+    /// ORG/MODEL, or with @N, @ALIAS or @sha256:ID one of its versions
     #[arg(value_name = "NAME")]
     name: ModelName,
 
@@ -40,6 +40,9 @@ pub(crate) struct PredictArgs {
 #[derive(Serialize)]
 struct Report {
     name: String,
+    version: u64,
+    #[serde(flatten)]
+    status: Status,
     model_id: B256,
     block: u64,
     gas: Gas,
@@ -82,6 +85,11 @@ pub(crate) async fn run(args: PredictArgs, form: Form) -> Result<()> {
     let id = client
         .call(PREDICT, &IPredict::resolveCall { model: name.clone() }, block)
         .await?;
+    let (version, found) = client::version(&client, &args.name, block).await?;
+    let status = Status::new(found.status, found.reason);
+    if status != Status::Active {
+        note(format_args!("version {version} is {status}"));
+    }
     let (input_ports, output_ports) = signature(&client, &name, block).await?;
     let inputs = tensors::assign(&input_ports, &candidates)?;
     let shapes = inputs
@@ -109,6 +117,8 @@ pub(crate) async fn run(args: PredictArgs, form: Form) -> Result<()> {
     let outputs = outputs::collect(named, args.output_dir.as_deref())?;
     form.print(&Report {
         name,
+        version,
+        status,
         model_id: id,
         block: number,
         gas: Gas {

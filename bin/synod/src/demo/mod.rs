@@ -13,7 +13,7 @@ mod story;
 pub(crate) use story::Story;
 
 use crate::{
-    client::{self, Account, Client, Progress, Published, Upload},
+    client::{self, Account, Becomes, Client, Progress, Published, Upload},
     commands::{Engine, execute, predict},
     show::{bytes, table, thousands},
 };
@@ -179,7 +179,7 @@ async fn publish(publisher: &mut Account, example: &Example, story: &Story) -> R
     }
     let limit = client::code_size_limit(publisher.client()).await?;
     let upload = Upload::new(&example.loaded.canonical, limit);
-    let published = client::publish(publisher, &upload, example.model, &mut Quiet).await?;
+    let published = client::publish(publisher, &upload, example.model, Becomes::Latest, &mut Quiet).await?;
     ensure!(
         published.version == 1,
         "{}@1 is another model on this chain: play on a fresh one",

@@ -16,9 +16,13 @@ async fn node(folder: &Path) -> Node {
 }
 
 fn publish(node: &Node, name: &str, key: &str) -> Ran {
+    publish_as(node, name, key, "batch<=128", &[])
+}
+
+fn publish_as(node: &Node, name: &str, key: &str, dim: &str, more: &[&str]) -> Ran {
     let model = example("cellar/model.onnx");
-    let (url, dim) = (node.url(), "batch<=128");
-    synod([
+    let url = node.url();
+    let args = [
         "model",
         "publish",
         arg(&model),
@@ -31,7 +35,20 @@ fn publish(node: &Node, name: &str, key: &str) -> Ran {
         "--private-key",
         key,
         "--json",
-    ])
+    ];
+    synod(args.iter().chain(more))
+}
+
+/// A command of `synod model` about names, signed.
+fn model(node: &Node, key: &str, args: &[&str]) -> Ran {
+    let rest = ["--rpc-url", node.url(), "--private-key", key, "--json"];
+    synod(["model"].iter().chain(args).chain(&rest))
+}
+
+/// A question about names.
+fn ask(node: &Node, args: &[&str]) -> Value {
+    let rest = ["--rpc-url", node.url(), "--json"];
+    serde_json::from_str(&synod(["model"].iter().chain(args).chain(&rest)).succeeds()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,6 +144,195 @@ async fn publish_list_predict_and_pull_agree_with_a_run_here() {
         fs::read(chain.join("cultivar.npy")).unwrap(),
         fs::read(here.join("cultivar.npy")).unwrap()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_pointed_handed_over_and_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    publish(&node, "cellar/wine", KEY).succeeds();
+    publish_as(&node, "cellar/wine", KEY, "batch=1", &["--keep-latest"]).succeeds();
+    let list = ask(&node, &["list"]);
+    assert_eq!(
+        (&list[0]["version"], &list[0]["count"], &list[0]["status"]),
+        (&1.into(), &2.into(), &"active".into())
+    );
+    let sample = example("cellar/sample.csv");
+    let predict = |name: &str| {
+        let rest = ["--input", arg(&sample), "--rpc-url", node.url(), "--json"];
+        synod(["predict", name].iter().chain(&rest))
+    };
+    let version = |ran: Ran| {
+        let report: Value = serde_json::from_str(&ran.succeeds()).unwrap();
+        report["version"].as_u64().unwrap()
+    };
+    assert_eq!(version(predict("cellar/wine")), 1);
+
+    predict("cellar/wine@stable").refuses(&["cellar/wine@stable"]);
+    model(&node, KEY, &["alias", "cellar/wine@2", "stable"]).succeeds();
+    assert_eq!(version(predict("cellar/wine@stable")), 2);
+    model(&node, KEY, &["alias", "cellar/wine@2", "latest"]).refuses(&["cannot be an alias"]);
+    model(&node, OTHER_KEY, &["latest", "cellar/wine@2"]).refuses(&["belongs to"]);
+    model(&node, KEY, &["latest", "cellar/wine@stable"]).succeeds();
+    assert_eq!(version(predict("cellar/wine@latest")), 2);
+
+    model(
+        &node,
+        KEY,
+        &["deprecate", "cellar/wine@1", "--reason", "old\u{1b}[2J"],
+    )
+    .succeeds();
+    let old = predict("cellar/wine@1");
+    assert!(
+        old.stderr.contains("version 1 is deprecated: old\\u{1b}[2J"),
+        "no control character reaches a terminal: {}",
+        old.stderr
+    );
+    assert_eq!(version(old), 1);
+    model(&node, KEY, &["restore", "cellar/wine@1"]).succeeds();
+    model(&node, KEY, &["restore", "cellar/wine@1"]).refuses(&["not deprecated"]);
+    model(&node, KEY, &["revoke", "cellar/wine", "--reason", "x"]).refuses(&["by its number or id"]);
+    model(
+        &node,
+        KEY,
+        &["revoke", "cellar/wine@1", "--reason", "wrong labels"],
+    )
+    .succeeds();
+    predict("cellar/wine@1").refuses(&["revoked", "synod model log cellar/wine"]);
+    model(&node, KEY, &["latest", "cellar/wine@1"]).refuses(&["final"]);
+    // Its bytes stay.
+    let pulled = folder.path().join("pulled");
+    let rest = ["--rpc-url", node.url(), "--output-dir", arg(&pulled)];
+    let pull = synod(["model", "pull", "cellar/wine@1"].iter().chain(&rest));
+    assert!(
+        pull.stderr.contains("version 1 is revoked: wrong labels"),
+        "{}",
+        pull.stderr
+    );
+    pull.succeeds();
+
+    // The account of OTHER_KEY.
+    let other = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+    model(&node, OTHER_KEY, &["accept", "cellar/wine"]).refuses(&["not offered"]);
+    model(&node, KEY, &["transfer", "cellar/wine", "--to", other]).succeeds();
+    assert_eq!(
+        ask(&node, &["log", "cellar/wine"])["offered_to"],
+        other.to_lowercase()
+    );
+    model(&node, OTHER_KEY, &["accept", "cellar/wine"]).succeeds();
+    model(&node, KEY, &["transfer", "cellar", "--to", other]).succeeds();
+    model(&node, OTHER_KEY, &["accept", "cellar"]).succeeds();
+    publish_as(&node, "cellar/wine", KEY, "batch=2", &[]).refuses(&["belongs to"]);
+
+    let log = ask(&node, &["log", "cellar/wine"]);
+    assert_eq!(
+        (&log["latest"], &log["owner"]),
+        (&2.into(), &other.to_lowercase().into())
+    );
+    let [first, second] = [0, 1].map(|index| &log["versions"][index]);
+    assert_eq!(
+        (&first["status"], &first["reason"]),
+        (&"revoked".into(), &"wrong labels".into())
+    );
+    assert_eq!(
+        (&second["status"], &second["aliases"][0]),
+        (&"active".into(), &"stable".into())
+    );
+    assert!(first["transaction"].is_string() && second["published_at"].as_u64() > Some(0));
+    let changes: Vec<&str> = log["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| change["what"].as_str().unwrap())
+        .collect();
+    let told = [
+        "created",
+        "latest: 0 to 1",
+        "stable: 0 to 2",
+        "latest: 1 to 2",
+        "version 1: deprecated to active",
+        "version 1: active to revoked: wrong labels",
+        &format!("offered to {other}"),
+    ];
+    for what in told {
+        assert!(changes.contains(&what), "{what:?} is missing in {changes:?}");
+    }
+    let text = synod(["model", "log", "cellar/wine", "--rpc-url", node.url()]).succeeds();
+    assert!(
+        text.contains("latest, stable") && text.contains("revoked: wrong labels"),
+        "{text}"
+    );
+    synod(["model", "log", "cellar/port", "--rpc-url", node.url()])
+        .refuses(&["cellar/port", "synod model list"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn diff_says_what_differs_between_versions_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    publish(&node, "cellar/wine", KEY).succeeds();
+    publish_as(&node, "cellar/wine", KEY, "batch=1", &[]).succeeds();
+    let versions = ask(&node, &["diff", "cellar/wine@1", "cellar/wine@2"]);
+    assert_eq!(versions["signature"][0]["a"], "analysis f32[batch<=128, 13]");
+    assert_eq!(versions["signature"][0]["b"], "analysis f32[1, 13]");
+    assert_eq!(versions["nodes"]["added"], Value::Array(vec![]));
+    assert_eq!(versions["initializers"]["changed"], Value::Array(vec![]));
+    assert!(versions["a"]["gas"]["total"].as_u64() > versions["b"]["gas"]["total"].as_u64());
+
+    // One weight is another.
+    let pulled = folder.path().join("pulled");
+    let rest = ["--rpc-url", node.url(), "--output-dir", arg(&pulled)];
+    synod(["model", "pull", "cellar/wine@1"].iter().chain(&rest)).succeeds();
+    let weights = pulled.join("weights.bin");
+    let mut bytes = fs::read(&weights).unwrap();
+    let before = f32::from_le_bytes(bytes[..4].try_into().unwrap());
+    bytes[..4].copy_from_slice(&(before + 1.0).to_le_bytes());
+    fs::write(&weights, bytes).unwrap();
+    let file = pulled.join("model.onnx");
+    let changed = ask(&node, &["diff", "cellar/wine@1", arg(&file)]);
+    assert_eq!(changed["signature"], Value::Array(vec![]));
+    let tensors = changed["initializers"]["changed"].as_array().unwrap();
+    assert_eq!((tensors.len(), &tensors[0]["differing"]), (1, &1.into()));
+    let largest = tensors[0]["max_absolute"].as_f64().unwrap();
+    assert!((largest - 1.0).abs() < 1e-5, "{largest}");
+    assert!(
+        changed["new_chunks"].as_u64() >= Some(2),
+        "the weights and the manifest"
+    );
+    let text = synod([
+        "model",
+        "diff",
+        "cellar/wine@1",
+        arg(&file),
+        "--rpc-url",
+        node.url(),
+    ])
+    .succeeds();
+    assert!(
+        text.contains("1 of") && text.contains("signature: the same"),
+        "{text}"
+    );
+
+    // Files alone need no node.
+    let same = synod([
+        "model",
+        "diff",
+        arg(&file),
+        arg(&file),
+        "--rpc-url",
+        "http://127.0.0.1:1",
+    ])
+    .succeeds();
+    assert!(same.contains("the same model, byte for byte"), "{same}");
+    let unknown = [
+        "model",
+        "diff",
+        "cellar/port",
+        arg(&file),
+        "--rpc-url",
+        node.url(),
+    ];
+    synod(unknown).refuses(&["cellar/port"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,7 +65,30 @@ async fn a_published_model_is_listed_described_priced_and_run() {
     let owner: Address = serde_json::from_value(listed[0]["owner"].clone()).unwrap();
     assert_eq!(owner, account(0).address());
 
+    assert_eq!(
+        (number(&listed[0]["count"]), &listed[0]["status"]),
+        (1, &json!("active"))
+    );
+
+    let history = ask("synod_modelHistory", json!([NAME])).await.unwrap();
+    assert_eq!((number(&history["latest"]), number(&history["count"])), (1, 1));
+    assert_eq!(
+        (&history["versions"][0]["id"], &history["aliases"]),
+        (&listed[0]["id"], &json!([]))
+    );
+    assert_eq!(history["versions"][0]["status"], "active");
+    let beyond = ask("synod_modelHistory", json!([NAME, "0x1"])).await.unwrap();
+    assert_eq!(beyond["versions"], json!([]));
+    let versioned = ask("synod_modelHistory", json!([format!("{NAME}@1")]))
+        .await
+        .unwrap_err();
+    assert_eq!(versioned.as_error_resp().unwrap().code, -32602);
+
     let model = ask("synod_getModel", json!([NAME])).await.unwrap();
+    assert_eq!(
+        (number(&model["version"]), &model["status"]),
+        (1, &json!("active"))
+    );
     assert_eq!(model["id"], listed[0]["id"]);
     assert_eq!(
         model["inputs"][0]["shape"][0],
@@ -89,7 +112,7 @@ async fn a_published_model_is_listed_described_priced_and_run() {
     let parts = ["transfer", "load", "planning", "execution"].map(|part| number(&small[part]));
     assert_eq!(parts.iter().sum::<u64>(), number(&small["total"]));
 
-    for unknown in ["synod_getModel", "synod_quote"] {
+    for unknown in ["synod_getModel", "synod_quote", "synod_modelHistory"] {
         let error = ask(unknown, json!(["orchard/pears"])).await.unwrap_err();
         let error = error.as_error_resp().unwrap();
         assert_eq!(

@@ -57,7 +57,7 @@ pub(super) struct Difference {
     pub(super) name: String,
     pub(super) elements: usize,
     /// Elements of which a bit differs, NaNs being equal.
-    differing: usize,
+    pub(super) differing: usize,
     /// Elements of which one is NaN or infinite and the other is something else. They have no distance.
     incomparable: usize,
     max_absolute: f64,

@@ -31,6 +31,8 @@ pub(super) struct Report {
     file_bytes: u64,
     graph_bytes: u64,
     weight_bytes: u64,
+    /// Pieces that it is on a chain with the shipped limits, without the manifest.
+    chunks: usize,
     opset: i64,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
@@ -78,7 +80,52 @@ pub(super) struct Price {
     fee: U256,
 }
 
+/// What two models are compared by: sizes, work and gas at their largest shapes.
+#[derive(Serialize)]
+pub(super) struct Facts {
+    graph_bytes: u64,
+    weight_bytes: u64,
+    chunks: usize,
+    nodes: u64,
+    parameters: u64,
+    multiply_adds: u64,
+    peak_memory: u64,
+    gas: Gas,
+}
+
+impl Facts {
+    /// Each of them, named and readable.
+    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("graph", bytes(self.graph_bytes)),
+            ("weights", bytes(self.weight_bytes)),
+            ("chunks", self.chunks.to_string()),
+            ("nodes", thousands(self.nodes)),
+            ("parameters", thousands(self.parameters)),
+            ("multiply-adds", thousands(self.multiply_adds)),
+            ("peak memory", bytes(self.peak_memory)),
+            ("gas", thousands(self.gas.total)),
+            ("  load", thousands(self.gas.load)),
+            ("  planning", thousands(self.gas.planning)),
+            ("  execution", thousands(self.gas.execution)),
+        ]
+    }
+}
+
 impl Report {
+    pub(super) fn facts(self) -> Facts {
+        Facts {
+            graph_bytes: self.graph_bytes,
+            weight_bytes: self.weight_bytes,
+            chunks: self.chunks,
+            nodes: self.operators.iter().map(|usage| usage.nodes).sum(),
+            parameters: self.parameters,
+            multiply_adds: self.multiply_adds,
+            peak_memory: self.peak_memory,
+            gas: self.gas,
+        }
+    }
+
     /// What a prediction at the largest shapes costs, without the bytes of the call.
     pub(super) fn prediction_gas(&self) -> u64 {
         self.gas.total
@@ -178,9 +225,9 @@ pub(super) fn inspect(loaded: &LoadedModel) -> Result<Report> {
     );
     let node_gas = |node: &NodeCost| gas::node(&node.work).saturating_mul(node.times);
     let nodes_gas = cost.nodes.iter().map(node_gas).fold(0, u64::saturating_add);
-    let chunks = client::chunk_count(&loaded.canonical) as u64;
+    let chunks = client::chunk_count(&loaded.canonical);
     let (load, planning) = (
-        gas::load(graph_bytes, weight_bytes, chunks),
+        gas::load(graph_bytes, weight_bytes, chunks as u64),
         gas::planning(&model.planning_work()),
     );
     let execution = gas::memory(cost.peak_memory).saturating_add(nodes_gas);
@@ -189,6 +236,7 @@ pub(super) fn inspect(loaded: &LoadedModel) -> Result<Report> {
         file_bytes: loaded.file_bytes,
         graph_bytes,
         weight_bytes,
+        chunks,
         opset: model.opset(),
         inputs: signature.inputs.iter().map(port).collect(),
         outputs: signature.outputs.iter().map(port).collect(),
@@ -229,8 +277,8 @@ fn operators(model: &Model, cost: &synod_model::Cost) -> Vec<OperatorUse> {
 
 /// What publishing would cost: the pieces as the chain estimates them, and the registry's validation.
 pub(super) async fn price(client: &Client, upload: &Upload, report: &Report) -> Result<Price> {
-    /// A transaction, its call data, the registry's slots, the event.
-    const REGISTRY: u64 = 250_000;
+    /// A transaction, its call data, the registry's slots, the events.
+    const REGISTRY: u64 = 400_000;
     let validation = report
         .gas
         .load

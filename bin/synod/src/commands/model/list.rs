@@ -28,7 +28,11 @@ pub(crate) struct ListArgs {
 #[derive(Serialize)]
 struct Entry {
     name: String,
+    /// The version that the name stands for; 0 if there is none.
     version: u64,
+    /// Versions published.
+    count: u64,
+    status: &'static str,
     id: B256,
     owner: Address,
 }
@@ -47,12 +51,17 @@ impl fmt::Display for Report {
                 vec![
                     entry.name.clone(),
                     entry.version.to_string(),
+                    entry.count.to_string(),
+                    entry.status.to_owned(),
                     id[..18].to_owned(),
                     entry.owner.to_string(),
                 ]
             })
             .collect();
-        f.write_str(&table(&["name", "version", "id", "owner"], &rows))
+        f.write_str(&table(
+            &["name", "latest", "versions", "status", "id", "owner"],
+            &rows,
+        ))
     }
 }
 
@@ -75,6 +84,12 @@ pub(crate) async fn run(args: ListArgs, form: Form) -> Result<()> {
                 .map(|model| Entry {
                     name: model.name,
                     version: model.latest,
+                    count: model.count,
+                    status: match model.status {
+                        0 => "active",
+                        1 => "deprecated",
+                        _ => "revoked",
+                    },
                     id: model.id,
                     owner: model.owner,
                 }),

@@ -1,11 +1,14 @@
 //! `synod model …`
 
+mod change;
 mod compare;
+mod diff;
 mod diff_run;
 mod engine;
 mod import;
 mod inspect;
 mod list;
+mod log;
 mod profile;
 mod publish;
 mod pull;
@@ -38,6 +41,24 @@ pub(crate) enum ModelCommand {
     Pull(pull::PullArgs),
     /// List the names on the chain
     List(list::ListArgs),
+    /// Show a name's versions, what points at them, and every change
+    Log(log::LogArgs),
+    /// Show what differs between two models, files or versions on the chain: signature, graph, weights, bytes, gas
+    Diff(diff::DiffArgs),
+    /// Make a bare name stand for another version
+    Latest(change::LatestArgs),
+    /// Make an alias stand for a version, or for nothing
+    Alias(change::AliasArgs),
+    /// Advise against a version; it runs as before
+    Deprecate(change::StatusArgs),
+    /// Undo a deprecation
+    Restore(change::RestoreArgs),
+    /// End a version, for ever: predictions by name are refused
+    Revoke(change::StatusArgs),
+    /// Offer a model or a namespace to another account
+    Transfer(change::TransferArgs),
+    /// Take a model or a namespace that was offered
+    Accept(change::AcceptArgs),
 }
 
 pub(crate) fn run(command: ModelCommand, form: Form) -> Result<()> {
@@ -50,5 +71,14 @@ pub(crate) fn run(command: ModelCommand, form: Form) -> Result<()> {
         ModelCommand::DiffRun(args) => diff_run::run(&args, form),
         ModelCommand::Pull(args) => block_on(pull::run(args, form)),
         ModelCommand::List(args) => block_on(list::run(args, form)),
+        ModelCommand::Log(args) => block_on(log::run(args, form)),
+        ModelCommand::Diff(args) => block_on(diff::run(args, form)),
+        ModelCommand::Latest(args) => block_on(change::latest(args, form)),
+        ModelCommand::Alias(args) => block_on(change::alias(args, form)),
+        ModelCommand::Deprecate(args) => block_on(change::deprecate(args, form)),
+        ModelCommand::Restore(args) => block_on(change::restore(args, form)),
+        ModelCommand::Revoke(args) => block_on(change::revoke(args, form)),
+        ModelCommand::Transfer(args) => block_on(change::transfer(args, form)),
+        ModelCommand::Accept(args) => block_on(change::accept(args, form)),
     }
 }

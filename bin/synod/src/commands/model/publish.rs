@@ -2,7 +2,7 @@
 
 use super::inspect::{inspect, price};
 use crate::{
-    client::{self, Account, Progress, Published, RpcArgs, Upload, WalletArgs},
+    client::{self, Account, Becomes, Progress, Published, RpcArgs, Upload, WalletArgs},
     model_file::ModelArgs,
     show::{Bar, Form, bytes, ether, note, thousands},
     tensors::describe,
@@ -23,6 +23,10 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "ORG/MODEL")]
     name: ModelName,
 
+    /// Leave the name standing for the version that it stands for: `synod model latest` moves it later
+    #[arg(long)]
+    keep_latest: bool,
+
     #[command(flatten)]
     rpc: RpcArgs,
 
@@ -41,7 +45,7 @@ struct Report {
     chunks_sent: usize,
     gas_used: u64,
     fee_wei: String,
-    /// Where it got its name; null if the name already stood for this very model.
+    /// Where it got its name; null if this very model was a version of it already.
     block: Option<u64>,
     transaction: Option<B256>,
     seconds: f64,
@@ -69,7 +73,7 @@ impl fmt::Display for Report {
             ),
             None => writeln!(
                 f,
-                "the name already stood for this very model: nothing was published"
+                "this very model already was that version of the name: nothing was published or moved"
             ),
         }
     }
@@ -77,7 +81,7 @@ impl fmt::Display for Report {
 
 pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     ensure!(
-        args.name.version().is_none(),
+        args.name.is_bare(),
         "publish under {} without a version: the chain counts versions itself",
         args.name.path()
     );
@@ -108,7 +112,12 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     note(format_args!("at most {}", price(&client, &upload, &facts).await?));
     let started = Instant::now();
     let mut progress = Shown { bar: None };
-    let published = client::publish(&mut account, &upload, args.name.path(), &mut progress).await?;
+    let becomes = if args.keep_latest {
+        Becomes::AVersion
+    } else {
+        Becomes::Latest
+    };
+    let published = client::publish(&mut account, &upload, args.name.path(), becomes, &mut progress).await?;
     ensure!(
         published.id.0 == loaded.id().0,
         "the chain says the model's id is {}, this tool {}: do not use it",

@@ -1,9 +1,9 @@
 //! `synod model pull ORG/MODEL --output-dir DIR`
 
 use crate::{
-    client::{self, RpcArgs},
+    client::{self, RpcArgs, Status},
     model_file,
-    show::{Form, bytes},
+    show::{Form, bytes, note},
 };
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256};
@@ -15,7 +15,7 @@ use synod_evm::name::ModelName;
 
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
-    /// ORG/MODEL for the newest version, ORG/MODEL@N for version N
+    /// ORG/MODEL, or with @N, @ALIAS or @sha256:ID one of its versions
     #[arg(value_name = "NAME")]
     name: ModelName,
 
@@ -30,6 +30,9 @@ pub(crate) struct PullArgs {
 #[derive(Serialize)]
 struct Report {
     name: String,
+    version: u64,
+    #[serde(flatten)]
+    status: Status,
     id: B256,
     manifest: Address,
     graph_bytes: u64,
@@ -55,10 +58,15 @@ impl fmt::Display for Report {
 pub(crate) async fn run(args: PullArgs, form: Form) -> Result<()> {
     let client = args.rpc.connect().await?;
     let located = client::locate(&client, &args.name, BlockId::latest()).await?;
+    if located.status != Status::Active {
+        note(format_args!("version {} is {}", located.version, located.status));
+    }
     let model = client::pull(&client, &located).await?;
     let files = model_file::save(&model, &args.output_dir)?;
     form.print(&Report {
         name: args.name.to_string(),
+        version: located.version,
+        status: located.status,
         id: located.id,
         manifest: located.manifest,
         graph_bytes: located.graph_bytes,
