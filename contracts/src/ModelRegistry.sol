@@ -158,12 +158,12 @@ contract ModelRegistry {
     /// @notice Claims an unowned namespace for the sender.
     function claim(string calldata org) external {
         if (!_isPart(bytes(org))) revert InvalidName(org);
-        _claim(org, keccak256(bytes(org)));
+        _claim(org, _hash(org));
     }
 
     /// @notice Offers a namespace to `to`, who takes it with `acceptNamespace`. Offer it to zero to withdraw an offer.
     function transferNamespace(string calldata org, address to) external {
-        bytes32 orgHash = keccak256(bytes(org));
+        bytes32 orgHash = _hash(org);
         Namespace storage space = _namespaces[orgHash];
         if (space.owner != msg.sender) revert NotNamespaceOwner(org, space.owner);
         space.pendingOwner = to;
@@ -172,7 +172,7 @@ contract ModelRegistry {
 
     /// @notice Takes a namespace that was offered to the sender.
     function acceptNamespace(string calldata org) external {
-        bytes32 orgHash = keccak256(bytes(org));
+        bytes32 orgHash = _hash(org);
         Namespace storage space = _namespaces[orgHash];
         if (space.pendingOwner != msg.sender) revert NotPendingOwner(org, space.pendingOwner);
         address from = space.owner;
@@ -183,12 +183,12 @@ contract ModelRegistry {
 
     /// @notice The owner of a namespace, zero if nobody claimed it.
     function namespaceOwner(string calldata org) external view returns (address) {
-        return _namespaces[keccak256(bytes(org))].owner;
+        return _namespaces[_hash(org)].owner;
     }
 
     /// @notice Whom a namespace is offered to, zero if to nobody.
     function pendingNamespaceOwner(string calldata org) external view returns (address) {
-        return _namespaces[keccak256(bytes(org))].pendingOwner;
+        return _namespaces[_hash(org)].pendingOwner;
     }
 
     // ------------------------------------------------------------------ publishing
@@ -222,31 +222,31 @@ contract ModelRegistry {
 
     /// @notice Makes the bare name (and `org/model@latest`) stand for a version.
     function setLatest(string calldata name, uint256 version) external {
-        (bytes32 nameHash, Model storage model) = _owned(name);
+        Model storage model = _owned(name);
         _standing(name, model, version);
-        _moveLatest(name, nameHash, model, uint64(version));
+        _moveLatest(name, model, uint64(version));
     }
 
     /// @notice Makes `org/model@aliasName` stand for a version, whatever it stood for.
     function setAlias(string calldata name, string calldata aliasName, uint256 version) external {
-        (bytes32 nameHash, Model storage model) = _owned(name);
+        Model storage model = _owned(name);
         if (!_isAlias(bytes(aliasName))) revert InvalidAlias(aliasName);
         _standing(name, model, version);
-        bytes32 aliasHash = keccak256(bytes(aliasName));
+        bytes32 aliasHash = _hash(aliasName);
         if (!model.aliases[aliasHash].listed) model.aliasNames.push(aliasName);
         uint64 old = model.aliases[aliasHash].version;
         model.aliases[aliasHash] = Alias(uint64(version), true);
-        emit AliasChanged(nameHash, aliasHash, msg.sender, name, aliasName, old, uint64(version));
+        emit AliasChanged(_hash(name), aliasHash, msg.sender, name, aliasName, old, uint64(version));
     }
 
     /// @notice Makes `org/model@aliasName` stand for nothing.
     function removeAlias(string calldata name, string calldata aliasName) external {
-        (bytes32 nameHash, Model storage model) = _owned(name);
-        bytes32 aliasHash = keccak256(bytes(aliasName));
-        uint64 old = model.aliases[aliasHash].version;
+        bytes32 aliasHash = _hash(aliasName);
+        Alias storage pointer = _owned(name).aliases[aliasHash];
+        uint64 old = pointer.version;
         if (old == 0) revert UnknownAlias(name, aliasName);
-        model.aliases[aliasHash].version = 0;
-        emit AliasChanged(nameHash, aliasHash, msg.sender, name, aliasName, old, 0);
+        pointer.version = 0;
+        emit AliasChanged(_hash(name), aliasHash, msg.sender, name, aliasName, old, 0);
     }
 
     // ------------------------------------------------------------------ states
@@ -271,14 +271,13 @@ contract ModelRegistry {
 
     /// @notice Offers a model to `to`, who takes it with `acceptModel`. Offer it to zero to withdraw an offer.
     function transferModel(string calldata name, address to) external {
-        (bytes32 nameHash, Model storage model) = _owned(name);
-        model.pendingOwner = to;
-        emit ModelTransferStarted(nameHash, msg.sender, to, name);
+        _owned(name).pendingOwner = to;
+        emit ModelTransferStarted(_hash(name), msg.sender, to, name);
     }
 
     /// @notice Takes a model that was offered to the sender, who alone publishes its next versions and moves its pointers.
     function acceptModel(string calldata name) external {
-        bytes32 nameHash = keccak256(bytes(name));
+        bytes32 nameHash = _hash(name);
         Model storage model = _models[nameHash];
         if (model.pendingOwner != msg.sender) revert NotPendingOwner(name, model.pendingOwner);
         address from = model.owner;
@@ -296,32 +295,32 @@ contract ModelRegistry {
 
     /// @notice The number of the version that the bare name stands for; 0 if there is none.
     function versionOf(string calldata name) external view returns (uint256) {
-        return _models[keccak256(bytes(name))].latest;
+        return _model(name).latest;
     }
 
     /// @notice How many versions of `org/model` there are, which is the number of the newest; 0 for an unknown name.
     function countOf(string calldata name) external view returns (uint256) {
-        return _models[keccak256(bytes(name))].count;
+        return _model(name).count;
     }
 
     /// @notice The number that a model has under a name; 0 if it is no version of it.
     function versionOfId(string calldata name, bytes32 id) external view returns (uint256) {
-        return _models[keccak256(bytes(name))].numbers[id];
+        return _model(name).numbers[id];
     }
 
     /// @notice The number of the version that an alias stands for; 0 if there is none.
     function aliasOf(string calldata name, string calldata aliasName) external view returns (uint256) {
-        return _models[keccak256(bytes(name))].aliases[keccak256(bytes(aliasName))].version;
+        return _model(name).aliases[_hash(aliasName)].version;
     }
 
     /// @notice One version of `org/model`; all zero if there is none of that number.
     function versionAt(string calldata name, uint256 version) external view returns (Version memory) {
-        return _models[keccak256(bytes(name))].versions[version];
+        return _model(name).versions[version];
     }
 
     /// @notice The state of a version (0 active, 1 deprecated, 2 revoked) and the reason for it.
     function statusOf(string calldata name, uint256 version) external view returns (uint32 status, string memory reason) {
-        Version storage found = _models[keccak256(bytes(name))].versions[version];
+        Version storage found = _model(name).versions[version];
         if (found.id == 0) revert UnknownVersion(name, version);
         return (found.status, found.reason);
     }
@@ -336,12 +335,12 @@ contract ModelRegistry {
 
     /// @notice Who may publish the next version of `org/model` and move its pointers.
     function modelOwner(string calldata name) external view returns (address) {
-        return _models[keccak256(bytes(name))].owner;
+        return _model(name).owner;
     }
 
     /// @notice Whom `org/model` is offered to, zero if to nobody.
     function pendingModelOwner(string calldata name) external view returns (address) {
-        return _models[keccak256(bytes(name))].pendingOwner;
+        return _model(name).pendingOwner;
     }
 
     /// @notice The validated-model record of an id; `manifest` is zero if there is none.
@@ -377,7 +376,7 @@ contract ModelRegistry {
 
     /// @notice Versions of `org/model` in order, from number `offset + 1`, at most `limit`.
     function versions(string calldata name, uint256 offset, uint256 limit) external view returns (Version[] memory page) {
-        Model storage model = _models[keccak256(bytes(name))];
+        Model storage model = _model(name);
         page = new Version[](_pageLength(model.count, offset, limit));
         for (uint256 i = 0; i < page.length; ++i) {
             page[i] = model.versions[offset + i + 1];
@@ -392,7 +391,7 @@ contract ModelRegistry {
 
     /// @notice Aliases that `org/model` ever had, in order of first use, from `offset`, at most `limit`.
     function aliases(string calldata name, uint256 offset, uint256 limit) external view returns (Pointer[] memory page) {
-        Model storage model = _models[keccak256(bytes(name))];
+        Model storage model = _model(name);
         page = new Pointer[](_pageLength(model.aliasNames.length, offset, limit));
         for (uint256 i = 0; i < page.length; ++i) {
             string memory aliasName = model.aliasNames[offset + i];
@@ -422,7 +421,7 @@ contract ModelRegistry {
     function _publish(string calldata name, bytes32 id, bool becomesLatest) private returns (uint256) {
         Record storage record = _records[id];
         if (record.manifest == address(0)) revert UnknownModelId(id);
-        bytes32 nameHash = keccak256(bytes(name));
+        bytes32 nameHash = _hash(name);
         Model storage model = _models[nameHash];
         uint64 count = model.count;
         if (count == 0) {
@@ -447,19 +446,18 @@ contract ModelRegistry {
         version.publishedAt = uint64(block.timestamp);
         ++record.publications;
         emit ModelPublished(nameHash, id, msg.sender, name, count);
-        if (becomesLatest) _moveLatest(name, nameHash, model, count);
+        if (becomesLatest) _moveLatest(name, model, count);
         return count;
     }
 
-    function _moveLatest(string calldata name, bytes32 nameHash, Model storage model, uint64 to) private {
+    function _moveLatest(string calldata name, Model storage model, uint64 to) private {
         uint64 from = model.latest;
         model.latest = to;
-        emit LatestChanged(nameHash, msg.sender, name, from, to);
+        emit LatestChanged(_hash(name), msg.sender, name, from, to);
     }
 
     function _setStatus(string calldata name, uint256 version, uint32 to, string calldata reason) private {
-        (bytes32 nameHash, Model storage model) = _owned(name);
-        Version storage found = _standing(name, model, version);
+        Version storage found = _standing(name, _owned(name), version);
         uint32 from = found.status;
         if (to == ACTIVE) {
             if (from != DEPRECATED) revert NotDeprecated(name, uint64(version));
@@ -469,7 +467,7 @@ contract ModelRegistry {
         found.status = to;
         found.reason = reason;
         _count(_records[found.id], from, to);
-        emit StatusChanged(nameHash, found.id, msg.sender, name, uint64(version), from, to, reason);
+        emit StatusChanged(_hash(name), found.id, msg.sender, name, uint64(version), from, to, reason);
     }
 
     /// Keeps the sums of an id's versions by state.
@@ -479,10 +477,17 @@ contract ModelRegistry {
         if (to == REVOKED) ++record.revoked;
     }
 
+    function _hash(string calldata text) private pure returns (bytes32) {
+        return keccak256(bytes(text));
+    }
+
+    function _model(string calldata name) private view returns (Model storage) {
+        return _models[_hash(name)];
+    }
+
     /// A model that exists and belongs to the sender.
-    function _owned(string calldata name) private view returns (bytes32 nameHash, Model storage model) {
-        nameHash = keccak256(bytes(name));
-        model = _models[nameHash];
+    function _owned(string calldata name) private view returns (Model storage model) {
+        model = _model(name);
         if (model.count == 0) revert UnknownModel(name);
         if (model.owner != msg.sender) revert NotModelOwner(name, model.owner);
     }
@@ -505,7 +510,7 @@ contract ModelRegistry {
 
     /// Only a namespace's owner creates names in it; an unowned namespace is claimed on the way.
     function _authorise(string calldata org) private {
-        bytes32 orgHash = keccak256(bytes(org));
+        bytes32 orgHash = _hash(org);
         address owner = _namespaces[orgHash].owner;
         if (owner == address(0)) _claim(org, orgHash);
         else if (owner != msg.sender) revert NotNamespaceOwner(org, owner);

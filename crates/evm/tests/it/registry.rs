@@ -1,5 +1,7 @@
-//! Names and versions: the registry against a simple model of it, who may call what, what a call may cost, and the storage that the
-//! engine reads.
+//! Names and versions: the kill switch, who may call what, what a call may cost, and the storage that the engine reads. [`simple`]
+//! holds all of it to a simple model.
+
+mod simple;
 
 use crate::onnx::{Dim, F32, Graph};
 use crate::world::{ALICE, BOB, Db, Outcome, Tx, World, fixed, import, pack, refusal, run, success, unpack};
@@ -14,12 +16,8 @@ use alloy_evm::{
     },
 };
 use alloy_primitives::{Address, B256, U256, address, keccak256};
-use alloy_sol_types::{SolCall, SolEvent, SolInterface};
-use proptest::prelude::*;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::OnceLock,
-};
+use alloy_sol_types::{SolCall, SolError, SolEvent, SolInterface};
+use std::{collections::BTreeSet, sync::OnceLock};
 use synod_evm::{
     addresses::{MODEL_REGISTRY, PREDICT},
     gas,
@@ -31,9 +29,6 @@ use synod_model::CanonicalModel;
 
 const CAROL: Address = address!("0x000000000000000000000000000000000000ca01");
 const ACCOUNTS: [Address; 3] = [ALICE, BOB, CAROL];
-const ORGS: [&str; 2] = ["org", "lab"];
-const NAMES: [&str; 3] = ["org/a", "org/b", "lab/a"];
-const ALIASES: [&str; 2] = ["stable", "1.x"];
 const MODELS: usize = 3;
 
 const ACTIVE: u32 = 0;
@@ -79,11 +74,7 @@ fn published() -> World {
             for manifest in &manifests[..2] {
                 done(&mut world, ALICE, &publish("org/a", *manifest));
             }
-            let call = ModelRegistry::setAliasCall {
-                name: name(),
-                aliasName: "stable".into(),
-                version: U256::ONE,
-            };
+            let call = ModelRegistry::setAliasCall::new((name(), "stable".into(), U256::ONE));
             done(&mut world, ALICE, &call);
             done(&mut world, ALICE, &deprecate("org/a", 2, "drifts"));
             world
@@ -92,26 +83,15 @@ fn published() -> World {
 }
 
 fn publish(name: &str, manifest: Address) -> ModelRegistry::publishCall {
-    ModelRegistry::publishCall {
-        name: name.into(),
-        manifest,
-    }
+    ModelRegistry::publishCall::new((name.into(), manifest))
 }
 
 fn deprecate(name: &str, version: u64, reason: &str) -> ModelRegistry::deprecateCall {
-    ModelRegistry::deprecateCall {
-        name: name.into(),
-        version: U256::from(version),
-        reason: reason.into(),
-    }
+    ModelRegistry::deprecateCall::new((name.into(), U256::from(version), reason.into()))
 }
 
 fn revoke(name: &str, version: u64, reason: &str) -> ModelRegistry::revokeCall {
-    ModelRegistry::revokeCall {
-        name: name.into(),
-        version: U256::from(version),
-        reason: reason.into(),
-    }
+    ModelRegistry::revokeCall::new((name.into(), U256::from(version), reason.into()))
 }
 
 fn tx(from: Address, data: Vec<u8>) -> Tx {
@@ -136,608 +116,6 @@ fn ask<C: SolCall>(world: &World, call: &C) -> C::Return {
     world.ask(MODEL_REGISTRY, call)
 }
 
-// ---------------------------------------------------------------------- against a simple model
-
-/// What somebody asks of the registry. Indices point into the arrays above; versions may be too large by one.
-#[derive(Debug, Clone)]
-enum Action {
-    Claim(usize),
-    OfferNamespace(usize, Option<usize>),
-    AcceptNamespace(usize),
-    Publish {
-        name: usize,
-        model: usize,
-        latest: bool,
-        by_id: bool,
-    },
-    SetLatest(usize, u64),
-    SetAlias(usize, usize, u64),
-    RemoveAlias(usize, usize),
-    Deprecate(usize, u64, &'static str),
-    Restore(usize, u64),
-    Revoke(usize, u64, &'static str),
-    OfferModel(usize, Option<usize>),
-    AcceptModel(usize),
-    /// The node stops and starts: what it had in memory is gone.
-    Restart,
-}
-
-fn action() -> impl Strategy<Value = (usize, Action)> {
-    use Action as A;
-    let (org, name, alias, account) = (0..ORGS.len(), 0..NAMES.len(), 0..ALIASES.len(), 0..ACCOUNTS.len());
-    let to = proptest::option::of(account.clone());
-    let version = 0..5u64;
-    let reason = prop_oneof![
-        Just(""),
-        Just("wrong"),
-        Just("a reason that takes more than one word of storage")
-    ];
-    let action = prop_oneof![
-        1 => org.clone().prop_map(A::Claim),
-        1 => (org.clone(), to.clone()).prop_map(|(org, to)| A::OfferNamespace(org, to)),
-        1 => org.prop_map(A::AcceptNamespace),
-        6 => (name.clone(), 0..MODELS, any::<bool>(), any::<bool>()).prop_map(|(name, model, latest, by_id)| A::Publish {
-            name, model, latest, by_id
-        }),
-        2 => (name.clone(), version.clone()).prop_map(|(name, version)| A::SetLatest(name, version)),
-        3 => (name.clone(), alias.clone(), version.clone()).prop_map(|(name, alias, version)| A::SetAlias(name, alias, version)),
-        1 => (name.clone(), alias).prop_map(|(name, alias)| A::RemoveAlias(name, alias)),
-        2 => (name.clone(), version.clone(), reason.clone()).prop_map(|(name, version, reason)| A::Deprecate(name, version, reason)),
-        1 => (name.clone(), version.clone()).prop_map(|(name, version)| A::Restore(name, version)),
-        2 => (name.clone(), version, reason).prop_map(|(name, version, reason)| A::Revoke(name, version, reason)),
-        2 => (name.clone(), to).prop_map(|(name, to)| A::OfferModel(name, to)),
-        2 => name.prop_map(A::AcceptModel),
-        1 => Just(A::Restart),
-    ];
-    // Mostly one account, so that much is allowed.
-    (prop_oneof![3 => Just(0usize), 1 => account], action)
-}
-
-#[derive(Debug, Default, Clone)]
-struct Simple {
-    validated: BTreeSet<usize>,
-    namespaces: BTreeMap<&'static str, Ownership>,
-    models: BTreeMap<&'static str, SimpleModel>,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Ownership {
-    owner: Address,
-    pending: Address,
-}
-
-#[derive(Debug, Default, Clone)]
-struct SimpleModel {
-    ownership: Ownership,
-    latest: u64,
-    versions: Vec<SimpleVersion>,
-    aliases: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Debug, Clone)]
-struct SimpleVersion {
-    model: usize,
-    publisher: Address,
-    status: u32,
-    reason: &'static str,
-}
-
-impl Simple {
-    /// The model of a name, if it is the sender's.
-    fn owned(&mut self, from: Address, name: &'static str) -> Result<&mut SimpleModel, R> {
-        let unknown = R::UnknownModel(ModelRegistry::UnknownModel { name: name.into() });
-        let model = self.models.get_mut(name).ok_or(unknown)?;
-        let owner = model.ownership.owner;
-        let error = ModelRegistry::NotModelOwner {
-            name: name.into(),
-            owner,
-        };
-        if owner == from {
-            Ok(model)
-        } else {
-            Err(R::NotModelOwner(error))
-        }
-    }
-
-    /// What the action does, or why nothing.
-    fn act(&mut self, from: Address, action: &Action) -> Result<(), R> {
-        match *action {
-            Action::Claim(org) => {
-                let org = ORGS[org];
-                if let Some(Ownership { owner, .. }) = self.namespaces.get(org) {
-                    let (org, owner) = (org.into(), *owner);
-                    return Err(R::NamespaceTaken(ModelRegistry::NamespaceTaken { org, owner }));
-                }
-                self.namespaces.insert(
-                    org,
-                    Ownership {
-                        owner: from,
-                        ..Default::default()
-                    },
-                );
-            }
-            Action::OfferNamespace(org, to) => {
-                let org = ORGS[org];
-                let owner = self
-                    .namespaces
-                    .get(org)
-                    .map_or(Address::ZERO, |space| space.owner);
-                let error = ModelRegistry::NotNamespaceOwner {
-                    org: org.into(),
-                    owner,
-                };
-                let space = self.namespaces.get_mut(org).filter(|_| owner == from);
-                space.ok_or(R::NotNamespaceOwner(error))?.pending = account(to);
-            }
-            Action::AcceptNamespace(org) => {
-                let space = self.namespaces.entry(ORGS[org]).or_default().clone();
-                let result = space.accept(from, ORGS[org]);
-                if space.owner.is_zero() {
-                    self.namespaces.remove(ORGS[org]);
-                }
-                self.namespaces.insert(ORGS[org], result?);
-            }
-            Action::Publish {
-                name,
-                model,
-                latest,
-                by_id,
-            } => {
-                return self.publish(from, NAMES[name], model, latest, by_id);
-            }
-            Action::SetLatest(name, version) => {
-                let model = self.owned(from, NAMES[name])?;
-                model.standing(NAMES[name], version)?;
-                model.latest = version;
-            }
-            Action::SetAlias(name, alias, version) => {
-                let model = self.owned(from, NAMES[name])?;
-                model.standing(NAMES[name], version)?;
-                model.aliases.insert(ALIASES[alias], version);
-            }
-            Action::RemoveAlias(name, alias) => {
-                let removed = self.owned(from, NAMES[name])?.aliases.remove(ALIASES[alias]);
-                let (name, alias) = (NAMES[name].into(), ALIASES[alias].into());
-                let error = ModelRegistry::UnknownAlias {
-                    name,
-                    aliasName: alias,
-                };
-                removed.ok_or(R::UnknownAlias(error))?;
-            }
-            Action::Deprecate(name, version, reason) => {
-                self.set_status(from, NAMES[name], version, DEPRECATED, reason)?;
-            }
-            Action::Restore(name, version) => {
-                let found = self.owned(from, NAMES[name])?.standing(NAMES[name], version)?;
-                let name = NAMES[name].into();
-                if found.status != DEPRECATED {
-                    return Err(R::NotDeprecated(ModelRegistry::NotDeprecated { name, version }));
-                }
-                (found.status, found.reason) = (ACTIVE, "");
-            }
-            Action::Revoke(name, version, reason) => {
-                self.set_status(from, NAMES[name], version, REVOKED, reason)?;
-            }
-            Action::OfferModel(name, to) => {
-                self.owned(from, NAMES[name])?.ownership.pending = account(to);
-            }
-            Action::AcceptModel(name) => {
-                let model = self.models.get_mut(NAMES[name]);
-                let mut nobody = SimpleModel::default();
-                let model = model.unwrap_or(&mut nobody);
-                model.ownership = model.ownership.accept(from, NAMES[name])?;
-            }
-            Action::Restart => {}
-        }
-        Ok(())
-    }
-
-    fn publish(
-        &mut self,
-        from: Address,
-        name: &'static str,
-        model: usize,
-        latest: bool,
-        by_id: bool,
-    ) -> Result<(), R> {
-        if by_id && !self.validated.contains(&model) {
-            return Err(R::UnknownModelId(ModelRegistry::UnknownModelId { id: id(model) }));
-        }
-        if let Some(known) = self.models.get(name) {
-            let owner = known.ownership.owner;
-            if owner != from {
-                let name = name.into();
-                return Err(R::NotModelOwner(ModelRegistry::NotModelOwner { name, owner }));
-            }
-            if let Some(index) = known.versions.iter().position(|version| version.model == model) {
-                let (name, version) = (name.into(), index as u64 + 1);
-                return Err(R::AlreadyPublished(ModelRegistry::AlreadyPublished {
-                    name,
-                    version,
-                }));
-            }
-        } else {
-            let org = ORGS.into_iter().find(|org| name.starts_with(org)).unwrap();
-            let space = self.namespaces.entry(org).or_insert(Ownership {
-                owner: from,
-                pending: Address::ZERO,
-            });
-            if space.owner != from {
-                let (org, owner) = (org.into(), space.owner);
-                return Err(R::NotNamespaceOwner(ModelRegistry::NotNamespaceOwner {
-                    org,
-                    owner,
-                }));
-            }
-        }
-        self.validated.insert(model);
-        let entry = self.models.entry(name).or_default();
-        entry.ownership.owner = from;
-        entry.versions.push(SimpleVersion {
-            model,
-            publisher: from,
-            status: ACTIVE,
-            reason: "",
-        });
-        if latest {
-            entry.latest = entry.versions.len() as u64;
-        }
-        Ok(())
-    }
-
-    fn set_status(
-        &mut self,
-        from: Address,
-        name: &'static str,
-        version: u64,
-        status: u32,
-        reason: &'static str,
-    ) -> Result<(), R> {
-        let found = self.owned(from, name)?.standing(name, version)?;
-        if reason.is_empty() {
-            return Err(R::InvalidReason(ModelRegistry::InvalidReason {
-                length: U256::ZERO,
-            }));
-        }
-        (found.status, found.reason) = (status, reason);
-        Ok(())
-    }
-}
-
-fn account(index: Option<usize>) -> Address {
-    index.map_or(Address::ZERO, |index| ACCOUNTS[index])
-}
-
-impl Ownership {
-    fn accept(&self, from: Address, name: &str) -> Result<Self, R> {
-        let error = ModelRegistry::NotPendingOwner {
-            name: name.into(),
-            pendingOwner: self.pending,
-        };
-        let accepted = Self {
-            owner: from,
-            pending: Address::ZERO,
-        };
-        (self.pending == from)
-            .then_some(accepted)
-            .ok_or(R::NotPendingOwner(error))
-    }
-}
-
-impl SimpleModel {
-    /// A version that exists and is not revoked.
-    fn standing(&mut self, name: &str, version: u64) -> Result<&mut SimpleVersion, R> {
-        let unknown = ModelRegistry::UnknownVersion {
-            name: name.into(),
-            version: U256::from(version),
-        };
-        let index = (version as usize).checked_sub(1);
-        let found = index
-            .and_then(|index| self.versions.get_mut(index))
-            .ok_or(R::UnknownVersion(unknown))?;
-        if found.status == REVOKED {
-            return Err(R::VersionRevoked(ModelRegistry::VersionRevoked {
-                name: name.into(),
-                version,
-            }));
-        }
-        Ok(found)
-    }
-}
-
-/// The call that an action is.
-fn call_of(action: &Action, manifests: &[Address]) -> Option<Calls> {
-    let name = |index: usize| NAMES[index].to_owned();
-    let org = |index: usize| ORGS[index].to_owned();
-    let alias = |index: usize| ALIASES[index].to_owned();
-    let number = |version: u64| U256::from(version);
-    Some(match *action {
-        Action::Claim(index) => Calls::claim(ModelRegistry::claimCall { org: org(index) }),
-        Action::OfferNamespace(index, to) => Calls::transferNamespace(ModelRegistry::transferNamespaceCall {
-            org: org(index),
-            to: account(to),
-        }),
-        Action::AcceptNamespace(index) => {
-            Calls::acceptNamespace(ModelRegistry::acceptNamespaceCall { org: org(index) })
-        }
-        Action::Publish {
-            name: index,
-            model,
-            latest,
-            by_id,
-        } => {
-            let (name, manifest, id) = (name(index), manifests[model], id(model));
-            match (by_id, latest) {
-                (false, true) => Calls::publish(ModelRegistry::publishCall { name, manifest }),
-                (false, false) => Calls::publishOnly(ModelRegistry::publishOnlyCall { name, manifest }),
-                (true, true) => Calls::publishId(ModelRegistry::publishIdCall { name, id }),
-                (true, false) => Calls::publishIdOnly(ModelRegistry::publishIdOnlyCall { name, id }),
-            }
-        }
-        Action::SetLatest(index, version) => Calls::setLatest(ModelRegistry::setLatestCall {
-            name: name(index),
-            version: number(version),
-        }),
-        Action::SetAlias(index, aliased, version) => Calls::setAlias(ModelRegistry::setAliasCall {
-            name: name(index),
-            aliasName: alias(aliased),
-            version: number(version),
-        }),
-        Action::RemoveAlias(index, aliased) => Calls::removeAlias(ModelRegistry::removeAliasCall {
-            name: name(index),
-            aliasName: alias(aliased),
-        }),
-        Action::Deprecate(index, version, reason) => {
-            Calls::deprecate(deprecate(NAMES[index], version, reason))
-        }
-        Action::Restore(index, version) => Calls::restore(ModelRegistry::restoreCall {
-            name: name(index),
-            version: number(version),
-        }),
-        Action::Revoke(index, version, reason) => Calls::revoke(revoke(NAMES[index], version, reason)),
-        Action::OfferModel(index, to) => Calls::transferModel(ModelRegistry::transferModelCall {
-            name: name(index),
-            to: account(to),
-        }),
-        Action::AcceptModel(index) => {
-            Calls::acceptModel(ModelRegistry::acceptModelCall { name: name(index) })
-        }
-        Action::Restart => return None,
-    })
-}
-
-/// Everything that the chain says is what the simple model says.
-fn assert_agrees(world: &World, simple: &Simple) {
-    for org in ORGS {
-        let expected = simple.namespaces.get(org).cloned().unwrap_or_default();
-        let org = org.to_owned();
-        let owner = ask(world, &ModelRegistry::namespaceOwnerCall { org: org.clone() });
-        let pending = ask(world, &ModelRegistry::pendingNamespaceOwnerCall { org });
-        assert_eq!((owner, pending), (expected.owner, expected.pending));
-    }
-    let (offset, limit) = (U256::ZERO, U256::from(100));
-    let listed = ask(world, &ModelRegistry::modelsCall { offset, limit });
-    assert_eq!(listed.len(), simple.models.len());
-    assert_eq!(
-        ask(world, &ModelRegistry::modelCountCall {}),
-        U256::from(listed.len())
-    );
-    for line in listed {
-        let model = &simple.models[line.name.as_str()];
-        let latest = (model.latest as usize)
-            .checked_sub(1)
-            .map(|index| &model.versions[index]);
-        assert_eq!(
-            (line.owner, line.latest, line.count),
-            (model.ownership.owner, model.latest, model.versions.len() as u64)
-        );
-        assert_eq!(line.id, latest.map_or(B256::ZERO, |version| id(version.model)));
-        assert_eq!(line.status, latest.map_or(ACTIVE, |version| version.status));
-    }
-    for name in NAMES {
-        let model = simple.models.get(name).cloned().unwrap_or_default();
-        assert_name_agrees(world, name, &model);
-    }
-    for index in 0..MODELS {
-        assert_id_agrees(world, simple, index);
-    }
-}
-
-fn assert_name_agrees(world: &World, path: &str, model: &SimpleModel) {
-    let name = || path.to_owned();
-    let (offset, limit) = (U256::ZERO, U256::from(100));
-    assert_eq!(
-        ask(world, &ModelRegistry::versionOfCall { name: name() }),
-        U256::from(model.latest)
-    );
-    assert_eq!(
-        ask(world, &ModelRegistry::countOfCall { name: name() }),
-        U256::from(model.versions.len())
-    );
-    assert_eq!(
-        ask(world, &ModelRegistry::modelOwnerCall { name: name() }),
-        model.ownership.owner
-    );
-    assert_eq!(
-        ask(world, &ModelRegistry::pendingModelOwnerCall { name: name() }),
-        model.ownership.pending
-    );
-    let pointers = ask(
-        world,
-        &ModelRegistry::aliasesCall {
-            name: name(),
-            offset,
-            limit,
-        },
-    );
-    let pointers: BTreeMap<_, _> = pointers
-        .iter()
-        .filter(|pointer| pointer.version != 0)
-        .map(|pointer| (pointer.aliasName.as_str(), pointer.version))
-        .collect();
-    assert_eq!(pointers, model.aliases);
-
-    let versions = ask(
-        world,
-        &ModelRegistry::versionsCall {
-            name: name(),
-            offset,
-            limit,
-        },
-    );
-    assert_eq!(versions.len(), model.versions.len());
-    for (index, (found, expected)) in versions.iter().zip(&model.versions).enumerate() {
-        let version = U256::from(index + 1);
-        let expected_id = id(expected.model);
-        assert_eq!(
-            (found.id, found.publisher, found.status, found.reason.as_str()),
-            (expected_id, expected.publisher, expected.status, expected.reason)
-        );
-        assert_eq!(
-            *found,
-            ask(
-                world,
-                &ModelRegistry::versionAtCall {
-                    name: name(),
-                    version
-                }
-            )
-        );
-        let state = ask(
-            world,
-            &ModelRegistry::statusOfCall {
-                name: name(),
-                version,
-            },
-        );
-        assert_eq!(
-            (state.status, state.reason.as_str()),
-            (expected.status, expected.reason)
-        );
-        assert_eq!(
-            ask(
-                world,
-                &ModelRegistry::versionOfIdCall {
-                    name: name(),
-                    id: expected_id
-                }
-            ),
-            version
-        );
-        assert_leads(world, &format!("{path}@{version}"), model, version.to());
-    }
-    assert_leads(world, path, model, model.latest);
-    assert_leads(world, &format!("{path}@latest"), model, model.latest);
-    assert_leads(world, &format!("{path}@{}", model.versions.len() + 1), model, 0);
-    for alias in ALIASES {
-        let version = model.aliases.get(alias).copied().unwrap_or_default();
-        let call = ModelRegistry::aliasOfCall {
-            name: name(),
-            aliasName: alias.into(),
-        };
-        assert_eq!(ask(world, &call), U256::from(version));
-        assert_leads(world, &format!("{path}@{alias}"), model, version);
-    }
-    for index in 0..MODELS {
-        let position = model.versions.iter().position(|version| version.model == index);
-        let version = position.map_or(0, |position| position as u64 + 1);
-        let digits = alloy_primitives::hex::encode(id(index));
-        assert_leads(world, &format!("{path}@sha256:{digits}"), model, version);
-    }
-}
-
-/// A name leads to a version: predictions are that version's, bit for bit, or refused for the right reason.
-fn assert_leads(world: &World, name: &str, model: &SimpleModel, version: u64) {
-    let outcome = world
-        .look(&Tx::call(PREDICT, run(name, &[10.0]).abi_encode()))
-        .result;
-    let expected = (version as usize)
-        .checked_sub(1)
-        .and_then(|index| model.versions.get(index));
-    let (name, resolve) = (
-        name.to_owned(),
-        IPredict::resolveCall {
-            model: name.to_owned(),
-        },
-    );
-    match expected {
-        None => {
-            let error = E::UnknownModel(IPredict::UnknownModel { name });
-            assert_eq!(refusal(&outcome), error);
-            assert_eq!(world.refusal(&resolve), error);
-        }
-        Some(found) if found.status == REVOKED => {
-            let error = E::ModelRevoked(IPredict::ModelRevoked { name, version });
-            assert_eq!(refusal(&outcome), error);
-            assert_eq!(world.refusal(&resolve), error);
-        }
-        Some(found) => {
-            let answer = IPredict::runCall::abi_decode_returns(&success(&outcome)).unwrap();
-            assert_eq!(unpack(&answer), [11.0 + found.model as f32], "{name}");
-            assert_eq!(world.predict(&resolve), id(found.model), "{name}");
-        }
-    }
-}
-
-/// An id runs whatever was revoked, and its sums are right.
-fn assert_id_agrees(world: &World, simple: &Simple, index: usize) {
-    let id = id(index);
-    let all = simple.models.values().flat_map(|model| &model.versions);
-    let of = |status: Option<u32>| {
-        let count = all
-            .clone()
-            .filter(|version| version.model == index && status.is_none_or(|status| version.status == status));
-        U256::from(count.count())
-    };
-    let sums = ask(world, &ModelRegistry::statusOfIdCall { id });
-    assert_eq!(
-        (sums.publications, sums.deprecated, sums.revoked),
-        (of(None), of(Some(DEPRECATED)), of(Some(REVOKED)))
-    );
-    let call = IPredict::runIdCall {
-        id,
-        input: pack(&[10.0]).into(),
-    };
-    if simple.validated.contains(&index) {
-        assert_eq!(unpack(&world.predict(&call)), [11.0 + index as f32]);
-    } else {
-        assert!(matches!(world.refusal(&call), E::UnknownModelId(_)));
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn names_versions_and_bytes_are_as_a_simple_model_says(actions in proptest::collection::vec(action(), 1..40)) {
-        let (mut world, manifests) = uploaded();
-        let mut simple = Simple::default();
-        for (from, action) in actions {
-            let from = ACCOUNTS[from];
-            let Some(call) = call_of(&action, &manifests) else {
-                world = world.cold();
-                assert_agrees(&world, &simple);
-                continue;
-            };
-            let before = simple.clone();
-            let expected = simple.act(from, &action);
-            let outcome = world.send(&tx(from, call.abi_encode()));
-            match expected {
-                Ok(()) => {
-                    prop_assert!(outcome.is_success(), "{action:?}: {outcome:?}");
-                    prop_assert!(!outcome.logs().is_empty(), "{action:?} without an event");
-                }
-                Err(expected) => {
-                    prop_assert_eq!(error(&outcome), expected, "{:?}", action);
-                    simple = before;
-                }
-            }
-        }
-        assert_agrees(&world, &simple);
-        assert_agrees(&world.cold(), &simple);
-    }
-}
-
 // ---------------------------------------------------------------------- the kill switch
 
 #[test]
@@ -753,54 +131,19 @@ fn a_revoked_version_is_refused_by_every_function_that_takes_a_name_and_runs_by_
         let model = || name.to_owned();
         let values = fixed(&[10]);
         let (inputs, input) = (vec![input.clone()], input.clone());
-        let run = IPredict::runCall {
-            model: model(),
-            input: input.clone(),
-        }
-        .abi_encode();
+        let run = IPredict::runCall::new((model(), input.clone())).abi_encode();
         vec![
             run.clone(),
-            IPredict::runTensorsCall {
-                model: model(),
-                inputs: vec![tensor.clone()],
-            }
-            .abi_encode(),
-            IPredict::runFixedCall {
-                model: model(),
-                values: values.clone(),
-                inDecimals: 0,
-                outDecimals: 0,
-            }
-            .abi_encode(),
-            IPredict::classifyCall {
-                model: model(),
-                input,
-            }
-            .abi_encode(),
-            IPredict::classifyFixedCall {
-                model: model(),
-                values,
-                decimals: 0,
-            }
-            .abi_encode(),
-            IPredict::runBatchCall {
-                model: model(),
-                inputs,
-            }
-            .abi_encode(),
-            IPredict::withMaxGasCall {
-                maxGas: 1 << 30,
-                call: run.into(),
-            }
-            .abi_encode(),
-            IPredict::resolveCall { model: model() }.abi_encode(),
-            IPredict::signatureCall { model: model() }.abi_encode(),
-            IPredict::quoteCall { model: model() }.abi_encode(),
-            IPredict::quoteShapesCall {
-                model: model(),
-                shapes: vec![vec![1]],
-            }
-            .abi_encode(),
+            IPredict::runTensorsCall::new((model(), vec![tensor.clone()])).abi_encode(),
+            IPredict::runFixedCall::new((model(), values.clone(), 0, 0)).abi_encode(),
+            IPredict::classifyCall::new((model(), input)).abi_encode(),
+            IPredict::classifyFixedCall::new((model(), values, 0)).abi_encode(),
+            IPredict::runBatchCall::new((model(), inputs)).abi_encode(),
+            IPredict::withMaxGasCall::new((1 << 30, run.into())).abi_encode(),
+            IPredict::resolveCall::new((model(),)).abi_encode(),
+            IPredict::signatureCall::new((model(),)).abi_encode(),
+            IPredict::quoteCall::new((model(),)).abi_encode(),
+            IPredict::quoteShapesCall::new((model(), vec![vec![1]])).abi_encode(),
         ]
     };
     let digits = alloy_primitives::hex::encode(id(0));
@@ -825,26 +168,18 @@ fn a_revoked_version_is_refused_by_every_function_that_takes_a_name_and_runs_by_
     for node in [&world, &world.cold()] {
         for name in &names {
             for data in by_name(name) {
-                let error = IPredict::ModelRevoked {
-                    name: name.clone(),
-                    version: 1,
-                };
+                let error = IPredict::ModelRevoked::new((name.clone(), 1));
                 assert_eq!(refusal(&look(node, data)), E::ModelRevoked(error));
             }
         }
-        let by_id = IPredict::runIdCall {
-            id: id(0),
-            input: input.clone(),
-        };
+        let by_id = IPredict::runIdCall::new((id(0), input.clone()));
         assert_eq!(unpack(&node.predict(&by_id)), [11.0]);
         assert_eq!(unpack(&node.predict(&run("org/a", &[10.0]))), [12.0]);
     }
-    let sums = ask(&world, &ModelRegistry::statusOfIdCall { id: id(0) });
+    let sums = ask(&world, &ModelRegistry::statusOfIdCall::new((id(0),)));
     assert_eq!((sums.publications, sums.revoked), (U256::ONE, U256::ONE));
     // The registry's own question passes the refusal on.
-    let resolve = ModelRegistry::resolveCall {
-        name: "org/a@1".into(),
-    };
+    let resolve = ModelRegistry::resolveCall::new(("org/a@1".into(),));
     let outcome = world.look(&Tx::call(MODEL_REGISTRY, resolve.abi_encode())).result;
     assert!(matches!(refusal(&outcome), E::ModelRevoked(_)));
 }
@@ -880,11 +215,7 @@ fn aliases_are_checked_alike_by_registry_and_engine() {
         &longest,
     ];
     for alias in aliases {
-        let call = ModelRegistry::setAliasCall {
-            name: "org/a".into(),
-            aliasName: alias.into(),
-            version: U256::ONE,
-        };
+        let call = ModelRegistry::setAliasCall::new(("org/a".into(), alias.into(), U256::ONE));
         let mut world = world.clone();
         let outcome = world.send(&tx(ALICE, call.abi_encode()));
         let valid = synod_evm::name::is_alias(alias);
@@ -893,9 +224,7 @@ fn aliases_are_checked_alike_by_registry_and_engine() {
             let answer = world.predict(&run(&format!("org/a@{alias}"), &[10.0]));
             assert_eq!(unpack(&answer), [11.0], "{alias:?}");
         } else {
-            let expected = ModelRegistry::InvalidAlias {
-                aliasName: alias.to_owned(),
-            };
+            let expected = ModelRegistry::InvalidAlias::new((alias.to_owned(),));
             assert_eq!(error(&outcome), R::InvalidAlias(expected));
         }
     }
@@ -915,18 +244,12 @@ fn a_reason_has_1_to_256_bytes() {
             if valid {
                 let state = ask(
                     &world,
-                    &ModelRegistry::statusOfCall {
-                        name: "org/a".into(),
-                        version: U256::ONE,
-                    },
+                    &ModelRegistry::statusOfCall::new(("org/a".into(), U256::ONE)),
                 );
                 assert_eq!(state.reason, reason);
             } else {
                 let length = U256::from(length);
-                assert_eq!(
-                    error(&outcome),
-                    R::InvalidReason(ModelRegistry::InvalidReason { length })
-                );
+                assert_eq!(error(&outcome), R::InvalidReason(SolError::new((length,))));
             }
         }
     }
@@ -940,10 +263,7 @@ fn every_change_is_an_event_with_what_was_and_what_is() {
     let (name_hash, name) = (keccak256("org/a"), "org/a".to_owned());
     let last = |outcome: Outcome| outcome.logs().last().cloned().unwrap();
 
-    let call = ModelRegistry::setLatestCall {
-        name: name.clone(),
-        version: U256::ONE,
-    };
+    let call = ModelRegistry::setLatestCall::new((name.clone(), U256::ONE));
     let log = last(done(&mut world, ALICE, &call));
     let event = ModelRegistry::LatestChanged::decode_log(&log).unwrap().data;
     let expected = ModelRegistry::LatestChanged {
@@ -964,20 +284,14 @@ fn every_change_is_an_event_with_what_was_and_what_is() {
         from,
         to,
     };
-    let set = |version: u64| ModelRegistry::setAliasCall {
-        name: name.clone(),
-        aliasName: "stable".into(),
-        version: U256::from(version),
-    };
+    let set =
+        |version: u64| ModelRegistry::setAliasCall::new((name.clone(), "stable".into(), U256::from(version)));
     let log = last(done(&mut world, ALICE, &set(2)));
     assert_eq!(
         ModelRegistry::AliasChanged::decode_log(&log).unwrap().data,
         aliased(1, 2)
     );
-    let remove = ModelRegistry::removeAliasCall {
-        name: name.clone(),
-        aliasName: "stable".into(),
-    };
+    let remove = ModelRegistry::removeAliasCall::new((name.clone(), "stable".into()));
     let log = last(done(&mut world, ALICE, &remove));
     assert_eq!(
         ModelRegistry::AliasChanged::decode_log(&log).unwrap().data,
@@ -1005,11 +319,7 @@ fn every_change_is_an_event_with_what_was_and_what_is() {
             changed(DEPRECATED, DEPRECATED, "drifts more"),
         ),
         (
-            ModelRegistry::restoreCall {
-                name: name.clone(),
-                version: U256::from(2),
-            }
-            .abi_encode(),
+            ModelRegistry::restoreCall::new((name.clone(), U256::from(2))).abi_encode(),
             changed(DEPRECATED, ACTIVE, ""),
         ),
         (
@@ -1028,10 +338,7 @@ fn every_change_is_an_event_with_what_was_and_what_is() {
     let log = last(done(
         &mut world,
         ALICE,
-        &ModelRegistry::transferModelCall {
-            name: name.clone(),
-            to: BOB,
-        },
+        &ModelRegistry::transferModelCall::new((name.clone(), BOB)),
     ));
     let event = ModelRegistry::ModelTransferStarted::decode_log(&log)
         .unwrap()
@@ -1046,7 +353,7 @@ fn every_change_is_an_event_with_what_was_and_what_is() {
     let log = last(done(
         &mut world,
         BOB,
-        &ModelRegistry::acceptModelCall { name: name.clone() },
+        &ModelRegistry::acceptModelCall::new((name.clone(),)),
     ));
     let event = ModelRegistry::ModelTransferred::decode_log(&log).unwrap().data;
     assert_eq!(
@@ -1063,10 +370,7 @@ fn every_change_is_an_event_with_what_was_and_what_is() {
     let log = last(done(
         &mut world,
         ALICE,
-        &ModelRegistry::transferNamespaceCall {
-            org: org.clone(),
-            to: BOB,
-        },
+        &ModelRegistry::transferNamespaceCall::new((org.clone(), BOB)),
     ));
     let event = ModelRegistry::NamespaceTransferStarted::decode_log(&log)
         .unwrap()
@@ -1081,7 +385,7 @@ fn every_change_is_an_event_with_what_was_and_what_is() {
     let log = last(done(
         &mut world,
         BOB,
-        &ModelRegistry::acceptNamespaceCall { org: org.clone() },
+        &ModelRegistry::acceptNamespaceCall::new((org.clone(),)),
     ));
     let event = ModelRegistry::NamespaceTransferred::decode_log(&log)
         .unwrap()
@@ -1112,18 +416,12 @@ fn offered() -> World {
     done(
         &mut world,
         ALICE,
-        &ModelRegistry::transferModelCall {
-            name: "org/a".into(),
-            to: BOB,
-        },
+        &ModelRegistry::transferModelCall::new(("org/a".into(), BOB)),
     );
     done(
         &mut world,
         ALICE,
-        &ModelRegistry::transferNamespaceCall {
-            org: "org".into(),
-            to: BOB,
-        },
+        &ModelRegistry::transferNamespaceCall::new(("org".into(), BOB)),
     );
     // A model that is validated and has no number under the name: anybody may publish it under a name of theirs.
     let manifest = uploaded().1[2];
@@ -1139,93 +437,26 @@ fn changes() -> Vec<Change> {
     let pending = [false, true, false];
     let of = |may, call| Change { call, may };
     vec![
-        of(
-            [true; 3],
-            Calls::claim(ModelRegistry::claimCall { org: "free".into() }),
-        ),
-        of(
-            owner,
-            Calls::transferNamespace(ModelRegistry::transferNamespaceCall {
-                org: org(),
-                to: CAROL,
-            }),
-        ),
-        of(
-            pending,
-            Calls::acceptNamespace(ModelRegistry::acceptNamespaceCall { org: org() }),
-        ),
+        of([true; 3], Calls::claim(SolCall::new(("free".into(),)))),
+        of(owner, Calls::transferNamespace(SolCall::new((org(), CAROL)))),
+        of(pending, Calls::acceptNamespace(SolCall::new((org(),)))),
         of(owner, Calls::publish(publish("org/a", manifest))),
-        of(
-            owner,
-            Calls::publishOnly(ModelRegistry::publishOnlyCall {
-                name: name(),
-                manifest,
-            }),
-        ),
-        of(
-            owner,
-            Calls::publishId(ModelRegistry::publishIdCall {
-                name: name(),
-                id: third,
-            }),
-        ),
-        of(
-            owner,
-            Calls::publishIdOnly(ModelRegistry::publishIdOnlyCall {
-                name: name(),
-                id: third,
-            }),
-        ),
+        of(owner, Calls::publishOnly(SolCall::new((name(), manifest)))),
+        of(owner, Calls::publishId(SolCall::new((name(), third)))),
+        of(owner, Calls::publishIdOnly(SolCall::new((name(), third)))),
         // A new name in a namespace that is owned.
+        of(owner, Calls::publishId(SolCall::new(("org/new".into(), third)))),
+        of(owner, Calls::setLatest(SolCall::new((name(), version)))),
         of(
             owner,
-            Calls::publishId(ModelRegistry::publishIdCall {
-                name: "org/new".into(),
-                id: third,
-            }),
+            Calls::setAlias(SolCall::new((name(), "new".into(), version))),
         ),
-        of(
-            owner,
-            Calls::setLatest(ModelRegistry::setLatestCall {
-                name: name(),
-                version,
-            }),
-        ),
-        of(
-            owner,
-            Calls::setAlias(ModelRegistry::setAliasCall {
-                name: name(),
-                aliasName: "new".into(),
-                version,
-            }),
-        ),
-        of(
-            owner,
-            Calls::removeAlias(ModelRegistry::removeAliasCall {
-                name: name(),
-                aliasName: aliased(),
-            }),
-        ),
+        of(owner, Calls::removeAlias(SolCall::new((name(), aliased())))),
         of(owner, Calls::deprecate(deprecate("org/a", 1, "old"))),
-        of(
-            owner,
-            Calls::restore(ModelRegistry::restoreCall {
-                name: name(),
-                version: U256::from(2),
-            }),
-        ),
+        of(owner, Calls::restore(SolCall::new((name(), U256::from(2))))),
         of(owner, Calls::revoke(revoke("org/a", 1, "wrong"))),
-        of(
-            owner,
-            Calls::transferModel(ModelRegistry::transferModelCall {
-                name: name(),
-                to: CAROL,
-            }),
-        ),
-        of(
-            pending,
-            Calls::acceptModel(ModelRegistry::acceptModelCall { name: name() }),
-        ),
+        of(owner, Calls::transferModel(SolCall::new((name(), CAROL)))),
+        of(pending, Calls::acceptModel(SolCall::new((name(),)))),
     ]
 }
 
@@ -1235,40 +466,23 @@ fn questions() -> Vec<Calls> {
     let (id, version) = (id(0), U256::ONE);
     let (offset, limit) = (U256::ZERO, U256::from(10));
     vec![
-        Calls::namespaceOwner(ModelRegistry::namespaceOwnerCall { org: "org".into() }),
-        Calls::pendingNamespaceOwner(ModelRegistry::pendingNamespaceOwnerCall { org: "org".into() }),
-        Calls::resolve(ModelRegistry::resolveCall { name: name() }),
-        Calls::versionOf(ModelRegistry::versionOfCall { name: name() }),
-        Calls::countOf(ModelRegistry::countOfCall { name: name() }),
-        Calls::versionOfId(ModelRegistry::versionOfIdCall { name: name(), id }),
-        Calls::aliasOf(ModelRegistry::aliasOfCall {
-            name: name(),
-            aliasName: aliased(),
-        }),
-        Calls::versionAt(ModelRegistry::versionAtCall {
-            name: name(),
-            version,
-        }),
-        Calls::statusOf(ModelRegistry::statusOfCall {
-            name: name(),
-            version,
-        }),
-        Calls::statusOfId(ModelRegistry::statusOfIdCall { id }),
-        Calls::modelOwner(ModelRegistry::modelOwnerCall { name: name() }),
-        Calls::pendingModelOwner(ModelRegistry::pendingModelOwnerCall { name: name() }),
-        Calls::modelOf(ModelRegistry::modelOfCall { id }),
+        Calls::namespaceOwner(SolCall::new(("org".into(),))),
+        Calls::pendingNamespaceOwner(SolCall::new(("org".into(),))),
+        Calls::resolve(SolCall::new((name(),))),
+        Calls::versionOf(SolCall::new((name(),))),
+        Calls::countOf(SolCall::new((name(),))),
+        Calls::versionOfId(SolCall::new((name(), id))),
+        Calls::aliasOf(SolCall::new((name(), aliased()))),
+        Calls::versionAt(SolCall::new((name(), version))),
+        Calls::statusOf(SolCall::new((name(), version))),
+        Calls::statusOfId(SolCall::new((id,))),
+        Calls::modelOwner(SolCall::new((name(),))),
+        Calls::pendingModelOwner(SolCall::new((name(),))),
+        Calls::modelOf(SolCall::new((id,))),
         Calls::modelCount(ModelRegistry::modelCountCall {}),
-        Calls::models(ModelRegistry::modelsCall { offset, limit }),
-        Calls::versions(ModelRegistry::versionsCall {
-            name: name(),
-            offset,
-            limit,
-        }),
-        Calls::aliases(ModelRegistry::aliasesCall {
-            name: name(),
-            offset,
-            limit,
-        }),
+        Calls::models(SolCall::new((offset, limit))),
+        Calls::versions(SolCall::new((name(), offset, limit))),
+        Calls::aliases(SolCall::new((name(), offset, limit))),
     ]
 }
 
@@ -1307,12 +521,9 @@ fn each_change_is_for_those_alone_who_may_make_it() {
     done(
         &mut world,
         ALICE,
-        &ModelRegistry::transferModelCall {
-            name: "org/a".into(),
-            to: Address::ZERO,
-        },
+        &ModelRegistry::transferModelCall::new(("org/a".into(), Address::ZERO)),
     );
-    let accept = ModelRegistry::acceptModelCall { name: "org/a".into() };
+    let accept = ModelRegistry::acceptModelCall::new(("org/a".into(),));
     assert!(matches!(
         error(&world.send(&tx(BOB, accept.abi_encode()))),
         R::NotPendingOwner(_)
@@ -1320,10 +531,7 @@ fn each_change_is_for_those_alone_who_may_make_it() {
     done(
         &mut world,
         ALICE,
-        &ModelRegistry::transferModelCall {
-            name: "org/a".into(),
-            to: BOB,
-        },
+        &ModelRegistry::transferModelCall::new(("org/a".into(), BOB)),
     );
     done(&mut world, BOB, &accept);
     assert!(matches!(
@@ -1419,21 +627,14 @@ fn no_call_costs_more_because_much_is_stored() {
         done(
             &mut large,
             ALICE,
-            &ModelRegistry::publishIdCall { name, id: third },
+            &ModelRegistry::publishIdCall::new((name, third)),
         );
-        let call = ModelRegistry::setAliasCall {
-            name: "org/a".into(),
-            aliasName: format!("alias-{index}"),
-            version: U256::ONE,
-        };
+        let call = ModelRegistry::setAliasCall::new(("org/a".into(), format!("alias-{index}"), U256::ONE));
         done(&mut large, ALICE, &call);
         done(
             &mut large,
             ALICE,
-            &ModelRegistry::setLatestCall {
-                name: "org/a".into(),
-                version: U256::from(1 + index % 2),
-            },
+            &ModelRegistry::setLatestCall::new(("org/a".into(), U256::from(1 + index % 2))),
         );
     }
     done(&mut large, ALICE, &deprecate("org/a", 1, &longest));
@@ -1456,41 +657,19 @@ fn gas_is_bounded_by_the_size_of_the_call() {
         let manifest = uploaded().1[2];
         let (id, version) = (id(2), U256::ONE);
         let calls = [
-            Calls::claim(ModelRegistry::claimCall { org: text.clone() }),
+            Calls::claim(SolCall::new((text.clone(),))),
             Calls::publish(publish(&slashed, manifest)),
-            Calls::publishId(ModelRegistry::publishIdCall {
-                name: slashed.clone(),
-                id,
-            }),
-            Calls::publishIdOnly(ModelRegistry::publishIdOnlyCall {
-                name: text.clone(),
-                id,
-            }),
-            Calls::setLatest(ModelRegistry::setLatestCall {
-                name: slashed.clone(),
-                version,
-            }),
-            Calls::setAlias(ModelRegistry::setAliasCall {
-                name: "org/a".into(),
-                aliasName: text.clone(),
-                version,
-            }),
-            Calls::removeAlias(ModelRegistry::removeAliasCall {
-                name: "org/a".into(),
-                aliasName: text.clone(),
-            }),
+            Calls::publishId(SolCall::new((slashed.clone(), id))),
+            Calls::publishIdOnly(SolCall::new((text.clone(), id))),
+            Calls::setLatest(SolCall::new((slashed.clone(), version))),
+            Calls::setAlias(SolCall::new(("org/a".into(), text.clone(), version))),
+            Calls::removeAlias(SolCall::new(("org/a".into(), text.clone()))),
             Calls::deprecate(deprecate("org/a", 1, &text)),
             Calls::revoke(revoke("org/a", 1, &text)),
-            Calls::acceptModel(ModelRegistry::acceptModelCall { name: text.clone() }),
-            Calls::acceptNamespace(ModelRegistry::acceptNamespaceCall { org: text.clone() }),
-            Calls::transferModel(ModelRegistry::transferModelCall {
-                name: text.clone(),
-                to: BOB,
-            }),
-            Calls::statusOf(ModelRegistry::statusOfCall {
-                name: text.clone(),
-                version,
-            }),
+            Calls::acceptModel(SolCall::new((text.clone(),))),
+            Calls::acceptNamespace(SolCall::new((text.clone(),))),
+            Calls::transferModel(SolCall::new((text.clone(), BOB))),
+            Calls::statusOf(SolCall::new((text.clone(), version))),
         ];
         for call in calls {
             let data = call.abi_encode();
@@ -1683,9 +862,7 @@ fn each_form_of_a_name_reads_its_slots_and_costs_their_number() {
         let outcome = world.look(&Tx::call(PREDICT, run(form, &[10.0]).abi_encode()));
         let read: BTreeSet<U256> = outcome.state[&MODEL_REGISTRY].storage.keys().copied().collect();
         assert_eq!(read, expected, "{form}");
-        let call = IPredict::resolveCall {
-            model: (*form).to_owned(),
-        };
+        let call = IPredict::resolveCall::new(((*form).to_owned(),));
         let spent = |world: &World| {
             let data = call.abi_encode();
             let used = predict_gas(world, &data);
@@ -1693,9 +870,7 @@ fn each_form_of_a_name_reads_its_slots_and_costs_their_number() {
         };
         let resolution = gas::NAME + gas::registry(expected.len() as u64);
         assert_eq!(spent(&world), resolution + gas::answer(32), "{form}");
-        let quote = world.predict(&IPredict::quoteCall {
-            model: (*form).to_owned(),
-        });
+        let quote = world.predict(&IPredict::quoteCall::new(((*form).to_owned(),)));
         assert_eq!(
             predict_gas(&world, &run(form, &[10.0]).abi_encode()),
             quote.total,
