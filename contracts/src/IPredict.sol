@@ -67,13 +67,20 @@ interface IPredict {
     /// @param profile version of the arithmetic and operator profile it was checked against
     /// @param graphBytes length of its graph
     /// @param weightBytes length of its weights
-    /// @param chunks number of accounts that hold them
+    /// @param chunks number of accounts that hold them, beside the manifest; of a patched model with those of its base, the base's
+    /// manifest among them
+    /// @param patches how many patches lie between the model and one whose bytes are all on the chain
+    /// @param patchBytes the bytes of all these patches
+    /// @param steady whether the model stays valid whatever values its weights take, so that a patch of it can be proved
     struct Validated {
         bytes32 id;
         uint32 profile;
         uint64 graphBytes;
         uint64 weightBytes;
         uint32 chunks;
+        uint8 patches;
+        uint64 patchBytes;
+        bool steady;
     }
 
     // ------------------------------------------------------------------ errors
@@ -152,6 +159,14 @@ interface IPredict {
     error WrongModelLength(uint64 expected, uint64 got);
     /// @notice The bytes are not a model in canonical form; check the file with `synod model inspect` for the reason.
     error InvalidModel();
+    /// @notice The bytes of a patch are no edits of its base's weights, or would leave no canonical weights.
+    error InvalidPatch(address manifest);
+    /// @notice The base already lies under as many patches as a model may: publish in full.
+    error TooManyPatches(bytes32 base, uint8 limit);
+    /// @notice The proof does not fit the base's id and the leaves that the patch touches.
+    error InvalidProof();
+    /// @notice Whether the base's graph is valid depends on values of its weights: give no proof, and the result is validated in full.
+    error NotSteady(bytes32 base);
 
     // ------------------------------------------------------------------ predictions
 
@@ -241,6 +256,12 @@ interface IPredict {
     /// @notice Assembles the model that a manifest names and checks it in full. `ModelRegistry` calls this before it
     /// gives a model a name.
     function validate(address manifest) external view returns (Validated memory);
+
+    /// @notice Checks the model that a patch makes of a validated one. `ModelRegistry` calls this before it gives it a name.
+    /// @param manifest the account with the patch
+    /// @param proof the hashes beside the paths of the leaves that the patch touches (docs/spec/model.md §8); the price is then that of
+    /// what changes. Empty, and the whole model is assembled and validated.
+    function validatePatch(address manifest, bytes calldata proof) external view returns (Validated memory);
 
     // ------------------------------------------------------------------ numbers
 

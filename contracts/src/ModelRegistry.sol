@@ -22,6 +22,9 @@ import {IPredict} from "./IPredict.sol";
 /// its bytes.
 contract ModelRegistry {
     IPredict private constant ENGINE = IPredict(0x000000000000000000000000000000000000AE01);
+    address private constant CHUNK_FACTORY = 0x4e59b44847b379578588920cA78FbF26c0B4956C;
+    /// Init code that returns what follows it (docs/spec/predict.md §3).
+    bytes11 private constant INIT_CODE = 0x600b5981380380925939f3;
     uint256 private constant MAX_PART = 64;
     uint256 private constant MAX_REASON = 256;
 
@@ -84,6 +87,10 @@ contract ModelRegistry {
         uint64 graphBytes;
         uint64 weightBytes;
         uint32 chunks;
+        uint64 patchBytes;
+        uint8 patches;
+        bool steady;
+        // word 2
         uint32 publications;
         uint32 deprecated;
         uint32 revoked;
@@ -152,6 +159,8 @@ contract ModelRegistry {
     /// @notice A revoked version stays as it is, and nothing may point at it anew.
     error VersionRevoked(string name, uint64 version);
     error NotDeprecated(string name, uint64 version);
+    /// @notice The chain does not store a patch of this size in one piece: deploy it in chunks and call `publishPatch`.
+    error PatchTooLarge(uint256 bytes_);
 
     // ------------------------------------------------------------------ namespaces
 
@@ -216,6 +225,36 @@ contract ModelRegistry {
     /// @notice Like `publishId`, but the bare name and the aliases stand for what they stood for.
     function publishIdOnly(string calldata name, bytes32 id) external returns (uint256 version) {
         version = _publish(name, id, false);
+    }
+
+    /// @notice Publishes what a patch makes of a validated model as the next version of `name`. The result is a model like any other:
+    /// its id is that of the same bytes published in full, and it stays if its base is revoked.
+    /// @param manifest the account with the patch, deployed like a chunk
+    /// @param proof as `IPredict.validatePatch` takes it; empty to have the whole model validated
+    /// @param latest whether the bare name stands for it from now on
+    function publishPatch(string calldata name, address manifest, bytes calldata proof, bool latest)
+        external
+        returns (bytes32 id, uint256 version)
+    {
+        id = _record(manifest, ENGINE.validatePatch(manifest, proof));
+        version = _publish(name, id, latest);
+    }
+
+    /// @notice Stores edits of the weights of `base` and publishes the result as the next version of `name`, in one call: what a
+    /// contract does that changes its own model.
+    /// @param base the id of a validated model
+    /// @param edits for each edit, in ascending order: the gap to the one before, its length, its bytes (docs/spec/model.md §8)
+    /// @param proof as `publishPatch` takes it
+    /// @param latest whether the bare name stands for the result from now on
+    function publishEdits(string calldata name, bytes32 base, bytes calldata edits, bytes calldata proof, bool latest)
+        external
+        returns (bytes32 id, uint256 version)
+    {
+        address manifest = _records[base].manifest;
+        if (manifest == address(0)) revert UnknownModelId(base);
+        manifest = _store(abi.encodePacked(INIT_CODE, hex"0053594e4f4402", base, manifest, uint32(0), edits));
+        id = _record(manifest, ENGINE.validatePatch(manifest, proof));
+        version = _publish(name, id, latest);
     }
 
     // ------------------------------------------------------------------ pointers
@@ -402,19 +441,37 @@ contract ModelRegistry {
     // ------------------------------------------------------------------ inside
 
     /// Validates a model and keeps its record.
-    function _validate(address manifest) private returns (bytes32 id) {
-        IPredict.Validated memory found = ENGINE.validate(manifest);
+    function _validate(address manifest) private returns (bytes32) {
+        return _record(manifest, ENGINE.validate(manifest));
+    }
+
+    /// Keeps the record of a validated model. The same model in other pieces is the same model: the first manifest stays.
+    function _record(address manifest, IPredict.Validated memory found) private returns (bytes32 id) {
         id = found.id;
         Record storage record = _records[id];
-        // The same model in other chunks is the same model: the first manifest stays.
-        if (record.manifest == address(0)) {
-            record.manifest = manifest;
-            record.validatedAt = uint64(block.timestamp);
-            record.profile = found.profile;
-            record.graphBytes = found.graphBytes;
-            record.weightBytes = found.weightBytes;
-            record.chunks = found.chunks;
-            emit ModelValidated(id, manifest, found.graphBytes, found.weightBytes);
+        if (record.manifest != address(0)) return id;
+        record.manifest = manifest;
+        record.validatedAt = uint64(block.timestamp);
+        record.profile = found.profile;
+        record.graphBytes = found.graphBytes;
+        record.weightBytes = found.weightBytes;
+        record.chunks = found.chunks;
+        record.patchBytes = found.patchBytes;
+        record.patches = found.patches;
+        record.steady = found.steady;
+        emit ModelValidated(id, manifest, found.graphBytes, found.weightBytes);
+    }
+
+    /// Deploys what `initCode` returns through the chunk factory, unless it is there.
+    function _store(bytes memory initCode) private returns (address at) {
+        bytes32 hash = keccak256(abi.encodePacked(bytes1(0xff), CHUNK_FACTORY, bytes32(0), keccak256(initCode)));
+        at = address(uint160(uint256(hash)));
+        if (at.code.length != 0) return at;
+        (bool stored, bytes memory answer) = CHUNK_FACTORY.call(abi.encodePacked(bytes32(0), initCode));
+        if (stored && at.code.length != 0) return at;
+        if (answer.length == 0) revert PatchTooLarge(initCode.length);
+        assembly ("memory-safe") {
+            revert(add(answer, 32), mload(answer)) // the chain's own reason, such as NotPermitted
         }
     }
 

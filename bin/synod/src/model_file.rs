@@ -8,7 +8,7 @@ use std::{
     io::{Read as _, Seek as _, SeekFrom},
     path::{Component, Path, PathBuf},
 };
-use synod_import::{KerasOptions, import_keras, is_keras};
+use synod_import::{KerasOptions, import_keras, is_keras, with_safetensors};
 use synod_model::{
     CanonicalModel, DimArgument, ExternalData, ExternalDataError, ImportOptions, Model, ModelId, import_onnx,
 };
@@ -19,6 +19,10 @@ pub(crate) struct ModelArgs {
     /// ONNX file, or Keras file (.keras, .h5)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+
+    /// Take the weights from this safetensors file: its tensors replace those of the same name in the ONNX file
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) weights: Option<PathBuf>,
 
     /// Fix a free dimension (batch=1) or give it a bound ('seq<=512'); may be given several times
     #[arg(long = "dim", value_name = "NAME=N")]
@@ -33,7 +37,19 @@ pub(crate) struct ModelArgs {
 impl ModelArgs {
     /// Reads the file and brings it to canonical form.
     pub(crate) fn load(&self) -> Result<LoadedModel> {
-        load(&self.file, &self.settings()?)
+        load_bytes(&self.file, &self.read()?, &self.settings()?)
+    }
+
+    /// The bytes of the file as ONNX, with the tensors of `--weights`.
+    pub(crate) fn read(&self) -> Result<Vec<u8>> {
+        let mut file = read(&self.file)?;
+        if let Some(weights) = &self.weights {
+            let tensors =
+                std::fs::read(weights).wrap_err_with(|| format!("cannot read {}", weights.display()))?;
+            let filled = with_safetensors(file.into(), &tensors);
+            file = filled.wrap_err_with(|| format!("{}", weights.display()))?.into();
+        }
+        Ok(file)
     }
 
     /// The settings of `--dim` and `--integers`.
@@ -80,7 +96,7 @@ pub(crate) fn load(path: &Path, options: &ImportOptions) -> Result<LoadedModel> 
 }
 
 /// The bytes of a model file as ONNX: a Keras file is converted.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>> {
     let file = std::fs::read(path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
     if !is_keras(&file) {
         return Ok(file);
@@ -90,7 +106,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(imported.onnx.into())
 }
 
-/// [`load`] with the file's bytes at hand; its external tensors are beside `path`.
+/// Brings a file whose bytes are at hand to canonical form; its external tensors are beside `path`.
 pub(crate) fn load_bytes(path: &Path, file: &[u8], options: &ImportOptions) -> Result<LoadedModel> {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     from_bytes(file, &Beside { folder }, options).wrap_err_with(|| format!("{}", path.display()))

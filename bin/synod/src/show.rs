@@ -140,7 +140,7 @@ impl Bar {
             label,
             total,
             true,
-            "{prefix:<24} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec}",
+            "{prefix:<24} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
         )
     }
 

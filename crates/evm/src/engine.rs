@@ -13,6 +13,7 @@ use crate::{
     gas::{self, GasMeter},
     interface::IPredict as errors,
     manifest::{self, INIT_CODE_PREFIX, Manifest, SALT},
+    patch,
     ports::{Dimension, Port, Shapes},
     registry::Record,
     wire,
@@ -21,7 +22,7 @@ use alloy_evm::EvmInternals;
 use alloy_primitives::{Address, B256, Bytes, Keccak256};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use synod_model::{Dim, Model, Plan, PlanError, TensorSignature};
+use synod_model::{Dim, Model, Plan, PlanError, TensorSignature, limits::PROFILE_VERSION};
 
 /// How much memory the engine keeps for later calls. It bounds time lost to recompiling, never results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,13 +83,6 @@ pub(crate) struct Compiled {
     pub(crate) signature: Vec<u8>,
 }
 
-/// What `validate` found.
-#[derive(Debug)]
-pub(crate) struct Validated {
-    pub(crate) compiled: Arc<Compiled>,
-    pub(crate) manifest: Manifest,
-}
-
 impl Engine {
     /// An engine with this much memory.
     pub fn new(config: EngineConfig) -> Self {
@@ -121,17 +115,12 @@ impl Engine {
         }
         let assembled = assemble(state, record.manifest)?;
         // A record is written only after `validate`, and what it names cannot change: any difference is a broken database.
-        let broken = || {
-            fatal(format!(
-                "the bytes of the validated model {} are gone or damaged",
-                record.id
-            ))
-        };
+        let broken = || broken(record.id);
         let compiled = assembled
             .and_then(|(graph, weights)| compile(graph, weights))
             .ok_or_else(broken)?;
         if compiled.id != record.id {
-            return Err(broken().into());
+            return Err(broken());
         }
         Ok(self.keep(compiled))
     }
@@ -155,7 +144,7 @@ impl Engine {
         state: &mut EvmInternals<'_>,
         meter: &mut GasMeter,
         address: Address,
-    ) -> Result<Validated, Failure> {
+    ) -> Result<Record, Failure> {
         let refuse = || Failure::from(errors::InvalidManifest { manifest: address });
         meter.charge(gas::CHUNK_ACCOUNT)?;
         let code = chunks::code(state, address)?;
@@ -169,16 +158,24 @@ impl Engine {
             manifest.weight_bytes,
             manifest.chunks() as u64,
         ))?;
-        let graph = gather(state, meter, &manifest.graph, manifest.graph_bytes)?;
-        let weights = gather(state, meter, &manifest.weights, manifest.weight_bytes)?;
+        let graph = gather(state, meter, &manifest.graph, Some(manifest.graph_bytes))?;
+        let weights = gather(state, meter, &manifest.weights, Some(manifest.weight_bytes))?;
         let compiled = compile(graph, weights).ok_or(errors::InvalidModel {})?;
-        Ok(Validated {
-            compiled: self.keep(compiled),
-            manifest,
+        let compiled = self.keep(compiled);
+        Ok(Record {
+            id: compiled.id,
+            manifest: address,
+            profile: PROFILE_VERSION,
+            graph_bytes: manifest.graph_bytes,
+            weight_bytes: manifest.weight_bytes,
+            chunks: manifest.chunks() as u32,
+            patch_bytes: 0,
+            patches: 0,
+            steady: compiled.model.is_steady(),
         })
     }
 
-    fn keep(&self, compiled: Compiled) -> Arc<Compiled> {
+    pub(crate) fn keep(&self, compiled: Compiled) -> Arc<Compiled> {
         let nodes = compiled.model.operators().len();
         let (id, size) = (
             compiled.id,
@@ -190,6 +187,14 @@ impl Engine {
     }
 }
 
+/// What a validated model's record names cannot change or go away: if it did, the database is broken.
+pub(crate) fn broken(id: B256) -> Failure {
+    fatal(format!(
+        "the bytes of the validated model {id} are gone or damaged"
+    ))
+    .into()
+}
+
 /// A model holds its weights twice: as they came, and in the order in which its kernels read them.
 fn model_bytes(model: &Model) -> usize {
     usize::try_from(model.constant_bytes())
@@ -197,12 +202,15 @@ fn model_bytes(model: &Model) -> usize {
         .saturating_mul(2)
 }
 
-/// Graph and weights of a manifest whose content was validated before, `None` if something is missing.
-fn assemble(state: &mut EvmInternals<'_>, address: Address) -> Result<Option<(Bytes, Bytes)>, Failure> {
-    let Ok(manifest) = Manifest::decode(&chunks::code(state, address)?) else {
+/// Graph and weights that a manifest or patch stands for whose content was validated before, `None` if something is missing.
+pub(crate) fn assemble(
+    state: &mut EvmInternals<'_>,
+    address: Address,
+) -> Result<Option<(Bytes, Bytes)>, Failure> {
+    let Some(base) = patch::Base::open(state, address)? else {
         return Ok(None);
     };
-    let mut join = |addresses: &[Address], length: u64| -> Result<Option<Bytes>, Failure> {
+    let mut join = |addresses: &[Address], length: u64| -> Result<Option<Vec<u8>>, Failure> {
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         for &chunk in addresses {
             let code = chunks::code(state, chunk)?;
@@ -211,24 +219,26 @@ fn assemble(state: &mut EvmInternals<'_>, address: Address) -> Result<Option<(By
             };
             bytes.extend_from_slice(data);
         }
-        Ok((bytes.len() as u64 == length).then(|| bytes.into()))
+        Ok((bytes.len() as u64 == length).then_some(bytes))
     };
+    let manifest = &base.manifest;
     let Some(graph) = join(&manifest.graph, manifest.graph_bytes)? else {
         return Ok(None);
     };
-    let Some(weights) = join(&manifest.weights, manifest.weight_bytes)? else {
+    let Some(mut weights) = join(&manifest.weights, manifest.weight_bytes)? else {
         return Ok(None);
     };
-    Ok(Some((graph, weights)))
+    base.patches.iter().for_each(|edits| edits.apply(&mut weights));
+    Ok(Some((graph.into(), weights.into())))
 }
 
-/// The bytes of chunks of which nothing is known yet. Memory grows with what was read and paid for, not with what the
-/// manifest announces.
-fn gather(
+/// The bytes of chunks of which nothing is known yet, `length` of them if that is stated. Memory grows with what was read and paid for,
+/// not with what the manifest announces.
+pub(crate) fn gather(
     state: &mut EvmInternals<'_>,
     meter: &mut GasMeter,
     addresses: &[Address],
-    length: u64,
+    length: Option<u64>,
 ) -> Result<Bytes, Failure> {
     let mut bytes = Vec::new();
     for &chunk in addresses {
@@ -238,11 +248,11 @@ fn gather(
             .filter(|_| stands_at(&code, chunk))
             .ok_or(errors::InvalidChunk { chunk })?;
         bytes.extend_from_slice(data);
-        if bytes.len() as u64 > length {
+        if length.is_some_and(|length| bytes.len() as u64 > length) {
             break;
         }
     }
-    if bytes.len() as u64 != length {
+    if let Some(length) = length.filter(|&length| bytes.len() as u64 != length) {
         return Err(errors::WrongModelLength {
             expected: length,
             got: bytes.len() as u64,
@@ -253,14 +263,14 @@ fn gather(
 }
 
 /// Whether `code` is what the factory deploys at `address`; as [`manifest::address_of`], without a copy.
-fn stands_at(code: &[u8], address: Address) -> bool {
+pub(crate) fn stands_at(code: &[u8], address: Address) -> bool {
     let mut hash = Keccak256::new();
     hash.update(INIT_CODE_PREFIX);
     hash.update(code);
     !code.is_empty() && CHUNK_FACTORY.create2(SALT, hash.finalize()) == address
 }
 
-fn compile(graph: Bytes, weights: Bytes) -> Option<Compiled> {
+pub(crate) fn compile(graph: Bytes, weights: Bytes) -> Option<Compiled> {
     let model = Model::load(graph.into(), weights.into()).ok()?;
     let port = |port: &TensorSignature| Port {
         name: port.name.clone(),

@@ -41,7 +41,7 @@ refusals! {
     WrongDimension DimensionOutOfRange WrongTensorLength NotFinite InvalidBool OutputNotFinite ValueOutOfRange
     DecimalsOutOfRange UnsupportedType NotAClassifier MaxGasExceeded MemoryLimitExceeded UnsupportedShape DependsOnInput
     ExecutionFailed
-    InvalidManifest InvalidChunk WrongModelLength InvalidModel
+    InvalidManifest InvalidChunk WrongModelLength InvalidModel InvalidPatch TooManyPatches InvalidProof NotSteady
 }
 
 impl From<Malformed> for Failure {

@@ -44,6 +44,24 @@ pub const LOAD_GRAPH_BYTE: u64 = 20;
 /// Bytes of a chunk that `validate` hashes twice (address, Merkle leaf) for one gas, beside loading them.
 pub const VALIDATE_BYTES_PER_GAS: u64 = 4;
 
+/// A byte of a patch: it is fetched, read and copied over the weights. The shortest edit has three.
+pub const PATCH_BYTE: u64 = 1;
+
+/// An edit whose place and elements are checked.
+pub const EDIT: u64 = 30;
+
+/// A leaf that a patch touches: it is cut out of the base's chunks, edited and hashed before and after.
+pub const PATCH_LEAF: u64 = 1_000;
+
+/// A node of the weights' Merkle tree that is computed before and after.
+pub const PATCH_NODE: u64 = 30;
+
+/// A byte of graph that is hashed and read for where tensors lie.
+pub const PATCH_GRAPH_BYTE: u64 = 2;
+
+/// Patches that may lie between a model and one whose bytes are all on the chain.
+pub const MAX_PATCHES: u8 = 32;
+
 /// Specialising a model for given shapes, before any node is looked at.
 pub const PLAN_BASE: u64 = 500;
 
@@ -165,6 +183,34 @@ pub fn load(graph_bytes: u64, weight_bytes: u64, chunks: u64) -> u64 {
         .saturating_add(chunks.saturating_mul(CHUNK_ACCOUNT))
         .saturating_add(graph_bytes.saturating_mul(LOAD_GRAPH_BYTE))
         .saturating_add(weight_bytes.div_ceil(LOAD_WEIGHT_BYTES_PER_GAS))
+}
+
+/// Reading patches of so many bytes and copying them over the weights.
+pub fn patches(bytes: u64) -> u64 {
+    bytes.saturating_mul(PATCH_BYTE)
+}
+
+/// Proving what edits make of a base: `accounts` hold it with its own patches of `patch_bytes`.
+pub fn prove_patch(
+    edits: u64,
+    leaves: u64,
+    proof: u64,
+    accounts: u64,
+    graph_bytes: u64,
+    patch_bytes: u64,
+) -> u64 {
+    // of a tree's nodes, one less than there are ends
+    let nodes = leaves.saturating_add(proof);
+    [
+        edits.saturating_mul(EDIT),
+        leaves.saturating_mul(PATCH_LEAF),
+        nodes.saturating_mul(PATCH_NODE),
+        accounts.saturating_mul(CHUNK_ACCOUNT),
+        graph_bytes.saturating_mul(PATCH_GRAPH_BYTE),
+        patches(patch_bytes),
+    ]
+    .into_iter()
+    .fold(0, u64::saturating_add)
 }
 
 /// Checking that bytes are where their address says and what their leaf hashes say.

@@ -27,6 +27,7 @@ pub mod interface;
 pub mod manifest;
 pub mod name;
 pub mod opcode;
+mod patch;
 pub mod registry;
 pub mod rights;
 

@@ -4,9 +4,11 @@
 //! chunk code     00 ‖ data
 //! manifest code  00 ‖ "SYNOD" ‖ 01 ‖ graph length u64 ‖ weights length u64 ‖ graph chunks u32 ‖ weight chunks u32
 //!                   ‖ address of each graph chunk ‖ address of each weight chunk           (integers big-endian)
+//! patch code     00 ‖ "SYNOD" ‖ 02 ‖ id of the base ‖ address of the base's manifest or patch ‖ chunks u32
+//!                   ‖ address of each chunk, or the edits themselves if there is none
 //! ```
 //!
-//! Both are code of accounts whose address follows from the content ([`address_of`]): the CREATE2 factory, salt zero, and an
+//! All are code of accounts whose address follows from the content ([`address_of`]): the CREATE2 factory, salt zero, and an
 //! init code that does nothing but return what follows it. So equal chunks are one account, an upload resumes where it
 //! stopped, and nothing else can ever stand at such an address: the leading `00` (STOP) keeps the code from running, and
 //! since the init code is known there was no constructor that could have scheduled the account for destruction
@@ -25,6 +27,7 @@ pub const SALT: B256 = B256::ZERO;
 const STOP: u8 = 0x00;
 const MAGIC: &[u8; 5] = b"SYNOD";
 const VERSION: u8 = 1;
+const PATCH_VERSION: u8 = 2;
 const HEADER: usize = 1 + MAGIC.len() + 1 + 8 + 8 + 4 + 4;
 
 /// Bytes of a leaf of the model id's Merkle tree; chunks of whole leaves keep equal parts of two versions equal chunks.
@@ -67,6 +70,121 @@ pub fn address_of(code: &[u8]) -> Address {
     CHUNK_FACTORY.create2(SALT, keccak256(init_code(code)))
 }
 
+/// What the account that a validated-model record names says of the model's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// They lie in chunks.
+    Whole(Manifest),
+    /// They are those of another model, but for some of the weights.
+    Patched(Patch),
+}
+
+impl Content {
+    /// Reads either.
+    ///
+    /// # Errors
+    /// If the code is neither a manifest nor a patch.
+    pub fn decode(code: &Bytes) -> Result<Self, ManifestError> {
+        match code.get(HEADER_VERSION) {
+            Some(&PATCH_VERSION) => Patch::decode(code).map(Self::Patched),
+            _ => Manifest::decode(code).map(Self::Whole),
+        }
+    }
+}
+
+/// Where a code states which of the two it is.
+const HEADER_VERSION: usize = 1 + MAGIC.len();
+
+/// A model as edits of another one's weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// The id of the base.
+    pub base_id: B256,
+    /// The account with the base's manifest or patch.
+    pub base: Address,
+    /// The chunks that hold the edits; none if they follow here.
+    pub chunks: Vec<Address>,
+    /// The edits, unless they lie in chunks.
+    pub edits: Bytes,
+}
+
+impl Patch {
+    /// A patch with these edits ([`synod_model::patch::Edits`]), on a chain that allows contracts of `code_size_limit` bytes; and the
+    /// code of every chunk that it needs beside its own.
+    pub fn cut(base_id: B256, base: Address, edits: &Bytes, code_size_limit: usize) -> (Self, Vec<Bytes>) {
+        let mut patch = Self {
+            base_id,
+            base,
+            chunks: Vec::new(),
+            edits: edits.clone(),
+        };
+        if patch.encode().len() <= code_size_limit {
+            return (patch, Vec::new());
+        }
+        let codes: Vec<Bytes> = edits
+            .chunks(chunk_size(code_size_limit))
+            .map(chunk_code)
+            .collect();
+        patch.chunks = codes.iter().map(|code| address_of(code)).collect();
+        patch.edits = Bytes::new();
+        (patch, codes)
+    }
+
+    /// The patch's code.
+    pub fn encode(&self) -> Bytes {
+        let mut code = vec![STOP];
+        code.extend_from_slice(MAGIC);
+        code.push(PATCH_VERSION);
+        code.extend_from_slice(self.base_id.as_slice());
+        code.extend_from_slice(self.base.as_slice());
+        code.extend_from_slice(&(self.chunks.len() as u32).to_be_bytes());
+        for address in &self.chunks {
+            code.extend_from_slice(address.as_slice());
+        }
+        code.extend_from_slice(&self.edits);
+        code.into()
+    }
+
+    /// Reads a patch's code. Total, and the edits are not looked at.
+    ///
+    /// # Errors
+    /// If the code is not exactly a patch.
+    pub fn decode(code: &Bytes) -> Result<Self, ManifestError> {
+        let body = code
+            .strip_prefix(&[STOP])
+            .and_then(|rest| rest.strip_prefix(MAGIC))
+            .and_then(|rest| rest.strip_prefix(&[PATCH_VERSION]))
+            .ok_or(ManifestError::Magic)?;
+        let cut = |chunks| ManifestError::Length {
+            graph: 0,
+            weights: chunks,
+            got: code.len(),
+        };
+        let (base_id, body) = body.split_first_chunk::<32>().ok_or(cut(0))?;
+        let (base, body) = body.split_first_chunk::<20>().ok_or(cut(0))?;
+        let (chunks, body) = body.split_first_chunk().ok_or(cut(0))?;
+        let chunks = u32::from_be_bytes(*chunks);
+        let (addresses, edits) = match chunks {
+            0 => (&[][..], code.slice_ref(body)),
+            _ => match body.as_chunks::<20>() {
+                (addresses, []) if addresses.len() as u64 == u64::from(chunks) => (addresses, Bytes::new()),
+                _ => return Err(cut(chunks)),
+            },
+        };
+        Ok(Self {
+            base_id: base_id.into(),
+            base: base.into(),
+            chunks: addresses.iter().map(Address::from).collect(),
+            edits,
+        })
+    }
+
+    /// The address of the patch's account.
+    pub fn address(&self) -> Address {
+        address_of(&self.encode())
+    }
+}
+
 /// Which accounts hold the two byte strings of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -83,8 +201,8 @@ pub struct Manifest {
 /// Why code is not a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// It does not begin with `00 "SYNOD" 01`.
-    #[error("the code does not begin with 00 \"SYNOD\" 01")]
+    /// It does not begin with `00 "SYNOD" 01` or `00 "SYNOD" 02`.
+    #[error("the code does not begin with 00 \"SYNOD\" and 01 (a manifest) or 02 (a patch)")]
     Magic,
     /// Its length is not what its counts ask for.
     #[error("a manifest of {graph} graph and {weights} weight chunks does not have {got} bytes")]

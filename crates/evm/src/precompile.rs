@@ -20,6 +20,7 @@ use crate::{
     inference::InferenceGas,
     interface::IPredict::{self as interface, Quote},
     name::ModelName,
+    patch,
     ports::{self, Shapes, Unit},
     registry::{self, RECORD_SLOTS, Record, Resolved},
     wire::{
@@ -166,6 +167,7 @@ impl Call<'_, '_> {
             interface::quoteShapesCall::SELECTOR => self.quote(name()?, Some(arguments.array(1)?)),
             interface::quoteShapesIdCall::SELECTOR => self.quote(id()?, Some(arguments.array(1)?)),
             interface::validateCall::SELECTOR => self.validate(arguments),
+            interface::validatePatchCall::SELECTOR => self.validate_patch(arguments),
             interface::packCall::SELECTOR => self.pack(arguments),
             interface::unpackCall::SELECTOR => self.unpack(arguments),
             _ => Err(interface::UnknownFunction {
@@ -214,7 +216,7 @@ impl Call<'_, '_> {
     fn model(&mut self, record: &Record) -> Result<Arc<Compiled>, Failure> {
         let marker = U256::from_be_bytes(record.id.0);
         if self.state.tload(PREDICT, marker).is_zero() {
-            self.meter.charge(load_gas(record))?;
+            self.meter.charge(record.load_gas())?;
             self.state.tstore(PREDICT, marker, U256::ONE);
         }
         let compiled = self.engine.model(self.state, record)?;
@@ -554,17 +556,18 @@ impl Call<'_, '_> {
 
     fn validate(&mut self, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
         let address = arguments.address(0)?;
-        self.meter.charge(gas::answer(5 * WORD))?;
+        self.meter.charge(gas::answer(VALIDATED_WORDS * WORD))?;
         let found = self.engine.validate(self.state, &mut self.meter, address)?;
-        Ok(interface::validateCall::abi_encode_returns(
-            &interface::Validated {
-                id: found.compiled.id,
-                profile: PROFILE_VERSION,
-                graphBytes: found.manifest.graph_bytes,
-                weightBytes: found.manifest.weight_bytes,
-                chunks: found.manifest.chunks() as u32,
-            },
-        ))
+        Ok(interface::validateCall::abi_encode_returns(&validated(&found)))
+    }
+
+    fn validate_patch(&mut self, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
+        let (address, proof) = (arguments.address(0)?, arguments.bytes(1)?);
+        self.meter.charge(gas::answer(VALIDATED_WORDS * WORD))?;
+        let found = patch::validate(self.engine, self.state, &mut self.meter, address, proof)?;
+        Ok(interface::validatePatchCall::abi_encode_returns(&validated(
+            &found,
+        )))
     }
 
     // ---------------------------------------------------------------- numbers
@@ -656,8 +659,20 @@ fn resolution_gas(reference: Reference<'_>) -> Result<u64, Failure> {
     })
 }
 
-fn load_gas(record: &Record) -> u64 {
-    gas::load(record.graph_bytes, record.weight_bytes, u64::from(record.chunks))
+/// Words of the answer of `validate`.
+const VALIDATED_WORDS: usize = 8;
+
+fn validated(record: &Record) -> interface::Validated {
+    interface::Validated {
+        id: record.id,
+        profile: record.profile,
+        graphBytes: record.graph_bytes,
+        weightBytes: record.weight_bytes,
+        chunks: record.chunks,
+        patches: record.patches,
+        patchBytes: record.patch_bytes,
+        steady: record.steady,
+    }
 }
 
 fn ports_gas(compiled: &Compiled) -> u64 {
@@ -688,7 +703,7 @@ fn quote(
     ]
     .into_iter()
     .fold(0, u64::saturating_add);
-    let load = load_gas(record);
+    let load = record.load_gas();
     let planning = gas::planning(&compiled.model.planning_work());
     let nodes = cost
         .nodes

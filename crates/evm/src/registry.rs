@@ -5,6 +5,7 @@
 
 use crate::{
     addresses::MODEL_REGISTRY,
+    gas,
     name::{ModelName, Version},
 };
 use alloy_evm::{EvmInternals, EvmInternalsError};
@@ -34,8 +35,22 @@ pub struct Record {
     pub graph_bytes: u64,
     /// Bytes of its weights.
     pub weight_bytes: u64,
-    /// Chunks that hold them.
+    /// Accounts that hold them, beside the manifest.
     pub chunks: u32,
+    /// Bytes of the patches on the way to it.
+    pub patch_bytes: u64,
+    /// How many there are.
+    pub patches: u8,
+    /// Whether it stays valid whatever values its weights take.
+    pub steady: bool,
+}
+
+impl Record {
+    /// What loading the model costs.
+    pub fn load_gas(&self) -> u64 {
+        gas::load(self.graph_bytes, self.weight_bytes, u64::from(self.chunks))
+            .saturating_add(gas::patches(self.patch_bytes))
+    }
 }
 
 /// What a name leads to.
@@ -145,6 +160,9 @@ pub(crate) fn record(state: &mut EvmInternals<'_>, id: B256) -> Result<Option<Re
         graph_bytes: low_u64(sizes),
         weight_bytes: low_u64(sizes >> 64usize),
         chunks: low_u64(sizes >> 128usize) as u32,
+        patch_bytes: low_u64(sizes >> 160usize),
+        patches: low_u64(sizes >> 224usize) as u8,
+        steady: low_u64(sizes >> 232usize) as u8 == 1,
     }))
 }
 

@@ -102,6 +102,41 @@ pub enum ImportError {
         /// What is wrong.
         why: String,
     },
+    /// The safetensors file cannot be read.
+    #[error("the safetensors file cannot be read: {why}")]
+    Safetensors {
+        /// What the reader says.
+        why: String,
+    },
+    /// The ONNX file cannot be read.
+    #[error("the ONNX file cannot be read: {why}")]
+    Onnx {
+        /// What the reader says.
+        why: String,
+    },
+    /// A tensor is not what the graph has under its name.
+    #[error("tensor `{name}`: the graph has {expected}, the safetensors file {got}")]
+    TensorMismatch {
+        /// Its name.
+        name: String,
+        /// What the graph says.
+        expected: String,
+        /// What the file has.
+        got: String,
+    },
+    /// Tensors of floats that nothing in the graph is called like.
+    #[error(
+        "{count} floating-point tensors of the safetensors file have no place in the graph ({unplaced}); names of the graph without a tensor: {free}. \
+         Export the graph with the module's own parameter names"
+    )]
+    UnplacedTensors {
+        /// How many.
+        count: usize,
+        /// Some of them.
+        unplaced: String,
+        /// Some initialisers that got no tensor.
+        free: String,
+    },
     /// The graph of layers does not hang together.
     #[error("model `{model}`: {why}")]
     Graph {

@@ -1,4 +1,4 @@
-//! Other frameworks' model files into ONNX models: Keras' `.keras` and `.h5`.
+//! Other frameworks' model files into ONNX models: Keras' `.keras` and `.h5`, and safetensors beside a graph.
 //!
 //! ```text
 //!   model.keras ─┐                  ┌─ layers: a table from class name to converter, a file a family
@@ -25,6 +25,8 @@
 mod error;
 mod keras;
 mod onnx;
+mod safetensors;
 
+pub use self::safetensors::with_safetensors;
 pub use error::ImportError;
 pub use keras::{Imported, KerasOptions, LAYER_PREFIX, LayerOutput, LayerReport, import_keras, is_keras};

@@ -148,12 +148,24 @@ impl Analysis {
                     steps.push(step);
                 }
                 Ok(Outcome::Known(tensors)) => {
+                    let inputs: Vec<_> = node
+                        .inputs
+                        .iter()
+                        .flatten()
+                        .map(|&input| values[input].clone())
+                        .collect();
                     let wanted = node
                         .outputs
                         .iter()
                         .zip(tensors)
                         .filter(|(value, _)| value.is_some());
-                    values.extend(wanted.map(|(_, tensor)| Value::Known(Arc::new(Constant::new(tensor)))));
+                    for (_, tensor) in wanted {
+                        let any = inputs.iter().filter_map(|input| match input {
+                            Value::Known(constant) if takes_any(node, constant) => Some(constant),
+                            _ => None,
+                        });
+                        values.push(Value::Known(Arc::new(Constant::computed_of(tensor, any))));
+                    }
                 }
                 Err(OpError::DataDependent { index: asked }) => {
                     end = Some(End {
@@ -281,13 +293,50 @@ fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) ->
     }))
 }
 
+/// Operators that exports put between weights and what takes them, and that compute something of any floats and bools: that they
+/// are computed ahead does not make a model's validity depend on the values.
+const TAKE_ANY: [&str; 18] = [
+    "Add",
+    "Cast",
+    "Concat",
+    "Div",
+    "Exp",
+    "Expand",
+    "Flatten",
+    "Identity",
+    "Mul",
+    "Neg",
+    "Pow",
+    "Reciprocal",
+    "Reshape",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Whether a node computes something whatever values this input has. What decides its outputs' shape it has asked for before.
+fn takes_any(node: &Node, input: &Constant) -> bool {
+    let harmless = input.dtype().is_float() || input.dtype() == DType::Bool;
+    harmless && TAKE_ANY.binary_search(&node.label.op_type.as_str()).is_ok()
+}
+
 /// Runs a node whose inputs are all known.
 pub(crate) fn fold(node: &Node, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Vec<Tensor>, OpError> {
     let kernel = node.operator.specialize(inputs, outputs)?;
     let read: Vec<_> = inputs
         .0
         .iter()
-        .map(|operand| operand.and_then(|o| o.value()).map(Tensor::view))
+        .map(|operand| {
+            let constant = operand.and_then(|operand| operand.constant)?;
+            let tensor = if takes_any(node, constant) {
+                constant.peek()
+            } else {
+                constant.tensor()
+            };
+            Some(tensor.view())
+        })
         .collect();
     let mut tensors = Vec::with_capacity(outputs.len());
     for output in outputs {

@@ -165,7 +165,8 @@ impl Layout {
     }
 }
 
-fn is_inline(tensor: &Tensor) -> bool {
+/// Whether a constant is part of the graph, not of the weights.
+pub(crate) fn is_inline(tensor: &Tensor) -> bool {
     let structural = matches!(tensor.dtype(), DType::I32 | DType::I64) && tensor.shape().len() <= 1;
     tensor.bytes().is_empty() || structural && tensor.elements() <= MAX_INLINE_ELEMENTS
 }

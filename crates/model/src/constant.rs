@@ -11,7 +11,10 @@ use std::{
     any::{Any, TypeId},
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// What an arrangement depends on besides the value: its type and its parameters.
@@ -35,7 +38,14 @@ pub struct Constant {
     /// Not there after [`Self::let_go`], until it is asked for.
     tensor: OnceLock<Tensor>,
     arrangements: Arc<Mutex<Arrangements>>,
+    /// Somebody has asked for the value since [`Self::forget_reads`].
+    read: AtomicBool,
+    /// The constants that this one was computed from by operators that take any values: who reads it reads them.
+    origins: Vec<Arc<Constant>>,
 }
+
+/// Origins that are kept. With more of them they count as read.
+const MAX_ORIGINS: usize = 16;
 
 impl Constant {
     pub(crate) fn new(tensor: Tensor) -> Self {
@@ -46,11 +56,49 @@ impl Constant {
             },
             tensor: tensor.into(),
             arrangements: Arc::default(),
+            read: AtomicBool::default(),
+            origins: Vec::new(),
         }
     }
 
     /// The value.
     pub(crate) fn tensor(&self) -> &Tensor {
+        self.note_read();
+        self.peek()
+    }
+
+    fn note_read(&self) {
+        if !self.read.swap(true, Ordering::Relaxed) {
+            self.origins.iter().for_each(|origin| origin.note_read());
+        }
+    }
+
+    /// A value that was computed ahead of `inputs`, by an operator that takes any values of them.
+    pub(crate) fn computed_of<'a>(tensor: Tensor, inputs: impl Iterator<Item = &'a Arc<Self>>) -> Self {
+        let mut origins: Vec<Arc<Self>> = Vec::new();
+        // flat, so that a long chain neither grows nor is let go of link by link
+        let all = inputs.flat_map(|input| match input.origins.is_empty() {
+            true => std::slice::from_ref(input),
+            false => &input.origins,
+        });
+        for origin in all {
+            if origins.iter().any(|known| Arc::ptr_eq(known, origin)) {
+                continue;
+            }
+            if origins.len() == MAX_ORIGINS {
+                origin.note_read();
+            } else {
+                origins.push(Arc::clone(origin));
+            }
+        }
+        Self {
+            origins,
+            ..Self::new(tensor)
+        }
+    }
+
+    /// The value, for an operator that takes any.
+    pub(crate) fn peek(&self) -> &Tensor {
         self.tensor.get_or_init(|| {
             let mut arrangements = self.arrangements();
             arrangements.restored = true;
@@ -58,6 +106,16 @@ impl Constant {
             drop(arrangements);
             (restore.expect("a value is let go of only if it can be made again"))()
         })
+    }
+
+    /// From now on nobody has read the value.
+    pub(crate) fn forget_reads(&self) {
+        self.read.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has.
+    pub(crate) fn was_read(&self) -> bool {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// Element type.
@@ -86,6 +144,8 @@ impl Constant {
             kind: self.kind.clone(),
             tensor: OnceLock::new(),
             arrangements: Arc::clone(&self.arrangements),
+            read: AtomicBool::default(),
+            origins: Vec::new(),
         })
     }
 
@@ -96,6 +156,8 @@ impl Constant {
             kind: self.kind.clone(),
             tensor: tensor.view().to_tensor().into(),
             arrangements: Arc::clone(&self.arrangements),
+            read: AtomicBool::default(),
+            origins: Vec::new(),
         })
     }
 

@@ -24,13 +24,19 @@ pub struct ModelId(pub [u8; 32]);
 impl ModelId {
     /// The id of a graph and a weight blob under a profile version.
     pub fn compute(profile: u32, graph: &[u8], weights: &[u8]) -> Self {
+        let part = |bytes: &[u8]| (bytes.len() as u64, merkle_root(bytes));
+        Self::of_roots(profile, part(graph), part(weights))
+    }
+
+    /// The id of which only the lengths and [Merkle roots](merkle_root) of graph and weights are known.
+    pub fn of_roots(profile: u32, graph: (u64, [u8; 32]), weights: (u64, [u8; 32])) -> Self {
         let mut hash = Sha256::new();
         hash.update([ROOT]);
         hash.update(b"synod model");
         hash.update(profile.to_be_bytes());
-        for part in [graph, weights] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(merkle_root(part));
+        for (length, root) in [graph, weights] {
+            hash.update(length.to_be_bytes());
+            hash.update(root);
         }
         Self(hash.finalize().into())
     }
@@ -114,7 +120,7 @@ pub fn merkle_root(bytes: &[u8]) -> [u8; 32] {
         .fold(last, |right, (_, left)| inner(left, right))
 }
 
-fn leaf(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn leaf(bytes: &[u8]) -> [u8; 32] {
     Sha256::new()
         .chain_update([LEAF])
         .chain_update(bytes)
@@ -122,7 +128,7 @@ fn leaf(bytes: &[u8]) -> [u8; 32] {
         .into()
 }
 
-fn inner(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
+pub(crate) fn inner(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
     Sha256::new()
         .chain_update([INNER])
         .chain_update(left)

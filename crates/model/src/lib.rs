@@ -48,6 +48,7 @@ mod inputs;
 pub mod limits;
 mod model;
 pub mod ops;
+pub mod patch;
 mod plan;
 pub mod proto;
 mod shape;

@@ -7,7 +7,7 @@ use crate::{
     CanonicalModel, DType, ModelId,
     analysis::{Analysis, Value},
     attributes::Attributes,
-    canonical::{Layout, WeightBlob, encode_graph},
+    canonical::{Layout, WeightBlob, encode_graph, is_inline},
     constant::Constant,
     cost::Cost,
     derived::Derived,
@@ -62,6 +62,7 @@ pub struct Model {
 #[derive(Debug)]
 struct Shared {
     id: ModelId,
+    steady: bool,
     graph: Arc<ResolvedGraph>,
 }
 
@@ -181,7 +182,13 @@ impl Model {
             .iter()
             .map(TensorSignature::max_shape)
             .collect();
+        let constants = resolved.constants();
+        constants.iter().for_each(|constant| constant.forget_reads());
         let shapes = resolved.output_shapes(&max_shapes).map_err(ImportError::Plan)?;
+        let steady = constants
+            .iter()
+            .zip(&source.constants)
+            .all(|(constant, named)| !constant.was_read() || is_inline(named.value.tensor()));
         for (output, shape) in resolved.signature.outputs.iter_mut().zip(shapes) {
             let Some(shape) = shape else {
                 // Known only when the model has run: then it is compared.
@@ -214,6 +221,7 @@ impl Model {
         Ok(Self {
             shared: Arc::new(Shared {
                 id,
+                steady,
                 graph: Arc::new(resolved),
             }),
         })
@@ -273,6 +281,13 @@ impl Model {
     /// The model id: the Merkle root of the bytes it was loaded from.
     pub fn id(&self) -> ModelId {
         self.shared.id
+    }
+
+    /// Whether nothing that validation established depends on the values of the weights: with any others of the same shapes the
+    /// graph is valid too, so a [patch](crate::patch) need not be validated from the beginning. It does depend where weights are
+    /// sizes, axes or scales that shapes follow from, or where planning computes with them ahead.
+    pub fn is_steady(&self) -> bool {
+        self.shared.steady
     }
 
     /// What the model takes and gives.

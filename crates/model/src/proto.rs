@@ -367,7 +367,7 @@ fn varint(bytes: &[u8], mut at: usize, end: usize) -> Option<(u64, usize)> {
 }
 
 /// Decodes a `ModelProto`; byte strings share the memory of `bytes`.
-pub(crate) fn decode_model(bytes: Bytes) -> Result<ModelProto, WireError> {
+pub fn decode_model(bytes: Bytes) -> Result<ModelProto, WireError> {
     check_wire(&bytes)?;
     ModelProto::decode(bytes).map_err(|error| WireError::Decode(error.to_string()))
 }

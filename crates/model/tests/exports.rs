@@ -158,3 +158,45 @@ fn run(case: &Case) -> Result<String, String> {
         multiply_adds as f64 / 1e6
     ))
 }
+
+/// Networks whose validity does not depend on their weights. The others have scales of a Resize among them, or exponents that a cost
+/// follows from.
+const STEADY: usize = 14;
+
+/// Bytes of weights that are filled anew: loading takes a while.
+const FILLED: usize = 20 << 20;
+
+#[test]
+fn steady_networks_load_with_any_weights() {
+    let mut steady = 0;
+    for folder in
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testing/exports/models")).unwrap()
+    {
+        let case = read(&folder.unwrap().path());
+        let Ok(canonical) = case.canonical(&Recipes) else {
+            continue;
+        };
+        let model = Model::load(canonical.graph.clone(), canonical.weights.clone()).unwrap();
+        if !model.is_steady() {
+            continue;
+        }
+        steady += 1;
+        let map = patch::WeightMap::read(canonical.graph.clone()).unwrap();
+        // zeros and ones are canonical elements of every type
+        for fill in [|_: usize| 0, |index: usize| u8::from(index.is_multiple_of(3))] {
+            if canonical.weights.len() > FILLED {
+                continue;
+            }
+            let mut weights = vec![0; canonical.weights.len()];
+            for range in map.ranges() {
+                weights[range]
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(index, byte)| *byte = fill(index));
+            }
+            let filled = Model::load(canonical.graph.clone(), weights.into());
+            assert!(filled.is_ok_and(|filled| filled.is_steady()), "{}", case.name);
+        }
+    }
+    assert_eq!(steady, STEADY);
+}

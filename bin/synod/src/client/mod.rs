@@ -8,9 +8,10 @@ mod reverts;
 mod wallet;
 
 pub(crate) use publish::{
-    Becomes, Progress, Published, SYNOD_CODE_LIMIT, Upload, chunk_count, code_size_limit, publish, upload_gas,
+    Becomes, Outlook, Progress, Published, SYNOD_CODE_LIMIT, Update, Upload, chunk_count, code_size_limit,
+    publish,
 };
-pub(crate) use pull::{Located, Status, locate, pull, version};
+pub(crate) use pull::{Status, locate, pull, version};
 pub(crate) use reverts::explain;
 pub(crate) use wallet::WalletArgs;
 
@@ -23,7 +24,7 @@ use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall;
 use clap::Args;
-use eyre::{Context as _, Result, bail, ensure};
+use eyre::{Context as _, OptionExt as _, Result, bail, ensure};
 use std::time::{Duration, Instant};
 use synod_evm::addresses::MODEL_REGISTRY;
 
@@ -141,6 +142,25 @@ impl Client {
             .get_gas_price()
             .await
             .map_err(|error| explain(&error))
+    }
+
+    /// Gas limit of the newest block, and seconds from one block to the next, over the last ones; `None` if there are too few.
+    pub(crate) async fn block_pace(&self) -> Result<(u64, Option<f64>)> {
+        const BLOCKS: u64 = 20;
+        let header = async |at: BlockId| {
+            let block = self.provider.get_block(at).await;
+            let block = block.map_err(|error| explain(&error))?;
+            block
+                .map(|block| block.header)
+                .ok_or_eyre("the node does not have the block that it names")
+        };
+        let newest = header(BlockId::latest()).await?;
+        if newest.number <= BLOCKS {
+            return Ok((newest.gas_limit, None));
+        }
+        let before = header((newest.number - BLOCKS).into()).await?;
+        let seconds = newest.timestamp.saturating_sub(before.timestamp);
+        Ok((newest.gas_limit, Some(seconds as f64 / BLOCKS as f64)))
     }
 
     pub(crate) async fn block_number(&self) -> Result<u64> {

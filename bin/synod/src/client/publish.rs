@@ -3,20 +3,24 @@
 //! Every piece becomes the code of an account whose address follows from the piece, so what is already there is not
 //! sent again: an interrupted upload goes on where it stopped, and two models share the pieces they have in common.
 
-use super::{Account, Client};
+use super::{Account, Client, pull::Located};
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_rpc_types_eth::TransactionReceipt;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall as _, SolEvent as _};
 use eyre::{ContextCompat as _, Result, ensure};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use synod_evm::{
     addresses::{CHUNK_FACTORY, MODEL_REGISTRY},
     interface::ModelRegistry,
-    manifest::{self, Manifest},
+    manifest::{self, Manifest, Patch},
 };
-use synod_model::CanonicalModel;
+use synod_model::{
+    CanonicalModel,
+    patch::{Edits, LeafProof, WeightMap},
+};
 
 /// Transactions on their way at the same time. More do not help: a block holds only so many of this size.
 const IN_FLIGHT: usize = 16;
@@ -34,11 +38,59 @@ pub(crate) trait Progress {
     fn validating(&mut self);
 }
 
-/// The pieces of a model.
+/// What publishing a model takes: pieces that become code, and the registry's call.
 pub(crate) struct Upload {
     id: B256,
-    chunks: Vec<Bytes>,
-    manifest: Bytes,
+    /// The one that stands for the whole model comes last, so that where it is, everything is.
+    pieces: Vec<Bytes>,
+    manifest: Address,
+    registration: Registration,
+}
+
+/// How a model gets its name.
+enum Registration {
+    /// All of it lies in chunks.
+    Whole,
+    /// A patch lies in pieces.
+    Patch { proof: Bytes },
+    /// A patch goes with the call that gives it its name.
+    Edits { base: B256, edits: Bytes, proof: Bytes },
+}
+
+/// What differs between a model and one that is on the chain.
+pub(crate) struct Update {
+    base: Located,
+    edits: Edits,
+    proof: Bytes,
+}
+
+impl Update {
+    /// Compares a model with a published one. `None` if more than weights differ: no patch makes the one of the other.
+    pub(crate) fn between(
+        located: &Located,
+        base: &CanonicalModel,
+        model: &CanonicalModel,
+    ) -> Result<Option<Self>> {
+        if base.graph != model.graph || base.weights.len() != model.weights.len() {
+            return Ok(None);
+        }
+        let map = WeightMap::read(base.graph.clone())?;
+        let edits = Edits::between(&map, &base.weights, &model.weights);
+        Ok(edits.map(|edits| Self {
+            // without one, the chain validates the whole model
+            proof: match located.steady {
+                true => LeafProof::of(&base.weights, &edits).encode().into(),
+                false => Bytes::new(),
+            },
+            base: located.clone(),
+            edits,
+        }))
+    }
+
+    /// How many ranges of the weights change.
+    pub(crate) fn edits(&self) -> u64 {
+        self.edits.count()
+    }
 }
 
 /// A piece that has to be sent.
@@ -82,32 +134,93 @@ impl Upload {
     /// Cuts a model into pieces for a chain that allows contracts of `code_size_limit` bytes.
     pub(crate) fn new(model: &CanonicalModel, code_size_limit: usize) -> Self {
         let size = manifest::chunk_size(code_size_limit);
-        let (manifest, chunks) = Manifest::cut(&model.graph, &model.weights, size);
+        let (manifest, mut pieces) = Manifest::cut(&model.graph, &model.weights, size);
+        pieces.push(manifest.encode());
         Self {
             id: B256::from(model.id().0),
-            chunks,
-            manifest: manifest.encode(),
+            pieces,
+            manifest: manifest.address(),
+            registration: Registration::Whole,
         }
     }
 
-    /// The address of the manifest, which stands for the whole model.
+    /// The patch that makes the model `id` of its base.
+    pub(crate) fn patch(id: B256, update: &Update, code_size_limit: usize) -> Self {
+        let (base, edits) = (&update.base, Bytes::from(update.edits.encoded().clone()));
+        let (patch, mut pieces) = Patch::cut(base.id, base.manifest, &edits, code_size_limit);
+        let (manifest, proof) = (patch.address(), update.proof.clone());
+        let registration = if pieces.is_empty() {
+            let base = base.id;
+            Registration::Edits { base, edits, proof }
+        } else {
+            pieces.push(patch.encode());
+            Registration::Patch { proof }
+        };
+        Self {
+            id,
+            pieces,
+            manifest,
+            registration,
+        }
+    }
+
+    /// The registry's call that gives the model its name.
+    fn registration(&self, name: &str, becomes: Becomes) -> Bytes {
+        let (name, manifest) = (name.to_owned(), self.manifest);
+        let latest = matches!(becomes, Becomes::Latest);
+        match &self.registration {
+            Registration::Whole if latest => {
+                ModelRegistry::publishCall { name, manifest }.abi_encode().into()
+            }
+            Registration::Whole => ModelRegistry::publishOnlyCall { name, manifest }
+                .abi_encode()
+                .into(),
+            Registration::Patch { proof } => {
+                let proof = proof.clone();
+                let call = ModelRegistry::publishPatchCall {
+                    name,
+                    manifest,
+                    proof,
+                    latest,
+                };
+                call.abi_encode().into()
+            }
+            Registration::Edits { base, edits, proof } => {
+                let (base, edits, proof) = (*base, edits.clone(), proof.clone());
+                let call = ModelRegistry::publishEditsCall {
+                    name,
+                    base,
+                    edits,
+                    proof,
+                    latest,
+                };
+                call.abi_encode().into()
+            }
+        }
+    }
+
+    /// The address of what stands for the whole model.
     pub(crate) fn manifest_address(&self) -> Address {
-        manifest::address_of(&self.manifest)
+        self.manifest
     }
 
-    /// Number of pieces, the manifest among them.
+    /// Number of pieces.
     pub(crate) fn pieces(&self) -> usize {
-        self.chunks.len() + 1
+        self.pieces.len()
     }
 
-    /// The manifest comes last, so that where it is, everything is.
     fn pieces_in_order(&self) -> impl Iterator<Item = &Bytes> {
-        self.chunks.iter().chain([&self.manifest])
+        self.pieces.iter()
     }
 
-    /// Bytes of code that the model becomes.
+    /// Bytes that are sent if none of them is on the chain: code that the model becomes, and edits with their proof.
     pub(crate) fn total_bytes(&self) -> u64 {
-        self.pieces_in_order().map(|code| code.len() as u64).sum()
+        let with_call = match &self.registration {
+            Registration::Whole => 0,
+            Registration::Patch { proof } => proof.len(),
+            Registration::Edits { edits, proof, .. } => edits.len() + proof.len(),
+        };
+        self.pieces_in_order().map(|code| code.len() as u64).sum::<u64>() + with_call as u64
     }
 
     /// Pieces that `other` has not, and their bytes.
@@ -191,13 +304,12 @@ pub(crate) async fn publish(
         return Ok(result(upload.id, version, &bill, None));
     }
     progress.validating();
-    let (name, manifest) = (name.to_owned(), upload.manifest_address());
-    let call = match becomes {
-        Becomes::Latest => ModelRegistry::publishCall { name, manifest }.abi_encode(),
-        Becomes::AVersion => ModelRegistry::publishOnlyCall { name, manifest }.abi_encode(),
-    };
     let receipt = account
-        .execute(TxKind::Call(MODEL_REGISTRY), U256::ZERO, call.into())
+        .execute(
+            TxKind::Call(MODEL_REGISTRY),
+            U256::ZERO,
+            upload.registration(name, becomes),
+        )
         .await?;
     bill.add(&receipt);
     let event = receipt
@@ -273,14 +385,53 @@ pub(crate) fn chunk_count(model: &CanonicalModel) -> usize {
     model.graph.len().div_ceil(size) + model.weights.len().div_ceil(size)
 }
 
-/// Gas that storing all pieces needs at most.
-pub(crate) async fn upload_gas(client: &Client, upload: &Upload) -> Result<u64> {
-    let mut limits = GasLimits::default();
-    let mut total = 0u64;
-    for piece in upload.pieces_in_order() {
-        total = total.saturating_add(limits.of(client, piece.len()).await?);
+/// What is still to be sent of an upload, and what it takes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Outlook {
+    /// Pieces that are not on the chain.
+    pub(crate) pieces: usize,
+    /// Bytes to send, with those of the registry's call.
+    pub(crate) bytes: u64,
+    /// Gas that storing the pieces takes at most.
+    pub(crate) storing_gas: u64,
+}
+
+impl Upload {
+    /// What is still to be sent.
+    pub(crate) async fn outlook(&self, client: &Client) -> Result<Outlook> {
+        let missing = self.missing(client).await?;
+        let mut limits = GasLimits::default();
+        let mut storing_gas = 0u64;
+        for piece in &missing {
+            storing_gas = storing_gas.saturating_add(limits.of(client, piece.code.len()).await?);
+        }
+        let there = self.pieces_in_order().map(|code| code.len() as u64).sum::<u64>()
+            - missing.iter().map(|piece| piece.code.len() as u64).sum::<u64>();
+        Ok(Outlook {
+            pieces: missing.len(),
+            bytes: self.total_bytes() - there,
+            storing_gas,
+        })
     }
-    Ok(total)
+
+    /// Gas of the registry's call, which can be asked for once all pieces are there.
+    pub(crate) async fn registration_gas(
+        &self,
+        client: &Client,
+        from: Address,
+        name: &str,
+        becomes: Becomes,
+    ) -> Result<u64> {
+        let call = self.registration(name, becomes);
+        client
+            .estimate(Some(from), TxKind::Call(MODEL_REGISTRY), U256::ZERO, call)
+            .await
+    }
+
+    /// Whether the whole upload is the registry's call.
+    pub(crate) fn is_one_call(&self) -> bool {
+        self.pieces.is_empty()
+    }
 }
 
 /// The largest contract on a chain with the shipped genesis.

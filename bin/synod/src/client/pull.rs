@@ -3,16 +3,17 @@
 use super::Client;
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, U256};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use eyre::{Context as _, Result, ensure, eyre};
 use std::fmt;
 use synod_evm::{
     addresses::MODEL_REGISTRY,
+    gas::MAX_PATCHES,
     interface::ModelRegistry,
-    manifest::{Manifest, chunk_data},
+    manifest::{Content, chunk_data},
     name::{ModelName, Version},
 };
-use synod_model::CanonicalModel;
+use synod_model::{CanonicalModel, patch::Edits};
 
 /// Pieces read at the same time.
 const READS: usize = 8;
@@ -26,6 +27,8 @@ pub(crate) struct Located {
     pub(crate) manifest: Address,
     pub(crate) graph_bytes: u64,
     pub(crate) weight_bytes: u64,
+    /// Whether a patch of it can be proved.
+    pub(crate) steady: bool,
 }
 
 /// What a publisher says of a version.
@@ -115,6 +118,7 @@ pub(crate) async fn locate(client: &Client, name: &ModelName, block: BlockId) ->
         manifest: record.manifest,
         graph_bytes: record.graphBytes,
         weight_bytes: record.weightBytes,
+        steady: record.steady,
     })
 }
 
@@ -122,14 +126,40 @@ pub(crate) async fn locate(client: &Client, name: &ModelName, block: BlockId) ->
 ///
 /// Nothing the node says is trusted: the id is computed afresh from the bytes.
 pub(crate) async fn pull(client: &Client, located: &Located) -> Result<CanonicalModel> {
-    let code = client.code(located.manifest).await?;
-    let manifest = Manifest::decode(&code).wrap_err_with(|| format!("manifest {}", located.manifest))?;
+    let mut address = located.manifest;
+    let mut patches = Vec::new();
+    let manifest = loop {
+        let code = client.code(address).await?;
+        match Content::decode(&code).wrap_err_with(|| format!("manifest {address}"))? {
+            Content::Whole(manifest) => break manifest,
+            Content::Patched(patch) => {
+                ensure!(
+                    patches.len() < usize::from(MAX_PATCHES),
+                    "the model lies under more patches than a chain takes: do not trust this node"
+                );
+                address = patch.base;
+                patches.push(patch);
+            }
+        }
+    };
     ensure!(
         (manifest.graph_bytes, manifest.weight_bytes) == (located.graph_bytes, located.weight_bytes),
         "the manifest and the registry differ about the model's size: do not trust this node"
     );
-    let graph = assemble(client, &manifest.graph, manifest.graph_bytes).await?;
-    let weights = assemble(client, &manifest.weights, manifest.weight_bytes).await?;
+    let graph = assemble(client, &manifest.graph, manifest.graph_bytes)
+        .await?
+        .freeze();
+    let mut weights = assemble(client, &manifest.weights, manifest.weight_bytes).await?;
+    for patch in patches.into_iter().rev() {
+        let edits = match patch.chunks.len() {
+            0 => patch.edits.0,
+            _ => read(client, &patch.chunks, u64::MAX).await?.freeze(),
+        };
+        Edits::decode(edits, manifest.weight_bytes)
+            .wrap_err("a patch of the model")?
+            .apply(&mut weights);
+    }
+    let weights = weights.freeze();
     let model = CanonicalModel { graph, weights };
     ensure!(
         model.id().0 == located.id.0,
@@ -140,7 +170,18 @@ pub(crate) async fn pull(client: &Client, located: &Located) -> Result<Canonical
     Ok(model)
 }
 
-async fn assemble(client: &Client, chunks: &[Address], expected: u64) -> Result<Bytes> {
+async fn assemble(client: &Client, chunks: &[Address], expected: u64) -> Result<BytesMut> {
+    let all = read(client, chunks, expected).await?;
+    ensure!(
+        all.len() as u64 == expected,
+        "the pieces hold {} bytes, the manifest says {expected}",
+        all.len()
+    );
+    Ok(all)
+}
+
+/// The bytes of pieces, at most so many.
+async fn read(client: &Client, chunks: &[Address], most: u64) -> Result<BytesMut> {
     let mut all = BytesMut::new();
     for group in chunks.chunks(READS) {
         let mut reads = tokio::task::JoinSet::new();
@@ -154,15 +195,10 @@ async fn assemble(client: &Client, chunks: &[Address], expected: u64) -> Result<
             let data = chunk_data(&code).ok_or_else(|| eyre!("piece {address} of the model is missing"))?;
             all.extend_from_slice(data);
             ensure!(
-                all.len() as u64 <= expected,
+                all.len() as u64 <= most,
                 "piece {address} of the model is longer than the manifest says"
             );
         }
     }
-    ensure!(
-        all.len() as u64 == expected,
-        "the pieces hold {} bytes, the manifest says {expected}",
-        all.len()
-    );
-    Ok(all.freeze())
+    Ok(all)
 }

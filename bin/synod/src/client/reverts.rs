@@ -75,6 +75,21 @@ fn engine(error: &IPredictErrors) -> String {
             "the model {} was validated against profile {}, but the chain's engine runs profile {}: publish the file again",
             e.id, e.profile, e.supported
         ),
+        E::InvalidPatch(e) => format!(
+            "what lies at {} is no patch of that model: edits in ascending order, each within one tensor, NaNs in their one form",
+            e.manifest
+        ),
+        E::TooManyPatches(e) => format!(
+            "the model {} already lies under {} patches, as many as a chain takes: publish without --from",
+            e.base, e.limit
+        ),
+        E::InvalidProof(_) => {
+            "the proof does not fit the base and the leaves that the patch touches: was it made of another model?".into()
+        }
+        E::NotSteady(e) => format!(
+            "the graph of {} depends on its weights' values: publish the patch without a proof, and the result is validated in full",
+            e.base
+        ),
         E::InvalidName(e) => {
             format!(
                 "{:?} is not a model's name: ORG/MODEL, ORG/MODEL@N, @ALIAS or @sha256:ID in lower case is expected",

@@ -59,7 +59,7 @@ async fn publish_list_predict_and_pull_agree_with_a_run_here() {
     for said in [
         "analysis f32[batch<=128, 13]",
         "a prediction costs gas",
-        "at most 3 chunks, gas",
+        "in 4 transactions, gas",
     ] {
         assert!(
             first.stderr.contains(said),
@@ -470,4 +470,86 @@ async fn a_second_node_on_the_same_folder_is_refused() {
     let _first = node(folder.path()).await;
     let data = folder.path().join("data");
     synod(["dev", "--port", "0", "--data-dir", arg(&data)]).refuses(&["data", "another"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_sends_the_weights_that_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let first: Value = serde_json::from_str(&publish(&node, "cellar/wine", KEY).succeeds()).unwrap();
+    let rpc = ["--rpc-url", node.url()];
+    let pull = |name: &str, to: &str| {
+        let to = folder.path().join(to);
+        synod([&["model", "pull", name, "--output-dir", arg(&to)][..], &rpc].concat()).succeeds();
+        to
+    };
+    let better = pull("cellar/wine", "better");
+    let weights = better.join("weights.bin");
+    let mut bytes = fs::read(&weights).unwrap();
+    bytes[..4].copy_from_slice(&0.125f32.to_le_bytes());
+    fs::write(&weights, &bytes).unwrap();
+
+    let file = better.join("model.onnx");
+    let update = |name: &str, from: &str, key: &str, more: &[&str]| {
+        let args = [
+            "model",
+            "publish",
+            arg(&file),
+            "--name",
+            name,
+            "--from",
+            from,
+            "--json",
+        ];
+        synod([&args[..], &rpc, &["--private-key", key], more].concat())
+    };
+    let estimate = update("cellar/wine", "cellar/wine@1", KEY, &["--dry-run"]);
+    let estimate: Value = serde_json::from_str(&estimate.succeeds()).unwrap();
+    assert_eq!(
+        (&estimate["form"], &estimate["edits"]),
+        (&"patch".into(), &1.into())
+    );
+    assert_eq!(estimate["transactions"], 1);
+    let published: Value =
+        serde_json::from_str(&update("cellar/wine", "cellar/wine@1", KEY, &[]).succeeds()).unwrap();
+    assert_eq!(
+        (&published["version"], &published["chunks_sent"]),
+        (&2.into(), &0.into())
+    );
+    assert_ne!(published["id"], first["id"]);
+    let gas = |value: &Value| value.as_u64().unwrap();
+    assert!(gas(&published["gas_used"]) <= gas(&estimate["gas"]));
+    assert!(gas(&published["gas_used"]) < gas(&first["gas_used"]));
+
+    // What comes back is the file, and its answers are those of a run here.
+    let again = pull("cellar/wine@2", "again");
+    assert_eq!(fs::read(again.join("weights.bin")).unwrap(), bytes);
+    let held_out = example("cellar/heldout.csv");
+    let (chain, here) = (folder.path().join("chain"), folder.path().join("here"));
+    let predict = [
+        "predict",
+        "cellar/wine",
+        "--input",
+        arg(&held_out),
+        "--output-dir",
+        arg(&chain),
+    ];
+    synod([&predict[..], &rpc].concat()).succeeds();
+    synod([
+        "model",
+        "run",
+        arg(&file),
+        "--input",
+        arg(&held_out),
+        "--output-dir",
+        arg(&here),
+    ])
+    .succeeds();
+    let answer = |folder: &Path| fs::read(folder.join("cultivar.npy")).unwrap();
+    assert_eq!(answer(&chain), answer(&here));
+
+    // The same again, a base that is not there, somebody else's model.
+    update("cellar/wine", "cellar/wine@2", KEY, &[]).refuses(&["already is", "nothing to publish"]);
+    update("cellar/wine", "cellar/wine@9", KEY, &[]).refuses(&["cellar/wine@9"]);
+    update("cellar/wine", "cellar/wine@1", OTHER_KEY, &[]).refuses(&["belongs to"]);
 }

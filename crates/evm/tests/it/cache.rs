@@ -298,6 +298,7 @@ fn a_small_memory_gives_the_same_answers() {
     let forgetful = World {
         db: world.db.clone(),
         factory: SynodEvmFactory::new(Arc::new(tiny)),
+        env: world.env.clone(),
     };
     for _ in 0..2 {
         let tx = Tx::call(PREDICT, calls()[0].1.clone());

@@ -8,6 +8,7 @@ mod doors;
 mod fuzz;
 mod gas;
 mod onnx;
+mod patch;
 mod predict;
 mod property;
 mod publish;

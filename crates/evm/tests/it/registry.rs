@@ -15,13 +15,14 @@ use alloy_evm::{
         interpreter::{CallInputs, CallOutcome, CallScheme},
     },
 };
-use alloy_primitives::{Address, B256, U256, address, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolInterface};
 use std::{collections::BTreeSet, sync::OnceLock};
 use synod_evm::{
-    addresses::{MODEL_REGISTRY, PREDICT},
+    addresses::{CHUNK_FACTORY, MODEL_REGISTRY, PREDICT},
     gas,
     interface::{IPredict, ModelRegistry},
+    manifest::Patch,
     name::ModelName,
     registry,
 };
@@ -426,7 +427,18 @@ fn offered() -> World {
     // A model that is validated and has no number under the name: anybody may publish it under a name of theirs.
     let manifest = uploaded().1[2];
     done(&mut world, CAROL, &publish("carol/c", manifest));
+    world.place(&patch().encode());
     world
+}
+
+/// The first model with another weight.
+fn patch() -> Patch {
+    Patch {
+        base_id: id(0),
+        base: uploaded().1[0],
+        chunks: vec![],
+        edits: [&[0, 4][..], &9f32.to_le_bytes()].concat().into(),
+    }
 }
 
 /// Every function of the registry that writes.
@@ -444,6 +456,14 @@ fn changes() -> Vec<Change> {
         of(owner, Calls::publishOnly(SolCall::new((name(), manifest)))),
         of(owner, Calls::publishId(SolCall::new((name(), third)))),
         of(owner, Calls::publishIdOnly(SolCall::new((name(), third)))),
+        of(
+            owner,
+            Calls::publishPatch(SolCall::new((name(), patch().address(), Bytes::new(), true))),
+        ),
+        of(
+            owner,
+            Calls::publishEdits(SolCall::new((name(), id(1), patch().edits, Bytes::new(), false))),
+        ),
         // A new name in a namespace that is owned.
         of(owner, Calls::publishId(SolCall::new(("org/new".into(), third)))),
         of(owner, Calls::setLatest(SolCall::new((name(), version)))),
@@ -576,24 +596,36 @@ impl Inspector<EthEvmContext<Db>> for Outgoing {
 }
 
 #[test]
-fn the_registry_calls_nobody_but_the_engine_and_that_statically() {
+fn the_registry_calls_the_engine_statically_and_the_factory_for_patches_and_nobody_else() {
     let world = offered();
-    let mut engine = 0;
+    let (mut engine, mut factory) = (0, 0);
     for call in changes().into_iter().map(|change| change.call).chain(questions()) {
         for from in ACCOUNTS {
             let (_, Outgoing(calls)) = world.look_with(&tx(from, call.abi_encode()), Outgoing::default());
-            engine += calls.len();
             for made in calls {
-                assert_eq!(made, (PREDICT, CallScheme::StaticCall), "{call:?}");
+                match made {
+                    (PREDICT, CallScheme::StaticCall) => engine += 1,
+                    // What it deploys there begins with STOP, behind init code that returns it: nobody gets to run.
+                    (CHUNK_FACTORY, CallScheme::Call) if matches!(call, Calls::publishEdits(_)) => {
+                        factory += 1
+                    }
+                    other => panic!("{call:?}: {other:?}"),
+                }
             }
         }
     }
     assert!(engine > 0, "publish and resolve ask the engine");
+    assert_eq!(
+        factory,
+        ACCOUNTS.len(),
+        "whoever may not publish is told after the edits are checked"
+    );
     // Nor could it: the code has no other instruction that runs foreign code.
+    let mut calls = 0;
     let mut code = ModelRegistry::DEPLOYED_BYTECODE.iter();
     while let Some(&instruction) = code.next() {
+        calls += usize::from(instruction == opcode::CALL);
         let leaves = [
-            opcode::CALL,
             opcode::CALLCODE,
             opcode::DELEGATECALL,
             opcode::CREATE,
@@ -605,6 +637,7 @@ fn the_registry_calls_nobody_but_the_engine_and_that_statically() {
             code.nth(usize::from(instruction - opcode::PUSH1));
         }
     }
+    assert_eq!(calls, 1, "the one to the factory");
 }
 
 // ---------------------------------------------------------------------- gas
@@ -754,14 +787,40 @@ fn storage_is_where_the_specification_says() {
     let sizes = [
         model.graph.len() as u64,
         model.weights.len() as u64,
-        2 | (1 << 32),
-        1,
+        2,
+        1 << 40, // steady, and not patched
     ];
+    assert_eq!(word(&world, record + U256::ONE).as_limbs(), &sizes);
+    let counts = word(&world, record + U256::from(2));
     assert_eq!(
-        word(&world, record + U256::ONE).as_limbs(),
-        &sizes,
+        counts.as_limbs(),
+        &[1 | (1 << 32), 0, 0, 0],
         "one version, deprecated"
     );
+
+    let mut world = world;
+    done(
+        &mut world,
+        ALICE,
+        &ModelRegistry::publishPatchCall::new(("org/a".into(), patch().address(), Bytes::new(), true)),
+    );
+    let model = CanonicalModel {
+        graph: shift(0).graph,
+        weights: 9f32.to_le_bytes().to_vec().into(),
+    };
+    let patched = k(B256::from(model.id().0), U256::from(2));
+    assert_eq!(
+        Address::from_word(B256::from(word(&world, patched))),
+        patch().address()
+    );
+    let sizes = [
+        model.graph.len() as u64,
+        model.weights.len() as u64,
+        // the base's chunks, its manifest; bytes of the patch
+        3 | (patch().edits.len() as u64) << 32,
+        (1 << 32) | (1 << 40),
+    ];
+    assert_eq!(word(&world, patched + U256::ONE).as_limbs(), &sizes);
 }
 
 #[test]

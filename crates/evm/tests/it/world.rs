@@ -50,6 +50,7 @@ const GAS_LIMIT: u64 = 60_000_000;
 pub(crate) struct World {
     pub(crate) db: Db,
     pub(crate) factory: SynodEvmFactory,
+    pub(crate) env: EvmEnv,
 }
 
 /// A transaction's fields that tests vary.
@@ -107,6 +108,7 @@ impl World {
         Self {
             db,
             factory: SynodEvmFactory::default(),
+            env: Self::env(),
         }
     }
 
@@ -124,6 +126,7 @@ impl World {
         Self {
             db: self.db.clone(),
             factory: SynodEvmFactory::new(Arc::new(Engine::default())),
+            env: self.env.clone(),
         }
     }
 
@@ -168,9 +171,9 @@ impl World {
     where
         I: Inspector<EthEvmContext<Db>>,
     {
-        let mut evm = self
-            .factory
-            .create_evm_with_inspector(self.db.clone(), Self::env(), &mut inspector);
+        let mut evm =
+            self.factory
+                .create_evm_with_inspector(self.db.clone(), self.env.clone(), &mut inspector);
         let outcome = evm.transact(self.tx_env(tx)).unwrap();
         drop(evm);
         (outcome, inspector)

@@ -78,8 +78,14 @@ impl Case {
     /// Imports the model for the shapes of its calls: a free dimension that is always the same is pinned, another gets the largest
     /// size as its bound.
     pub fn import(&self, external: &dyn ExternalData) -> Result<Model, String> {
+        let canonical = self.canonical(external)?;
+        Model::load(canonical.graph, canonical.weights).map_err(|error| format!("does not load: {error}"))
+    }
+
+    /// The file in canonical form, its free dimensions those of the calls.
+    pub fn canonical(&self, external: &dyn ExternalData) -> Result<CanonicalModel, String> {
         let mut options = ImportOptions::default();
-        let canonical = loop {
+        loop {
             match import_onnx(&self.file, external, &options) {
                 Err(ImportError::FreeDimension { name, input, axis }) => {
                     let size = |call: &Call| {
@@ -95,10 +101,9 @@ impl Case {
                     let setting = if same { DimSetting::Pin } else { DimSetting::AtMost };
                     options.dims.insert(name, setting(largest));
                 }
-                other => break other.map_err(|error| error.to_string())?,
+                other => return other.map_err(|error| error.to_string()),
             }
-        };
-        Model::load(canonical.graph, canonical.weights).map_err(|error| format!("does not load: {error}"))
+        }
     }
 }
 

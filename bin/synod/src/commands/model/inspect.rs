@@ -1,5 +1,6 @@
 //! `synod model inspect FILE`
 
+use super::draw::draw;
 use crate::{
     client::{self, Client, Upload},
     model_file::{LoadedModel, ModelArgs},
@@ -18,6 +19,10 @@ use synod_model::{Model, NodeCost, TensorSignature};
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     model: ModelArgs,
+
+    /// Draw the graph: a line for each node, with the shapes of its weights and its gas
+    #[arg(long)]
+    graph: bool,
 
     /// Ask this node what publishing costs on its chain
     #[arg(long, value_name = "URL", env = "ETH_RPC_URL")]
@@ -44,6 +49,8 @@ pub(super) struct Report {
     gas: Gas,
     #[serde(skip_serializing_if = "Option::is_none")]
     publishing: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drawing: Option<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -70,9 +77,9 @@ struct Gas {
     total: u64,
 }
 
-/// What publishing costs on a chain where none of it is yet.
+/// What publishing costs, where the chain does not have it yet.
 #[derive(Serialize)]
-pub(super) struct Price {
+struct Price {
     chunks: usize,
     gas: u64,
     fee_wei: String,
@@ -192,7 +199,11 @@ impl fmt::Display for Report {
                 ]
             })
             .collect();
-        write!(f, "\n{}", table(&["operator", "nodes", "gas"], &rows))
+        write!(f, "\n{}", table(&["operator", "nodes", "gas"], &rows))?;
+        if let Some(drawing) = &self.drawing {
+            write!(f, "\n{}", drawing.join("\n"))?;
+        }
+        Ok(())
     }
 }
 
@@ -203,6 +214,14 @@ pub(crate) async fn run(args: InspectArgs, form: Form) -> Result<()> {
         let client = Client::connect(url).await?;
         let upload = Upload::new(&loaded.canonical, client::code_size_limit(&client).await?);
         report.publishing = Some(price(&client, &upload, &report).await?);
+    }
+    if args.graph {
+        let cost = loaded.model.cost(&loaded.model.signature().max_shapes())?;
+        let gas = |node: &NodeCost| (node.node, gas::node(&node.work).saturating_mul(node.times));
+        report.drawing = Some(draw(
+            &loaded.canonical.graph,
+            &cost.nodes.iter().map(gas).collect(),
+        )?);
     }
     form.print(&report)
 }
@@ -251,6 +270,7 @@ pub(super) fn inspect(loaded: &LoadedModel) -> Result<Report> {
             total: load.saturating_add(planning).saturating_add(execution),
         },
         publishing: None,
+        drawing: None,
     })
 }
 
@@ -275,18 +295,18 @@ fn operators(model: &Model, cost: &synod_model::Cost) -> Vec<OperatorUse> {
     uses
 }
 
-/// What publishing would cost: the pieces as the chain estimates them, and the registry's validation.
-pub(super) async fn price(client: &Client, upload: &Upload, report: &Report) -> Result<Price> {
+/// What the registry's part of publishing costs at most: validating all of the model, and a transaction that writes.
+pub(super) fn validation_gas(report: &Report) -> u64 {
     /// A transaction, its call data, the registry's slots, the events.
     const REGISTRY: u64 = 400_000;
-    let validation = report
-        .gas
-        .load
-        .saturating_add(gas::validate(report.graph_bytes + report.weight_bytes));
-    let gas = client::upload_gas(client, upload)
-        .await?
-        .saturating_add(validation)
-        .saturating_add(REGISTRY);
+    let hashing = gas::validate(report.graph_bytes + report.weight_bytes);
+    report.gas.load.saturating_add(hashing).saturating_add(REGISTRY)
+}
+
+/// What publishing would cost: the pieces as the chain estimates them, and the registry's validation.
+async fn price(client: &Client, upload: &Upload, report: &Report) -> Result<Price> {
+    let storing = upload.outlook(client).await?.storing_gas;
+    let gas = storing.saturating_add(validation_gas(report));
     let fee = U256::from(gas) * U256::from(client.gas_price().await?);
     Ok(Price {
         chunks: upload.pieces(),

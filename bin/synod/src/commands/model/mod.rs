@@ -4,6 +4,7 @@ mod change;
 mod compare;
 mod diff;
 mod diff_run;
+mod draw;
 mod engine;
 mod import;
 mod inspect;

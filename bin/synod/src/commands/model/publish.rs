@@ -1,13 +1,16 @@
 //! `synod model publish FILE --name ORG/MODEL`
 
-use super::inspect::{inspect, price};
+use super::inspect::{Report as Facts, inspect, validation_gas};
 use crate::{
-    client::{self, Account, Becomes, Progress, Published, RpcArgs, Upload, WalletArgs},
-    model_file::ModelArgs,
+    client::{
+        self, Account, Becomes, Client, Outlook, Progress, Published, RpcArgs, Update, Upload, WalletArgs,
+    },
+    model_file::{LoadedModel, ModelArgs},
     show::{Bar, Form, bytes, ether, note, thousands},
     tensors::describe,
 };
-use alloy_primitives::{Address, B256};
+use alloy_eips::BlockId;
+use alloy_primitives::{Address, B256, U256};
 use clap::Args;
 use eyre::{Result, ensure};
 use serde::Serialize;
@@ -23,15 +26,33 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "ORG/MODEL")]
     name: ModelName,
 
+    /// A published model of which this one is a later state: only what differs is sent
+    #[arg(long, value_name = "ORG/MODEL[@N]")]
+    from: Option<ModelName>,
+
     /// Leave the name standing for the version that it stands for: `synod model latest` moves it later
     #[arg(long)]
     keep_latest: bool,
+
+    /// Say what would be sent and what it would cost, and send nothing
+    #[arg(long)]
+    dry_run: bool,
 
     #[command(flatten)]
     rpc: RpcArgs,
 
     #[command(flatten)]
     wallet: WalletArgs,
+}
+
+impl PublishArgs {
+    fn becomes(&self) -> Becomes {
+        if self.keep_latest {
+            Becomes::AVersion
+        } else {
+            Becomes::Latest
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -65,12 +86,19 @@ impl fmt::Display for Report {
             self.manifest
         )?;
         match self.block {
-            Some(block) => writeln!(
-                f,
-                "gas {}  fee {}  block {block}",
-                thousands(self.gas_used),
-                self.fee
-            ),
+            Some(block) => {
+                writeln!(
+                    f,
+                    "gas {}  fee {}  block {block}",
+                    thousands(self.gas_used),
+                    self.fee
+                )?;
+                writeln!(
+                    f,
+                    "ask it: synod predict {} --input FILE; in Solidity Predict.run(\"{}\", input)",
+                    self.name, self.name
+                )
+            }
             None => writeln!(
                 f,
                 "this very model already was that version of the name: nothing was published or moved"
@@ -101,22 +129,25 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     ));
     let client = args.rpc.connect().await?;
     let mut account = Account::open(&client, signer).await?;
-    let upload = Upload::new(&loaded.canonical, client::code_size_limit(&client).await?);
+    let limit = client::code_size_limit(&client).await?;
+    let whole = Upload::new(&loaded.canonical, limit);
+    let choice = choose(&args, &client, &account, &loaded, whole, &facts, limit).await?;
+    let estimate = &choice.estimate;
     note(format_args!(
         "publishing {} as {} on chain {} from {}",
-        bytes(upload.total_bytes()),
+        bytes(estimate.bytes),
         args.name,
         client.chain_id(),
         account.address()
     ));
-    note(format_args!("at most {}", price(&client, &upload, &facts).await?));
+    note(format_args!("at most {estimate}"));
+    if args.dry_run {
+        return form.print(estimate);
+    }
+    let upload = choice.upload;
     let started = Instant::now();
     let mut progress = Shown { bar: None };
-    let becomes = if args.keep_latest {
-        Becomes::AVersion
-    } else {
-        Becomes::Latest
-    };
+    let becomes = args.becomes();
     let published = client::publish(&mut account, &upload, args.name.path(), becomes, &mut progress).await?;
     ensure!(
         published.id.0 == loaded.id().0,
@@ -129,6 +160,135 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
         &published,
         started.elapsed().as_secs_f64(),
     ))
+}
+
+/// What is to be sent, and what it takes at most.
+#[derive(Debug, Serialize)]
+struct Estimate {
+    /// `patch`, or `chunks` that the chain does not have.
+    form: &'static str,
+    /// Ranges of the weights that change; of a patch alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edits: Option<u64>,
+    bytes: u64,
+    transactions: usize,
+    gas: u64,
+    /// How many blocks that gas fills at least.
+    blocks: u64,
+    /// At the pace of the chain's last blocks; null on a chain with too few.
+    seconds: Option<f64>,
+    fee_wei: String,
+    #[serde(skip)]
+    fee: U256,
+}
+
+impl Estimate {
+    async fn new(
+        client: &Client,
+        form: &'static str,
+        edits: Option<u64>,
+        outlook: &Outlook,
+        registration_gas: u64,
+    ) -> Result<Self> {
+        let gas = outlook.storing_gas.saturating_add(registration_gas);
+        let fee = U256::from(gas) * U256::from(client.gas_price().await?);
+        let (limit, pace) = client.block_pace().await?;
+        let blocks = gas.div_ceil(limit.max(1));
+        Ok(Self {
+            form,
+            edits,
+            bytes: outlook.bytes,
+            transactions: outlook.pieces + 1,
+            gas,
+            blocks,
+            seconds: pace.map(|pace| pace * blocks as f64),
+            fee_wei: fee.to_string(),
+            fee,
+        })
+    }
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = |count: u64| if count == 1 { "" } else { "s" };
+        if let Some(edits) = self.edits {
+            write!(f, "a patch of {edits} range{}: ", s(edits))?;
+        }
+        write!(
+            f,
+            "{} in {} transaction{}, gas {}, about {}, {} block{}",
+            bytes(self.bytes),
+            self.transactions,
+            s(self.transactions as u64),
+            thousands(self.gas),
+            ether(self.fee),
+            self.blocks,
+            s(self.blocks)
+        )?;
+        match self.seconds {
+            Some(seconds) => write!(f, ", some {seconds:.0} s at the pace of the last blocks"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The cheapest way in which a model can be published.
+struct Choice {
+    upload: Upload,
+    estimate: Estimate,
+}
+
+/// Compares sending chunks with sending a patch of `--from`.
+async fn choose(
+    args: &PublishArgs,
+    client: &Client,
+    account: &Account,
+    loaded: &LoadedModel,
+    whole: Upload,
+    facts: &Facts,
+    code_size_limit: usize,
+) -> Result<Choice> {
+    let outlook = whole.outlook(client).await?;
+    let chunks = Choice {
+        estimate: Estimate::new(client, "chunks", None, &outlook, validation_gas(facts)).await?,
+        upload: whole,
+    };
+    let Some(from) = &args.from else {
+        return Ok(chunks);
+    };
+    let located = client::locate(client, from, BlockId::latest()).await?;
+    let base = client::pull(client, &located).await?;
+    ensure!(
+        base.id() != loaded.canonical.id(),
+        "the file is what {from} already is: there is nothing to publish"
+    );
+    let Some(update) = Update::between(&located, &base, &loaded.canonical)? else {
+        note(format_args!(
+            "more than weights differs from {from}: chunks that are not on the chain are sent whole"
+        ));
+        return Ok(chunks);
+    };
+    let upload = Upload::patch(B256::from(loaded.id().0), &update, code_size_limit);
+    let outlook = upload.outlook(client).await?;
+    let registration = if upload.is_one_call() {
+        let (from, name) = (account.address(), args.name.path());
+        upload
+            .registration_gas(client, from, name, args.becomes())
+            .await?
+    } else {
+        validation_gas(facts)
+    };
+    let patch = Choice {
+        estimate: Estimate::new(client, "patch", Some(update.edits()), &outlook, registration).await?,
+        upload,
+    };
+    note(format_args!("{}", patch.estimate));
+    note(format_args!("or in chunks: {}", chunks.estimate));
+    Ok(if patch.estimate.gas <= chunks.estimate.gas {
+        patch
+    } else {
+        chunks
+    })
 }
 
 fn report(name: &str, published: &Published, seconds: f64) -> Report {
@@ -163,6 +323,7 @@ impl Progress for Shown {
             ));
         }
         if missing > 0 {
+            note("an upload that is interrupted goes on where it stopped, with the same command");
             self.bar = Some(Bar::bytes("uploading", missing));
         }
     }

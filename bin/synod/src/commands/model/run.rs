@@ -113,7 +113,7 @@ pub(super) fn plan(loaded: &LoadedModel, inputs: &[Tensor]) -> Result<Plan> {
 /// Reads the model and the inputs for it. What the file leaves open is settled by the inputs: free dimensions without a
 /// `--dim`, and inputs that decide shapes, which a model on a chain has as constants.
 pub(super) fn load(args: &ModelArgs, candidates: &[Candidate]) -> Result<(LoadedModel, Vec<Tensor>)> {
-    let mut file = model_file::read(&args.file)?;
+    let mut file = args.read()?;
     let declared = declared_inputs(&file).wrap_err_with(|| format!("{}", args.file.display()))?;
     let names: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
     let given: BTreeMap<&str, &Candidate> = names
