@@ -3,7 +3,8 @@
 //! Contract with scripts: the result of a command goes to stdout and nothing else does; `--json` changes its form, not
 //! its content; notes, progress and errors go to stderr; an error is one line that begins with `error:` and says what to
 //! do; the exit code is 0 only if the command did its job (2: it was not understood, 1: it failed, 3: the
-//! chain goes on under rules that this build does not know, so starting it again is of no use).
+//! chain goes on under rules that this build does not know, so starting it again is of no use, 4: an audit was made and the
+//! bits differ).
 
 mod client;
 mod commands;
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
             show::note(format_args!("error: {}", one_line(&error)));
             if needs_upgrade(&error) {
                 ExitCode::from(3)
+            } else if error.is::<commands::Different>() {
+                ExitCode::from(4)
             } else {
                 ExitCode::FAILURE
             }

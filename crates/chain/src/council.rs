@@ -7,7 +7,7 @@
 //! out its storage. Only what every transaction needs (its sender's rights) and what a proof shows (the hash of the list of
 //! validators) is read straight from its slots.
 
-use crate::{Chain, ChainError, Factory, StateView, chain::relax};
+use crate::{Chain, ChainError, ChainSpec, Factory, ReplayError, StateView, chain::relax};
 use alloy_consensus::Header;
 use alloy_evm::{Database, Evm as _, EvmEnv, EvmFactory as _};
 use alloy_genesis::GenesisAccount;
@@ -471,6 +471,48 @@ impl CouncilView<'_> {
         let (env, question) = (self.env.clone(), question.abi_encode().into());
         let (answer, _) = run(self.factory, db, env, Address::ZERO, question)?;
         C::abi_decode_returns(&answer).map_err(|error| CouncilError::Broken(error.to_string()))
+    }
+}
+
+impl ChainSpec {
+    /// Takes up the rules that hold in the block after `parent`, as the council in the state after `parent` has them: what a
+    /// chain does when it is opened, for one who has no chain but a state.
+    ///
+    /// # Errors
+    /// When the contract does not answer, or the rules are unknown to this build.
+    pub fn take_up_from<DB: revm::DatabaseRef + std::fmt::Debug>(
+        &self,
+        factory: &Factory,
+        parent: &Header,
+        state: DB,
+    ) -> Result<(), ReplayError> {
+        let mut db = WrapDatabaseRef(state);
+        let account =
+            revm::Database::basic(&mut db, COUNCIL).map_err(|error| ChainError::Evm(error.to_string()))?;
+        if account.is_none_or(|account| account.code_hash == KECCAK256_EMPTY) {
+            return Ok(());
+        }
+        let mut ask = |question: Vec<u8>| {
+            let (answer, _) = run(
+                factory,
+                &mut db,
+                self.evm_env(parent),
+                Address::ZERO,
+                question.into(),
+            )?;
+            Ok::<_, CouncilError>(answer)
+        };
+        let broken = |error: alloy_sol_types::Error| CouncilError::Broken(error.to_string());
+        let blocks = ask(Council::epochBlocksCall {}.abi_encode())?;
+        let blocks = Council::epochBlocksCall::abi_decode_returns(&blocks).map_err(broken)?;
+        let epochs = Epochs::new(blocks)
+            .ok_or_else(|| CouncilError::Broken(format!("an epoch of {blocks} blocks")))?;
+        let upgrades = ask(Council::upgradesCall {}.abi_encode())?;
+        let upgrades = Council::upgradesCall::abi_decode_returns(&upgrades).map_err(broken)?;
+        let number = parent.number.saturating_add(1);
+        // Upgrades of epochs that have begun cannot change any more, so any block of the epoch tells them.
+        self.take_up(&upgrades, epochs.of(number), epochs);
+        Ok(self.known_at(number)?)
     }
 }
 

@@ -8,12 +8,20 @@ use alloy_consensus::{
 use alloy_eips::{eip4895::Withdrawals, eip7685::Requests};
 use alloy_evm::{
     Evm as _, EvmFactory,
-    block::{BlockExecutionError, BlockExecutor, BlockValidationError},
-    eth::{EthBlockExecutionCtx, EthBlockExecutor, receipt_builder::AlloyReceiptBuilder},
+    block::{BlockExecutionError, BlockExecutionResult, BlockExecutor, BlockValidationError, TxResult as _},
+    eth::{EthBlockExecutionCtx, EthBlockExecutor, EthEvmContext, receipt_builder::AlloyReceiptBuilder},
 };
 use alloy_primitives::{Address, Bloom};
-use revm::database::{DatabaseCommitExt as _, State, states::bundle_state::BundleRetention};
-use std::{borrow::Cow, fmt::Display};
+use revm::{
+    Inspector,
+    database::{DatabaseCommitExt as _, State, states::bundle_state::BundleRetention},
+    inspector::NoOpInspector,
+    state::EvmState,
+};
+use std::{
+    borrow::Cow,
+    fmt::{Debug, Display},
+};
 use synod_evm::rights::{NotPermitted, Rights};
 use synod_state::{Committed, Receipt, StateChanges, StateView, Transaction};
 
@@ -79,6 +87,14 @@ pub(crate) trait Script {
         transaction: &Recovered<Transaction>,
         rule: InvalidBlock,
     ) -> Result<(), InvalidBlock>;
+
+    /// Whether the inspector sees the transaction that runs at this position, and [`Self::ran`] hears of it.
+    fn watches(&self, _index: usize) -> bool {
+        false
+    }
+
+    /// What a watched transaction changed.
+    fn ran(&mut self, _changed: &EvmState) {}
 }
 
 /// Runs a block on `view`. Of `header` only the fields that execution reads must be right: number, time, gas limit, base
@@ -92,15 +108,58 @@ pub(crate) fn execute(
     withdrawals: Option<&Withdrawals>,
     script: &mut dyn Script,
 ) -> Result<Executed, ExecutionError> {
-    let env = spec.evm_env(header);
-    let mut state = State::builder()
+    let state = State::builder()
         .with_database_ref(view.clone())
         .with_bundle_update()
         .build();
+    let (mut state, result) = run(
+        spec,
+        factory,
+        state,
+        header,
+        ommers,
+        withdrawals,
+        script,
+        NoOpInspector {},
+    )?;
+    state.merge_transitions(BundleRetention::PlainState);
+    let changes = StateChanges::from(state.take_bundle());
+    let committed = view
+        .commit(&changes)
+        .map_err(|e| ExecutionError::Fault(e.into()))?;
+    Ok(Executed {
+        receipts: result.receipts,
+        gas_used: result.gas_used,
+        blob_gas_used: result.blob_gas_used,
+        requests: result.requests,
+        changes,
+        committed,
+    })
+}
+
+/// The part of [`execute`] that needs no trie: runs a block on any state of its parent, and gives it back with what it changed.
+/// `inspector` sees the transactions that the script wants watched.
+#[expect(clippy::too_many_arguments, reason = "a block's surroundings")]
+pub(crate) fn run<DB, I>(
+    spec: &ChainSpec,
+    factory: &Factory,
+    state: State<DB>,
+    header: &Header,
+    ommers: &[Header],
+    withdrawals: Option<&Withdrawals>,
+    script: &mut dyn Script,
+    inspector: I,
+) -> Result<(State<DB>, BlockExecutionResult<Receipt>), ExecutionError>
+where
+    DB: revm::Database + Debug,
+    I: Inspector<EthEvmContext<State<DB>>>,
+{
+    let env = spec.evm_env(header);
     let factory = factory
         .clone()
         .with_inference_gas_limit(spec.inference_gas_limit(header.number));
-    let evm = factory.create_evm(&mut state, env);
+    let mut evm = factory.create_evm_with_inspector(state, env, inspector);
+    evm.disable_inspector();
     let context = EthBlockExecutionCtx {
         parent_hash: header.parent_hash,
         parent_beacon_block_root: header.parent_beacon_block_root,
@@ -133,12 +192,17 @@ pub(crate) fn execute(
                 .map_err(ExecutionError::Invalid)?;
             continue;
         }
+        let watched = script.watches(index);
+        executor.evm_mut().set_inspector_enabled(watched);
         let parts = (spec.tx_env(&transaction), &transaction);
         let rule = match executor.execute_transaction_without_commit(parts) {
             Ok(outcome) => {
                 let used = inference_gas.saturating_add(executor.evm().inference_gas());
                 if used <= limit {
                     inference_gas = used;
+                    if watched {
+                        script.ran(&outcome.result().state);
+                    }
                     executor.commit_transaction(outcome);
                     continue;
                 }
@@ -153,8 +217,9 @@ pub(crate) fn execute(
             .refused(&transaction, rule)
             .map_err(ExecutionError::Invalid)?;
     }
+    executor.evm_mut().disable_inspector();
     let (evm, result) = executor.finish().map_err(judge)?;
-    drop(evm);
+    let (mut state, _) = evm.finish();
     if let Some(recipient) = spec.fee_recipient(header.number) {
         let base_fee = u128::from(header.base_fee_per_gas.unwrap_or_default());
         // Execution has taken exactly this from the senders, and given it to nobody.
@@ -165,19 +230,7 @@ pub(crate) fn execute(
                 .map_err(|e| ChainError::Evm(e.to_string()))?;
         }
     }
-    state.merge_transitions(BundleRetention::PlainState);
-    let changes = StateChanges::from(state.take_bundle());
-    let committed = view
-        .commit(&changes)
-        .map_err(|e| ExecutionError::Fault(e.into()))?;
-    Ok(Executed {
-        receipts: result.receipts,
-        gas_used: result.gas_used,
-        blob_gas_used: result.blob_gas_used,
-        requests: result.requests,
-        changes,
-        committed,
-    })
+    Ok((state, result))
 }
 
 /// Whether the sender may send a transaction in the state before it, and create if it creates.

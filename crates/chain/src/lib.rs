@@ -31,6 +31,7 @@ mod inclusion;
 mod node;
 pub mod pool;
 mod recent;
+mod replay;
 mod rules;
 pub mod seam;
 pub mod spec;
@@ -43,6 +44,7 @@ pub use error::{BuildError, ChainError, FinalizeError, ImportError, InvalidBlock
 pub use export::{ExportError, ExportedState};
 pub use inclusion::{InclusionError, InclusionProof};
 pub use node::{BestTransactions, ChainApplication, NoTransactions, TransactionSource};
+pub use replay::{ChangedAccount, ReplayError, Replayed, replay};
 pub use seam::{
     Application, Cancellation, Context, Digest, Duty, Envelope, Finalization, Pending, Proposal, Timestamp,
     Verdict,

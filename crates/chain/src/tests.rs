@@ -19,6 +19,7 @@ mod export;
 mod fees;
 mod hostile;
 mod inference;
+mod replay;
 mod rights;
 mod size;
 

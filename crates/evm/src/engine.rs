@@ -22,7 +22,9 @@ use alloy_evm::EvmInternals;
 use alloy_primitives::{Address, B256, Bytes, Keccak256};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use synod_model::{Dim, Model, Plan, PlanError, TensorSignature, limits::PROFILE_VERSION};
+use synod_model::{
+    Dim, Meter, Model, Plan, PlanError, RunError, Tensor, TensorSignature, limits::PROFILE_VERSION,
+};
 
 /// How much memory the engine keeps for later calls. It bounds time lost to recompiling, never results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,16 @@ impl Default for EngineConfig {
             plan_bytes: 256 << 20,
         }
     }
+}
+
+/// Which implementation of the arithmetic runs. The bits are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arithmetic {
+    /// The kernels of this machine.
+    #[default]
+    Fast,
+    /// The scalar reference, the specification in code: for auditors, far too slow for validators.
+    Reference,
 }
 
 /// How full the engine's memory is, for metrics.
@@ -64,6 +76,7 @@ const PLAN_NODE_BYTES: usize = 1024;
 pub struct Engine {
     models: Mutex<ByteLru<B256, Arc<Compiled>>>,
     plans: Mutex<ByteLru<(B256, Shapes), Arc<Plan>>>,
+    arithmetic: Arithmetic,
 }
 
 impl Default for Engine {
@@ -89,6 +102,27 @@ impl Engine {
         Self {
             models: Mutex::new(ByteLru::new(config.model_bytes)),
             plans: Mutex::new(ByteLru::new(config.plan_bytes)),
+            arithmetic: Arithmetic::default(),
+        }
+    }
+
+    /// The same with this implementation of the arithmetic.
+    #[must_use]
+    pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
+        self.arithmetic = arithmetic;
+        self
+    }
+
+    /// Runs a plan.
+    pub(crate) fn run(
+        &self,
+        plan: &Plan,
+        inputs: &[Tensor],
+        meter: &mut dyn Meter,
+    ) -> Result<Vec<Tensor>, RunError> {
+        match self.arithmetic {
+            Arithmetic::Fast => plan.run(inputs, meter),
+            Arithmetic::Reference => plan.run_reference(inputs, meter),
         }
     }
 
@@ -165,6 +199,7 @@ impl Engine {
         Ok(Record {
             id: compiled.id,
             manifest: address,
+            validated_at: 0,
             profile: PROFILE_VERSION,
             graph_bytes: manifest.graph_bytes,
             weight_bytes: manifest.weight_bytes,

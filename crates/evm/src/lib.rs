@@ -13,6 +13,7 @@
 //! - [`SynodEvmFactory`] builds the EVM; everything else of a chain takes it where it would take Ethereum's.
 //! - [`gas`] is the price list, [`manifest`] the form in which models lie on the chain, [`registry`] and [`name`] how a
 //!   name becomes a model, [`genesis`] what a chain needs from its first block on, [`interface`] the ABI.
+//! - [`watch`] shows a transaction's calls of the precompile to whoever runs it again.
 //!
 //! Three properties hold everything together; `tests/` tries to break each of them:
 //! 1. **A cache changes time only.** Gas, output, trace, warm set and state are equal whether a model was in memory.
@@ -30,6 +31,7 @@ pub mod opcode;
 mod patch;
 pub mod registry;
 pub mod rights;
+pub mod watch;
 
 mod abi;
 mod cache;
@@ -42,6 +44,6 @@ mod ports;
 mod precompile;
 mod wire;
 
-pub use engine::{Engine, EngineConfig, EngineUsage};
+pub use engine::{Arithmetic, Engine, EngineConfig, EngineUsage};
 pub use factory::SynodEvmFactory;
 pub use inference::SynodEvm;

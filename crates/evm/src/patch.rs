@@ -116,6 +116,7 @@ pub(crate) fn validate(
 
     let mut record = Record {
         manifest: address,
+        validated_at: 0,
         // those of the base, its manifest, the patch's own
         chunks: base
             .chunks

@@ -264,7 +264,7 @@ impl Call<'_, '_> {
             meter: &mut self.meter,
             stopped: None,
         };
-        let outcome = prepared.plan.run(&inputs, &mut meter);
+        let outcome = self.engine.run(&prepared.plan, &inputs, &mut meter);
         match (outcome, meter.stopped) {
             (Ok(outputs), _) => Ok(outputs),
             (Err(_), Some(stopped)) => Err(stopped),

@@ -29,6 +29,8 @@ pub struct Record {
     pub id: B256,
     /// The manifest that names its bytes.
     pub manifest: Address,
+    /// When it was validated: the second of that block.
+    pub validated_at: u64,
     /// The profile it was validated against.
     pub profile: u32,
     /// Bytes of its graph.
@@ -65,6 +67,94 @@ pub(crate) enum Resolved {
     },
     /// Nothing.
     Unknown,
+}
+
+/// A version that a name stands for, as the registry remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publication {
+    /// Its number.
+    pub number: u64,
+    /// The model that it stands for.
+    pub id: B256,
+    /// Whether it was revoked: then PREDICT refuses the name.
+    pub revoked: bool,
+    /// The account that published it.
+    pub publisher: Address,
+    /// When: the second of that block.
+    pub published_at: u64,
+}
+
+/// The version that a name stands for, `None` if there is none. For tools: the engine itself does not look at who published it.
+///
+/// # Errors
+/// Those of `read`, which gives the registry's slots.
+pub fn version_of<E>(
+    name: &ModelName,
+    mut read: impl FnMut(U256) -> Result<U256, E>,
+) -> Result<Option<Publication>, E> {
+    let Some((number, id, state)) = resolve_in(name, &mut read)? else {
+        return Ok(None);
+    };
+    Ok(Some(Publication {
+        number,
+        id,
+        revoked: is_revoked(state),
+        publisher: Address::from_word(B256::from(state)),
+        published_at: low_u64(state >> 160usize),
+    }))
+}
+
+/// The record of an id, `None` if no model of this id was validated.
+///
+/// # Errors
+/// Those of `read`, which gives the registry's slots.
+pub fn record_of<E>(id: B256, mut read: impl FnMut(U256) -> Result<U256, E>) -> Result<Option<Record>, E> {
+    let slot = record_slot(id);
+    let head = read(slot)?;
+    let sizes = read(slot.wrapping_add(U256::ONE))?;
+    let manifest = Address::from_word(B256::from(head));
+    Ok((manifest != Address::ZERO).then_some(Record {
+        id,
+        manifest,
+        validated_at: low_u64(head >> 160usize),
+        profile: low_u64(head >> 224usize) as u32,
+        graph_bytes: low_u64(sizes),
+        weight_bytes: low_u64(sizes >> 64usize),
+        chunks: low_u64(sizes >> 128usize) as u32,
+        patch_bytes: low_u64(sizes >> 160usize),
+        patches: low_u64(sizes >> 224usize) as u8,
+        steady: low_u64(sizes >> 232usize) as u8 == 1,
+    }))
+}
+
+/// Number and id of the version that a name stands for, and the word with its state. What is read, and in which order, is a consensus
+/// rule; a slot that is zero ends the search.
+fn resolve_in<E>(
+    name: &ModelName,
+    read: &mut impl FnMut(U256) -> Result<U256, E>,
+) -> Result<Option<(u64, B256, U256)>, E> {
+    let number = match name.version() {
+        Version::Number(number) => *number,
+        Version::Latest => low_u64(read(model_slot(name))?),
+        Version::Alias(alias) => low_u64(read(alias_slot(name, alias))?),
+        Version::Id(id) => low_u64(read(number_slot(name, *id))?),
+    };
+    if number == 0 {
+        return Ok(None);
+    }
+    let id = match name.version() {
+        Version::Id(id) => *id,
+        _ => read(version_slot(name, number))?.into(),
+    };
+    if id == B256::ZERO {
+        return Ok(None);
+    }
+    Ok(Some((number, id, read(status_slot(name, number))?)))
+}
+
+/// What the word with a version's state says.
+fn is_revoked(state: U256) -> bool {
+    low_u64(state >> 224usize) as u32 == REVOKED
 }
 
 /// How many slots resolving a name reads at most, which is what it costs.
@@ -121,49 +211,19 @@ fn mapping_slot(key: B256, slot: U256) -> U256 {
     keccak256([key, B256::from(slot)].concat()).into()
 }
 
-/// What a name stands for. A slot that is zero ends the search.
+/// What a name stands for.
 pub(crate) fn resolve(state: &mut EvmInternals<'_>, name: &ModelName) -> Result<Resolved, EvmInternalsError> {
-    let version = match name.version() {
-        Version::Number(number) => *number,
-        Version::Latest => low_u64(read(state, model_slot(name))?),
-        Version::Alias(alias) => low_u64(read(state, alias_slot(name, alias))?),
-        Version::Id(id) => low_u64(read(state, number_slot(name, *id))?),
-    };
-    if version == 0 {
-        return Ok(Resolved::Unknown);
-    }
-    let id = match name.version() {
-        Version::Id(id) => *id,
-        _ => read(state, version_slot(name, version))?.into(),
-    };
-    if id == B256::ZERO {
-        return Ok(Resolved::Unknown);
-    }
-    let status = low_u64(read(state, status_slot(name, version))? >> 224usize) as u32;
-    Ok(if status == REVOKED {
-        Resolved::Revoked { version }
-    } else {
-        Resolved::Id(id)
+    let found = resolve_in(name, &mut |slot| read(state, slot))?;
+    Ok(match found {
+        None => Resolved::Unknown,
+        Some((version, _, word)) if is_revoked(word) => Resolved::Revoked { version },
+        Some((_, id, _)) => Resolved::Id(id),
     })
 }
 
 /// The record of an id, `None` if no model of this id was validated in this state.
 pub(crate) fn record(state: &mut EvmInternals<'_>, id: B256) -> Result<Option<Record>, EvmInternalsError> {
-    let slot = record_slot(id);
-    let head = read(state, slot)?;
-    let sizes = read(state, slot.wrapping_add(U256::ONE))?;
-    let manifest = Address::from_word(B256::from(head));
-    Ok((manifest != Address::ZERO).then_some(Record {
-        id,
-        manifest,
-        profile: low_u64(head >> 224usize) as u32,
-        graph_bytes: low_u64(sizes),
-        weight_bytes: low_u64(sizes >> 64usize),
-        chunks: low_u64(sizes >> 128usize) as u32,
-        patch_bytes: low_u64(sizes >> 160usize),
-        patches: low_u64(sizes >> 224usize) as u8,
-        steady: low_u64(sizes >> 232usize) as u8 == 1,
-    }))
+    record_of(id, |slot| read(state, slot))
 }
 
 fn read(state: &mut EvmInternals<'_>, slot: U256) -> Result<U256, EvmInternalsError> {

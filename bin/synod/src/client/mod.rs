@@ -2,6 +2,8 @@
 //!
 //! Transactions are numbered here and sent in order, so that several can wait for their blocks at the same time.
 
+mod http;
+pub(crate) mod proofs;
 mod publish;
 mod pull;
 mod reverts;
@@ -12,19 +14,23 @@ pub(crate) use publish::{
     publish,
 };
 pub(crate) use pull::{Status, locate, pull, version};
-pub(crate) use reverts::explain;
+pub(crate) use reverts::{explain, revert as explain_revert};
 pub(crate) use wallet::WalletArgs;
 
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::{BlockId, Encodable2718 as _};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
-use alloy_provider::{DynProvider, Provider as _, ProviderBuilder};
-use alloy_rpc_types_eth::{Filter, Log, TransactionReceipt, TransactionRequest};
+use alloy_provider::{DynProvider, Provider as _, ProviderBuilder, transport::utils::guess_local_url};
+use alloy_rpc_client::RpcClient;
+use alloy_rpc_types_eth::{
+    EIP1186AccountProofResponse, Filter, Log, Transaction, TransactionReceipt, TransactionRequest,
+};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall;
 use clap::Args;
 use eyre::{Context as _, OptionExt as _, Result, bail, ensure};
+use http::BoundedHttp;
 use std::time::{Duration, Instant};
 use synod_evm::addresses::MODEL_REGISTRY;
 
@@ -66,7 +72,7 @@ impl Client {
             .wrap_err_with(|| format!("{url:?} is not an address"))?;
         let provider = ProviderBuilder::new()
             .disable_recommended_fillers()
-            .connect_http(address)
+            .connect_client(RpcClient::new(BoundedHttp::new(address), guess_local_url(url)))
             .erased();
         let chain_id = provider.get_chain_id().await.map_err(|error| {
             eyre::eyre!(
@@ -113,6 +119,52 @@ impl Client {
             .get_code_at(address)
             .await
             .map_err(|error| explain(&error))
+    }
+
+    /// Code in the state after the block with this hash.
+    pub(crate) async fn code_at(&self, address: Address, block: B256) -> Result<Bytes> {
+        self.provider
+            .get_code_at(address)
+            .hash(block)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    /// An account and its slots in the state after the block with this hash, with what is to prove them.
+    pub(crate) async fn proof(
+        &self,
+        address: Address,
+        slots: &[U256],
+        block: B256,
+    ) -> Result<EIP1186AccountProofResponse> {
+        let slots = slots.iter().map(|slot| B256::from(*slot)).collect();
+        self.provider
+            .get_proof(address, slots)
+            .hash(block)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    pub(crate) async fn logs(&self, filter: &Filter) -> Result<Vec<Log>> {
+        self.provider
+            .get_logs(filter)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    pub(crate) async fn transaction(&self, hash: B256) -> Result<Option<Transaction>> {
+        self.provider
+            .get_transaction_by_hash(hash)
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    /// The second of a block, as the node says; `None` if there is no such block.
+    pub(crate) async fn timestamp(&self, number: u64) -> Result<Option<u64>> {
+        let block = self.provider.get_block_by_number(number.into()).await;
+        Ok(block
+            .map_err(|error| explain(&error))?
+            .map(|block| block.header.timestamp))
     }
 
     pub(crate) async fn balance(&self, address: Address) -> Result<U256> {
@@ -187,13 +239,6 @@ impl Client {
         .input(input.into());
         self.provider
             .estimate_gas(request)
-            .await
-            .map_err(|error| explain(&error))
-    }
-
-    pub(crate) async fn logs(&self, filter: &Filter) -> Result<Vec<Log>> {
-        self.provider
-            .get_logs(filter)
             .await
             .map_err(|error| explain(&error))
     }

@@ -193,7 +193,10 @@ fn registry(error: &ModelRegistryErrors) -> String {
         ),
         E::UnknownModel(e) => format!("no model is called {:?} on this chain", e.name),
         E::UnknownModelId(e) => format!("no model on this chain has the id {}", e.id),
-        other => format!("the registry refuses: {other:?}"),
+        E::PatchTooLarge(e) => format!(
+            "the chain does not store a patch of {} bytes in one piece: `synod model publish --from` cuts it",
+            e.bytes_
+        ),
     }
 }
 

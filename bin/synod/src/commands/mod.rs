@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod audit;
 mod cluster;
 mod completions;
 mod demo;
@@ -9,6 +10,7 @@ mod node;
 mod predict;
 mod verify_block;
 
+pub(crate) use audit::Different;
 pub(crate) use model::{Engine, execute};
 pub(crate) use predict::predict;
 
@@ -47,6 +49,8 @@ enum Command {
     Node(node::NodeArgs),
     /// Check that a block is final, from the validators' public keys alone
     VerifyBlock(verify_block::VerifyBlockArgs),
+    /// Recompute every predict of a past transaction, and say whether the bits agree and who put the weights there
+    Audit(audit::AuditArgs),
     /// Look at, publish, run and fetch networks
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -65,6 +69,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Cluster(command) => cluster::run(command, form),
         Command::Node(args) => block_on(node::run(args, form)),
         Command::VerifyBlock(args) => block_on(verify_block::run(args, form)),
+        Command::Audit(args) => audit::run(args, form),
         Command::Model(command) => model::run(command, form),
         Command::Predict(args) => block_on(predict::run(args, form)),
         Command::Completions(args) => completions::run(&args),

@@ -209,7 +209,8 @@ pub(crate) async fn predict(
         .collect()
 }
 
-fn dtype(code: u8) -> Result<DType> {
+/// The element type of an ONNX code.
+pub(crate) fn dtype(code: u8) -> Result<DType> {
     DType::from_onnx_code(code.into())
         .wrap_err_with(|| eyre!("the node names an element type {code} that is unknown"))
 }

@@ -1,15 +1,19 @@
 //! `synod verify-block`
 
-use crate::{client::RpcArgs, genesis_file, show::Form};
+use crate::{
+    client::{RpcArgs, proofs},
+    genesis_file,
+    show::Form,
+};
 use alloy_consensus::{Header, transaction::SignerRecoverable as _};
 use alloy_eips::BlockId;
-use alloy_primitives::{Address, B256, Log, U64};
+use alloy_primitives::{Address, B256, Log};
 use clap::Args;
 use eyre::{Context as _, ContextCompat as _, Result, ensure};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{fmt, path::PathBuf};
 use synod_chain::{Chain, InclusionProof};
-use synod_consensus::simplex::{BlockProof, Committee};
+use synod_consensus::simplex::Committee;
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyBlockArgs {
@@ -55,15 +59,6 @@ struct ProvenTransaction {
     from: Address,
     succeeded: bool,
     logs: Vec<Log>,
-}
-
-/// What a node says about where a transaction is.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Inclusion {
-    block_number: U64,
-    #[serde(flatten)]
-    proof: InclusionProof,
 }
 
 impl fmt::Display for Verified {
@@ -118,7 +113,7 @@ pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
     let (wanted, inclusion) = match args.transaction {
         None => (block_id(&args.block)?, None),
         Some(hash) => {
-            let inclusion: Option<Inclusion> = client.request("synod_getInclusionProof", (hash,)).await?;
+            let inclusion = proofs::inclusion(&client, hash).await?;
             let inclusion =
                 inclusion.wrap_err_with(|| format!("the node knows no final transaction {hash}"))?;
             (
@@ -127,28 +122,7 @@ pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
             )
         }
     };
-    let proof: BlockProof = client.request("synod_getCertificate", (wanted,)).await?;
-    let proven = committee
-        .verify_block(&proof)
-        .wrap_err("the node's proof proves nothing")?;
-    // A proof of some other block is no answer.
-    match wanted {
-        BlockId::Hash(hash) => ensure!(
-            hash.block_hash == proven.hash,
-            "the node proved block {} instead of {}",
-            proven.hash,
-            hash.block_hash
-        ),
-        BlockId::Number(tag) => {
-            if let Some(number) = tag.as_number() {
-                ensure!(
-                    number == proven.header.number,
-                    "the node proved block {} instead of {number}",
-                    proven.header.number
-                );
-            }
-        }
-    }
+    let (proven, handovers) = proofs::certified(&client, &committee, wanted).await?;
     let transaction = match inclusion {
         None => None,
         Some((hash, proof)) => Some(prove(hash, &proof, &proven.header)?),
@@ -165,7 +139,7 @@ pub(crate) async fn run(args: VerifyBlockArgs, form: Form) -> Result<()> {
         certified: proven.certified_height,
         signers: proven.signers,
         validators: proven.validators,
-        handovers: proof.handovers.len(),
+        handovers,
     })
 }
 

@@ -98,6 +98,31 @@ async fn four_processes_are_one_chain_and_survive_kill_9() {
     assert_eq!(said["number"], number, "{said}");
     assert_eq!(said["transaction"]["hash"], asked.to_string());
     assert_eq!(said["transaction"]["succeeded"], true);
+    // And what it asked is recomputed from the validators' signatures and proofs under the state's root.
+    let audited = run(&[
+        "audit",
+        &asked.to_string(),
+        "--genesis",
+        genesis.to_str().unwrap(),
+        "--rpc-url",
+        cluster.node(1).url(),
+        "--json",
+    ]);
+    assert!(
+        audited.status.success(),
+        "{}",
+        String::from_utf8_lossy(&audited.stderr)
+    );
+    let said: serde_json::Value = serde_json::from_slice(&audited.stdout).unwrap();
+    assert_eq!(said["block"]["finality"]["by"], "certificate", "{said:#}");
+    assert!(said["block"]["finality"]["signers"].as_array().unwrap().len() >= 3);
+    assert_eq!(said["receipt"]["equal"], true);
+    let predict = &said["predicts"][0];
+    assert_eq!(
+        (&predict["verdict"], &predict["function"]),
+        (&"equal".into(), &"run".into())
+    );
+    assert_eq!(predict["model"]["published_in"]["proof"], "certificate");
 
     // A node without a key or a vote fetches everything and checks it; its clients' transactions reach the chain.
     let newcomer = cluster.follower(&[1, 0]).await;

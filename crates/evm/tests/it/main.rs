@@ -15,4 +15,5 @@ mod publish;
 mod refusals;
 mod registry;
 mod stages;
+mod watch;
 mod world;

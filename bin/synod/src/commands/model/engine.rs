@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use eyre::{Context as _, Result, ensure};
 use std::fmt;
+use synod_evm::Arithmetic;
 use synod_model::{Observer, Plan, RunError, Tensor, Unmetered};
 use synod_numerics::{
     isa::{self, Isa},
@@ -38,13 +39,7 @@ impl Engine {
         }
     }
 
-    /// Runs a plan, telling an observer, if there is one, what runs.
-    pub(crate) fn run(
-        self,
-        plan: &Plan,
-        inputs: &[Tensor],
-        observer: Option<&mut dyn Observer>,
-    ) -> Result<Vec<Tensor>> {
+    fn choose_kernels(self) -> Result<()> {
         if let Some(wanted) = self.isa() {
             ensure!(
                 Isa::available().contains(&wanted),
@@ -53,6 +48,17 @@ impl Engine {
             );
         }
         isa::force(self.isa());
+        Ok(())
+    }
+
+    /// Runs a plan, telling an observer, if there is one, what runs.
+    pub(crate) fn run(
+        self,
+        plan: &Plan,
+        inputs: &[Tensor],
+        observer: Option<&mut dyn Observer>,
+    ) -> Result<Vec<Tensor>> {
+        self.choose_kernels()?;
         let results: Result<Vec<Tensor>, RunError> = match (self, observer) {
             (Self::Reference, None) => plan.run_reference(inputs, &mut Unmetered),
             (Self::Reference, Some(observer)) => {
@@ -95,5 +101,16 @@ impl EngineArgs {
         };
         pool::set_threads(threads);
         self.engine
+    }
+
+    /// The chain's engine on this arithmetic, its threads started.
+    pub(crate) fn for_chain(&self) -> Result<synod_evm::Engine> {
+        let engine = self.start();
+        engine.choose_kernels()?;
+        let arithmetic = match engine {
+            Engine::Reference => Arithmetic::Reference,
+            _ => Arithmetic::Fast,
+        };
+        Ok(synod_evm::Engine::default().with_arithmetic(arithmetic))
     }
 }

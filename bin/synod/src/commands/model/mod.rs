@@ -16,7 +16,7 @@ mod pull;
 mod run;
 mod trace;
 
-pub(crate) use engine::Engine;
+pub(crate) use engine::{Engine, EngineArgs};
 pub(crate) use run::execute;
 
 use super::block_on;
