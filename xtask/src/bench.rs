@@ -3,6 +3,7 @@
 use crate::{
     bench_engine, clients,
     command::{cargo, command, root, run, target},
+    quantize,
 };
 use eyre::Result;
 
@@ -27,6 +28,8 @@ enum Part {
     Engine(bench_engine::Options),
     /// Measure a cluster of four processes on this machine, into `docs/benchmarks-cluster.md`.
     Cluster,
+    /// Quantise trained networks and measure what that costs and saves, into `docs/benchmarks-quantization.md`.
+    Quantize(quantize::Options),
 }
 
 /// Options of `cargo xtask soak`.
@@ -72,6 +75,7 @@ pub(crate) fn soak(options: &SoakOptions) -> Result<()> {
 pub(crate) fn bench(options: &Options) -> Result<()> {
     match &options.part {
         Some(Part::Engine(options)) => return bench_engine::bench(options),
+        Some(Part::Quantize(options)) => return quantize::bench(options),
         Some(Part::Cluster) => {
             clients::npm(&root().join("testing/bench"))?;
             let mut bench = release()?;

@@ -17,6 +17,7 @@ mod kill;
 mod lint;
 mod onnx_runtime;
 mod onnx_tests;
+mod quantize;
 mod regen;
 mod sanitize;
 mod simulate;

@@ -108,8 +108,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Brings a file whose bytes are at hand to canonical form; its external tensors are beside `path`.
 pub(crate) fn load_bytes(path: &Path, file: &[u8], options: &ImportOptions) -> Result<LoadedModel> {
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    from_bytes(file, &Beside { folder }, options).wrap_err_with(|| format!("{}", path.display()))
+    from_bytes(file, &Beside::of(path), options).wrap_err_with(|| format!("{}", path.display()))
 }
 
 /// The same for a file that is in memory.
@@ -129,8 +128,17 @@ pub(crate) fn from_bytes(
 }
 
 /// Tensors in files beside the model.
-struct Beside {
+pub(crate) struct Beside {
     folder: PathBuf,
+}
+
+impl Beside {
+    /// Those of the model in this file.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self {
+            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+        }
+    }
 }
 
 impl ExternalData for Beside {

@@ -131,6 +131,14 @@ impl Layout {
         Self { offsets, length }
     }
 
+    /// Everything stays in the graph.
+    pub(crate) fn inline(source: &Source) -> Self {
+        Self {
+            offsets: vec![None; source.constants.len()],
+            length: 0,
+        }
+    }
+
     /// The blob.
     pub(crate) fn weights(&self, source: &Source) -> Bytes {
         let mut blob = Vec::with_capacity(self.length);
@@ -173,6 +181,11 @@ pub(crate) fn is_inline(tensor: &Tensor) -> bool {
 
 /// The bytes of the graph; `source` has been canonicalised.
 pub(crate) fn encode_graph(source: &Source, layout: &Layout) -> Bytes {
+    model_proto(source, layout).encode_to_vec().into()
+}
+
+/// The model as ONNX's message.
+pub(crate) fn model_proto(source: &Source, layout: &Layout) -> ModelProto {
     let graph = GraphProto {
         node: source.nodes.iter().map(node).collect(),
         name: Some("model".into()),
@@ -186,7 +199,7 @@ pub(crate) fn encode_graph(source: &Source, layout: &Layout) -> Bytes {
         output: source.outputs.iter().map(value).collect(),
         sparse_initializer: Vec::new(),
     };
-    let model = ModelProto {
+    ModelProto {
         ir_version: Some(IR_VERSION),
         graph: Some(graph),
         opset_import: std::iter::once((&String::new(), &source.opset))
@@ -202,8 +215,7 @@ pub(crate) fn encode_graph(source: &Source, layout: &Layout) -> Bytes {
             .map(|(name, max)| entry(&format!("{BOUND_PREFIX}{name}"), &max.to_string()))
             .collect(),
         functions: Vec::new(),
-    };
-    model.encode_to_vec().into()
+    }
 }
 
 fn entry(key: &str, value: &str) -> StringStringEntryProto {
@@ -217,7 +229,7 @@ fn node(node: &SourceNode) -> NodeProto {
     NodeProto {
         input: node.inputs.clone(),
         output: node.outputs.clone(),
-        name: None,
+        name: (!node.name.is_empty()).then(|| node.name.clone()),
         op_type: Some(node.op_type.clone()),
         attribute: attributes(node),
         domain: (!node.domain.is_empty()).then(|| node.domain.clone()),
@@ -321,10 +333,11 @@ fn tensor(tensor: &Tensor, name: Option<&str>, offset: Option<usize>) -> TensorP
 
 fn value(value: &SourceValue) -> ValueInfoProto {
     let dim = |dim: &SourceDim| DimensionProto {
-        value: Some(match dim {
-            SourceDim::Fixed(size) => DimensionValue::Value(*size as i64),
-            SourceDim::Symbol(name) => DimensionValue::Param(name.clone()),
-        }),
+        value: match dim {
+            SourceDim::Fixed(size) => Some(DimensionValue::Value(*size as i64)),
+            SourceDim::Symbol(name) if name.is_empty() => None,
+            SourceDim::Symbol(name) => Some(DimensionValue::Param(name.clone())),
+        },
     };
     let shape = value.dims.as_ref().map(|dims| TensorShapeProto {
         dim: dims.iter().map(dim).collect(),

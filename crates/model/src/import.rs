@@ -15,12 +15,12 @@
 
 use crate::{
     TensorError,
-    canonical::{CanonicalModel, Layout, encode_graph},
+    canonical::{CanonicalModel, Layout, encode_graph, model_proto},
     external::ExternalData,
     limits::{MAX_OPSET, MAX_RANK, MIN_OPSET},
     model::{Model, PlanError},
     ops::OpError,
-    proto::{WireError, decode_model},
+    proto::{ModelProto, WireError, decode_model},
     shape::Shape,
     source::{Source, SourceDim},
 };
@@ -110,6 +110,18 @@ pub fn import_onnx(
         graph: encode_graph(&source, &layout),
         weights: layout.weights(&source),
     })
+}
+
+/// The graph of a file in one message, for tools that rewrite graphs: what [`import_onnx`] makes of it before it settles what the file
+/// leaves open and numbers its values. Functions are inlined, constants are initialisers with their elements inside, nodes are in topological
+/// order, and there is nothing that no output needs; names and free dimensions are the author's. Operators are not looked at.
+///
+/// # Errors
+/// If the file is not ONNX, or does not hang together.
+pub fn plain_onnx(file: &[u8], external: &dyn ExternalData) -> Result<ModelProto, ImportError> {
+    let mut source = Source::read_open(decode_model(Bytes::copy_from_slice(file))?, external)?;
+    source.tidy()?;
+    Ok(model_proto(&source, &Layout::inline(&source)))
 }
 
 /// Writes the outputs' shapes as they are computed. A dimension that follows a free one keeps the name the file gave it.

@@ -57,6 +57,54 @@ fn importing_the_canonical_form_gives_itself() {
 }
 
 #[test]
+fn the_plain_form_keeps_what_the_author_wrote() {
+    use prost::Message as _;
+    // nodes out of order, and one that nothing needs
+    let file = OnnxFile::new(13)
+        .input("x", FLOAT, &["batch", "2"])
+        .floats("W", &[2, 2], &[1.0, -1.0, 2.0, -2.0])
+        .node("Relu", &["h"], &["y"])
+        .node("MatMul", &["x", "W"], &["h"])
+        .node("Abs", &["h"], &["unused"])
+        .output("y", FLOAT)
+        .encode();
+    let plain = plain_onnx(&file, &NoExternalData).unwrap();
+    let graph = plain.graph.clone().unwrap();
+    let outputs: Vec<&str> = graph.node.iter().map(|node| node.output[0].as_str()).collect();
+    assert_eq!(outputs, ["h", "y"]);
+    assert_eq!(
+        graph.initializer[0].raw_data.as_ref().map(|raw| raw.len()),
+        Some(16)
+    );
+
+    // it is the same model, free dimension and all
+    let options = ImportOptions {
+        dims: [("batch".to_owned(), DimSetting::AtMost(4))].into(),
+        ..ImportOptions::default()
+    };
+    let import = |file: &[u8]| import_onnx(file, &NoExternalData, &options).unwrap();
+    let canonical = import(&file);
+    assert_eq!(import(&plain.encode_to_vec()), canonical);
+    let beside: std::collections::BTreeMap<_, _> =
+        [(WEIGHTS_FILE.to_owned(), canonical.weights.clone())].into();
+    let again = plain_onnx(&canonical.graph, &beside).unwrap();
+    assert_eq!(
+        import_onnx(&again.encode_to_vec(), &NoExternalData, &ImportOptions::default()).unwrap(),
+        canonical
+    );
+
+    let cycle = OnnxFile::new(13)
+        .node("Relu", &["b"], &["a"])
+        .node("Relu", &["a"], &["b"])
+        .output("a", FLOAT)
+        .encode();
+    assert!(matches!(
+        plain_onnx(&cycle, &NoExternalData),
+        Err(ImportError::Cycle { .. })
+    ));
+}
+
+#[test]
 fn models_and_plans_cross_threads() {
     fn shareable<T: Send + Sync>() {}
     shareable::<Model>();

@@ -91,6 +91,14 @@ impl Candidate {
         }
     }
 
+    /// The elements, if the file gives them a type.
+    pub(crate) fn stored(&self) -> Option<&Tensor> {
+        match &self.content {
+            Content::Typed(tensor) => Some(tensor),
+            Content::Numbers(_) => None,
+        }
+    }
+
     /// The elements as a scalar or vector of this type, if that is what they are.
     pub(crate) fn vector(&self, dtype: DType) -> Option<Tensor> {
         let tensor = match &self.content {

@@ -57,6 +57,13 @@ impl Source {
     /// that no output needs, without node names; values between nodes numbered; constants in order of first use, without
     /// unused ones. Graphs within nodes likewise.
     pub(crate) fn canonicalize(&mut self) -> Result<(), ImportError> {
+        self.tidy()?;
+        self.rename_values();
+        Ok(())
+    }
+
+    /// The same with the names that the author gave.
+    pub(crate) fn tidy(&mut self) -> Result<(), ImportError> {
         self.check_names()?;
         let outputs = self.outputs.iter().map(|output| output.name.clone()).collect();
         let needed = canonicalize_nodes(&mut self.nodes, outputs)?;
@@ -65,7 +72,6 @@ impl Source {
         visit(&self.nodes, &mut |node| _ = domains.insert(node.domain.clone()));
         self.domains.retain(|domain, _| domains.contains(domain));
         self.sort_constants();
-        self.rename_values();
         Ok(())
     }
 

@@ -114,6 +114,14 @@ impl Source {
         external: &dyn ExternalData,
         options: &ImportOptions,
     ) -> Result<Self, ImportError> {
+        let mut source = Self::read_open(proto, external)?;
+        let declared = std::mem::take(&mut source.bounds);
+        source.settle_dimensions(&declared, options)?;
+        Ok(source)
+    }
+
+    /// [`Self::read`] with free dimensions as the file has them, and the bounds that it states.
+    pub(crate) fn read_open(proto: ModelProto, external: &dyn ExternalData) -> Result<Self, ImportError> {
         let domains = other_domains(&proto)?;
         let opset = opset(&proto, !domains.is_empty())?;
         let functions = proto.functions;
@@ -193,17 +201,15 @@ impl Source {
                 declared.insert(name.to_owned(), bound);
             }
         }
-        let mut source = Self {
+        Ok(Self {
             opset,
             domains,
             inputs,
             outputs,
             constants,
             nodes,
-            bounds: BTreeMap::new(),
-        };
-        source.settle_dimensions(&declared, options)?;
-        Ok(source)
+            bounds: declared,
+        })
     }
 
     /// Pins or bounds every free dimension of the inputs.

@@ -137,6 +137,16 @@ impl Report {
     pub(super) fn prediction_gas(&self) -> u64 {
         self.gas.total
     }
+
+    /// What its nodes and memory cost of that.
+    pub(super) fn execution_gas(&self) -> u64 {
+        self.gas.execution
+    }
+
+    /// Multiply-adds of a prediction at the largest shapes.
+    pub(super) fn multiply_adds(&self) -> u64 {
+        self.multiply_adds
+    }
 }
 
 impl fmt::Display for Price {

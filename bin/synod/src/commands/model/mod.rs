@@ -13,6 +13,7 @@ mod log;
 mod profile;
 mod publish;
 mod pull;
+mod quantize;
 mod run;
 mod trace;
 
@@ -30,6 +31,8 @@ pub(crate) enum ModelCommand {
     Import(import::ImportArgs),
     /// Show what a model file is, needs and costs
     Inspect(inspect::InspectArgs),
+    /// Make a network of 8-bit integers of one of floats, with what it loses in accuracy and saves in size and gas
+    Quantize(quantize::QuantizeArgs),
     /// Put a model on the chain under a name
     Publish(publish::PublishArgs),
     /// Run a model file here, with the chain's arithmetic: the same bits
@@ -66,6 +69,7 @@ pub(crate) fn run(command: ModelCommand, form: Form) -> Result<()> {
     match command {
         ModelCommand::Import(args) => import::run(&args, form),
         ModelCommand::Inspect(args) => block_on(inspect::run(args, form)),
+        ModelCommand::Quantize(args) => quantize::run(&args, form),
         ModelCommand::Publish(args) => block_on(publish::run(args, form)),
         ModelCommand::Run(args) => run::run(&args, form),
         ModelCommand::Compare(args) => compare::run(&args, form),
