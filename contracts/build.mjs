@@ -31,11 +31,13 @@ function sources(dir, extension) {
     .map((name) => join(dir, name));
 }
 
-/** Imports are relative, or begin with the package's own name. */
+/** Imports are relative, or begin with the package's own name or that of one which it depends on. */
 function findImport(path) {
   const file = path.startsWith("@synod/contracts/")
     ? join(contractsDir, path.slice("@synod/contracts/".length))
-    : join(rootDir, path);
+    : path.startsWith("@")
+      ? join(contractsDir, "node_modules", path)
+      : join(rootDir, path);
   return existsSync(file) ? { contents: readFileSync(file, "utf8") } : { error: `${path} not found` };
 }
 
@@ -49,7 +51,10 @@ function compile(language, files, extra = {}) {
     settings: { ...settings, ...extra },
   };
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: findImport }));
-  const messages = output.errors ?? [];
+  // Warnings about packages that we depend on are their authors' business.
+  const messages = (output.errors ?? []).filter(
+    ({ severity, sourceLocation }) => severity === "error" || !sourceLocation?.file.startsWith("@"),
+  );
   for (const message of messages) console.error(message.formattedMessage ?? message.message);
   if (messages.some((message) => message.severity === "error")) process.exit(1);
   return names.flatMap((name, i) =>

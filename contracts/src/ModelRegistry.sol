@@ -463,12 +463,12 @@ contract ModelRegistry {
     }
 
     /// Deploys what `initCode` returns through the chunk factory, unless it is there.
-    function _store(bytes memory initCode) private returns (address at) {
+    function _store(bytes memory initCode) private returns (address store) {
         bytes32 hash = keccak256(abi.encodePacked(bytes1(0xff), CHUNK_FACTORY, bytes32(0), keccak256(initCode)));
-        at = address(uint160(uint256(hash)));
-        if (at.code.length != 0) return at;
+        store = address(uint160(uint256(hash)));
+        if (store.code.length != 0) return store;
         (bool stored, bytes memory answer) = CHUNK_FACTORY.call(abi.encodePacked(bytes32(0), initCode));
-        if (stored && at.code.length != 0) return at;
+        if (stored && store.code.length != 0) return store;
         if (answer.length == 0) revert PatchTooLarge(initCode.length);
         assembly ("memory-safe") {
             revert(add(answer, 32), mload(answer)) // the chain's own reason, such as NotPermitted

@@ -86,8 +86,13 @@ contract Fleet {
     /// @return confidence The probability of the answer, 1e18 being certainty.
     function judge(bytes calldata window) public view returns (bool calm, int256 confidence) {
         uint256 label;
-        (label, confidence) = Predict.classify(MODEL, window);
+        (label, confidence) = Predict.classify(judgeName(), window);
         calm = label == CALM;
+    }
+
+    /// @dev What the judge is called, for contracts that want another one.
+    function judgeName() internal pure virtual returns (string memory) {
+        return MODEL;
     }
 
     /// @notice Gives the operator back what the drivers have not earned.

@@ -1,6 +1,6 @@
 //! The client programs of the end-to-end tests, pinned by lock files.
 //!
-//! viem and cast come from npm into `testing/clients/node_modules`; web3.py and the ONNX package come from pip
+//! viem and cast come from npm into `testing/clients/node_modules` (viem for the fleet's vote into `examples/fleet/node_modules`); web3.py and the ONNX package come from pip
 //! into a virtual environment at `target/venv`. A stamp of the lock files' contents makes a second call free.
 
 use crate::command::{command, root, run, target};
@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Folders with a `package-lock.json`.
-const NPM: &[&str] = &["contracts", "testing/clients"];
+const NPM: &[&str] = &["contracts", "testing/clients", "examples/fleet"];
 /// Files that pin pip packages.
 const PIP: &[&str] = &[
     "testing/clients/web3py/requirements.txt",

@@ -2,7 +2,7 @@
 
 use crate::{
     clients,
-    command::{cargo, run},
+    command::{cargo, command, run},
     contracts, cross, onnx_runtime, onnx_tests,
 };
 use eyre::Result;
@@ -14,7 +14,7 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// Installs the clients, checks the contract artefacts, generates ONNX's node tests, asks ONNX Runtime about trained and random models,
+/// Installs the clients, checks the contract artefacts and fuzzes the contracts, generates ONNX's node tests, asks ONNX Runtime about trained and random models,
 /// runs the workspace's tests, and the golden vectors on emulated processors.
 ///
 /// # Errors
@@ -22,6 +22,10 @@ pub(crate) struct Options {
 pub(crate) fn all(options: &Options) -> Result<()> {
     let python = clients::install()?;
     contracts::build(&contracts::Options { check: true })?;
+    run(
+        "fuzz tests and invariants of the contracts",
+        command("node").arg("contracts/forge.mjs"),
+    )?;
     let node_tests = onnx_tests::generate()?;
     let real_models = onnx_runtime::real_models()?;
     let fuzz_cases = onnx_runtime::fuzz_cases()?;

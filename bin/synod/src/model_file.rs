@@ -96,7 +96,7 @@ pub(crate) fn load(path: &Path, options: &ImportOptions) -> Result<LoadedModel> 
 }
 
 /// The bytes of a model file as ONNX: a Keras file is converted.
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let file = std::fs::read(path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
     if !is_keras(&file) {
         return Ok(file);

@@ -181,7 +181,7 @@ async fn an_auditor_learns_which_weights_gave_an_answer_and_who_put_them_there()
     assert_eq!(predict["caller"], json!(delivered.to.unwrap()));
     assert_eq!(predict["input"]["bytes"], 52);
     assert_eq!(predict["input"]["keccak256"], json!(keccak256(analysis(1))));
-    let said = format!("label {}, score 0.", found.unwrap());
+    let said = format!("label {}, score ", found.unwrap());
     assert!(
         predict["answer"].as_str().unwrap().starts_with(&said),
         "{predict:#}"
@@ -582,7 +582,8 @@ async fn lies_are_found_out() {
     });
     audit(&other_block.await).refuses(&["do not trust this node"]);
     let other_parent = liar(|method, params, answer| {
-        if method == "debug_getRawHeader" && params[0]["blockHash"].is_string() {
+        // by its hash; the first block is asked for by its number
+        if method == "debug_getRawHeader" && params[0].to_string().len() > 60 {
             flip(answer, 0);
         }
     });
@@ -662,7 +663,7 @@ async fn what_cannot_be_audited_is_refused_with_the_way_out() {
         &["receipt", "gas until then"],
     );
     assert!(shown.contains("receipt    DIFFERENT"), "{shown}");
-    genesis["gasLimit"] = "0x1000000".into();
+    genesis["gasLimit"] = "0x20000000".into();
     let other = write("other.json", &genesis);
     synod(["audit", &transaction, url[0], url[1], "--genesis", &other])
         .refuses(&["begins with", "--genesis"]);

@@ -1,4 +1,4 @@
-//! viem, web3.py and cast.
+//! viem, web3.py and cast; and, by viem, the governance of models.
 
 use std::{
     ffi::OsStr,
@@ -65,6 +65,7 @@ async fn flow(program: &Path, script: &str, options: &[&OsStr]) {
     command
         .arg(clients().join(script))
         .arg(node.url())
+        .env("SYNOD", env!("CARGO_BIN_EXE_synod"))
         .kill_on_drop(true);
     let run = tokio::time::timeout(PATIENCE, command.output()).await;
     let Output {
@@ -109,4 +110,31 @@ async fn cast_takes_the_node_for_ethereum() {
         "cast",
     );
     flows(Path::new("sh"), ["cast/flow.sh", "cast/free.sh"]).await;
+}
+
+/// Runs flows about governance, which know contracts of this project.
+async fn governance(scripts: &[&str]) {
+    installed(clients().join("node_modules/viem/package.json"), "viem");
+    installed(
+        root().join("examples/fleet/node_modules/viem/package.json"),
+        "viem",
+    );
+    for script in scripts {
+        flow(Path::new("node"), script, &[]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drivers_and_passengers_vote_about_their_judge() {
+    governance(&["../../examples/fleet/vote.mjs"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_votes_change_a_governed_model() {
+    governance(&["viem/governance/access.mjs", "viem/governance/chambers.mjs"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_lets_only_accurate_models_pass() {
+    governance(&["viem/governance/gate.mjs"]).await;
 }
