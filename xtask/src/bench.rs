@@ -77,13 +77,11 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         Some(Part::Engine(options)) => return bench_engine::bench(options),
         Some(Part::Quantize(options)) => return quantize::bench(options),
         Some(Part::Cluster) => {
-            clients::npm(&root().join("testing/bench"))?;
             let mut bench = release()?;
             bench.arg("--cluster");
             bench
                 .arg("--output")
                 .arg(root().join("docs/benchmarks-cluster.md"));
-            compare_with_anvil(&mut bench);
             return run("benchmarks of a cluster", &mut bench);
         }
         None => {}

@@ -46,8 +46,6 @@ pub(crate) struct Options {
     pub(crate) synod: PathBuf,
     pub(crate) root: PathBuf,
     pub(crate) output: PathBuf,
-    /// The anvil binary to compare with, if it is there.
-    pub(crate) anvil: Option<PathBuf>,
     /// Blocks that an empty node has to fetch.
     pub(crate) blocks: u64,
     /// Transactions of each kind of load.
@@ -352,26 +350,6 @@ pub(crate) async fn measure(options: &Options) -> Result<()> {
             "-".into(),
             "-".into(),
         ]);
-    }
-    if let Some(binary) = &options.anvil {
-        eprintln!("==> transfers on anvil");
-        let anvil = Node::anvil(binary, &folder.path().join("anvil.log")).await?;
-        let mut client = Client::new(&anvil).await?;
-        let signed = client.sign(many, transfer.0, &transfer.1, transfer.2).await?;
-        let start = Instant::now();
-        client.send_to(&[anvil.url().to_owned()], &signed).await?;
-        client.settle(&anvil).await?;
-        let seconds = start.elapsed().as_secs_f64();
-        let blocks = anvil.provider().get_block_number().await?;
-        rows.push(vec![
-            "transfers on anvil: one process, no disk, nobody to agree with".to_owned(),
-            rate(signed.len() as f64 / seconds),
-            format!("{:.1}", blocks as f64 / seconds),
-            "-".into(),
-            "-".into(),
-        ]);
-    } else {
-        report.note("anvil was not there, so that comparison is missing.");
     }
     report.table(
         "Blocks and transactions a second",

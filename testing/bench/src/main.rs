@@ -65,7 +65,6 @@ async fn main() -> Result<()> {
             synod: options.synod,
             root: options.root,
             output: options.output,
-            anvil: options.anvil,
             blocks: options.blocks,
             transactions: options.transactions,
         })
