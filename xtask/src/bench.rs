@@ -102,14 +102,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         .args(["--publish", &options.publish])
         .arg("--output")
         .arg(root().join("docs/benchmarks.md"));
-    compare_with_anvil(&mut bench);
-    run("benchmarks", &mut bench)
-}
-
-/// Names anvil's binary, if there is one for this machine.
-fn compare_with_anvil(bench: &mut std::process::Command) {
     let anvil = root().join(ANVIL);
     if anvil.exists() {
         bench.arg("--anvil").arg(anvil);
     }
+    run("benchmarks", &mut bench)
 }

@@ -11,7 +11,7 @@ use crate::{
     chunks::{self, fatal},
     failure::Failure,
     gas::{self, GasMeter},
-    interface::IPredict as errors,
+    interface::IPredict::{self as errors, Validated},
     manifest::{self, INIT_CODE_PREFIX, Manifest, SALT},
     patch,
     ports::{Dimension, Port, Shapes},
@@ -178,7 +178,7 @@ impl Engine {
         state: &mut EvmInternals<'_>,
         meter: &mut GasMeter,
         address: Address,
-    ) -> Result<Record, Failure> {
+    ) -> Result<Validated, Failure> {
         let refuse = || Failure::from(errors::InvalidManifest { manifest: address });
         meter.charge(gas::CHUNK_ACCOUNT)?;
         let code = chunks::code(state, address)?;
@@ -196,16 +196,14 @@ impl Engine {
         let weights = gather(state, meter, &manifest.weights, Some(manifest.weight_bytes))?;
         let compiled = compile(graph, weights).ok_or(errors::InvalidModel {})?;
         let compiled = self.keep(compiled);
-        Ok(Record {
+        Ok(Validated {
             id: compiled.id,
-            manifest: address,
-            validated_at: 0,
             profile: PROFILE_VERSION,
-            graph_bytes: manifest.graph_bytes,
-            weight_bytes: manifest.weight_bytes,
+            graphBytes: manifest.graph_bytes,
+            weightBytes: manifest.weight_bytes,
             chunks: manifest.chunks() as u32,
-            patch_bytes: 0,
             patches: 0,
+            patchBytes: 0,
             steady: compiled.model.is_steady(),
         })
     }

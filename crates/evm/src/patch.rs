@@ -8,7 +8,7 @@ use crate::{
     engine::{Engine, assemble, broken, compile, gather, stands_at},
     failure::Failure,
     gas::{self, GasMeter},
-    interface::IPredict as errors,
+    interface::IPredict::{self as errors, Validated},
     manifest::{self, Content, Manifest, Patch},
     registry::{self, RECORD_SLOTS, Record},
 };
@@ -75,7 +75,7 @@ pub(crate) fn validate(
     meter: &mut GasMeter,
     address: Address,
     proof: &[u8],
-) -> Result<Record, Failure> {
+) -> Result<Validated, Failure> {
     let no_patch = || Failure::from(errors::InvalidManifest { manifest: address });
     let invalid = || Failure::from(errors::InvalidPatch { manifest: address });
     meter.charge(gas::CHUNK_ACCOUNT)?;
@@ -114,34 +114,34 @@ pub(crate) fn validate(
     meter.charge(gas::patches(bytes))?;
     let edits = Edits::decode(encoded.0, base.weight_bytes).map_err(|_| invalid())?;
 
-    let mut record = Record {
-        manifest: address,
-        validated_at: 0,
-        // those of the base, its manifest, the patch's own
-        chunks: base
-            .chunks
-            .saturating_add(1)
-            .saturating_add(patch.chunks.len() as u32),
-        patch_bytes: base.patch_bytes.saturating_add(bytes),
-        patches: base.patches + 1,
-        ..base
-    };
-    if proof.is_empty() {
+    let (id, steady) = if proof.is_empty() {
         meter.charge(base.load_gas())?;
         let (graph, weights) = assemble(state, base.manifest)?.ok_or_else(|| broken(id))?;
         let mut weights = Vec::from(weights);
         edits.apply(&mut weights);
         let compiled = compile(graph, weights.into()).ok_or(errors::InvalidModel {})?;
         let compiled = engine.keep(compiled);
-        record.id = compiled.id;
-        record.steady = compiled.model.is_steady();
+        (compiled.id, compiled.model.is_steady())
     } else {
         if !base.steady {
             return Err(errors::NotSteady { base: id }.into());
         }
-        record.id = proved_id(state, meter, &base, &edits, proof, invalid)?;
-    }
-    Ok(record)
+        (proved_id(state, meter, &base, &edits, proof, invalid)?, true)
+    };
+    Ok(Validated {
+        id,
+        profile: base.profile,
+        graphBytes: base.graph_bytes,
+        weightBytes: base.weight_bytes,
+        // those of the base, its manifest, the patch's own
+        chunks: base
+            .chunks
+            .saturating_add(1)
+            .saturating_add(patch.chunks.len() as u32),
+        patches: base.patches + 1,
+        patchBytes: base.patch_bytes.saturating_add(bytes),
+        steady,
+    })
 }
 
 /// The id of what edits make of a steady base.

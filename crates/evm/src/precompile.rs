@@ -558,16 +558,14 @@ impl Call<'_, '_> {
         let address = arguments.address(0)?;
         self.meter.charge(gas::answer(VALIDATED_WORDS * WORD))?;
         let found = self.engine.validate(self.state, &mut self.meter, address)?;
-        Ok(interface::validateCall::abi_encode_returns(&validated(&found)))
+        Ok(interface::validateCall::abi_encode_returns(&found))
     }
 
     fn validate_patch(&mut self, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
         let (address, proof) = (arguments.address(0)?, arguments.bytes(1)?);
         self.meter.charge(gas::answer(VALIDATED_WORDS * WORD))?;
         let found = patch::validate(self.engine, self.state, &mut self.meter, address, proof)?;
-        Ok(interface::validatePatchCall::abi_encode_returns(&validated(
-            &found,
-        )))
+        Ok(interface::validatePatchCall::abi_encode_returns(&found))
     }
 
     // ---------------------------------------------------------------- numbers
@@ -661,19 +659,6 @@ fn resolution_gas(reference: Reference<'_>) -> Result<u64, Failure> {
 
 /// Words of the answer of `validate`.
 const VALIDATED_WORDS: usize = 8;
-
-fn validated(record: &Record) -> interface::Validated {
-    interface::Validated {
-        id: record.id,
-        profile: record.profile,
-        graphBytes: record.graph_bytes,
-        weightBytes: record.weight_bytes,
-        chunks: record.chunks,
-        patches: record.patches,
-        patchBytes: record.patch_bytes,
-        steady: record.steady,
-    }
-}
 
 fn ports_gas(compiled: &Compiled) -> u64 {
     gas::ports((compiled.inputs.len() + compiled.outputs.len()) as u64)

@@ -148,24 +148,26 @@ impl Analysis {
                     steps.push(step);
                 }
                 Ok(Outcome::Known(tensors)) => {
-                    let inputs: Vec<_> = node
-                        .inputs
-                        .iter()
-                        .flatten()
-                        .map(|&input| values[input].clone())
-                        .collect();
+                    let origins = || {
+                        let known = node
+                            .inputs
+                            .iter()
+                            .flatten()
+                            .filter_map(|&input| match &values[input] {
+                                Value::Known(constant) => Some(constant),
+                                Value::Computed(_) => None,
+                            });
+                        known.filter(|constant| takes_any(node, constant))
+                    };
                     let wanted = node
                         .outputs
                         .iter()
                         .zip(tensors)
                         .filter(|(value, _)| value.is_some());
-                    for (_, tensor) in wanted {
-                        let any = inputs.iter().filter_map(|input| match input {
-                            Value::Known(constant) if takes_any(node, constant) => Some(constant),
-                            _ => None,
-                        });
-                        values.push(Value::Known(Arc::new(Constant::computed_of(tensor, any))));
-                    }
+                    let made: Vec<_> = wanted
+                        .map(|(_, tensor)| Value::Known(Arc::new(Constant::computed_of(tensor, origins()))))
+                        .collect();
+                    values.extend(made);
                 }
                 Err(OpError::DataDependent { index: asked }) => {
                     end = Some(End {

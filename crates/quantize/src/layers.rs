@@ -6,26 +6,10 @@ use crate::{
     graph::{Floats, Graph, float, input, int, is, output},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use synod_model::proto::NodeProto;
+use synod_model::{BYTE_MOVERS, MAX_POOL_OF_BYTES, proto::NodeProto};
 
 /// Terms of one sum, at most: beyond them 32 bits may overflow with the bias.
 const MAX_TERMS: usize = 30_000;
-
-/// The version from which MaxPool takes bytes.
-const MAX_POOL_OF_BYTES: i64 = 12;
-
-/// Operators that move or select elements of their first input.
-const MOVING: &[&str] = &[
-    "Flatten",
-    "Gather",
-    "Identity",
-    "MaxPool",
-    "Reshape",
-    "Slice",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -219,7 +203,7 @@ pub(crate) fn transpose<T: Copy>(matrix: &[T], columns: usize) -> Vec<T> {
 pub(crate) fn moves(graph: &Graph, node: &NodeProto) -> bool {
     let one_output = node.output.iter().skip(1).all(String::is_empty);
     one_output
-        && MOVING.iter().any(|op| is(node, op))
+        && BYTE_MOVERS.iter().any(|op| is(node, op))
         && (!is(node, "MaxPool") || graph.opset() >= MAX_POOL_OF_BYTES)
 }
 

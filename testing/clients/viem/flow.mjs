@@ -1,4 +1,5 @@
 // What a developer does with viem, done against a node. Usage: node flow.mjs HTTP_URL
+import { run } from "./steps.mjs";
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import {
@@ -364,15 +365,4 @@ const steps = {
   },
 };
 
-const context = {};
-let failed = 0;
-for (const [name, step] of Object.entries(steps)) {
-  try {
-    await step.call(context);
-    console.log(`ok    ${name}`);
-  } catch (error) {
-    console.error(`FAIL  ${name}\n${error.stack ?? error}`);
-    failed += 1;
-  }
-}
-process.exit(failed === 0 ? 0 : 1);
+await run(steps);

@@ -87,6 +87,10 @@ fn patch_call(name: &str, manifest: Address, proof: &Bytes) -> Vec<u8> {
     .abi_encode()
 }
 
+fn record_of(world: &World, model: &CanonicalModel) -> ModelRegistry::Record {
+    world.ask(MODEL_REGISTRY, &ModelRegistry::modelOfCall { id: id(model) })
+}
+
 fn engine_error(outcome: &Outcome) -> E {
     refusal(outcome)
 }
@@ -104,9 +108,7 @@ fn a_patched_model_is_the_model_of_the_same_bytes() {
             let (edits, proof) = difference(&old, &new);
             let proof = if proved { proof } else { Bytes::new() };
             let call = if by_hand {
-                let base = world
-                    .ask(MODEL_REGISTRY, &ModelRegistry::modelOfCall { id: id(&old) })
-                    .manifest;
+                let base = record_of(&world, &old).manifest;
                 let (patch, chunks) = Patch::cut(id(&old), base, &edits, CODE_SIZE_LIMIT);
                 assert!(chunks.is_empty());
                 patch_call("org/wide", world.place(&patch.encode()), &proof)
@@ -117,8 +119,8 @@ fn a_patched_model_is_the_model_of_the_same_bytes() {
             let published = ModelRegistry::publishPatchCall::abi_decode_returns(&success(&outcome)).unwrap();
             assert_eq!((published.id, published.version), (id(&new), U256::from(2)));
 
-            let record = world.ask(MODEL_REGISTRY, &ModelRegistry::modelOfCall { id: id(&new) });
-            let base = world.ask(MODEL_REGISTRY, &ModelRegistry::modelOfCall { id: id(&old) });
+            let record = record_of(&world, &new);
+            let base = record_of(&world, &old);
             assert_eq!(
                 (record.graphBytes, record.weightBytes),
                 (base.graphBytes, base.weightBytes)
@@ -202,11 +204,7 @@ fn what_the_weights_decide_is_validated_in_full() {
     let (old, new) = (resized(1.0), resized(3.0));
     let mut world = World::genesis();
     world.publish("org/resized", &old);
-    assert!(
-        !world
-            .ask(MODEL_REGISTRY, &ModelRegistry::modelOfCall { id: id(&old) })
-            .steady
-    );
+    assert!(!record_of(&world, &old).steady);
     let (edits, proof) = difference(&old, &new);
     // a proof of one leaf is empty: give one that is not
     assert!(proof.is_empty());
@@ -260,9 +258,7 @@ fn what_is_no_patch_changes_nothing() {
     let mut world = World::genesis();
     world.publish("org/wide", &old);
     let (edits, proof) = difference(&old, &new);
-    let base = world
-        .ask(MODEL_REGISTRY, &ModelRegistry::modelOfCall { id: id(&old) })
-        .manifest;
+    let base = record_of(&world, &old).manifest;
     let state = world.clone();
     let mut refused = |call: Vec<u8>| {
         let outcome = send_as(&mut world, ALICE, call);
@@ -371,9 +367,7 @@ fn large_patches_lie_in_chunks() {
     let mut world = World::genesis();
     world.publish("org/wide", &old);
     let (edits, proof) = difference(&old, &new);
-    let base = world
-        .ask(MODEL_REGISTRY, &ModelRegistry::modelOfCall { id: id(&old) })
-        .manifest;
+    let base = record_of(&world, &old).manifest;
     let (patch, chunks) = Patch::cut(id(&old), base, &edits, CODE_SIZE_LIMIT);
     assert!(chunks.len() > 1);
     chunks.iter().for_each(|chunk| {

@@ -24,8 +24,9 @@ use std::{
 };
 use synod_numerics::quantize::Grid;
 
-/// Operators that move or select elements of their first input.
-const MOVING: &[&str] = &[
+/// Operators of a quantised network that move or select elements of their first input, and so take bytes as they take floats
+/// (MaxPool from version 12 on).
+pub const BYTE_MOVERS: &[&str] = &[
     "Flatten",
     "Gather",
     "Identity",
@@ -37,8 +38,8 @@ const MOVING: &[&str] = &[
     "Unsqueeze",
 ];
 
-/// The version from which MaxPool takes bytes.
-const MAX_POOL_OF_BYTES: i64 = 12;
+/// The opset from which MaxPool takes bytes.
+pub const MAX_POOL_OF_BYTES: i64 = 12;
 /// The version from which DequantizeLinear has an axis.
 const SCALES_ALONG_AN_AXIS: i64 = 13;
 
@@ -72,7 +73,7 @@ impl Source {
                     }
                     None
                 }
-                moving if MOVING.contains(&moving) => rewriting.moving(inner_node, &quantizes, output),
+                moving if BYTE_MOVERS.contains(&moving) => rewriting.moving(inner_node, &quantizes, output),
                 _ => None,
             };
             if let Some(new) = rewritten {

@@ -24,6 +24,7 @@ use std::{
     sync::Arc,
 };
 
+pub use integers::{BYTE_MOVERS, MAX_POOL_OF_BYTES};
 pub(crate) use tensors::read_tensor;
 
 /// Prefix of the metadata entries that hold the bounds of free dimensions.

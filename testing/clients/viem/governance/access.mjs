@@ -16,7 +16,7 @@ import {
   registry,
   synod,
 } from "../../../../examples/fleet/governance.mjs";
-import { refuses, run } from "./steps.mjs";
+import { refuses, run } from "../steps.mjs";
 
 const url = process.argv[2];
 assert(url, "usage: node access.mjs HTTP_URL");

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { zeroAddress } from "viem";
 import { ABSTAIN, AGAINST, FOR, Proposal, action, artifact, connect } from "../../../../examples/fleet/governance.mjs";
-import { generator, refuses, run } from "./steps.mjs";
+import { generator, refuses, run } from "../steps.mjs";
 
 const url = process.argv[2];
 assert(url, "usage: node chambers.mjs HTTP_URL [SEED [ROUNDS]]");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { concatHex, encodeFunctionResult, numberToHex, toHex } from "viem";
 import { artifact, connect, engine, heldOut, publishVariant, registry, synod, testData } from "../../../../examples/fleet/governance.mjs";
-import { generator, refuses, run } from "./steps.mjs";
+import { generator, refuses, run } from "../steps.mjs";
 
 const url = process.argv[2];
 assert(url, "usage: node gate.mjs HTTP_URL");
