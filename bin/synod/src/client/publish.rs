@@ -220,7 +220,12 @@ impl Upload {
             Registration::Patch { proof } => proof.len(),
             Registration::Edits { edits, proof, .. } => edits.len() + proof.len(),
         };
-        self.pieces_in_order().map(|code| code.len() as u64).sum::<u64>() + with_call as u64
+        self.code_bytes() + with_call as u64
+    }
+
+    /// Bytes of all pieces.
+    fn code_bytes(&self) -> u64 {
+        self.pieces_in_order().map(|code| code.len() as u64).sum()
     }
 
     /// Pieces that `other` has not, and their bytes.
@@ -282,7 +287,7 @@ pub(crate) async fn publish(
     let missing = upload.missing(account.client()).await?;
     progress.begin(
         missing.iter().map(|piece| piece.code.len() as u64).sum(),
-        upload.total_bytes(),
+        upload.code_bytes(),
     );
     let mut bill = Bill::default();
     let sent = missing.len();

@@ -77,14 +77,21 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}@{}  id {}", self.name, self.version, self.id)?;
-        writeln!(
-            f,
-            "{} in {} chunks, {} of them new, manifest {}",
-            bytes(self.bytes),
-            self.chunks,
-            self.chunks_sent,
-            self.manifest
-        )?;
+        match self.chunks {
+            0 => writeln!(
+                f,
+                "a patch of {} with its proof, at {}",
+                bytes(self.bytes),
+                self.manifest
+            )?,
+            chunks => writeln!(
+                f,
+                "{} in {chunks} chunks, {} of them new, manifest {}",
+                bytes(self.bytes),
+                self.chunks_sent,
+                self.manifest
+            )?,
+        }
         match self.block {
             Some(block) => {
                 writeln!(
@@ -95,8 +102,8 @@ impl fmt::Display for Report {
                 )?;
                 writeln!(
                     f,
-                    "ask it: synod predict {} --input FILE; in Solidity Predict.run(\"{}\", input)",
-                    self.name, self.name
+                    "ask it: synod predict {0}@{1} --input FILE; in Solidity Predict.run(\"{0}@{1}\", input)",
+                    self.name, self.version
                 )
             }
             None => writeln!(
