@@ -1,5 +1,6 @@
 //! The same functions in `f64`: the algorithm is the definition, the error is at most a few ulp.
 
+use super::circular;
 use super::erf::erf_of_magnitude;
 use super::exp::{exp_full, expm1_normal};
 use super::log::log_normal;
@@ -13,6 +14,26 @@ pub fn exp(x: f64) -> f64 {
         <f64 as Float>::NAN
     } else {
         exp_full(x)
+    }
+}
+
+/// sin x, rounded once from a sum of two `f64`: nearly always the nearest. NaN of what is not finite.
+#[must_use]
+pub fn sin(x: f64) -> f64 {
+    if Float::abs(x) < f64::INFINITY {
+        circular::sin(x).0
+    } else {
+        <f64 as Float>::NAN
+    }
+}
+
+/// cos x, as [`sin`].
+#[must_use]
+pub fn cos(x: f64) -> f64 {
+    if Float::abs(x) < f64::INFINITY {
+        circular::cos(x).0
+    } else {
+        <f64 as Float>::NAN
     }
 }
 

@@ -1,0 +1,8 @@
+//! Held against Pillow, numpy and transformers, and against hostile files.
+
+mod decode;
+mod fixtures;
+mod hostile;
+mod memory;
+mod resize;
+mod rule;

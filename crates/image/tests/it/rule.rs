@@ -1,0 +1,206 @@
+//! Rules, and the tensors that transformers computes.
+
+use synod_image::{Channels, Element, Encoded, Image, Layout, Order, Rule, RuleError, Tensor};
+
+use crate::fixtures::{file, golden, hash};
+
+fn config(name: &str) -> Vec<u8> {
+    file(&format!("{name}.json"))
+}
+
+fn picture(name: &str) -> Image {
+    let end = if name.starts_with("png") { "png" } else { "jpg" };
+    let bytes = file(&format!("{name}.{end}"));
+    Encoded::read(&bytes)
+        .and_then(|encoded| encoded.decode())
+        .expect("a picture")
+}
+
+fn little_endian(tensor: &Tensor) -> Vec<u8> {
+    match tensor {
+        Tensor::F32 { data, .. } => data.iter().flat_map(|element| element.to_le_bytes()).collect(),
+        Tensor::U8 { data, .. } => data.clone(),
+    }
+}
+
+#[test]
+fn tensors_are_those_of_transformers_to_the_bit() {
+    let cases = golden().rules;
+    assert!(cases.len() > 50, "{} cases", cases.len());
+    let mut wrong = Vec::new();
+    for (name, image, shape, expected) in cases {
+        let rule = Rule::from_hugging_face(&config(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let image_of = picture(&image);
+        let tensor = rule.apply(&image_of).expect("within the limits");
+        assert_eq!(tensor.shape(), shape, "{name}, {image}");
+        assert_eq!(
+            rule.shape(image_of.width(), image_of.height())
+                .expect("within the limits"),
+            shape
+        );
+        if hash(&little_endian(&tensor)) != expected {
+            wrong.push(format!("{name}, {image}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_rule_has_one_form_and_comes_back_from_it() {
+    for (name, ..) in golden().rules {
+        let rule = Rule::from_hugging_face(&config(&name)).expect("known");
+        let json = rule.to_json();
+        assert_eq!(
+            Rule::from_canonical(json.as_bytes()).expect("its own form"),
+            rule,
+            "{name}"
+        );
+    }
+    let rule = Rule::from_hugging_face(&config("resnet")).expect("known");
+    assert_eq!(
+        rule.to_json(),
+        r#"{"version":1,"channels":"rgb","resize":{"size":{"shortest_edge":256},"filter":"bicubic"},"crop":{"height":224,"width":224},"rescale":0.00392156862745098,"normalize":[{"mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]}],"layout":"chw","element":"f32"}"#
+    );
+    let spaced = rule.to_json().replace(',', ", ");
+    assert_eq!(Rule::from_json(spaced.as_bytes()).expect("the same rule"), rule);
+    assert!(matches!(
+        Rule::from_canonical(spaced.as_bytes()),
+        Err(RuleError::NotCanonical(13))
+    ));
+}
+
+#[test]
+fn rules_that_make_no_sense_are_refused_with_the_field() {
+    let good = Rule::from_hugging_face(&config("resnet"))
+        .expect("known")
+        .to_json();
+    for (from, to, message) in [
+        ("\"version\":1", "\"version\":2", "version 2"),
+        (
+            "\"shortest_edge\":256",
+            "\"shortest_edge\":0",
+            "resize.size.shortest_edge",
+        ),
+        ("\"shortest_edge\":256", "\"longest_edge\":256", "longest_edge"),
+        ("\"height\":224", "\"height\":100000", "crop"),
+        ("\"bicubic\"", "\"spline\"", "spline"),
+        ("0.00392156862745098", "0", "rescale"),
+        ("0.00392156862745098", "1e999", "number"),
+        ("[0.229,0.224,0.225]", "[0.229,0.224]", "normalize.std"),
+        ("[0.229,0.224,0.225]", "[0.229,0.224,1e-60]", "normalize.std"),
+        ("\"f32\"", "\"u8\"", "element"),
+        ("\"layout\":\"chw\",", "", "layout"),
+        ("\"layout\"", "\"turn\":true,\"layout\"", "turn"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let error = Rule::from_json(good.replacen(from, to, 1).as_bytes()).expect_err(message);
+        assert!(error.to_string().contains(message), "{error}");
+    }
+}
+
+#[test]
+fn what_a_configuration_means_beyond_this_is_refused_with_field_and_value() {
+    let text = String::from_utf8(config("mobilenet-v2")).expect("text");
+    for (from, to, field, value) in [
+        (
+            "\"MobileNetV2ImageProcessor\"",
+            "\"DonutImageProcessor\"",
+            "image_processor_type",
+            "DonutImageProcessor",
+        ),
+        (
+            "\"do_resize\": true",
+            "\"do_resize\": true, \"do_thumbnail\": true",
+            "do_thumbnail",
+            "true",
+        ),
+        (
+            "\"do_resize\": true",
+            "\"do_resize\": true, \"do_pad\": true",
+            "do_pad",
+            "true",
+        ),
+        (
+            "\"do_resize\": true",
+            "\"do_resize\": \"yes\"",
+            "do_resize",
+            "yes",
+        ),
+        ("\"resample\": 2", "\"resample\": 9", "resample", "9"),
+        ("\"resample\": 2,", "", "resample", "missing"),
+        (
+            "\"shortest_edge\": 256",
+            "\"shortest_edge\": 256, \"longest_edge\": 300",
+            "size",
+            "300",
+        ),
+        ("\"shortest_edge\": 256", "\"shortest_edge\": -1", "size", "-1"),
+        ("\"channels_first\"", "\"planar\"", "data_format", "planar"),
+        (
+            "\"do_reduce_labels\": false",
+            "\"do_reduce_labels\": true",
+            "do_reduce_labels",
+            "true",
+        ),
+        (
+            "\"do_reduce_labels\": false",
+            "\"crop_pct\": 0.9",
+            "crop_pct",
+            "0.9",
+        ),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let error = Rule::from_hugging_face(text.replacen(from, to, 1).as_bytes())
+            .expect_err(field)
+            .to_string();
+        assert!(error.contains(field) && error.contains(value), "{error}");
+    }
+    assert!(Rule::from_hugging_face(b"[]").is_err());
+    assert!(Rule::from_hugging_face(&vec![b' '; 1 << 20]).is_err());
+}
+
+#[test]
+fn grey_bgr_and_channels_last() {
+    let rule = |channels, layout| Rule {
+        version: synod_image::VERSION,
+        channels,
+        resize: None,
+        crop: None,
+        rescale: None,
+        normalize: Vec::new(),
+        layout,
+        element: Element::U8,
+    };
+    let image = Image::new(2, 1, Channels::Rgb, vec![255, 0, 0, 10, 20, 30]).expect("a picture");
+    let tensor =
+        |channels, layout, image: &Image| match rule(channels, layout).apply(image).expect("no resizing") {
+            Tensor::U8 { data, shape } => (shape, data),
+            Tensor::F32 { .. } => panic!("bytes were asked for"),
+        };
+    assert_eq!(
+        tensor(Order::Rgb, Layout::Hwc, &image),
+        ([1, 1, 2, 3], vec![255, 0, 0, 10, 20, 30])
+    );
+    assert_eq!(
+        tensor(Order::Bgr, Layout::Hwc, &image),
+        ([1, 1, 2, 3], vec![0, 0, 255, 30, 20, 10])
+    );
+    assert_eq!(
+        tensor(Order::Bgr, Layout::Chw, &image),
+        ([1, 3, 1, 2], vec![0, 30, 0, 20, 255, 10])
+    );
+    // Pillow: Image.new("RGB", (1, 1), (255, 0, 0)).convert("L") is 76, of (10, 20, 30) 18
+    assert_eq!(
+        tensor(Order::Grey, Layout::Chw, &image),
+        ([1, 1, 1, 2], vec![76, 18])
+    );
+    let grey = Image::new(2, 1, Channels::Grey, vec![7, 9]).expect("a picture");
+    assert_eq!(
+        tensor(Order::Rgb, Layout::Hwc, &grey),
+        ([1, 1, 2, 3], vec![7, 7, 7, 9, 9, 9])
+    );
+    assert_eq!(
+        tensor(Order::Grey, Layout::Hwc, &grey),
+        ([1, 1, 2, 1], vec![7, 9])
+    );
+}
