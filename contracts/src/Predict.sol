@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IPredict} from "./IPredict.sol";
+import {PredictSignature} from "./PredictSignature.sol";
 
 /// @title Predict: neural networks for contracts
 /// @notice Thin, `view`-safe wrappers around the engine of a Synod chain:
@@ -98,6 +99,24 @@ library Predict {
     /// @notice What `run` costs inside the engine as the first call of this model in a transaction.
     function gasOf(string memory model) internal view returns (uint64) {
         return ENGINE.quote(model).total;
+    }
+
+    /// @notice A model's inputs and outputs; see `IPredict.signature`.
+    function signatureOf(string memory model)
+        internal
+        view
+        returns (IPredict.Port[] memory inputs, IPredict.Port[] memory outputs)
+    {
+        return PredictSignature.ask(ENGINE, abi.encodeCall(IPredict.signature, (model)));
+    }
+
+    /// @notice The same of a model named by id.
+    function signatureOf(bytes32 id)
+        internal
+        view
+        returns (IPredict.Port[] memory inputs, IPredict.Port[] memory outputs)
+    {
+        return PredictSignature.ask(ENGINE, abi.encodeCall(IPredict.signatureId, (id)));
     }
 
     // ------------------------------------------------------------------ numbers
