@@ -199,7 +199,7 @@ def jpegs():
         for progressive in ((), ("-progressive",)):
             key = f"jpeg-cat-{sample}{'-progressive' if progressive else ''}"
             files[key] = cjpeg(cat, "-quality", "85", "-sample", sample, *progressive)
-    for width, height in ((1, 1), (1, 9), (9, 1), (2, 2), (7, 8), (8, 7), (15, 17), (17, 15), (33, 32)):
+    for width, height in ((1, 1), (1, 9), (9, 1), (2, 2), (3, 4), (4, 3), (5, 5), (6, 2), (7, 8), (8, 7), (15, 17), (17, 15), (33, 32)):
         for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
             key = f"jpeg-small-{width}x{height}-{subsampling.replace(':', '')}"
             files[key] = jpeg(noise(width, height, width), quality=90, subsampling=subsampling, progressive=width % 2 == 1)

@@ -1,10 +1,13 @@
 //! PNG: which chunks there are, what they cost, and their pixels as 8 bits a channel.
 //!
-//! Chunks are walked and their checksums compared here; the `png` crate is handed a file of IHDR, PLTE, IDAT and IEND alone, so
-//! that texts, profiles, animations and whatever else hides behind compression is never looked at.
+//! Chunks are walked and their checksums compared here, and the rows inflated ([`inflate`]); the `png` crate, which undoes filters and
+//! interlacing, is handed a file of IHDR, PLTE, those rows and IEND alone. So texts, profiles, animations and whatever else hides
+//! behind compression is never looked at.
 //!
 //! As Pillow's `convert("RGB")` does: transparency is left out, the colour under it stays; of 16 bits the upper 8 count; grey of 1,
 //! 2 and 4 bits is spread over 0 to 255.
+
+mod inflate;
 
 use crate::encoded::{Format, guarded};
 use crate::error::DecodeError;
@@ -225,31 +228,62 @@ impl<'a> Png<'a> {
         (SIGNATURE.len() + self.header.len() + self.data.len() + 2 * CHUNK + self.palette.len()) as u64
     }
 
+    /// Bytes of all rows with their filters' numbers: what the data unpack to.
+    fn unpacked(&self) -> u64 {
+        let passes: &[[u32; 4]] = if self.interlaced { &ADAM7 } else { &[[0, 0, 1, 1]] };
+        let rows = passes.iter().map(|[x, y, across, down]| {
+            let (width, height) = (
+                self.width.saturating_sub(*x).div_ceil(*across),
+                self.height.saturating_sub(*y).div_ceil(*down),
+            );
+            let bits = u64::from(width) * self.colour.samples() * u64::from(self.depth);
+            if width == 0 {
+                0
+            } else {
+                u64::from(height) * (bits.div_ceil(8) + 1)
+            }
+        });
+        rows.sum()
+    }
+
     pub(crate) fn work(&self) -> u64 {
-        let unfiltered = u64::from(self.height) * (self.row() + 1);
+        let unpacked = self.unpacked();
+        let rows = u64::from(self.height) * if self.interlaced { 2 } else { 1 };
         let scattered = if self.interlaced {
-            INTERLACED * self.pixels() + 7 * ROW * u64::from(self.height)
+            INTERLACED * self.pixels()
         } else {
             0
         };
         START
             + COMPRESSED * self.kept()
-            + ROW * u64::from(self.height)
-            + UNFILTERED * unfiltered
+            + DEFLATE_BLOCK * inflate::most_blocks(unpacked).min(self.kept())
+            + UNPACKED * unpacked
+            + ROW * rows
             + PIXEL * self.pixels()
             + scattered
     }
 
     pub(crate) fn memory(&self) -> u64 {
+        let unpacked = self.unpacked();
         let packed = self.row() * u64::from(self.height);
-        self.kept() + packed + self.pixels() * self.channels().count() as u64 + 6 * self.row() + FIXED
+        let inflating = unpacked;
+        // heads of stored blocks, and the slices that they and their rows are
+        let unfiltering =
+            unpacked + packed + unpacked.div_ceil(1024) + 8 * self.row() + self.palette.len() as u64;
+        let unpacking = packed + self.pixels() * self.channels().count() as u64;
+        FIXED + inflating.max(unfiltering).max(unpacking)
     }
 
     pub(crate) fn decode(&self) -> Result<Image, DecodeError> {
         let row = self.row() as usize;
         let packed = guarded(Format::Png, || {
-            let mut decoder = png::Decoder::new(std::io::Cursor::new(self.minimal()));
+            let rows = inflate::inflate(self.bodies(), self.unpacked() as usize)?;
+            let heads = inflate::stored_heads(rows.len());
+            let (before, behind) = self.frame(rows.len() + 5 * heads.len());
+            let mut decoder = png::Decoder::new(inflate::Pieces::new(&before, &heads, &rows, &behind));
             decoder.set_transformations(png::Transformations::IDENTITY);
+            // the file was made here; what was in it has been compared
+            decoder.ignore_checksums(true);
             let mut reader = decoder.read_info().map_err(data)?;
             let mut packed = vec![0; row * self.height as usize];
             reader.next_frame(&mut packed).map_err(data)?;
@@ -264,17 +298,30 @@ impl<'a> Png<'a> {
             .expect("the header's size has been compared with the limits"))
     }
 
-    /// A file of the same pixels and nothing else.
-    fn minimal(&self) -> Vec<u8> {
-        let mut file = Vec::with_capacity(self.kept() as usize);
-        file.extend_from_slice(&SIGNATURE);
-        file.extend_from_slice(self.header);
+    /// What is in the IDAT chunks.
+    fn bodies(&self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.data;
+        std::iter::from_fn(move || {
+            let length = u32::from_be_bytes(*rest.first_chunk()?) as usize;
+            let body = &rest[8..8 + length];
+            rest = &rest[CHUNK + length..];
+            Some(body)
+        })
+    }
+
+    /// What stands before and behind so many bytes of data in a file of the same pixels and nothing else.
+    fn frame(&self, data: usize) -> (Vec<u8>, Vec<u8>) {
+        let mut before = SIGNATURE.to_vec();
+        before.extend_from_slice(self.header);
         if !self.palette.is_empty() {
-            write_chunk(&mut file, *b"PLTE", self.palette);
+            write_chunk(&mut before, *b"PLTE", self.palette);
         }
-        file.extend_from_slice(self.data);
-        write_chunk(&mut file, *b"IEND", &[]);
-        file
+        // a zlib header of 2 bytes before, Adler's sum behind
+        before.extend_from_slice(&(data as u32 + 6).to_be_bytes());
+        before.extend_from_slice(b"IDAT\x78\x01");
+        let mut behind = vec![0; 8];
+        write_chunk(&mut behind, *b"IEND", &[]);
+        (before, behind)
     }
 
     /// A row of samples as they are in the file, into bytes.
@@ -394,12 +441,24 @@ fn data(error: png::DecodingError) -> DecodeError {
     }
 }
 
-// Units of work, measured by `examples/throughput.rs` and rounded up.
+/// The passes of interlacing: the first pixel across and down, and the steps to the next.
+const ADAM7: [[u32; 4]; 7] = [
+    [0, 0, 8, 8],
+    [4, 0, 8, 8],
+    [0, 4, 4, 8],
+    [2, 0, 4, 4],
+    [0, 2, 2, 4],
+    [1, 0, 2, 2],
+    [0, 1, 1, 2],
+];
+
+// Units of work, measured by `examples/throughput` and rounded up.
 const START: u64 = 60_000;
 const COMPRESSED: u64 = 16;
+const DEFLATE_BLOCK: u64 = 6_000;
+const UNPACKED: u64 = 4;
 const ROW: u64 = 250;
-const UNFILTERED: u64 = 4;
 const PIXEL: u64 = 6;
 const INTERLACED: u64 = 30;
-/// What the decoder sets aside whatever the picture: windows and tables.
+/// What the decoders set aside whatever the picture: windows and tables.
 const FIXED: u64 = 512 << 10;

@@ -225,12 +225,17 @@ pub fn resize_cost(channels: Channels, from: (u32, u32), to: (u32, u32), filter:
     let columns_first = columns_first(from, to);
     if from.0 != to.0 {
         let height = if columns_first { to.1 } else { from.1 };
-        work += weigh * weights_across + (PIXEL + TAP * across) * area(to.0, height);
+        let tap = match channels {
+            Channels::Grey => TAP_GREY,
+            Channels::Rgb => TAP_RGB,
+        };
+        work += weigh * weights_across
+            + (PIXEL * channel_bytes + tap * across) * area(to.0, height) / channel_bytes;
         memory += 4 * weights_across + 8 * across + 8 * u64::from(to.0);
     }
     if from.1 != to.1 {
         let width = if columns_first { from.0 } else { to.0 };
-        work += weigh * weights_down + (PIXEL + TAP * down) * area(width, to.1);
+        work += weigh * weights_down + (PIXEL + TAP_DOWN * down) * area(width, to.1);
         memory += 4 * weights_down + 8 * down + 8 * u64::from(to.1) + 4 * u64::from(width) * channel_bytes;
     }
     if from.0 != to.0 && from.1 != to.1 {
@@ -243,10 +248,14 @@ pub fn resize_cost(channels: Channels, from: (u32, u32), to: (u32, u32), filter:
     (work, memory)
 }
 
-// Units of work, measured by `examples/throughput.rs` and rounded up.
+// Units of work, measured by `examples/throughput` and rounded up.
 const START: u64 = 1_000;
-const COPIED: u64 = 2;
-const WEIGHT: u64 = 10;
+const COPIED: u64 = 3;
+const WEIGHT: u64 = 12;
 const SINE: u64 = 120;
-const PIXEL: u64 = 3;
-const TAP: u64 = 1;
+const PIXEL: u64 = 4;
+/// A tap along rows, of all channels of a pixel.
+const TAP_GREY: u64 = 6;
+const TAP_RGB: u64 = 8;
+/// A tap along columns, of one channel.
+const TAP_DOWN: u64 = 2;
