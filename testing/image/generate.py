@@ -19,7 +19,7 @@ import zlib
 
 import numpy as np
 import skimage
-from PIL import Image
+from PIL import Image, ImageOps
 
 OUT = pathlib.Path(sys.argv[1])
 FILTERS = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
@@ -153,6 +153,11 @@ def pngs():
         stream, "PNG", save_all=True, append_images=frames[1:], duration=50, default_image=True
     )
     files["png-animated-default"] = stream.getvalue()
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    stream = io.BytesIO()
+    drawn(21, 13).convert("L").save(stream, "PNG", exif=exif)
+    files["png-grey-turned"] = stream.getvalue()
     stream = io.BytesIO()
     photograph("chelsea", (100, 20, 388, 236), (96, 72)).save(stream, "PNG", optimize=True)
     files["png-cat"] = stream.getvalue()
@@ -217,9 +222,11 @@ def jpegs():
     files["jpeg-face-restarts"] = jpeg(face, quality=85, restart_marker_blocks=3)
     files["jpeg-face-restarts-progressive"] = jpeg(face, quality=85, restart_marker_rows=1, progressive=True)
     files["jpeg-face-optimised"] = jpeg(face, quality=85, optimize=True)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    files["jpeg-face-turned"] = jpeg(face, quality=85, exif=exif)
+    for orientation in range(10):
+        exif = Image.Exif()
+        exif[0x010F] = "camera"
+        exif[0x0112] = orientation
+        files[f"jpeg-turned-{orientation}"] = jpeg(drawn(21, 13), quality=85, exif=exif)
     files["jpeg-face-profile"] = jpeg(face, quality=85, icc_profile=bytes(200_000 % 251 for _ in range(70_000)), comment=b"c" * 500)
     files["jpeg-cup"] = jpeg(cup, quality=88, subsampling="4:2:0")
     files["jpeg-cup-progressive"] = jpeg(cup, quality=88, subsampling="4:2:0", progressive=True)
@@ -233,8 +240,8 @@ def jpegs():
 
 
 def pixels(data, name):
-    """Mode and pixels as Pillow decodes them; 16-bit grey it does not bring to 8 bits, so that is done here."""
-    image = Image.open(io.BytesIO(data))
+    """Mode and pixels as Pillow decodes and turns them; 16-bit grey it does not bring to 8 bits, so that is done here."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64) >> 8
         return "L", values.astype(np.uint8)

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use libjpeg_turbo_rs::common::exif::parse_orientation;
+
 use crate::error::DecodeError;
 use crate::image::{Channels, Image};
 use crate::jpeg::Jpeg;
@@ -32,6 +34,8 @@ impl fmt::Display for Format {
 #[derive(Debug, Clone)]
 pub struct Encoded<'a> {
     kind: Kind<'a>,
+    /// How the pixels lie, as EXIF numbers it: 1 to 8, 1 as they are in the file.
+    orientation: u8,
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +52,7 @@ pub const fn read_work(bytes: usize) -> u64 {
 
 impl<'a> Encoded<'a> {
     /// Reads the structure of a file: every segment or chunk, its checksum, the header, the tables' and scans' places.
-    /// Takes time by the file's length ([`read_work`]) and no memory to speak of.
+    /// Takes time by the file's length ([`read_work`]) and at most 128 KiB.
     ///
     /// # Errors
     /// [`DecodeError`]: not a picture, cut, damaged, too large, or of a kind that is left out.
@@ -60,7 +64,14 @@ impl<'a> Encoded<'a> {
         } else {
             return Err(DecodeError::UnknownFormat(file[..file.len().min(8)].to_vec()));
         };
-        Ok(Self { kind })
+        let exif = match &kind {
+            Kind::Png(png) => png.exif(),
+            Kind::Jpeg(jpeg) => jpeg.exif(),
+        };
+        Ok(Self {
+            kind,
+            orientation: exif.and_then(parse_orientation).unwrap_or(1),
+        })
     }
 
     /// What kind of file it is.
@@ -72,22 +83,34 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// Pixels across.
-    #[must_use]
-    pub fn width(&self) -> u32 {
+    /// Pixels across and down as the file has them.
+    fn stored(&self) -> (u32, u32) {
         match &self.kind {
-            Kind::Png(png) => png.width(),
-            Kind::Jpeg(jpeg) => jpeg.width(),
+            Kind::Png(png) => (png.width(), png.height()),
+            Kind::Jpeg(jpeg) => (jpeg.width(), jpeg.height()),
         }
     }
 
-    /// Pixels down.
+    /// Pixels across, of the upright picture.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        let (width, height) = self.stored();
+        if self.orientation > 4 { height } else { width }
+    }
+
+    /// Pixels down, of the upright picture.
     #[must_use]
     pub fn height(&self) -> u32 {
-        match &self.kind {
-            Kind::Png(png) => png.height(),
-            Kind::Jpeg(jpeg) => jpeg.height(),
+        let (width, height) = self.stored();
+        if self.orientation > 4 { width } else { height }
+    }
+
+    /// Bytes of the picture if it has to be turned, else 0.
+    fn turned(&self) -> u64 {
+        if self.orientation == 1 {
+            return 0;
         }
+        u64::from(self.width()) * u64::from(self.height()) * self.channels().count() as u64
     }
 
     /// The channels of the decoded picture.
@@ -102,32 +125,42 @@ impl<'a> Encoded<'a> {
     /// What decoding takes at most, in units of work.
     #[must_use]
     pub fn decode_work(&self) -> u64 {
-        match &self.kind {
+        let decoding = match &self.kind {
             Kind::Png(png) => png.work(),
             Kind::Jpeg(jpeg) => jpeg.work(),
-        }
+        };
+        decoding + TURNED * self.turned()
     }
 
     /// What decoding allocates at most at once, in bytes, the picture included.
     #[must_use]
     pub fn decode_memory(&self) -> u64 {
-        match &self.kind {
+        let decoding = match &self.kind {
             Kind::Png(png) => png.memory(),
             Kind::Jpeg(jpeg) => jpeg.memory(),
-        }
+        };
+        decoding.max(2 * self.turned())
     }
 
-    /// The picture.
+    /// The picture, upright: turned and mirrored as its EXIF tag says, if it has one.
     ///
     /// # Errors
     /// [`DecodeError`] where the compressed data do not make all pixels.
     pub fn decode(&self) -> Result<Image, DecodeError> {
-        match &self.kind {
+        let image = match &self.kind {
             Kind::Png(png) => png.decode(),
             Kind::Jpeg(jpeg) => jpeg.decode(),
-        }
+        }?;
+        Ok(if self.orientation == 1 {
+            image
+        } else {
+            image.upright(self.orientation)
+        })
     }
 }
+
+/// Units of work for each byte of a picture that is turned.
+const TURNED: u64 = 6;
 
 /// What a decoder of others makes of a file. One that panics has met a file that it should have refused: it is refused.
 pub(crate) fn guarded<T>(

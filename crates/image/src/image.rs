@@ -100,6 +100,37 @@ impl Image {
     }
 }
 
+impl Image {
+    /// The picture as it is to be seen, of pixels that lie in one of EXIF's eight ways.
+    pub(crate) fn upright(&self, orientation: u8) -> Self {
+        let (w, h, channels) = (self.width as usize, self.height as usize, self.channels.count());
+        let (width, height) = if orientation > 4 { (h, w) } else { (w, h) };
+        let mut data = Vec::with_capacity(self.data.len());
+        for y in 0..height {
+            for x in 0..width {
+                let (from_x, from_y) = match orientation {
+                    2 => (w - 1 - x, y),
+                    3 => (w - 1 - x, h - 1 - y),
+                    4 => (x, h - 1 - y),
+                    5 => (y, x),
+                    6 => (y, h - 1 - x),
+                    7 => (w - 1 - y, h - 1 - x),
+                    8 => (w - 1 - y, x),
+                    _ => (x, y),
+                };
+                let at = (from_y * w + from_x) * channels;
+                data.extend_from_slice(&self.data[at..at + channels]);
+            }
+        }
+        Self {
+            width: width as u32,
+            height: height as u32,
+            channels: self.channels,
+            data,
+        }
+    }
+}
+
 /// Whether a picture may have this size.
 pub(crate) fn fits(width: u64, height: u64) -> bool {
     let side = u64::from(MAX_SIDE);

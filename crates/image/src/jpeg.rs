@@ -20,6 +20,7 @@ pub(crate) struct Jpeg<'a> {
     /// How the three channels are to be understood; of one channel without meaning.
     ycbcr: bool,
     scans: Vec<Scan<'a>>,
+    exif: Option<&'a [u8]>,
 }
 
 /// What the frame header says.
@@ -111,6 +112,11 @@ impl<'a> Jpeg<'a> {
     /// Reads all segments up to the end of the image. What follows it is left alone.
     pub(crate) fn read(file: &'a [u8]) -> Result<Self, DecodeError> {
         read::read(file)
+    }
+
+    /// The camera's notes, as TIFF.
+    pub(crate) const fn exif(&self) -> Option<&'a [u8]> {
+        self.exif
     }
 
     pub(crate) fn width(&self) -> u32 {

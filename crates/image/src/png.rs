@@ -54,6 +54,7 @@ pub(crate) struct Png<'a> {
     /// Chunks as they stand in the file, each with length and checksum: IHDR, and the IDAT chunks, which follow each other.
     header: &'a [u8],
     data: &'a [u8],
+    exif: Option<&'a [u8]>,
 }
 
 /// A chunk: its type, and where its contents lie.
@@ -122,6 +123,7 @@ impl<'a> Png<'a> {
                     }
                     png.palette = chunk.body;
                 }
+                b"eXIf" => png.exif = png.exif.or(Some(chunk.body)),
                 b"IEND" => break,
                 b"IHDR" => return Err(malformed(chunk.at, "IHDR a second time".to_owned())),
                 // bit 5 of the first letter: whether a reader may pass over it
@@ -196,7 +198,13 @@ impl<'a> Png<'a> {
             palette: &[],
             header: &[],
             data: &[],
+            exif: None,
         })
+    }
+
+    /// The camera's notes, as TIFF.
+    pub(crate) const fn exif(&self) -> Option<&'a [u8]> {
+        self.exif
     }
 
     pub(crate) const fn width(&self) -> u32 {

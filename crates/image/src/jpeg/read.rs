@@ -14,6 +14,7 @@ pub(super) fn read(file: &[u8]) -> Result<Jpeg<'_>, DecodeError> {
         frame: None,
         jfif: false,
         adobe: None,
+        exif: None,
         quantization: [None; 4],
         huffman: [[None; 4]; 2],
         fresh: Fresh::default(),
@@ -32,6 +33,7 @@ struct Reader<'a> {
     jfif: bool,
     /// The colour transform of Adobe's segment.
     adobe: Option<u8>,
+    exif: Option<&'a [u8]>,
     /// Tables as they stand, by number; Huffman's by class first.
     quantization: [Option<&'a [u8]>; 4],
     huffman: [[Option<&'a [u8]>; 4]; 2],
@@ -80,7 +82,11 @@ impl<'a> Reader<'a> {
                     self.adobe = Some(body[11]);
                 }
             }
-            0xe1..=0xef | 0xfe => {
+            0xe1 => {
+                let body = self.body("an application segment")?;
+                self.exif = self.exif.or(body.strip_prefix(b"Exif\0\0"));
+            }
+            0xe2..=0xef | 0xfe => {
                 self.body("an application segment or a comment")?;
             }
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
@@ -564,6 +570,7 @@ impl<'a> Reader<'a> {
             frame,
             ycbcr,
             scans: self.scans,
+            exif: self.exif,
         })
     }
 }
