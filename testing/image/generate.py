@@ -353,6 +353,11 @@ CONFIGS = {
         "do_resize": True, "image_processor_type": "MobileViTImageProcessor", "resample": 2, "rescale_factor": 0.00392156862745098,
         "size": {"shortest_edge": 72},
     },
+    "grey": {
+        "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": [0.5], "image_std": [0.5],
+        "image_processor_type": "ViTImageProcessor", "resample": 2, "rescale_factor": 0.00392156862745098,
+        "size": {"height": 28, "width": 28},
+    },
     "siglip": {
         "do_convert_rgb": None, "do_normalize": True, "do_rescale": True, "do_resize": True, **HALF,
         "image_processor_type": "SiglipImageProcessor", "processor_class": "SiglipProcessor", "resample": 3,
@@ -385,7 +390,7 @@ def rules(files):
         source = sys.modules[f"transformers.models.{module}.image_processing_pil_{module}"]
         processor = getattr(source, f"{stem}ImageProcessorPil").from_dict(dict(config))
         for file in ("jpeg-cup", "jpeg-cat-420", "png-cat", "jpeg-small-17x15-444"):
-            image = Image.open(io.BytesIO(files[file])).convert("RGB")
+            image = Image.open(io.BytesIO(files[file])).convert("L" if name == "grey" else "RGB")
             tensor = processor(image, return_tensors="np")["pixel_values"]
             assert tensor.dtype == (np.uint8 if name == "bytes" else np.float32), (name, tensor.dtype)
             tensor = np.ascontiguousarray(tensor)

@@ -250,7 +250,7 @@ pub fn resize_cost(channels: Channels, from: (u32, u32), to: (u32, u32), filter:
 
 // Units of work, measured by `examples/throughput` and rounded up.
 const START: u64 = 1_000;
-const COPIED: u64 = 3;
+const COPIED: u64 = 4;
 const WEIGHT: u64 = 12;
 const SINE: u64 = 120;
 const PIXEL: u64 = 4;
