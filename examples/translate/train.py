@@ -28,7 +28,7 @@ from model import Config, Translator
 HERE = pathlib.Path(__file__).resolve().parent
 WORK = HERE / "work"
 # How often a pair of each kind is seen in one pass, on average: everyday sentences more, single words less.
-PASSES = {"sentence": 4.0, "dialogue": 0.8, "interface": 0.2, "phrase": 0.3, "word": 0.05, "template": 0.5}
+PASSES = {"sentence": 2.0, "dialogue": 1.0, "interface": 0.3, "phrase": 0.6, "word": 0.3, "template": 0.5}
 
 
 def rows(split):
