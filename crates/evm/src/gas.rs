@@ -72,7 +72,7 @@ pub const NODE: u64 = 70;
 pub const MACS_PER_GAS: u64 = 150;
 
 /// Bytes that operators stream from and to memory for one gas.
-pub const BYTES_PER_GAS: u64 = 30;
+pub const BYTES_PER_GAS: u64 = 100;
 
 /// Bytes of tensors alive at once for one gas: they are mapped, zeroed and touched.
 pub const MEMORY_BYTES_PER_GAS: u64 = 40;

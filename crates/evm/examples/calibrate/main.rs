@@ -25,6 +25,7 @@ mod surroundings;
 mod world;
 
 use std::collections::BTreeMap;
+use synod_model::Work;
 
 /// One measurement.
 pub(crate) struct Measured {
@@ -36,6 +37,8 @@ pub(crate) struct Measured {
     pub(crate) gas: u64,
     /// Nanoseconds of CPU time.
     pub(crate) nanoseconds: f64,
+    /// What the nodes were charged for, of an operator.
+    pub(crate) work: Option<Work>,
 }
 
 impl Measured {
@@ -122,16 +125,19 @@ fn worst(cases: &[Measured]) -> Vec<&Measured> {
 
 fn table(title: &str, cases: &[&Measured]) {
     println!("## {title}\n");
-    println!("| what | case | time | gas | Mgas/s |");
-    println!("|---|---|---:|---:|---:|");
+    println!("| what | case | time | arithmetic | bytes | gas | Mgas/s |");
+    println!("|---|---|---:|---:|---:|---:|---:|");
     for case in cases {
         let time = match case.nanoseconds {
             ns if ns < 1e4 => format!("{ns:.0} ns"),
             ns if ns < 1e7 => format!("{:.1} µs", ns / 1e3),
             ns => format!("{:.1} ms", ns / 1e6),
         };
+        let [arithmetic, bytes] = case.work.map_or([String::new(), String::new()], |work| {
+            [work.arithmetic.to_string(), work.bytes.to_string()]
+        });
         println!(
-            "| {} | {} | {time} | {} | {:.0} |",
+            "| {} | {} | {time} | {arithmetic} | {bytes} | {} | {:.0} |",
             case.subject,
             case.case,
             case.gas,

@@ -29,6 +29,7 @@ fn measured(subject: &str, case: impl Into<String>, gas: u64, work: impl FnMut()
         case,
         gas,
         nanoseconds,
+        work: None,
     }
 }
 
@@ -89,6 +90,20 @@ fn model(cases: &mut Vec<Measured>, name: &str, canonical: &CanonicalModel) {
             assert!(model.plan(&shapes).is_ok());
         },
     ));
+}
+
+/// Memory that nobody used before: mapped, zeroed, touched, given back. Sizes that an allocator does not keep.
+fn memory(cases: &mut Vec<Measured>) {
+    const PAGE: usize = 4096;
+    for mebibytes in [64usize, 512] {
+        let size = mebibytes << 20;
+        let charged = gas::memory(size as u64);
+        cases.push(measured("memory", format!("{mebibytes} MiB"), charged, || {
+            let mut bytes = vec![0u8; size];
+            bytes.chunks_mut(PAGE).for_each(|page| page[0] = 1);
+            std::hint::black_box(&bytes);
+        }));
+    }
 }
 
 fn numbers(cases: &mut Vec<Measured>) {
@@ -200,6 +215,7 @@ pub(crate) fn measure() -> Vec<Measured> {
             assert_ne!(keccak256(&code), keccak256([]));
         },
     ));
+    memory(&mut cases);
     numbers(&mut cases);
     calls(&mut cases);
     cases

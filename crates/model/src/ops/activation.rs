@@ -142,7 +142,7 @@ activation!(
 );
 activation!(MISH, Mish {}, [18, 22], 900, parse: |_| Ok(Box::new(Mish {})), |_me, x: T| math::mish(x),
     many: Transcendental::Mish);
-activation!(SOFTSIGN, Softsign {}, [1, 22], 60, parse: |_| Ok(Box::new(Softsign {})), |_me, x: T| {
+activation!(SOFTSIGN, Softsign {}, [1, 22], 32, parse: |_| Ok(Box::new(Softsign {})), |_me, x: T| {
     (x / (T::ONE + x.abs())).canonical()
 });
 activation!(

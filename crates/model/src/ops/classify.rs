@@ -54,7 +54,7 @@ impl Operator for Kind {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        elementwise_work(inputs, outputs, 64)
+        elementwise_work(inputs, outputs, 8)
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, _: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

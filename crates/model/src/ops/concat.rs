@@ -9,6 +9,9 @@ use super::{
 };
 use crate::shape::{element_count, shape_from_i64s};
 
+/// Of copying a piece, whatever its length.
+const PER_PIECE: u64 = 64;
+
 /// `Concat`
 pub(super) const CONCAT: Definition = Definition {
     name: "Concat",
@@ -89,7 +92,9 @@ impl Operator for Concat {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        Work::moving(inputs, outputs)
+        let axis = normalize_axis(self.axis, outputs[0].shape.len()).unwrap_or(0);
+        let slabs = element_count(&outputs[0].shape[..axis]);
+        in_pieces(slabs.saturating_mul(inputs.len()), inputs, outputs)
     }
 
     fn moves_data(&self) -> bool {
@@ -123,6 +128,14 @@ impl Operator for Concat {
             }
             Ok(())
         }))
+    }
+}
+
+/// Work of copying everything in so many pieces.
+fn in_pieces(pieces: usize, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+    Work {
+        arithmetic: (pieces as u64).saturating_mul(PER_PIECE),
+        ..Work::moving(inputs, outputs)
     }
 }
 
@@ -182,7 +195,11 @@ impl Operator for Split {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        Work::moving(inputs, outputs)
+        let slabs = match (self.sizes(inputs), inputs.optional(0)) {
+            (Ok((axis, _)), Some(data)) => element_count(&data.shape[..axis]),
+            _ => 0,
+        };
+        in_pieces(slabs.saturating_mul(outputs.len()), inputs, outputs)
     }
 
     fn moves_data(&self) -> bool {

@@ -113,7 +113,7 @@ impl Operator for Cumulative {
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
         Work {
             // along any axis but the last one, every element lies in another line of memory
-            arithmetic: (outputs[0].elements() as u64).saturating_mul(160),
+            arithmetic: (outputs[0].elements() as u64).saturating_mul(240),
             bytes: streamed(inputs, outputs).saturating_mul(2),
         }
     }

@@ -7,7 +7,7 @@ use super::{
     AttributeError, DType, Definition, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
     floats::{Compute, FloatKernel, FloatOperation, Known, Purpose, on_floats, required},
     kernel,
-    matmul::{PRODUCT_TYPES, integer_product, product_arithmetic},
+    matmul::{PRODUCT_TYPES, integer_product, product_arithmetic, product_padding},
     streamed,
 };
 use crate::{
@@ -112,13 +112,19 @@ impl Operator for Gemm {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        let arithmetic = self.sized(inputs).map_or(0, |Sized { dims: [m, n, k], .. }| {
-            // the additions of C are a few instructions for each vector of the output
-            product_arithmetic(outputs[0].dtype, m, n, k).saturating_add((m * n) as u64 * 2)
-        });
+        let dtype = outputs[0].dtype;
+        let (arithmetic, padding) = self
+            .sized(inputs)
+            .map_or((0, 0), |Sized { dims: [m, n, k], .. }| {
+                (
+                    // the additions of C are a few instructions for each vector of the output
+                    product_arithmetic(dtype, m, n, k).saturating_add((m * n) as u64 * 2),
+                    product_padding(n, k).saturating_mul(dtype.size() as u64),
+                )
+            });
         Work {
             arithmetic,
-            bytes: streamed(inputs, outputs),
+            bytes: streamed(inputs, outputs).saturating_add(padding),
         }
     }
 

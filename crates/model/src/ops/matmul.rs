@@ -44,6 +44,11 @@ pub(super) const PRODUCT_TYPES: &[DType] = &[
 
 /// Multiply-add equivalents of an m × n × k product: padded to the tiles of six rows and sixteen columns, where starting and
 /// storing a tile takes about as long as a dozen terms. A single row is computed without tiles, sixteen columns at a time.
+/// Elements that fill up the columns of a right operand: they are read like the others.
+pub(super) fn product_padding(n: usize, k: usize) -> u64 {
+    ((n.next_multiple_of(16) - n) as u64).saturating_mul(k as u64)
+}
+
 pub(super) fn product_arithmetic(dtype: DType, m: usize, n: usize, k: usize) -> u64 {
     let rows = if m == 1 { 1 } else { m.next_multiple_of(6) };
     let padded = [rows, n.next_multiple_of(16), k.saturating_add(12)]
@@ -143,16 +148,20 @@ impl Operator for MatMul {
         let (Some(a), Some(b)) = (inputs.optional(0), inputs.optional(1)) else {
             return Work::default();
         };
-        let arithmetic = stack(a.shape, b.shape).map_or(0, |stack| {
+        let (arithmetic, padding) = stack(a.shape, b.shape).map_or((0, 0), |stack| {
             let Stack { batch, m, n, k, .. } = stack.merged();
+            let products = element_count(&batch) as u64;
             // starting a product costs as much as some hundred multiply-adds
-            product_arithmetic(a.dtype, m, n, k)
-                .saturating_add(800)
-                .saturating_mul(element_count(&batch) as u64)
+            let arithmetic = product_arithmetic(a.dtype, m, n, k).saturating_add(800);
+            let padding = product_padding(n, k).saturating_mul(a.dtype.size() as u64);
+            (
+                arithmetic.saturating_mul(products),
+                padding.saturating_mul(products),
+            )
         });
         Work {
             arithmetic,
-            bytes: streamed(inputs, outputs),
+            bytes: streamed(inputs, outputs).saturating_add(padding),
         }
     }
 

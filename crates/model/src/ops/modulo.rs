@@ -78,7 +78,7 @@ impl Operator for Mod {
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
         // floats: one division of 128 by 64 bits for each 64 bits that the operands' exponents differ by
         let float = outputs[0].dtype.is_float();
-        elementwise_work(inputs, outputs, if float { 3_000 } else { 400 })
+        elementwise_work(inputs, outputs, if float { 3_000 } else { 160 })
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

@@ -59,13 +59,12 @@ impl Operator for LpNormalization {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        let (lines, per_element) = self.shape(&outputs[0].shape).map_or((0, 0), |shape| {
-            let apart = shape.inner > 1 || shape.length == 1;
-            (shape.outer * shape.inner, if apart { 240 } else { 120 })
-        });
+        let lines = self
+            .shape(&outputs[0].shape)
+            .map_or(0, |shape| shape.outer * shape.inner);
         Work {
             arithmetic: (outputs[0].elements() as u64)
-                .saturating_mul(per_element)
+                .saturating_mul(240)
                 .saturating_add((lines as u64).saturating_mul(2_000)),
             bytes: streamed(inputs, outputs).saturating_mul(2),
         }

@@ -176,9 +176,21 @@ impl Operator for MaxPool {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        // with indices the scalar reference runs
-        let mut work = work(geometry(&self.window, self.ceil_mode, inputs), inputs, outputs);
-        work.arithmetic = work.arithmetic.saturating_mul(if self.indices { 12 } else { 1 });
+        let geometry = geometry(&self.window, self.ceil_mode, inputs);
+        let mut work = work(geometry, inputs, outputs);
+        if self.indices {
+            // the scalar reference runs
+            work.arithmetic = work.arithmetic.saturating_mul(12);
+        } else if matches!(outputs[0].dtype, DType::F32 | DType::I8 | DType::U8) {
+            // a maximum along each axis, for all windows of a line at once
+            let elements = outputs[0].elements() as u64;
+            let read = inputs.optional(0).map_or(0, |x| x.elements()) as u64;
+            let taps = work.arithmetic / PER_TAP;
+            work.arithmetic = taps
+                .saturating_mul(2)
+                .saturating_add(elements.saturating_mul(60))
+                .saturating_add(read.saturating_mul(32));
+        }
         work
     }
 

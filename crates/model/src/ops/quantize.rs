@@ -30,7 +30,7 @@ const STORED: &[DType] = &[DType::I8, DType::U8, DType::I16, DType::U16, DType::
 const WRITTEN: &[DType] = &[DType::F32, DType::F16, DType::BF16];
 
 /// Multiply-add equivalents of an element.
-const PER_ELEMENT: u64 = 120;
+const PER_ELEMENT: u64 = 48;
 /// Of each run of elements with one scale, or with a row of scales.
 const PER_RUN: u64 = 2_000;
 /// Elements converted at a time.

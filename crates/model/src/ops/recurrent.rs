@@ -21,7 +21,7 @@ const PER_ACTIVATION: u64 = 600;
 /// Of what a row's step takes besides: calls, copies.
 const PER_ROW: u64 = 6_000;
 /// Rows that packing a right operand costs as much as, where it is not known in advance.
-const PACKING_ROWS: usize = 60;
+const PACKING_ROWS: usize = 16;
 
 /// Which network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -338,6 +338,7 @@ impl Operator for Reduce {
         let per_element = if gathers { 80 } else { 16 }
             + match self.kind {
                 Kind::L1 => 16,
+                Kind::Extreme(_) => 24,
                 Kind::LogSumExp => 240,
                 _ => 0,
             };
@@ -605,7 +606,7 @@ impl Operator for Arg {
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
         let elements = inputs.optional(0).map_or(0, |x| x.elements()) as u64;
         Work {
-            arithmetic: elements.saturating_mul(250),
+            arithmetic: elements.saturating_mul(160),
             bytes: streamed(inputs, outputs),
         }
     }

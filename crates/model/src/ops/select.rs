@@ -32,7 +32,7 @@ impl Operator for Where {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        Work::elementwise(inputs, outputs, 64)
+        Work::elementwise(inputs, outputs, 40)
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
@@ -66,15 +66,38 @@ fn pick<W: Pod>(rows: &Rows<3>, condition: &[u8], yes: &[W], no: &[W], output: &
     let strides = rows.strides.map(|stride| stride as usize);
     rows.for_each(|at| {
         let Some(row) = output.next() else { return };
-        let at = at.map(|at| at as usize);
-        for (i, element) in row.iter_mut().enumerate() {
-            let [condition_at, yes_at, no_at] =
-                std::array::from_fn(|operand| at[operand] + i * strides[operand]);
-            *element = if condition[condition_at] != 0 {
-                yes[yes_at]
-            } else {
-                no[no_at]
-            };
+        let [c, y, n] = at.map(|at| at as usize);
+        let (condition, yes, no) = (&condition[c..], &yes[y..], &no[n..]);
+        match strides {
+            [1, 1, 1] => pick_row::<W, 1, 1, 1>(condition, yes, no, row),
+            [1, 0, 1] => pick_row::<W, 1, 0, 1>(condition, yes, no, row),
+            [1, 1, 0] => pick_row::<W, 1, 1, 0>(condition, yes, no, row),
+            [1, 0, 0] => pick_row::<W, 1, 0, 0>(condition, yes, no, row),
+            [c, y, n] => {
+                for (i, element) in row.iter_mut().enumerate() {
+                    *element = choose(condition[i * c], yes[i * y], no[i * n]);
+                }
+            }
         }
     });
+}
+
+/// Both were read: a choice between registers, where a jump would be guessed wrongly every other time.
+#[inline(always)]
+fn choose<W>(condition: u8, yes: W, no: W) -> W {
+    if condition != 0 { yes } else { no }
+}
+
+/// A row of operands whose elements lie side by side (a step of 1) or are one (0).
+fn pick_row<W: Pod, const C: usize, const Y: usize, const N: usize>(
+    condition: &[u8],
+    yes: &[W],
+    no: &[W],
+    row: &mut [W],
+) {
+    let last = row.len().saturating_sub(1);
+    let (condition, yes, no) = (&condition[..=last * C], &yes[..=last * Y], &no[..=last * N]);
+    for (i, element) in row.iter_mut().enumerate() {
+        *element = choose(condition[i * C], yes[i * Y], no[i * N]);
+    }
 }

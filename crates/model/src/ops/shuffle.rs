@@ -136,7 +136,7 @@ impl Operator for Blocks {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        Work::elementwise(inputs, outputs, 48)
+        Work::elementwise(inputs, outputs, 24)
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

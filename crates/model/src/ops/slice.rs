@@ -133,8 +133,10 @@ impl Operator for Slice {
     fn work(&self, _inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
         // Only what is kept is read.
         let bytes = outputs[0].bytes() as u64;
+        let elements = outputs[0].elements() as u64;
+        let rows = elements / outputs[0].shape.last().map_or(1, |&last| last.max(1) as u64);
         Work {
-            arithmetic: (outputs[0].elements() as u64).saturating_mul(8),
+            arithmetic: elements.saturating_mul(8).saturating_add(rows.saturating_mul(64)),
             bytes: bytes.saturating_mul(2),
         }
     }

@@ -46,7 +46,7 @@ impl Operator for Transpose {
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
         // Scattered reads: an element costs more than its bytes.
-        Work::elementwise(inputs, outputs, 32)
+        Work::elementwise(inputs, outputs, 48)
     }
 
     fn moves_data(&self) -> bool {

@@ -37,7 +37,10 @@ impl Operator for Trilu {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        Work::elementwise(inputs, outputs, 64)
+        let rows = outputs[0].elements() / outputs[0].shape.last().map_or(1, |&last| last.max(1));
+        let mut work = Work::elementwise(inputs, outputs, 16);
+        work.arithmetic = work.arithmetic.saturating_add(rows as u64 * 200);
+        work
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, _: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

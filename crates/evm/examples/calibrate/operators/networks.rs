@@ -1,6 +1,6 @@
 //! Operators that are small networks of their own: recurrence, attention, normalisations of newer opsets.
 
-use super::{Case, node, node_in, node_of, pseudorandom};
+use super::{Case, name_of_shape, node, node_in, node_of, pseudorandom};
 use crate::build::{FLOAT, INT64, attr_float, attr_floats, attr_int, attr_ints, attr_string, attr_strings};
 use synod_model::ops::ML_DOMAIN;
 
@@ -16,6 +16,7 @@ pub(super) fn all(cases: &mut Vec<Case>) {
     attention(cases);
     normalisations(cases);
     quantised(cases);
+    requantised(cases);
     classical(cases);
 }
 
@@ -211,6 +212,105 @@ fn quantised(cases: &mut Vec<Case>) {
                     .case(),
             );
         }
+    }
+}
+
+/// batch, channels, sides of the image, output channels, groups, kernel, strides, padding: what networks have, and shapes that leave lanes
+/// empty, gather their windows, or have few positions.
+type Windows = (
+    [usize; 2],
+    &'static [usize],
+    usize,
+    usize,
+    &'static [usize],
+    i64,
+    i64,
+);
+const WINDOWS: [Windows; 26] = [
+    ([1, 64], &[56, 56], 64, 1, &[3, 3], 1, 1),
+    ([1, 256], &[14, 14], 256, 1, &[3, 3], 1, 1),
+    ([1, 256], &[14, 14], 256, 1, &[3, 3], 2, 1),
+    ([1, 512], &[7, 7], 512, 1, &[3, 3], 1, 1),
+    ([1, 256], &[56, 56], 64, 1, &[1, 1], 1, 0),
+    ([1, 2048], &[7, 7], 512, 1, &[1, 1], 1, 0),
+    ([1, 3], &[224, 224], 64, 1, &[7, 7], 2, 3),
+    ([1, 3], &[64, 64], 8, 1, &[3, 3], 1, 1),
+    ([1, 3], &[64, 64], 3, 1, &[3, 3], 1, 1),
+    ([1, 1], &[256, 256], 1, 1, &[3, 3], 1, 1),
+    ([1, 1], &[256, 256], 4, 1, &[1, 1], 1, 0),
+    ([1, 96], &[112, 112], 96, 96, &[3, 3], 2, 1),
+    ([1, 96], &[56, 56], 96, 96, &[3, 3], 1, 1),
+    ([1, 576], &[14, 14], 576, 576, &[3, 3], 1, 1),
+    ([1, 960], &[7, 7], 960, 960, &[5, 5], 1, 2),
+    ([1, 7], &[56, 56], 7, 7, &[3, 3], 1, 1),
+    ([1, 4096], &[1, 1], 4096, 4096, &[1, 1], 1, 0),
+    ([1, 4096], &[2, 1], 4096, 4096, &[3, 3], 1, 1),
+    ([1, 1024], &[14, 14], 1024, 512, &[3, 3], 1, 1),
+    ([1, 1024], &[7, 7], 512, 512, &[1, 1], 1, 0),
+    ([1, 256], &[14, 14], 256, 32, &[3, 3], 1, 1),
+    ([64, 1], &[1, 1], 1, 1, &[1, 1], 1, 0),
+    ([4, 1], &[5, 5], 1, 1, &[3, 3], 1, 0),
+    ([1, 16], &[4096], 16, 1, &[64], 1, 0),
+    ([1, 4], &[16, 16, 16], 5, 1, &[3, 3, 3], 1, 1),
+    ([1, 64], &[16, 16, 16], 64, 64, &[3, 3, 3], 1, 1),
+];
+
+/// Convolutions and products of bytes with weights that are known in advance, requantised.
+fn requantised(cases: &mut Vec<Case>) {
+    let with_grids = |operator: &'static str, dims: &[usize], weights: &[usize], places: i64| {
+        let count = weights.iter().product::<usize>();
+        let bytes: Vec<u8> = (0..count).map(|i| (i * 37 % 251) as u8).collect();
+        let sizes: Vec<i64> = weights.iter().map(|&dim| dim as i64).collect();
+        let scales = vec![2e-3; places as usize];
+        let zeros = vec![0; places as usize];
+        let mut node = node_of(10, operator).typed(U8, dims);
+        node.file = node
+            .file
+            .floats("x scale", &[], &[0.02])
+            .initializer("x zero", U8, &[], &[128])
+            .initializer("w", I8, &sizes, &bytes)
+            .floats("w scales", &[places], &scales)
+            .initializer("w zeros", I8, &[places], &zeros)
+            .floats("y scale", &[], &[0.05])
+            .initializer("y zero", U8, &[], &[128]);
+        let names = [
+            "x scale", "x zero", "w", "w scales", "w zeros", "y scale", "y zero",
+        ];
+        node.inputs.extend(names.map(str::to_owned));
+        node.gives(&[("y", U8)])
+            .note(&format!("weights {}", name_of_shape(weights)))
+    };
+    for ([batch, channels], sides, outputs, groups, kernel, stride, pad) in WINDOWS {
+        let axes = sides.len();
+        let (dims, weights) = (
+            [&[batch, channels], sides].concat(),
+            [&[outputs, channels / groups], kernel].concat(),
+        );
+        cases.push(
+            with_grids("QLinearConv", &dims, &weights, outputs as i64)
+                .attribute(attr_int("group", groups as i64), &format!("{groups} groups"))
+                .attribute(
+                    attr_ints("strides", &vec![stride; axes]),
+                    &format!("stride {stride}"),
+                )
+                .attribute(attr_ints("pads", &vec![pad; 2 * axes]), &format!("pad {pad}"))
+                .case(),
+        );
+    }
+    for [m, n, k] in [
+        [512, 512, 512],
+        [128, 384, 384],
+        [128, 1536, 384],
+        [1, 1024, 1024],
+        [1, 16, 16],
+        [1024, 1, 1024],
+        [1024, 1024, 1],
+        [65_536, 1, 1],
+        [1, 65_536, 1],
+        [1, 1, 65_536],
+        [7, 17, 33],
+    ] {
+        cases.push(with_grids("QLinearMatMul", &[m, k], &[k, n], n as i64).case());
     }
 }
 

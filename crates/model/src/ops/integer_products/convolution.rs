@@ -1,13 +1,12 @@
 //! ConvInteger and QLinearConv.
 
 use super::{
-    A_SCALE, B_SCALE, BYTES, PER_PACKED, PER_SUM, PLAIN, Pieces, Places, QUANTIZING, Y_SCALE, Y_ZERO, grid,
+    A_SCALE, B_SCALE, BYTES, PER_SUM, PLAIN, Pieces, Places, QUANTIZING, Y_SCALE, Y_ZERO, arithmetic, grid,
     number, of_line, single, with_byte,
 };
 use crate::ops::{
     DType, Definition, Inputs, Io, Kernel, NodeSpec, OpError, Operator, Path, TensorType, Work,
     conv::Conv,
-    matmul::product_arithmetic,
     quantize::{read_floats, read_integers},
     streamed,
 };
@@ -15,19 +14,25 @@ use crate::tensor::{Tensor, TensorViewMut};
 use std::sync::Arc;
 use synod_numerics::{
     fast::integer::{
-        ConvOutput, Layout, Operand as Bytes, PackedFilters, Prepared, conv_column, conv_columns,
-        integer_conv, integer_conv_scratch,
+        ConvOutput, DEPTHWISE_LANES, Layout, Operand as Bytes, PackedFilters, Prepared, conv_column,
+        conv_columns, conv_copies, conv_gathers, conv_is_depthwise, integer_conv, integer_conv_scratch,
     },
     quantize::{Byte, Grid, requantize},
     reference,
     shape::ConvShape,
 };
 
-/// Rows that gathering windows costs as much as.
-const GATHERING_ROWS: usize = 100;
-/// Of one tap over one position, where there are too few channels for tiles; of one row of positions.
-const PER_TAP: u64 = 80;
-const PER_ROW: u64 = 600;
+/// Multiply-add equivalents of an image.
+const STARTING: u64 = 4_000;
+/// Of a channel that is computed alone.
+const PER_CHANNEL: u64 = 40;
+/// Of a term that is gathered, where windows are too vast or have too many axes to be read in place.
+const PER_GATHERED: u64 = 64;
+/// Of a weight that is not known in advance: it is brought into the kernels' order.
+const PER_PACKED: u64 = 80;
+/// Of a sum that is written as it is; of channels that are computed alone.
+const PER_WRITTEN: u64 = 40;
+const PER_SCATTERED: u64 = 240;
 /// Terms beyond which those of a position may need scratch memory.
 const LONG: usize = 131_072;
 /// Where QLinearConv lists its bias.
@@ -133,27 +138,43 @@ impl Operator for Convolution {
         let Ok(shape) = self.shape(inputs) else {
             return Work::default();
         };
-        let (m, terms, positions) = (shape.out_channels, shape.terms(), shape.output_size());
-        let product = if m >= 4 {
-            product_arithmetic(DType::F32, m + GATHERING_ROWS, positions, terms)
+        let (channels, terms, positions) = (shape.out_channels, shape.terms(), shape.output_size());
+        let each = |count: usize, of_one: u64| (count as u64).saturating_mul(of_one);
+        let gathered = conv_gathers(&shape);
+        let depthwise = conv_is_depthwise(&shape);
+        let copied = if gathered { None } else { conv_copies(&shape) };
+        let image = if depthwise {
+            let together = shape.groups.next_multiple_of(DEPTHWISE_LANES);
+            each(together * positions, terms as u64 + 12).saturating_add(each(shape.groups, PER_CHANNEL))
         } else {
-            let rows = positions / shape.axes[2].output.max(1);
-            let one = (positions.next_multiple_of(8) as u64)
-                .saturating_mul(PER_TAP)
-                .saturating_add((rows as u64).saturating_mul(PER_ROW));
-            one.saturating_mul((m * terms) as u64)
+            let gathering = if gathered { PER_GATHERED } else { 0 };
+            arithmetic(positions, channels, terms)
+                .saturating_add(each(positions, gathering).saturating_mul(terms as u64))
+                .saturating_mul(shape.groups as u64)
         };
         let known = inputs
             .optional(self.places().values[1])
             .is_some_and(|w| w.is_known());
-        let packing = if known { 0 } else { (m * terms) as u64 * PER_PACKED };
+        let packing = if known {
+            0
+        } else {
+            each(channels * terms, PER_PACKED).saturating_mul(shape.groups as u64)
+        };
+        let sum = match (self.quantizes, depthwise) {
+            (true, _) => PER_SUM,
+            (false, false) => PER_WRITTEN,
+            // channels lie side by side as they are computed, and far apart as they are written
+            (false, true) => PER_SCATTERED,
+        };
         Work {
-            arithmetic: product
+            arithmetic: image
+                .saturating_add(STARTING)
                 .saturating_mul(shape.batch as u64)
                 .saturating_add(packing)
-                .saturating_mul(shape.groups as u64)
-                .saturating_add((outputs[0].elements() as u64).saturating_mul(PER_SUM)),
-            bytes: streamed(inputs, outputs).saturating_add(outputs[0].elements() as u64 * 4),
+                .saturating_add(each(outputs[0].elements(), sum)),
+            bytes: streamed(inputs, outputs)
+                .saturating_add(outputs[0].elements() as u64 * 4)
+                .saturating_add(each(shape.batch, copied.unwrap_or(0) as u64)),
         }
     }
 

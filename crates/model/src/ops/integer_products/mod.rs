@@ -20,10 +20,17 @@ use synod_numerics::quantize::Grid;
 
 const BYTES: &[DType] = &[DType::U8, DType::I8];
 
-/// Multiply-add equivalents of widening and packing an element of the left operand.
-const PER_PACKED: u64 = 60;
-/// Of quantising a sum.
-const PER_SUM: u64 = 60;
+/// Multiply-add equivalents of a product of bytes: a column of the right operand takes its place among sixteen, a term among four,
+/// and a sum of terms costs as much as some more. Two terms are worth one of `f32`.
+fn arithmetic(rows: usize, columns: usize, terms: usize) -> u64 {
+    let terms = terms.next_multiple_of(4).saturating_add(16) as u64;
+    (rows as u64)
+        .saturating_mul(columns.next_multiple_of(16) as u64)
+        .saturating_mul(terms / 2)
+}
+
+/// Of what becomes of a sum: it is quantised, or written.
+const PER_SUM: u64 = 10;
 
 /// Where an operator lists its operands.
 #[derive(Debug, Clone, Copy)]

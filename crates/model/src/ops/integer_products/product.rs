@@ -1,12 +1,12 @@
 //! MatMulInteger and QLinearMatMul.
 
 use super::{
-    A_SCALE, B_SCALE, BYTES, PER_PACKED, PER_SUM, PLAIN, Pieces, Places, QUANTIZING, Y_SCALE, Y_ZERO, grid,
+    A_SCALE, B_SCALE, BYTES, PER_SUM, PLAIN, Pieces, Places, QUANTIZING, Y_SCALE, Y_ZERO, arithmetic, grid,
     number, of_line, single, with_byte,
 };
 use crate::ops::{
     DType, Definition, Inputs, Io, Kernel, OpError, Operand, Operator, Path, TensorType, Work,
-    matmul::{Stack, product_arithmetic, stack},
+    matmul::{Stack, product_padding, stack},
     streamed,
 };
 use crate::tensor::{Element, Tensor, TensorView};
@@ -22,8 +22,14 @@ use synod_numerics::{
 };
 
 const SCALES: &[DType] = &[DType::F32, DType::F16, DType::BF16];
-/// Rows that arranging the right operand costs as much as, where it is not known in advance.
-const PACKING_ROWS: usize = 60;
+/// Multiply-add equivalents of starting a product.
+const STARTING: u64 = 3_000;
+/// Of a column: its zero point and scale are brought into the kernels' order.
+const PER_COLUMN: u64 = 20;
+/// Of an element of the left operand, of which a sum may be needed.
+const PER_LEFT: u64 = 4;
+/// Of an element of the right operand that is not known in advance: it is brought into the kernels' order.
+const PER_PACKED: u64 = 24;
 
 /// `MatMulInteger`
 pub(in crate::ops) const MAT_MUL_INTEGER: Definition = Definition {
@@ -128,14 +134,20 @@ impl Operator for Product {
         let known = self.known_right(inputs, &stack).is_some();
         let (m, k, n) = (stack.m, stack.k, stack.n);
         let products = stack.batch.iter().product::<usize>() as u64;
-        let rows = m + if known { 2 } else { PACKING_ROWS };
-        let one = product_arithmetic(DType::F32, rows, n, k)
-            .saturating_add(((m * k) as u64).saturating_mul(PER_PACKED))
-            .saturating_add(((m * n) as u64).saturating_mul(PER_SUM));
+        let each = |count: usize, of_one: u64| (count as u64).saturating_mul(of_one);
+        let mut one = arithmetic(m, n, k)
+            .saturating_add(STARTING)
+            .saturating_add(each(n, PER_COLUMN))
+            .saturating_add(each(m * k, PER_LEFT))
+            .saturating_add(each(m * n, PER_SUM));
+        let mut packed = product_padding(n, k);
+        if !known {
+            one = one.saturating_add(each(n * k, PER_PACKED));
+            packed = packed.saturating_add(each(n * k, 2));
+        }
         Work {
             arithmetic: one.saturating_mul(products),
-            bytes: streamed(inputs, outputs)
-                .saturating_add(((n * k) as u64).saturating_mul(2).saturating_mul(products)),
+            bytes: streamed(inputs, outputs).saturating_add(packed.saturating_mul(products)),
         }
     }
 

@@ -43,14 +43,44 @@ enum Weights {
     Taps(Taps),
 }
 
-/// Whether channels are computed alone.
-fn is_depthwise(shape: &ConvShape) -> bool {
-    shape.groups > 1
-        && shape.in_channels == 1
-        && shape.out_channels == 1
-        && shape.axes[0] == Axis::UNIT
-        && Window::fitting(shape, LARGEST_WINDOW).is_some()
+/// Whether channels are computed alone, [`DEPTHWISE_LANES`] side by side.
+#[must_use]
+pub fn conv_is_depthwise(shape: &ConvShape) -> bool {
+    shape.groups > 1 && shape.in_channels == 1 && shape.out_channels == 1 && !conv_gathers(shape)
 }
+
+/// Channels that are computed side by side where each is computed alone.
+pub const DEPTHWISE_LANES: usize = COLUMNS;
+
+/// Lines and columns of the output that a piece of the work computes from the window that it copies.
+fn piece(shape: &ConvShape) -> Option<(usize, usize)> {
+    Window::fitting(shape, WINDOW).or(Window::fitting(shape, LARGEST_WINDOW))
+}
+
+/// Bytes that all pieces of an image copy together: windows overlap. `None` if none fits a thread's buffer.
+#[must_use]
+pub fn conv_copies(shape: &ConvShape) -> Option<usize> {
+    let [_, height, width] = &shape.axes;
+    let (lines, columns) = piece(shape)?;
+    let window = Window::of(shape, &(0..lines), &(0..columns));
+    let pieces = height
+        .output
+        .div_ceil(lines.max(1))
+        .saturating_mul(width.output.div_ceil(columns.max(1)));
+    Some(window.bytes(shape).saturating_mul(pieces))
+}
+
+/// Whether the terms of each position are gathered: there are three axes of space, or windows are so vast beside their taps
+/// (dilated, of many channels) that copying them would take longer.
+#[must_use]
+pub fn conv_gathers(shape: &ConvShape) -> bool {
+    let terms = shape.output_size().saturating_mul(shape.groups * shape.terms());
+    shape.axes[0] != Axis::UNIT
+        || conv_copies(shape).is_none_or(|copied| copied > COPIED_FOR_TERM.saturating_mul(terms).max(WINDOW))
+}
+
+/// Bytes that are copied in the time in which a term is gathered.
+const COPIED_FOR_TERM: usize = 32;
 
 /// Columns of a group with what fills up panels.
 fn padded_columns(shape: &ConvShape) -> usize {
@@ -60,7 +90,7 @@ fn padded_columns(shape: &ConvShape) -> usize {
 /// Numbers that go with the output channels of a convolution, with what fills up panels: see [`PackedFilters::prepare`].
 #[must_use]
 pub fn conv_columns(shape: &ConvShape) -> usize {
-    if is_depthwise(shape) {
+    if conv_is_depthwise(shape) {
         shape.groups.next_multiple_of(COLUMNS)
     } else {
         shape.groups * padded_columns(shape)
@@ -70,7 +100,7 @@ pub fn conv_columns(shape: &ConvShape) -> usize {
 /// The place of an output channel among [`conv_columns`].
 #[must_use]
 pub fn conv_column(shape: &ConvShape, channel: usize) -> usize {
-    if is_depthwise(shape) {
+    if conv_is_depthwise(shape) {
         channel
     } else {
         channel / shape.out_channels * padded_columns(shape) + channel % shape.out_channels
@@ -88,7 +118,7 @@ impl PackedFilters {
             shape.in_channels,
             terms.runs,
             terms.length,
-            is_depthwise(shape).into(),
+            conv_is_depthwise(shape).into(),
             Unit::current() as usize,
         ]
     }
@@ -96,7 +126,7 @@ impl PackedFilters {
     /// Bytes that the packed weights take at most.
     #[must_use]
     pub fn bytes(shape: &ConvShape) -> usize {
-        let weights = if is_depthwise(shape) {
+        let weights = if conv_is_depthwise(shape) {
             shape.groups.next_multiple_of(COLUMNS) * shape.kernel_size().next_multiple_of(4)
         } else {
             shape.groups * packed_len(shape.out_channels, terms(shape))
@@ -113,7 +143,7 @@ impl PackedFilters {
         let (channels, own) = (shape.out_channels, shape.terms());
         assert_eq!(w.len(), shape.groups * channels * own, "weights of a convolution");
         let mut sums = vec![0; conv_columns(shape)];
-        let weights = if is_depthwise(shape) {
+        let weights = if conv_is_depthwise(shape) {
             Weights::Taps(Taps::new(shape.groups, own, w, &mut sums))
         } else {
             let terms = terms(shape);
@@ -189,7 +219,7 @@ pub enum ConvOutput<'a> {
 #[must_use]
 pub fn integer_conv_scratch(shape: &ConvShape) -> usize {
     let terms = terms(shape).padded();
-    if gathers(shape) && terms > GATHERED {
+    if conv_gathers(shape) && terms > GATHERED {
         terms
     } else {
         0
@@ -199,10 +229,6 @@ pub fn integer_conv_scratch(shape: &ConvShape) -> usize {
 /// Bytes of gathered terms of a piece of work.
 const GATHERED: usize = 128 << 10;
 
-fn gathers(shape: &ConvShape) -> bool {
-    shape.axes[0] != Axis::UNIT || Window::fitting(shape, LARGEST_WINDOW).is_none()
-}
-
 /// Whether windows can be read in place: no padding, and no reading beyond what is there.
 fn in_place(shape: &ConvShape, layout: Layout, terms: Terms) -> bool {
     let within = |axis: &Axis| {
@@ -211,7 +237,7 @@ fn in_place(shape: &ConvShape, layout: Layout, terms: Terms) -> bool {
     };
     layout == Layout::ChannelsLast
         && pixel(shape) == shape.groups * shape.in_channels
-        && (terms.length.is_multiple_of(4) || is_depthwise(shape))
+        && (terms.length.is_multiple_of(4) || conv_is_depthwise(shape))
         && shape.axes.iter().all(within)
 }
 
@@ -280,7 +306,7 @@ pub fn integer_conv(
     };
     for index in 0..shape.batch {
         let x = &x[index * image..][..image];
-        if gathers(shape) || shape.groups * shape.in_channels == 0 {
+        if conv_gathers(shape) || shape.groups * shape.in_channels == 0 {
             convolution.gathered(index, x, of, layout, scratch);
         } else {
             convolution.windowed(index, x, of, layout);
@@ -308,8 +334,7 @@ impl Convolution<'_> {
         let [_, height, width] = &self.shape.axes;
         let in_place = in_place(self.shape, layout, self.terms);
         let wanted = pool::pieces(self.nanoseconds());
-        let fitting = Window::fitting(self.shape, WINDOW).or(Window::fitting(self.shape, LARGEST_WINDOW));
-        let (mut lines, columns) = fitting.expect("the caller checked that a window fits");
+        let (mut lines, columns) = piece(self.shape).expect("the caller checked that a window fits");
         if wanted > 1 {
             let least = POSITIONS.div_ceil(width.output);
             lines = lines.min(height.output.div_ceil(wanted).max(least));
