@@ -1,4 +1,4 @@
-"""Writes ONNX's node tests to a folder, for `crates/model/tests/onnx_node_tests.rs`.
+"""Writes ONNX's node tests to a folder, for `crates/model/tests/it/onnx_node_tests.rs`.
 
     python -m pip install -r testing/onnx-node-tests/requirements.txt
     python testing/onnx-node-tests/generate.py [target/onnx-node-tests]

@@ -3,7 +3,7 @@
     cargo xtask regen
 
 Each model becomes models/NAME/model.onnx with input_0.pb and output_N.pb; SHA256SUMS has their hashes. The files are
-committed: `crates/model/tests/sklearn.rs` runs them, and needs no Python. Data sets are those that scikit-learn ships.
+committed: `crates/model/tests/it/sklearn.rs` runs them, and needs no Python. Data sets are those that scikit-learn ships.
 """
 
 import hashlib

@@ -11,9 +11,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod peer;
-
-use peer::{Tolerance, arguments, compare};
+use crate::peer::{Tolerance, arguments, compare};
 use std::{
     collections::BTreeMap,
     fs,

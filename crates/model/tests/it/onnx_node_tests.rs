@@ -9,9 +9,7 @@
 //! written down in `testing/onnx-node-tests/not-run.txt`: neither can grow unseen. When operators are added, run with
 //! `SYNOD_UPDATE_NOT_RUN=1` and look at the difference.
 
-mod build;
-
-use build::field;
+use crate::build::{self, field};
 use std::{
     collections::BTreeMap,
     fs,

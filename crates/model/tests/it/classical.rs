@@ -1,9 +1,7 @@
 //! Classical models (`ai.onnx.ml`): trees that are none are refused, domains have versions, random nodes agree on both
 //! arithmetics. Numbers are checked against scikit-learn's in `sklearn.rs`.
 
-mod build;
-
-use build::{random::Random, *};
+use crate::build::{random::Random, *};
 use synod_model::*;
 
 fn import(file: OnnxFile) -> Result<Model, String> {

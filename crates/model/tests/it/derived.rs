@@ -1,9 +1,7 @@
 //! What follows from constants alone is made once, when a model is loaded: results and charges stay those of the nodes.
 #![allow(clippy::unwrap_used, reason = "a failure is the test's")]
 
-mod build;
-
-use build::{random::Random, *};
+use crate::build::{random::Random, *};
 use synod_model::*;
 
 /// Charges as they come.

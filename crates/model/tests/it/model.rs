@@ -1,8 +1,6 @@
 //! Import, load, plan and run, through the crate's public face.
 
-mod build;
-
-use build::*;
+use crate::build::*;
 use synod_model::*;
 
 #[test]

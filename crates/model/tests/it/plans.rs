@@ -1,8 +1,6 @@
 //! Plans against a naive interpreter, and batches against their rows.
 
-mod build;
-
-use build::{random::Random, *};
+use crate::build::{random::Random, *};
 use synod_model::*;
 
 fn load(file: OnnxFile, options: &ImportOptions) -> Model {

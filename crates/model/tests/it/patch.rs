@@ -1,9 +1,7 @@
 //! Patches: edits, proofs, and that what they make of a steady model is a model.
 #![allow(clippy::unwrap_used, reason = "a failure is the test's")]
 
-mod build;
-
-use build::{random::Random, *};
+use crate::build::{random::Random, *};
 use bytes::Bytes;
 use proptest::prelude::*;
 use synod_model::{

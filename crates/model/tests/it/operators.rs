@@ -2,14 +2,12 @@
 //! sizes (none at all included), constants and variables, special values. Most are refused; none may panic, and what runs
 //! must give the same bits on both arithmetics, and no NaN but the canonical one.
 
-mod build;
-mod fuzzing;
-
-use build::{
+use crate::build::{
     nodes::{self, Required},
     random::Random,
     shaped, *,
 };
+use crate::fuzzing;
 use std::{collections::BTreeMap, fs, path::Path};
 use synod_model::{
     ops::{AttributeError, OpError},
@@ -91,7 +89,7 @@ fn the_list_of_operators_is_the_table() {
          What the profile has, with the ONNX versions at which each operator changed: a model of any opset from 7 on uses the newest that its\n\
          opset knows. [arithmetic.md](spec/arithmetic.md) defines each to the bit, [work.md](spec/work.md) its cost. What is not here is refused at import, with\n\
          the node and the reason; [not-run.txt](../testing/onnx-node-tests/not-run.txt) counts ONNX's own tests that it leaves out. Element types\n\
-         are f32, f64, f16, bf16, bool and integers of 8 to 64 bits. `SYNOD_UPDATE_OPERATORS=1 cargo test -p synod-model --test operators` writes this page.\n",
+         are f32, f64, f16, bf16, bool and integers of 8 to 64 bits. `SYNOD_UPDATE_OPERATORS=1 cargo test -p synod-model --test it operators` writes this page.\n",
     );
     for domain in ops::DOMAINS {
         let name = if domain.name.is_empty() {

@@ -1,8 +1,6 @@
 //! What is wrong with a file is said in one line that names it, and nothing panics.
 
-mod build;
-
-use build::*;
+use crate::build::*;
 use std::collections::BTreeMap;
 use synod_model::*;
 

@@ -1,9 +1,7 @@
 //! A process in which a library has changed how a thread rounds.
 #![cfg(target_arch = "x86_64")]
 
-mod build;
-
-use build::*;
+use crate::build::*;
 use synod_model::*;
 
 /// MXCSR: exceptions masked, round to nearest, subnormals kept.

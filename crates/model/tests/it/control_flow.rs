@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod build;
-
-use build::*;
+use crate::build::*;
 use synod_model::*;
 
 fn import(file: OnnxFile) -> Result<CanonicalModel, ImportError> {

@@ -1,8 +1,6 @@
 //! Recurrent networks: what a sequence means, apart from its numbers (which ONNX's node tests check).
 
-mod build;
-
-use build::{random::Random, *};
+use crate::build::{random::Random, *};
 use synod_model::*;
 
 const HIDDEN: usize = 5;

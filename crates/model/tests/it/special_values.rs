@@ -1,9 +1,7 @@
 //! What operators make of values at the edge: empty inputs, NaN, infinities, zeros, indices out of range. ONNX's node tests have
 //! none of these; `docs/spec/arithmetic.md` states each.
 
-mod build;
-
-use build::*;
+use crate::build::*;
 use synod_model::*;
 
 /// One input of a node.

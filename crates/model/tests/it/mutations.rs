@@ -1,10 +1,8 @@
 //! A bounded, seeded run of what the fuzz target does without end: no bytes make the importer or the loader panic, take
 //! much memory, or break what they promise. A failing seed is the bug report.
 
-mod build;
-mod fuzzing;
-
-use build::{random::Random, *};
+use crate::build::{random::Random, *};
+use crate::fuzzing;
 use synod_model::*;
 
 /// Numbers that break arithmetic.
