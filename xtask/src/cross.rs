@@ -62,21 +62,29 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
-/// Runs the golden vectors on every machine, this one first.
+/// Builds the vectors' program, and runs the golden vectors on every machine, this one first.
 ///
 /// # Errors
 /// If a bit differs, a build fails, or, where the environment has `CI`, emulation is not possible.
 pub(crate) fn cross() -> Result<()> {
+    run(
+        "build the vectors' program",
+        cargo().args(["build", "--package", "synod-vectors"]),
+    )?;
+    check_built()
+}
+
+/// The same with the program that the workspace's tests have built.
+///
+/// # Errors
+/// As [`cross`].
+pub(crate) fn check_built() -> Result<()> {
     if cfg!(not(all(target_arch = "x86_64", target_os = "linux"))) {
         return skip("it runs on x86-64 Linux only");
     }
     if let Err(why) = install() {
         return skip(&format!("{why:#}"));
     }
-    run(
-        "build the vectors' program",
-        cargo().args(["build", "--package", "synod-vectors"]),
-    )?;
     let native = target().join("debug/synod-vectors");
     let emulated = target().join("cross");
     run(

@@ -42,7 +42,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
             .env("SYNOD_PYTHON", python),
     )?;
     if options.filter.is_none() {
-        cross::cross()?;
+        cross::check_built()?;
     }
     Ok(())
 }
