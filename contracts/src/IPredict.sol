@@ -72,6 +72,7 @@ interface IPredict {
     /// @param patches how many patches lie between the model and one whose bytes are all on the chain
     /// @param patchBytes the bytes of all these patches
     /// @param steady whether the model stays valid whatever values its weights take, so that a patch of it can be proved
+    /// @param kind 0: a network; 1: a pipeline, whose `graphBytes` are those of its description and whose `weightBytes` those of its files
     struct Validated {
         bytes32 id;
         uint32 profile;
@@ -81,6 +82,19 @@ interface IPredict {
         uint8 patches;
         uint64 patchBytes;
         bool steady;
+        uint8 kind;
+    }
+
+    /// @notice What a pipeline that writes answers.
+    /// @param text what it wrote
+    /// @param inputTokens how many tokens it read
+    /// @param outputTokens how many it wrote
+    /// @param finish 0: the model ended it; 1: `maxTokens` did; 2: `maxGas` did
+    struct Generated {
+        string text;
+        uint32 inputTokens;
+        uint32 outputTokens;
+        uint8 finish;
     }
 
     // ------------------------------------------------------------------ errors
@@ -167,6 +181,24 @@ interface IPredict {
     error InvalidProof();
     /// @notice Whether the base's graph is valid depends on values of its weights: give no proof, and the result is validated in full.
     error NotSteady(bytes32 base);
+    /// @notice The account holds no pipeline, or its parts do not fit each other; `synod model inspect` tells why.
+    error InvalidPipeline(address manifest);
+
+    /// @notice The model does not do what the function asks for. `task` is what it is: `network`, which takes numbers; `pipeline`, which does
+    /// not; or of a pipeline `text-to-text`, `text-generation`, `text-classification`, `feature-extraction`, `image-classification`.
+    error WrongTask(bytes32 id, string task);
+    /// @notice A text without tokens, where the model needs one to begin with.
+    error EmptyText();
+    /// @notice A text is not UTF-8; `position` is the first byte that is at fault.
+    error InvalidUtf8(uint256 position);
+    /// @notice A text has more bytes, or more tokens, than the model takes.
+    error TextTooLong(uint256 limit, uint256 got);
+    /// @notice No file is stored at this address.
+    error InvalidFile(address file);
+    /// @notice Not a picture that can be decoded: neither PNG nor JPEG, cut short, damaged, or of a kind that is not supported.
+    error InvalidPicture();
+    /// @notice The picture has more pixels than a chain decodes.
+    error PictureTooLarge(uint256 limit, uint256 got);
 
     // ------------------------------------------------------------------ predictions
 
@@ -223,6 +255,51 @@ interface IPredict {
     /// @notice `runBatch`, by model id.
     function runBatchId(bytes32 id, bytes[] calldata inputs) external view returns (bytes[] memory outputs);
 
+    /// @notice What a pipeline writes when it reads `input`: a translation, a continuation. Ends where the model ends it, at the
+    /// latest after as many tokens as its own rule allows.
+    function text(string calldata model, string calldata input) external view returns (string memory output);
+
+    /// @notice `text`, by model id.
+    function textId(bytes32 id, string calldata input) external view returns (string memory output);
+
+    /// @notice `text` with limits that end it early: the answer then is what was written until then, says so, and costs what it used.
+    /// @param maxTokens tokens to write at most; 0 for as many as the model's rule allows
+    /// @param maxGas what the call may charge in all; 0 for no limit of its own
+    function generate(string calldata model, string calldata input, uint32 maxTokens, uint64 maxGas)
+        external
+        view
+        returns (Generated memory);
+
+    /// @notice `generate`, by model id.
+    function generateId(bytes32 id, string calldata input, uint32 maxTokens, uint64 maxGas)
+        external
+        view
+        returns (Generated memory);
+
+    /// @notice The likeliest class of a text: its index, its name, and its probability times 1e18.
+    function classifyText(string calldata model, string calldata input)
+        external
+        view
+        returns (uint256 label, string memory name, int256 score);
+
+    /// @notice The likeliest class of a picture, PNG or JPEG: its index, its name, and its probability times 1e18.
+    function classifyImage(string calldata model, bytes calldata picture)
+        external
+        view
+        returns (uint256 label, string memory name, int256 score);
+
+    /// @notice `classifyImage` of a file that is stored on the chain (`synod file put`).
+    function classifyFile(string calldata model, address file)
+        external
+        view
+        returns (uint256 label, string memory name, int256 score);
+
+    /// @notice The tokens of a text as a pipeline reads it, those that it adds at the ends included.
+    function tokenize(string calldata model, string calldata input) external view returns (uint32[] memory ids);
+
+    /// @notice How many bytes a file has that is stored on the chain.
+    function fileSize(address file) external view returns (uint64 size);
+
     /// @notice Makes another call of this interface with a limit of its own: where the call would charge more than
     /// `maxGas` it reverts with `MaxGasExceeded` and costs what it used until then, where running out of gas would
     /// burn everything that was passed.
@@ -253,8 +330,15 @@ interface IPredict {
     /// @notice `quoteShapes`, by model id.
     function quoteShapesId(bytes32 id, uint64[][] calldata shapes) external view returns (Quote memory);
 
-    /// @notice Assembles the model that a manifest names and checks it in full. `ModelRegistry` calls this before it
-    /// gives a model a name.
+    /// @notice What `generate` costs at most for a text and so many tokens to write (0: as many as the rule allows). The text is encoded
+    /// and every step is planned, but no network runs.
+    function quoteText(string calldata model, string calldata input, uint32 maxTokens)
+        external
+        view
+        returns (Quote memory);
+
+    /// @notice Assembles the network or pipeline that a manifest names and checks it in full. `ModelRegistry` calls this before it
+    /// gives a model a name. The networks of a pipeline are models of their own, which were validated before.
     function validate(address manifest) external view returns (Validated memory);
 
     /// @notice Checks the model that a patch makes of a validated one. `ModelRegistry` calls this before it gives it a name.

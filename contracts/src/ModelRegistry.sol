@@ -90,6 +90,7 @@ contract ModelRegistry {
         uint64 patchBytes;
         uint8 patches;
         bool steady;
+        uint8 kind;
         // word 2
         uint32 publications;
         uint32 deprecated;
@@ -209,6 +210,13 @@ contract ModelRegistry {
     function publish(string calldata name, address manifest) external returns (bytes32 id, uint256 version) {
         id = _validate(manifest);
         version = _publish(name, id, true);
+    }
+
+    /// @notice Validates the network or pipeline that `manifest` names and keeps its record, without a name: how the networks of a
+    /// pipeline come to the chain.
+    /// @return id its content id, by which it runs from now on
+    function register(address manifest) external returns (bytes32 id) {
+        id = _validate(manifest);
     }
 
     /// @notice `publish`, of a model that is already validated, without validating it again.
@@ -459,6 +467,7 @@ contract ModelRegistry {
         record.patchBytes = found.patchBytes;
         record.patches = found.patches;
         record.steady = found.steady;
+        record.kind = found.kind;
         emit ModelValidated(id, manifest, found.graphBytes, found.weightBytes);
     }
 

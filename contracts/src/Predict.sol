@@ -89,6 +89,41 @@ library Predict {
         return ENGINE.classifyFixed(model, values, decimals);
     }
 
+    // ------------------------------------------------------------------ words and pictures
+
+    /// @notice What a model writes when it reads `input`: `Predict.text("words/en-de", "The apples are good.")`.
+    function text(string memory model, string memory input) internal view returns (string memory) {
+        return ENGINE.text(model, input);
+    }
+
+    /// @notice `text` with limits that end it early; see `IPredict.generate`.
+    function generate(string memory model, string memory input, uint32 maxTokens, uint64 maxGas)
+        internal
+        view
+        returns (IPredict.Generated memory)
+    {
+        return ENGINE.generate(model, input, maxTokens, maxGas);
+    }
+
+    /// @notice The likeliest class of a text and its probability, where 1e18 is one.
+    function classifyText(string memory model, string memory input)
+        internal
+        view
+        returns (string memory name, int256 score)
+    {
+        (, name, score) = ENGINE.classifyText(model, input);
+    }
+
+    /// @notice The likeliest class of a picture (PNG or JPEG) and its probability, where 1e18 is one.
+    function image(string memory model, bytes memory picture) internal view returns (string memory name, int256 score) {
+        (, name, score) = ENGINE.classifyImage(model, picture);
+    }
+
+    /// @notice The likeliest class of a picture that is stored on the chain, and its probability, where 1e18 is one.
+    function image(string memory model, address file) internal view returns (string memory name, int256 score) {
+        (, name, score) = ENGINE.classifyFile(model, file);
+    }
+
     // ------------------------------------------------------------------ questions
 
     /// @notice The id that a name stands for now. Keep it to pin a model for good.

@@ -13,7 +13,7 @@ SIZES = {
 FLOATS = ("f32", "f64", "f16", "bf16")
 
 # docs/spec/predict.md §6
-NODE, MACS_PER_GAS, BYTES_PER_GAS = 70, 150, 30
+NODE, MACS_PER_GAS, BYTES_PER_GAS = 70, 150, 100
 
 
 @dataclass
@@ -52,13 +52,12 @@ ELEMENTWISE = {
     2: ["Not"],
     4: ["And", "Or", "Xor"],
     6: ["Abs", "Neg", "Sign", "Relu", "Add", "Sub", "Mul", "BitwiseNot"],
-    8: ["LeakyRelu", "PRelu", "ThresholdedRelu"],
+    8: ["LeakyRelu", "PRelu", "ThresholdedRelu", "IsNaN", "IsInf"],
     12: ["HardSigmoid"],
     16: ["Floor", "Ceil", "Round", "HardSwish", "Clip"],
     24: ["Sqrt", "Reciprocal"],
-    32: ["BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"],
-    60: ["Div", "Softsign"],
-    64: ["IsNaN", "IsInf"],
+    32: ["BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Softsign"],
+    60: ["Div"],
     140: ["Exp"],
     170: ["Sigmoid", "Tanh"],
     250: ["Log"],
@@ -76,7 +75,7 @@ ELEMENTWISE = {
 }
 PER_ELEMENT = {name: c for c, names in ELEMENTWISE.items() for name in names}
 COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
-MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Split")
+MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 ATTENTIONS = ("Attention", "RotaryEmbedding", "LinearAttention", "CausalConvWithState")
 RECURRENT = ("LSTM", "GRU", "RNN")
 NORMALISATIONS = (
@@ -170,8 +169,8 @@ class Recurrence:
     def arithmetic(self, name, kind):
         f = 4 if kind == "f64" else 1
         evaluations = {"LSTM": 5, "GRU": 3, "RNN": 1}[name]
-        ahead = product(kind, self.steps * self.batch + 60, self.rows, self.input)
-        one = product(kind, self.batch + 60, self.rows, self.hidden) + product(kind, self.batch, 16, self.hidden)
+        ahead = product(kind, self.steps * self.batch + 16, self.rows, self.input)
+        one = product(kind, self.batch + 16, self.rows, self.hidden) + product(kind, self.batch, 16, self.hidden)
         rows = self.steps * self.batch * (self.hidden * evaluations * 600 * f + 6_000)
         return self.directions * (ahead + self.steps * one + rows)
 
@@ -238,6 +237,10 @@ def integer_product(step):
     return x[-2], y[-1], x[-1], prod(out[:-2])
 
 
+def bytes_product(m, n, k):
+    return m * up(n, 16) * ((up(k, 4) + 16) // 2)
+
+
 def integer_product_scratch(step):
     m, n, k, _ = integer_product(step)
     quantizes = step.operator == "QLinearMatMul"
@@ -257,14 +260,51 @@ class IntegerConvolution:
         self.columns, self.padded = self.groups * up(self.channels, 16), prod(w[2:]) * up(w[1], 4)
         self.space, self.n = step.outputs[0].shape[2:], step.outputs[0].elements
         self.positions = prod(self.space)
+        self.inputs = w[1] * self.groups
+        given = lambda name: list(step.attributes.get(name) or [1] * len(self.space))
+        ones = [1] * (2 - len(self.space))
+        parts = (list(self.space), given("strides"), list(w[2:]), given("dilations"))
+        # lines and columns: sizes of the output, strides, taps, dilations; none of them where space has three axes
+        self.axes = [ones + part for part in parts] if len(self.space) <= 2 else None
+
+    def copied(self):
+        """Bytes of the windows that an image is copied in, `None` if none fits."""
+        pixel = 4 if self.inputs == 3 and self.groups == 1 else self.inputs
+        (lines, strides, taps, dilations) = self.axes
+        reach = lambda axis, windows: (windows - 1) * strides[axis] + (taps[axis] - 1) * dilations[axis] + 1
+        line = lambda windows: up(reach(1, windows), 2) if strides[1] == 2 else reach(1, windows)
+        for window in (131_072, 524_288):
+            room = (window - 4) // pixel
+            down, across = lines
+            if room // line(across) >= reach(0, 1):
+                high = min((room // line(across) - reach(0, 1)) // strides[0] + 1, down)
+                wide = across
+            else:
+                high, fits = 1, room // reach(0, 1)
+                fits = fits // 2 * 2 if strides[1] == 2 else fits
+                if fits < reach(1, 1):
+                    continue
+                wide = min((fits - reach(1, 1)) // strides[1] + 1, across)
+            return -(-down // high) * -(-across // wide) * (reach(0, high) * line(wide) * pixel + 4)
+        return None
+
+    def gathers(self):
+        terms = self.positions * self.groups * self.terms
+        copied = None if self.axes is None else self.copied()
+        return copied is None or copied > max(32 * terms, 131_072)
+
+    def alone(self):
+        return self.groups > 1 and self.inputs == self.groups and self.channels == 1 and not self.gathers()
 
     def arithmetic(self):
         m, terms, positions = self.channels, self.terms, self.positions
-        if m >= 4:
-            one = product("f32", m + 100, positions, terms)
+        if self.alone():
+            image = up(self.groups, 64) * positions * (terms + 12) + self.groups * 40
         else:
-            one = m * terms * (up(positions, 8) * 80 + positions // self.space[-1] * 600)
-        return (self.batch * one + m * terms * 60) * self.groups + self.n * 60
+            gathering = 64 if self.gathers() else 0
+            image = self.groups * (bytes_product(positions, m, terms) + gathering * positions * terms)
+        each = 10 if self.quantizes else 240 if self.alone() else 40
+        return self.batch * (image + 4_000) + self.groups * m * terms * 80 + self.n * each
 
     def scratch(self, step):
         zeros = step.inputs[5 if self.quantizes else 3].elements if self.quantizes or len(step.inputs) > 3 else 1
@@ -299,7 +339,7 @@ def arithmetic(step):
         if name in ("Sum", "Mean"):
             c = (120 if x.kind in ("f16", "bf16") else 24) * len(step.inputs)
         if name in ("Mod", "Shrink"):
-            floats, integers = {"Mod": (3_000, 400), "Shrink": (20, 200)}[name]
+            floats, integers = {"Mod": (3_000, 160), "Shrink": (20, 200)}[name]
             c = floats if x.kind in FLOATS else integers
         if name in COMPARISONS:
             c = 300 if x.kind in ("f16", "bf16") else 20
@@ -316,13 +356,13 @@ def arithmetic(step):
         return Scores(step).arithmetic(x.kind)
     if name in ("MatMulInteger", "QLinearMatMul"):
         m, width, k, products = integer_product(step)
-        return products * (product("f32", m + 60, width, k) + m * k * 60 + m * width * 60)
+        return products * (bytes_product(m, width, k) + 3_000 + width * 20 + m * k * 4 + m * width * 10 + width * k * 24)
     if name in ("ConvInteger", "QLinearConv"):
         return IntegerConvolution(step).arithmetic()
     if name in ("QuantizeLinear", "DequantizeLinear"):
-        return n * 120 + scale_runs(step) * 2_000
+        return n * 48 + scale_runs(step) * 2_000
     if name == "DynamicQuantizeLinear":
-        return n * 120 + 6_000
+        return n * 48 + 6_000
     if name == "LinearAttention":
         return Delta(step).arithmetic(x.kind)
     if name == "RotaryEmbedding":
@@ -346,13 +386,15 @@ def arithmetic(step):
         terms = w[0] // attributes.get("group", 1) * prod(w[2:])
         return n // width * terms * (-(-width // attributes["strides"][-1]) + 8) * 64
     if name.startswith("Reduce"):
-        more = {"ReduceL1": 16, "ReduceLogSumExp": 240}.get(name, 0)
+        more = {"ReduceL1": 16, "ReduceMax": 24, "ReduceMin": 24, "ReduceLogSumExp": 240}.get(name, 0)
         return elements * ((16 if side_by_side(x.shape, step.axes) else 80) + more) + n * 1_500
     if name in ("Softmax", "LogSoftmax", "Hardmax"):
         axis = attributes.get("axis", 1)
         length = prod(x.shape[axis:]) if step.opset < 13 else x.shape[axis]
         whole = step.opset < 13 or prod(x.shape[axis + 1 :]) == 1
         return n * (220 if whole else 700) + n // length * 3_000
+    if name == "MaxPool" and len(step.outputs) == 1 and x.kind in ("f32", "i8", "u8"):
+        return n * (2 * prod(attributes["kernel_shape"]) + 64) + elements * 32
     if name in ("MaxPool", "AveragePool"):
         return n * (prod(attributes["kernel_shape"]) + 2) * 64 * (12 if len(step.outputs) > 1 else 1)
     if name == "Einsum":
@@ -372,8 +414,7 @@ def arithmetic(step):
     if name == "LRN":
         return n * (min(attributes["size"], x.shape[1]) * 32 + 3_500)
     if name == "LpNormalization":
-        length, behind = x.shape[attributes["axis"]], x.shape[attributes["axis"] :][1:]
-        return n * (240 if length == 1 or prod(behind) > 1 else 120) + n // length * 2_000
+        return n * 240 + n // x.shape[attributes["axis"]] * 2_000
     if name == "MeanVarianceNormalization":
         groups = prod(size for axis, size in enumerate(x.shape) if axis not in attributes["axes"])
         return n * 320 + groups * 4_000
@@ -385,28 +426,32 @@ def arithmetic(step):
         return n * (800 if attributes.get("training_mode") else 8) + prod(x.shape[:2]) * 1_000
     if name == "Gather":
         return step.inputs[1].elements * prod(x.shape[: attributes["axis"]]) * 512
+    if name in ("Concat", "Split"):
+        tensors = len(step.inputs) if name == "Concat" else len(step.outputs)
+        return prod(x.shape[: attributes.get("axis", 0)]) * tensors * 64
+    rows = n // (y.shape[-1] or 1) if y.shape else n
     return {
-        "ArgMax": elements * 250,
-        "ArgMin": elements * 250,
+        "ArgMax": elements * 160,
+        "ArgMin": elements * 160,
         "GlobalAveragePool": elements * 6 + n * 1_000,
         "GlobalMaxPool": elements * 6 + n * 1_000,
         "InstanceNormalization": n * 40 + prod(x.shape[:2]) * 4_000,
         "RMSNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
         "LayerNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
-        "CumSum": n * 160,
-        "CumProd": n * 160,
-        "Trilu": n * 64,
+        "CumSum": n * 240,
+        "CumProd": n * 240,
+        "Trilu": n * 16 + rows * 200,
         "BitCast": n * 16,
         "ReverseSequence": prod(x.shape[:2]) * 256,
-        "DepthToSpace": n * 48,
-        "SpaceToDepth": n * 48,
+        "DepthToSpace": n * 24,
+        "SpaceToDepth": n * 24,
         "CenterCropPad": n * 64,
         "OneHot": n * 16 + elements * 600,
-        "Slice": n * 8,
+        "Slice": n * 8 + rows * 64,
         "Expand": n * 8,
         "Tile": n * 8,
-        "Where": n * 64,
-        "Transpose": n * 32,
+        "Where": n * 40,
+        "Transpose": n * 48,
         "Cast": n * 64,
         "Pad": n * 64,
         **dict.fromkeys(MOVING, 0),
@@ -419,15 +464,20 @@ def streamed(step):
     everything = sum(kind.bytes for kind in (*step.inputs, *outputs))
     if name in ("MatMulInteger", "QLinearMatMul"):
         _, n, k, products = integer_product(step)
-        return everything + 2 * n * k * products
+        return everything + ((up(n, 16) - n) * k + 2 * n * k) * products
+    if name in ("MatMul", "Gemm"):
+        _, n, k, products = matrices(step)
+        return everything + (up(n, 16) - n) * k * SIZES[x.kind] * products
+    if name in ("ConvInteger", "QLinearConv"):
+        convolution = IntegerConvolution(step)
+        copied = 0 if convolution.gathers() else convolution.copied()
+        return everything + 4 * y.elements + convolution.batch * copied
     if name in RECURRENT:
         return everything + Recurrence(step).bytes(x.kind)
     return {
         "Softmax": 2 * everything,
         "Attention": 3 * everything,
         "DynamicQuantizeLinear": 2 * everything,
-        "ConvInteger": everything + 4 * y.elements,
-        "QLinearConv": everything + 4 * y.elements,
         "CausalConvWithState": 2 * everything,
         "LogSoftmax": 2 * everything,
         "Hardmax": 2 * everything,

@@ -16,7 +16,7 @@ use synod_model::{
 /// A model file and what to do about its free dimensions.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModelArgs {
-    /// ONNX file, or Keras file (.keras, .h5)
+    /// ONNX file, or Keras file (.keras, .h5); to publish, also the folder of a pipeline
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 

@@ -1,5 +1,6 @@
 //! How things are shown: results on stdout, all else on stderr, numbers that people can read.
 
+use crate::client::Progress;
 use alloy_primitives::U256;
 use eyre::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -184,6 +185,47 @@ impl Bar {
     /// Removes the bar.
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Progress of an upload, on stderr.
+#[derive(Default)]
+pub(crate) struct Uploading {
+    bar: Option<Bar>,
+}
+
+impl Uploading {
+    /// All bytes are there.
+    pub(crate) fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish();
+        }
+    }
+}
+
+impl Progress for Uploading {
+    fn begin(&mut self, missing: u64, total: u64) {
+        if missing < total {
+            note(format_args!(
+                "{} of it are on the chain already",
+                bytes(total - missing)
+            ));
+        }
+        if missing > 0 {
+            note("an upload that is interrupted goes on where it stopped, with the same command");
+            self.bar = Some(Bar::bytes("uploading", missing));
+        }
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        if let Some(bar) = &mut self.bar {
+            bar.advance(bytes);
+        }
+    }
+
+    fn validating(&mut self) {
+        self.finish();
+        note("all pieces are on the chain; the registry validates the model");
     }
 }
 

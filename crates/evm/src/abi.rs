@@ -59,6 +59,12 @@ impl<'a> Tuple<'a> {
             .map_err(|_| Malformed { position })
     }
 
+    /// The unsigned integer at head `index`, which must fit 32 bits.
+    pub(crate) fn u32(&self, index: usize) -> Result<u32, Malformed> {
+        let position = self.position(index)?;
+        u32::try_from(self.u64(index)?).map_err(|_| Malformed { position })
+    }
+
     /// The unsigned integer at head `index`, which must fit 8 bits.
     pub(crate) fn u8(&self, index: usize) -> Result<u8, Malformed> {
         let position = self.position(index)?;

@@ -13,9 +13,9 @@ use crate::{
     gas::{self, GasMeter},
     interface::IPredict::{self as errors, Validated},
     manifest::{self, INIT_CODE_PREFIX, Manifest, SALT},
-    patch,
+    patch, pipeline,
     ports::{Dimension, Port, Shapes},
-    registry::Record,
+    registry::{Kind, Record},
     wire,
 };
 use alloy_evm::EvmInternals;
@@ -23,8 +23,9 @@ use alloy_primitives::{Address, B256, Bytes, Keccak256};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use synod_model::{
-    Dim, Meter, Model, Plan, PlanError, RunError, Tensor, TensorSignature, limits::PROFILE_VERSION,
+    Dim, Meter, Model, Plan, PlanError, RunError, Shape, Tensor, TensorSignature, limits::PROFILE_VERSION,
 };
+use synod_pipeline::Pipeline;
 
 /// How much memory the engine keeps for later calls. It bounds time lost to recompiling, never results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct EngineConfig {
     pub model_bytes: usize,
     /// Bytes of plans (models specialised for shapes).
     pub plan_bytes: usize,
+    /// Bytes of what pipelines have beside their models: tokenizers.
+    pub pipeline_bytes: usize,
 }
 
 impl Default for EngineConfig {
@@ -40,6 +43,7 @@ impl Default for EngineConfig {
         Self {
             model_bytes: 2 << 30,
             plan_bytes: 256 << 20,
+            pipeline_bytes: 256 << 20,
         }
     }
 }
@@ -70,12 +74,15 @@ pub struct EngineUsage {
 /// Estimates of what a node takes beside weights. Like all sizes here they only steer eviction.
 const MODEL_NODE_BYTES: usize = 1024;
 const PLAN_NODE_BYTES: usize = 1024;
+/// Bytes of a tokenizer for each byte of its file.
+const TOKENIZER_GROWS: usize = 8;
 
 /// Compiled models and plans; see the module's head.
 #[derive(Debug)]
 pub struct Engine {
     models: Mutex<ByteLru<B256, Arc<Compiled>>>,
     plans: Mutex<ByteLru<(B256, Shapes), Arc<Plan>>>,
+    pipelines: Mutex<ByteLru<B256, Arc<Pipeline>>>,
     arithmetic: Arithmetic,
 }
 
@@ -102,6 +109,7 @@ impl Engine {
         Self {
             models: Mutex::new(ByteLru::new(config.model_bytes)),
             plans: Mutex::new(ByteLru::new(config.plan_bytes)),
+            pipelines: Mutex::new(ByteLru::new(config.pipeline_bytes)),
             arithmetic: Arithmetic::default(),
         }
     }
@@ -160,19 +168,37 @@ impl Engine {
     }
 
     /// The plan of a model for these input shapes.
-    pub(crate) fn plan(&self, compiled: &Compiled, shapes: &Shapes) -> Result<Arc<Plan>, PlanError> {
-        let key = (compiled.id, shapes.clone());
+    pub(crate) fn plan(&self, model: &Model, shapes: &[Shape]) -> Result<Arc<Plan>, PlanError> {
+        let key = (B256::from(model.id().0), shapes.to_vec());
         if let Some(plan) = self.plans.lock().get(&key) {
             return Ok(plan);
         }
-        let plan = Arc::new(compiled.model.plan(shapes)?);
+        let plan = Arc::new(model.plan(shapes)?);
         let size = (PLAN_NODE_BYTES * (1 + plan.cost().nodes.len() + shapes.len()))
             .saturating_add(plan.kept_bytes());
         self.plans.lock().insert(key, Arc::clone(&plan), size);
         Ok(plan)
     }
 
-    /// Checks everything about the model that a manifest names, charging before each step.
+    /// A pipeline that is in memory.
+    pub(crate) fn kept_pipeline(&self, id: B256) -> Option<Arc<Pipeline>> {
+        self.pipelines.lock().get(&id)
+    }
+
+    /// Keeps a pipeline with so many bytes of description and files.
+    pub(crate) fn keep_pipeline(&self, id: B256, pipeline: Arc<Pipeline>, bytes: u64) {
+        let size = usize::try_from(bytes)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(TOKENIZER_GROWS);
+        self.pipelines.lock().insert(id, pipeline, size);
+    }
+
+    /// Whether the scalar reference runs.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.arithmetic == Arithmetic::Reference
+    }
+
+    /// Checks everything about the network or pipeline that a manifest names, charging before each step.
     pub(crate) fn validate(
         &self,
         state: &mut EvmInternals<'_>,
@@ -180,11 +206,9 @@ impl Engine {
         address: Address,
     ) -> Result<Validated, Failure> {
         let refuse = || Failure::from(errors::InvalidManifest { manifest: address });
-        meter.charge(gas::CHUNK_ACCOUNT)?;
-        let code = chunks::code(state, address)?;
-        meter.charge(gas::validate(code.len() as u64))?;
-        if !stands_at(&code, address) {
-            return Err(refuse());
+        let code = manifest_code(state, meter, address)?;
+        if pipeline::is_pipeline(&code) {
+            return pipeline::validate(self, state, meter, address, &code);
         }
         let manifest = Manifest::decode(&code).map_err(|_| refuse())?;
         meter.charge(gas::load(
@@ -205,6 +229,7 @@ impl Engine {
             patches: 0,
             patchBytes: 0,
             steady: compiled.model.is_steady(),
+            kind: Kind::Network as u8,
         })
     }
 
@@ -263,6 +288,22 @@ pub(crate) fn assemble(
     };
     base.patches.iter().for_each(|edits| edits.apply(&mut weights));
     Ok(Some((graph.into(), weights.into())))
+}
+
+/// The code of a manifest or patch of which nothing is known yet but where it should stand.
+pub(crate) fn manifest_code(
+    state: &mut EvmInternals<'_>,
+    meter: &mut GasMeter,
+    address: Address,
+) -> Result<Bytes, Failure> {
+    meter.charge(gas::CHUNK_ACCOUNT)?;
+    let code = chunks::code(state, address)?;
+    meter.charge(gas::validate(code.len() as u64))?;
+    if stands_at(&code, address) {
+        Ok(code)
+    } else {
+        Err(errors::InvalidManifest { manifest: address }.into())
+    }
 }
 
 /// The bytes of chunks of which nothing is known yet, `length` of them if that is stated. Memory grows with what was read and paid for,

@@ -42,6 +42,7 @@ refusals! {
     DecimalsOutOfRange UnsupportedType NotAClassifier MaxGasExceeded MemoryLimitExceeded UnsupportedShape DependsOnInput
     ExecutionFailed
     InvalidManifest InvalidChunk WrongModelLength InvalidModel InvalidPatch TooManyPatches InvalidProof NotSteady
+    InvalidPipeline WrongTask InvalidUtf8 TextTooLong EmptyText InvalidFile InvalidPicture PictureTooLarge
 }
 
 impl From<Malformed> for Failure {

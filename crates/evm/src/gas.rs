@@ -59,6 +59,18 @@ pub const PATCH_NODE: u64 = 30;
 /// A byte of graph that is hashed and read for where tensors lie.
 pub const PATCH_GRAPH_BYTE: u64 = 2;
 
+/// A byte of a pipeline's description: JSON, read and written again to compare.
+pub const DESCRIPTION_BYTE: u64 = 10;
+
+/// A tokenizer, whatever it is, when it is loaded (`synod_text::work::load`).
+pub const TOKENIZER: u64 = 2_000_000;
+
+/// A byte of a tokenizer's file when it is loaded.
+pub const TOKENIZER_BYTE: u64 = 15;
+
+/// Nanoseconds of one gas: what works on texts and pictures states its bounds in them.
+pub const NANOSECONDS_PER_GAS: u64 = 10;
+
 /// Patches that may lie between a model and one whose bytes are all on the chain.
 pub const MAX_PATCHES: u8 = 32;
 
@@ -183,6 +195,34 @@ pub fn load(graph_bytes: u64, weight_bytes: u64, chunks: u64) -> u64 {
         .saturating_add(chunks.saturating_mul(CHUNK_ACCOUNT))
         .saturating_add(graph_bytes.saturating_mul(LOAD_GRAPH_BYTE))
         .saturating_add(weight_bytes.div_ceil(LOAD_WEIGHT_BYTES_PER_GAS))
+}
+
+/// Reading a pipeline's description.
+pub fn description(bytes: u64) -> u64 {
+    bytes.saturating_mul(DESCRIPTION_BYTE)
+}
+
+/// Loading a file that a pipeline names: a tokenizer.
+pub fn loading_file(bytes: u64) -> u64 {
+    TOKENIZER.saturating_add(bytes.saturating_mul(TOKENIZER_BYTE))
+}
+
+/// Loading a pipeline with a description and files of these sizes, that lie in `chunks` accounts beside the manifest's.
+pub fn load_pipeline(description_bytes: u64, file_bytes: u64, chunks: u64) -> u64 {
+    let files = if file_bytes == 0 {
+        0
+    } else {
+        loading_file(file_bytes)
+    };
+    CHUNK_ACCOUNT
+        .saturating_add(chunks.saturating_mul(CHUNK_ACCOUNT))
+        .saturating_add(description(description_bytes))
+        .saturating_add(files)
+}
+
+/// Work whose bound is stated in nanoseconds.
+pub fn nanoseconds(bound: u64) -> u64 {
+    bound.div_ceil(NANOSECONDS_PER_GAS)
 }
 
 /// Reading patches of so many bytes and copying them over the weights.
@@ -325,11 +365,25 @@ mod tests {
             ("ELEMENT_BYTES_PER_GAS", ELEMENT_BYTES_PER_GAS),
             ("FIXED_VALUE", FIXED_VALUE),
             ("MAX_PEAK_MEMORY", MAX_PEAK_MEMORY),
+            ("DESCRIPTION_BYTE", DESCRIPTION_BYTE),
+            ("TOKENIZER", TOKENIZER),
+            ("TOKENIZER_BYTE", TOKENIZER_BYTE),
+            ("NANOSECONDS_PER_GAS", NANOSECONDS_PER_GAS),
         ] {
             let row = format!("| `{name}` | {value} |");
             assert!(
                 specification.contains(&row),
                 "docs/spec/predict.md §6 should have the row {row}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tokenizer_costs_what_its_crate_bounds_its_loading_by() {
+        for bytes in [0, 1_000, 1 << 20] {
+            assert_eq!(
+                loading_file(bytes as u64),
+                nanoseconds(synod_text::work::load(bytes))
             );
         }
     }

@@ -21,6 +21,7 @@
 //! 3. **Total.** Whatever the call data, the manifest or the model: an answer, a typed revert, or out of gas.
 
 pub mod addresses;
+pub mod file;
 pub mod fixed;
 pub mod gas;
 pub mod genesis;
@@ -29,6 +30,7 @@ pub mod manifest;
 pub mod name;
 pub mod opcode;
 mod patch;
+pub mod pipeline;
 pub mod registry;
 pub mod rights;
 pub mod watch;

@@ -24,8 +24,8 @@ pub const INIT_CODE_PREFIX: [u8; 11] = [0x60, 0x0b, 0x59, 0x81, 0x38, 0x03, 0x80
 /// The salt of every deployment.
 pub const SALT: B256 = B256::ZERO;
 
-const STOP: u8 = 0x00;
-const MAGIC: &[u8; 5] = b"SYNOD";
+pub(crate) const STOP: u8 = 0x00;
+pub(crate) const MAGIC: &[u8; 5] = b"SYNOD";
 const VERSION: u8 = 1;
 const PATCH_VERSION: u8 = 2;
 const HEADER: usize = 1 + MAGIC.len() + 1 + 8 + 8 + 4 + 4;

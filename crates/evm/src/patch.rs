@@ -5,12 +5,12 @@
 
 use crate::{
     chunks,
-    engine::{Engine, assemble, broken, compile, gather, stands_at},
+    engine::{Engine, assemble, broken, compile, gather, manifest_code},
     failure::Failure,
     gas::{self, GasMeter},
     interface::IPredict::{self as errors, Validated},
     manifest::{self, Content, Manifest, Patch},
-    registry::{self, RECORD_SLOTS, Record},
+    registry::{self, Kind, RECORD_SLOTS, Record},
 };
 use alloy_evm::EvmInternals;
 use alloy_primitives::{Address, B256, Bytes};
@@ -78,17 +78,16 @@ pub(crate) fn validate(
 ) -> Result<Validated, Failure> {
     let no_patch = || Failure::from(errors::InvalidManifest { manifest: address });
     let invalid = || Failure::from(errors::InvalidPatch { manifest: address });
-    meter.charge(gas::CHUNK_ACCOUNT)?;
-    let code = chunks::code(state, address)?;
-    meter.charge(gas::validate(code.len() as u64))?;
-    if !stands_at(&code, address) {
-        return Err(no_patch());
-    }
+    let code = manifest_code(state, meter, address)?;
     let patch = Patch::decode(&code).map_err(|_| no_patch())?;
 
     meter.charge(gas::registry(RECORD_SLOTS))?;
     let id = patch.base_id;
     let base = registry::record(state, id)?.ok_or(errors::UnknownModelId { id })?;
+    if base.kind != Kind::Network {
+        let task = base.kind.task().to_owned();
+        return Err(errors::WrongTask { id, task }.into());
+    }
     if base.profile != PROFILE_VERSION {
         return Err(errors::UnsupportedProfile {
             id,
@@ -141,6 +140,7 @@ pub(crate) fn validate(
         patches: base.patches + 1,
         patchBytes: base.patch_bytes.saturating_add(bytes),
         steady,
+        kind: Kind::Network as u8,
     })
 }
 

@@ -7,9 +7,13 @@
 //! decode → name → id → record → load (once a transaction) → shapes → plan → memory, elements, answer → nodes → encode
 //! ```
 //!
+//! Pipelines (texts and pictures) are in [`pipelines`].
+//!
 //! Nothing is written but one thing: that this transaction paid for loading a model. The marker lives in the transient storage
 //! of the precompile's own account, which no contract can reach (the account's code never runs), and is set by the engine
 //! itself, so it works in static calls too. As part of the journal it is undone when a frame around it reverts.
+
+mod pipelines;
 
 use crate::{
     abi::{Array, Tuple, WORD},
@@ -22,7 +26,7 @@ use crate::{
     name::ModelName,
     patch,
     ports::{self, Shapes, Unit},
-    registry::{self, RECORD_SLOTS, Record, Resolved},
+    registry::{self, Kind, RECORD_SLOTS, Record, Resolved},
     wire::{
         GivenTensor, SELECTOR, best_score, decimals, execution_failed, pack_outputs, read_shapes,
         read_tensors, result_error, scale, type_code, type_of_code, unknown_function, unsupported_shape,
@@ -159,6 +163,16 @@ impl Call<'_, '_> {
             interface::classifyFixedCall::SELECTOR => self.classify_fixed(name()?, arguments),
             interface::runBatchCall::SELECTOR => self.run_batch(name()?, arguments.array(1)?),
             interface::runBatchIdCall::SELECTOR => self.run_batch(id()?, arguments.array(1)?),
+            interface::textCall::SELECTOR => self.text(name()?, arguments.bytes(1)?),
+            interface::textIdCall::SELECTOR => self.text(id()?, arguments.bytes(1)?),
+            interface::generateCall::SELECTOR => self.generate(name()?, &arguments),
+            interface::generateIdCall::SELECTOR => self.generate(id()?, &arguments),
+            interface::classifyTextCall::SELECTOR => self.classify_text(name()?, arguments.bytes(1)?),
+            interface::classifyImageCall::SELECTOR => self.classify_image(name()?, arguments.bytes(1)?),
+            interface::classifyFileCall::SELECTOR => self.classify_file(name()?, arguments.address(1)?),
+            interface::tokenizeCall::SELECTOR => self.tokenize(name()?, arguments.bytes(1)?),
+            interface::quoteTextCall::SELECTOR => self.quote_text(name()?, &arguments),
+            interface::fileSizeCall::SELECTOR => self.file_size(&arguments),
             interface::resolveCall::SELECTOR => self.resolve(name()?),
             interface::signatureCall::SELECTOR => self.signature(name()?),
             interface::signatureIdCall::SELECTOR => self.signature(id()?),
@@ -214,21 +228,33 @@ impl Call<'_, '_> {
     /// The compiled model of a record, loaded at most once a transaction as far as gas is concerned. Its inputs and outputs are
     /// charged for on the way, since whatever comes next looks at each of them.
     fn model(&mut self, record: &Record) -> Result<Arc<Compiled>, Failure> {
+        if record.kind != Kind::Network {
+            return Err(wrong_task(record.id, record.kind.task()));
+        }
+        self.charge_loading(record)?;
+        let compiled = self.engine.model(self.state, record)?;
+        self.meter.charge(ports_gas(&compiled))?;
+        Ok(compiled)
+    }
+
+    /// Charges for loading what a record is of, if nobody did in this transaction.
+    fn charge_loading(&mut self, record: &Record) -> Result<(), Failure> {
         let marker = U256::from_be_bytes(record.id.0);
         if self.state.tload(PREDICT, marker).is_zero() {
             self.meter.charge(record.load_gas())?;
             self.state.tstore(PREDICT, marker, U256::ONE);
         }
-        let compiled = self.engine.model(self.state, record)?;
-        self.meter.charge(ports_gas(&compiled))?;
-        Ok(compiled)
+        Ok(())
     }
 
     /// Plans a model for shapes, and checks its memory.
     fn prepare(&mut self, compiled: &Compiled, shapes: Shapes) -> Result<Prepared, Failure> {
         self.meter
             .charge(gas::planning(&compiled.model.planning_work()))?;
-        let plan = self.engine.plan(compiled, &shapes).map_err(unsupported_shape)?;
+        let plan = self
+            .engine
+            .plan(&compiled.model, &shapes)
+            .map_err(unsupported_shape)?;
         let needed = plan.cost().peak_memory;
         if needed > gas::MAX_PEAK_MEMORY {
             return Err(interface::MemoryLimitExceeded {
@@ -658,7 +684,12 @@ fn resolution_gas(reference: Reference<'_>) -> Result<u64, Failure> {
 }
 
 /// Words of the answer of `validate`.
-const VALIDATED_WORDS: usize = 8;
+const VALIDATED_WORDS: usize = 9;
+
+fn wrong_task(id: B256, task: &str) -> Failure {
+    let task = task.to_owned();
+    interface::WrongTask { id, task }.into()
+}
 
 fn ports_gas(compiled: &Compiled) -> u64 {
     gas::ports((compiled.inputs.len() + compiled.outputs.len()) as u64)

@@ -22,6 +22,26 @@ const NUMBERS: u64 = 4;
 /// The state of a version that does not run by name any more. (0 is active, 1 deprecated: these run.)
 const REVOKED: u32 = 2;
 
+/// What a record is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A network: numbers in, numbers out.
+    Network = 0,
+    /// Networks, files and rules that work together: texts or pictures in.
+    Pipeline = 1,
+}
+
+impl Kind {
+    /// What `WrongTask` calls it.
+    pub(crate) const fn task(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Pipeline => "pipeline",
+        }
+    }
+}
+
 /// A validated model, as the registry remembers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
@@ -33,9 +53,11 @@ pub struct Record {
     pub validated_at: u64,
     /// The profile it was validated against.
     pub profile: u32,
-    /// Bytes of its graph.
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes of its graph; of a pipeline, of its description.
     pub graph_bytes: u64,
-    /// Bytes of its weights.
+    /// Bytes of its weights; of a pipeline, of its files.
     pub weight_bytes: u64,
     /// Accounts that hold them, beside the manifest.
     pub chunks: u32,
@@ -48,8 +70,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// What loading the model costs.
+    /// What loading the model costs; of a pipeline without its networks, which are loaded as models of their own.
     pub fn load_gas(&self) -> u64 {
+        if self.kind == Kind::Pipeline {
+            return gas::load_pipeline(self.graph_bytes, self.weight_bytes, u64::from(self.chunks));
+        }
         gas::load(self.graph_bytes, self.weight_bytes, u64::from(self.chunks))
             .saturating_add(gas::patches(self.patch_bytes))
     }
@@ -124,6 +149,10 @@ pub fn record_of<E>(id: B256, mut read: impl FnMut(U256) -> Result<U256, E>) -> 
         patch_bytes: low_u64(sizes >> 160usize),
         patches: low_u64(sizes >> 224usize) as u8,
         steady: low_u64(sizes >> 232usize) as u8 == 1,
+        kind: match low_u64(sizes >> 240usize) as u8 {
+            0 => Kind::Network,
+            _ => Kind::Pipeline,
+        },
     }))
 }
 

@@ -72,7 +72,7 @@ impl<'a> Question<'a> {
         let tuple = Tuple::arguments(arguments);
         // The interface's rule: what takes an id says so at the end of its name.
         let model = match function {
-            "validate" | "validatePatch" | "pack" | "unpack" => None,
+            "validate" | "validatePatch" | "pack" | "unpack" | "fileSize" => None,
             _ if function.ends_with("Id") => tuple.word(0).ok().map(Asked::Id),
             _ => tuple.bytes(0).ok().map(Asked::Name),
         };
@@ -87,15 +87,17 @@ impl<'a> Question<'a> {
     /// Whether a network runs to answer it.
     #[must_use]
     pub fn is_prediction(&self) -> bool {
-        self.function.starts_with("run") || self.function.starts_with("classify")
+        let predicting = ["run", "classify", "text", "generate"];
+        predicting.iter().any(|verb| self.function.starts_with(verb))
     }
 
-    /// What the network reads: the encoded arguments behind the model for tensors, values and batches, and of packed
-    /// inputs the packed elements alone.
+    /// What the network reads: the encoded arguments behind the model for tensors, values and batches, of packed inputs the packed
+    /// elements alone, of texts and pictures their bytes.
     #[must_use]
     pub fn input(&self) -> &'a [u8] {
         match self.function {
-            "run" | "runId" | "classify" | "classifyId" => {
+            "run" | "runId" | "classify" | "classifyId" | "text" | "textId" | "generate" | "generateId"
+            | "classifyText" | "classifyImage" | "tokenize" => {
                 Tuple::arguments(self.arguments).bytes(1).unwrap_or_default()
             }
             _ => self.arguments,

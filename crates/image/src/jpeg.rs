@@ -286,7 +286,7 @@ fn segment(file: &mut Vec<u8>, marker: u8, body: &[u8]) {
     file.extend_from_slice(body);
 }
 
-// Units of work, measured by `examples/throughput` and rounded up.
+// Units of work, measured by `examples/picture_throughput` and rounded up.
 const START: u64 = 40_000;
 const SCAN: u64 = 4_000;
 const TABLE: u64 = 8_000;

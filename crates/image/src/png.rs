@@ -460,7 +460,7 @@ const ADAM7: [[u32; 4]; 7] = [
     [0, 1, 1, 2],
 ];
 
-// Units of work, measured by `examples/throughput` and rounded up.
+// Units of work, measured by `examples/picture_throughput` and rounded up.
 const START: u64 = 60_000;
 const COMPRESSED: u64 = 16;
 const DEFLATE_BLOCK: u64 = 6_000;

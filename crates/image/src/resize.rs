@@ -248,7 +248,7 @@ pub fn resize_cost(channels: Channels, from: (u32, u32), to: (u32, u32), filter:
     (work, memory)
 }
 
-// Units of work, measured by `examples/throughput` and rounded up.
+// Units of work, measured by `examples/picture_throughput` and rounded up.
 const START: u64 = 1_000;
 const COPIED: u64 = 4;
 const WEIGHT: u64 = 12;

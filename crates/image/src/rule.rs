@@ -512,7 +512,7 @@ fn value(field: &str, value: impl fmt::Display, expected: &str) -> RuleError {
     }
 }
 
-// Units of work, measured by `examples/throughput` and rounded up.
+// Units of work, measured by `examples/picture_throughput` and rounded up.
 const START: u64 = 5_000;
 const GREY: u64 = 11;
 const ELEMENT: u64 = 3;

@@ -38,6 +38,11 @@ impl Pipeline {
         meter: &mut dyn Meter,
     ) -> Result<Classified, PipelineError> {
         let logits = self.vector(Task::TextClassification, "classify texts", text, engine, meter)?;
+        self.classified(&logits)
+    }
+
+    /// The class of logits.
+    pub(crate) fn classified(&self, logits: &[f32]) -> Result<Classified, PipelineError> {
         if logits.iter().any(|logit| !logit.is_finite()) {
             return Err(PipelineError::NotFinite { tokens: 0 });
         }
@@ -47,8 +52,8 @@ impl Pipeline {
                 class = index;
             }
         }
-        let score = match logits[..] {
-            [logit] => math::sigmoid(logit),
+        let score = match logits {
+            [logit] => math::sigmoid(*logit),
             _ => {
                 let shape = ReduceShape {
                     outer: 1,
@@ -56,7 +61,7 @@ impl Pipeline {
                     inner: 1,
                 };
                 let mut scores = vec![0.0; logits.len()];
-                reference::softmax(&shape, &logits, &mut scores);
+                reference::softmax(&shape, logits, &mut scores);
                 scores[class]
             }
         };
@@ -68,6 +73,24 @@ impl Pipeline {
             .cloned()
             .unwrap_or_default();
         Ok(Classified { class, label, score })
+    }
+
+    /// The tokens of a text as the pipeline reads it.
+    ///
+    /// # Errors
+    /// If the task is one of pictures, the text is not UTF-8 or too long, or the meter stops the call.
+    pub fn tokenize(&self, text: &[u8], meter: &mut dyn Meter) -> Result<Vec<u32>, PipelineError> {
+        let shared = &*self.shared;
+        if shared.description.text.is_none() {
+            return Err(PipelineError::OtherTask {
+                task: shared.description.task.name(),
+                asked: "read texts",
+            });
+        }
+        encode(shared, text, meter).map_err(|failure| match failure {
+            Failure::Error(error) => error,
+            Failure::Limit => PipelineError::Stopped,
+        })
     }
 
     /// The vector of a text.
@@ -129,14 +152,17 @@ impl Call<'_> {
             rows: vec![&tokens],
             ..Given::default()
         };
-        // a softmax over the classes
+        self.logits(&mut given)
+    }
+
+    /// What the only graph gives, paid for with a softmax over it.
+    pub(crate) fn logits(&mut self, given: &mut Given<'_>) -> Result<Vec<f32>, Failure> {
         let work = Work {
-            arithmetic: 20_000 + 700 * shared.width as u64,
+            arithmetic: 20_000 + 700 * self.shared.width as u64,
             bytes: 0,
         };
-        let outputs = self.run(Role::Model, &mut given, 0, &[Charge::Step(work)])?;
-        Ok(outputs[shared.graphs[&Role::Model].result]
-            .as_slice::<f32>()
-            .to_vec())
+        let outputs = self.run(Role::Model, given, 0, &[Charge::Step(work)])?;
+        let result = &outputs[self.shared.graphs[&Role::Model].result];
+        Ok(result.as_slice::<f32>().to_vec())
     }
 }

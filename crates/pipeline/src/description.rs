@@ -5,7 +5,7 @@
 //! can hide in an encoding and equal pipelines have equal ids.
 
 use crate::{
-    Generation, ImageRule, TextRule,
+    Generation, TextRule,
     limits::{MAX_DESCRIPTION_BYTES, MAX_LABEL_BYTES, MAX_LABELS},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -17,7 +17,7 @@ use synod_model::{ModelId, merkle_root};
 pub const DESCRIPTION_VERSION: u32 = 1;
 
 /// What a pipeline is made of and does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
     /// [`DESCRIPTION_VERSION`].
@@ -35,9 +35,9 @@ pub struct Description {
     /// How tokens are generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// How an image becomes a tensor.
+    /// How a picture becomes a tensor (`docs/spec/image.md`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageRule>,
+    pub image: Option<synod_image::Rule>,
     /// What the classes are called, in the order of the logits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,

@@ -31,6 +31,13 @@ pub trait Engine {
 pub enum Charge<'c> {
     /// Text into tokens or back: units of `synod_text::work`, nanoseconds.
     Text(u64),
+    /// Decoding a picture, or bringing it into the form that a network reads.
+    Picture {
+        /// Units of `synod_image`, nanoseconds.
+        work: u64,
+        /// Bytes that it takes.
+        memory: u64,
+    },
     /// Planning a graph: [`Model::planning_work`], before each run, as if no plan were kept.
     Planning(Work),
     /// A run of a graph: everything in the cost, nodes and memory, at once.

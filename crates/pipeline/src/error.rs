@@ -1,6 +1,6 @@
 //! What does not fit, and what ends a call without an answer.
 
-use crate::Role;
+use crate::{PictureError, Role};
 use synod_model::{PlanError, RunError};
 use synod_text::TextError;
 
@@ -38,6 +38,9 @@ pub enum PipelineError {
     /// The text gives no tokens, or tokens no text.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// The file is no picture that the pipeline can look at.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// More tokens than the pipeline takes.
     #[error("the text has {tokens} tokens; the pipeline takes at most {limit}")]
     TooManyTokens {

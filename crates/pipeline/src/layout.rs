@@ -18,6 +18,8 @@ pub(crate) enum Input {
     EncoderStates,
     /// Ones for the encoder's tokens.
     EncoderMask,
+    /// A picture.
+    Pixels,
     /// A part of the cache.
     Past(usize),
 }
@@ -60,8 +62,12 @@ impl Graph {
                 ));
             }
         }
-        if !inputs.iter().any(|(input, _)| *input == Input::Ids) {
-            return Err(refuse(role, "input_ids", "there is no such input"));
+        let (first, name) = match task {
+            Task::ImageClassification => (Input::Pixels, "pixel_values"),
+            _ => (Input::Ids, "input_ids"),
+        };
+        if !inputs.iter().any(|(input, _)| *input == first) {
+            return Err(refuse(role, name, "there is no such input"));
         }
         let results: &[&str] = match (task, role) {
             (_, Role::Encoder) => &["last_hidden_state"],
@@ -153,6 +159,11 @@ fn input(task: Task, role: Role, port: &TensorSignature, cache: &[String]) -> Re
     use Role::{Decoder, DecoderWithPast, Encoder, Model};
     let two_sided = task == Task::TextToText;
     let input = match (port.name.as_str(), role) {
+        ("pixel_values", Model) if task == Task::ImageClassification => Input::Pixels,
+        (name, _) if task == Task::ImageClassification => {
+            let reason = "a network that looks at pictures has one input, `pixel_values`";
+            return Err(refuse(role, name, reason));
+        }
         ("input_ids", _) => Input::Ids,
         ("attention_mask", Encoder | Model) => Input::Mask,
         ("attention_mask", Decoder | DecoderWithPast) if !two_sided => Input::Mask,
@@ -175,6 +186,7 @@ fn input(task: Task, role: Role, port: &TensorSignature, cache: &[String]) -> Re
     let (types, rank): (&[DType], usize) = match input {
         Input::Past(_) => return Ok(input),
         Input::EncoderStates => (&[DType::F32], 3),
+        Input::Pixels => (&[DType::F32, DType::U8], 4),
         _ => (&[DType::I64, DType::I32], 2),
     };
     if !types.contains(&port.dtype) || port.dims.len() != rank {

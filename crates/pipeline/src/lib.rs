@@ -40,6 +40,7 @@ mod folder;
 mod generate;
 mod layout;
 pub mod limits;
+mod picture;
 mod pipeline;
 mod rules;
 
@@ -51,5 +52,7 @@ pub use engine::{Charge, Engine, Local, Meter, Stop, Unmetered};
 pub use error::{Misfit, PipelineError};
 pub use folder::{Directory, FolderError, ImportOptions, Imported, Source, import};
 pub use generate::{Finish, Generated, Limits};
+pub use picture::PictureError;
 pub use pipeline::{Parts, Pipeline};
-pub use rules::{EarlyStopping, Generation, ImageRule, TextRule};
+pub use rules::{EarlyStopping, Generation, TextRule};
+pub use synod_image::Rule as ImageRule;

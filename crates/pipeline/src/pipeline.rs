@@ -23,13 +23,23 @@ pub struct Pipeline {
     pub(crate) shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) description: Description,
-    pub(crate) tokenizer: Tokenizer,
-    pub(crate) graphs: BTreeMap<Role, Graph>,
+    /// Of all tasks but those of pictures.
+    pub(crate) tokenizer: Option<Arc<Tokenizer>>,
+    pub(crate) graphs: Arc<BTreeMap<Role, Graph>>,
     /// What the logits, or the vector, have in their last dimension.
     pub(crate) width: usize,
+}
+
+impl Shared {
+    /// The tokenizer of a task of texts.
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        self.tokenizer
+            .as_deref()
+            .expect("a pipeline of texts is put together with its tokenizer")
+    }
 }
 
 impl Pipeline {
@@ -39,29 +49,17 @@ impl Pipeline {
     /// If something is missing, is not what the description names, or does not fit.
     pub fn assemble(description: Description, parts: Parts) -> Result<Self, Misfit> {
         let task = description.task;
-        if task == Task::ImageClassification {
-            let reason = format!("{} is not done by this version", task.name());
-            return Err(Misfit::new("task", reason));
-        }
         Self::check_parts(&description, &parts)?;
-        let file = &parts.files[&FileRole::Tokenizer];
-        let tokenizer =
-            Tokenizer::from_json(file).map_err(|error| Misfit::new("files.tokenizer", error.to_string()))?;
-        let Some(text) = &description.text else {
-            return Err(Misfit::new("text", format!("the task {} needs it", task.name())));
+        Self::check_rules(&description)?;
+        let tokenizer = match parts.files.get(&FileRole::Tokenizer) {
+            None => None,
+            Some(file) => {
+                let read = Tokenizer::from_json(file);
+                let tokenizer = read.map_err(|error| Misfit::new("files.tokenizer", error.to_string()))?;
+                Some(Arc::new(tokenizer))
+            }
         };
-        if text.max_tokens == 0 || text.max_tokens > crate::limits::MAX_TOKENS {
-            let reason = format!("it is from 1 to {}", crate::limits::MAX_TOKENS);
-            return Err(Misfit::new("text.max_tokens", reason));
-        }
         let generates = matches!(task, Task::TextToText | Task::TextGeneration);
-        if description.generation.is_some() != generates {
-            let reason = if generates { "needs it" } else { "has none" };
-            return Err(Misfit::new(
-                "generation",
-                format!("the task {} {reason}", task.name()),
-            ));
-        }
         let cache = match (
             parts.models.get(&Role::Decoder),
             parts.models.get(&Role::DecoderWithPast),
@@ -87,19 +85,19 @@ impl Pipeline {
                 let reason = "a decoder with an encoder needs it".into();
                 return Err(Misfit::new("generation.decoder_start_token_id", reason));
             }
-            if tokenizer.vocabulary_size() > width {
+            let ids = tokenizer.as_ref().map_or(0, |read| read.vocabulary_size());
+            if ids > width {
                 let reason = format!(
                     "the tokenizer has ids up to {}; the decoder's logits are {width}",
-                    tokenizer.vocabulary_size() - 1
+                    ids - 1
                 );
                 return Err(Misfit::new("files.tokenizer", reason));
             }
         }
         if !description.labels.is_empty() {
-            let classes = if task == Task::TextClassification {
-                width
-            } else {
-                0
+            let classes = match task {
+                Task::TextClassification | Task::ImageClassification => width,
+                _ => 0,
             };
             if description.labels.len() != classes {
                 let reason = format!("{} labels for {classes} classes", description.labels.len());
@@ -110,10 +108,38 @@ impl Pipeline {
             shared: Arc::new(Shared {
                 description,
                 tokenizer,
-                graphs,
+                graphs: Arc::new(graphs),
                 width,
             }),
         })
+    }
+
+    /// Exactly the rules of the task.
+    fn check_rules(description: &Description) -> Result<(), Misfit> {
+        let task = description.task;
+        let of_pictures = task == Task::ImageClassification;
+        let generates = matches!(task, Task::TextToText | Task::TextGeneration);
+        for (field, is_there, needed) in [
+            ("text", description.text.is_some(), !of_pictures),
+            ("generation", description.generation.is_some(), generates),
+            ("image", description.image.is_some(), of_pictures),
+        ] {
+            if is_there != needed {
+                let reason = if needed { "needs it" } else { "has none" };
+                return Err(Misfit::new(field, format!("the task {} {reason}", task.name())));
+            }
+        }
+        if let Some(text) = &description.text
+            && (text.max_tokens == 0 || text.max_tokens > crate::limits::MAX_TOKENS)
+        {
+            let reason = format!("it is from 1 to {}", crate::limits::MAX_TOKENS);
+            return Err(Misfit::new("text.max_tokens", reason));
+        }
+        if let Some(rule) = &description.image {
+            rule.check()
+                .map_err(|error| Misfit::new("image", error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Exactly the parts of the task, and those that the description names.
@@ -143,6 +169,15 @@ impl Pipeline {
                 return Err(Misfit::new(format!("models.{role}"), reason));
             }
         }
+        if description.task == Task::ImageClassification {
+            return match description.files.keys().chain(parts.files.keys()).next() {
+                None => Ok(()),
+                Some(role) => {
+                    let reason = format!("the task {} has no use for it", description.task.name());
+                    Err(Misfit::new(format!("files.{}", role.name()), reason))
+                }
+            };
+        }
         let field = format!("files.{}", FileRole::Tokenizer.name());
         let named = description.files.get(&FileRole::Tokenizer).ok_or_else(|| {
             Misfit::new(
@@ -170,9 +205,9 @@ impl Pipeline {
         &self.shared.description
     }
 
-    /// Its tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.shared.tokenizer
+    /// Its tokenizer; `None` of a task of pictures.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.shared.tokenizer.as_deref()
     }
 
     /// Its graphs.

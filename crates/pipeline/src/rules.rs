@@ -16,11 +16,6 @@ pub struct TextRule {
     pub max_tokens: u32,
 }
 
-/// How an image becomes a tensor. There are no such rules yet: a description that states one is of a later version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum ImageRule {}
-
 /// When a search with several beams ends that has as many finished sequences as beams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

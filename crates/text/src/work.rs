@@ -1,6 +1,6 @@
 //! How much work encoding, decoding and loading is: bounds that follow from lengths and a tokenizer's figures, before anything runs.
 //!
-//! One unit is a nanosecond of the reference machine. The constants are measured worst cases (`examples/throughput.rs`), rounded up.
+//! One unit is a nanosecond of the reference machine. The constants are measured worst cases (`examples/text_throughput.rs`), rounded up.
 
 use crate::{limits::normalized_limit, tokenizer::Figures};
 

@@ -2,18 +2,20 @@
 //!
 //! Transactions are numbered here and sent in order, so that several can wait for their blocks at the same time.
 
+pub(crate) mod file;
 mod http;
+mod pieces;
 pub(crate) mod proofs;
 mod publish;
 mod pull;
 mod reverts;
 mod wallet;
 
-pub(crate) use publish::{
-    Becomes, Outlook, Progress, Published, SYNOD_CODE_LIMIT, Update, Upload, chunk_count, code_size_limit,
-    publish,
+pub(crate) use pieces::{Progress, SYNOD_CODE_LIMIT, code_size_limit};
+pub(crate) use publish::{Becomes, Outlook, Published, Update, Upload, chunk_count, publish};
+pub(crate) use pull::{
+    Fetched, Located, Status, description, is_pipeline, locate, pull, pull_parts, pull_pipeline, version,
 };
-pub(crate) use pull::{Status, locate, pull, version};
 pub(crate) use reverts::{explain, revert as explain_revert};
 pub(crate) use wallet::WalletArgs;
 

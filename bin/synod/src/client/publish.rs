@@ -3,40 +3,29 @@
 //! Every piece becomes the code of an account whose address follows from the piece, so what is already there is not
 //! sent again: an interrupted upload goes on where it stopped, and two models share the pieces they have in common.
 
-use super::{Account, Client, pull::Located};
+use super::{
+    Account, Client,
+    pieces::{Bill, GasLimits, Progress, SYNOD_CODE_LIMIT, missing, send_all},
+    pull::Located,
+};
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
-use alloy_rpc_types_eth::TransactionReceipt;
-use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall as _, SolEvent as _};
-use eyre::{ContextCompat as _, Result, ensure};
+use eyre::{ContextCompat as _, Result};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use synod_evm::{
-    addresses::{CHUNK_FACTORY, MODEL_REGISTRY},
+    addresses::MODEL_REGISTRY,
+    file::FileManifest,
     interface::ModelRegistry,
     manifest::{self, Manifest, Patch},
+    pipeline::PipelineManifest,
 };
 use synod_model::{
     CanonicalModel,
     patch::{Edits, LeafProof, WeightMap},
 };
-
-/// Transactions on their way at the same time. More do not help: a block holds only so many of this size.
-const IN_FLIGHT: usize = 16;
-
-/// Questions asked at the same time.
-const QUESTIONS: usize = 16;
-
-/// What is told while a model is published.
-pub(crate) trait Progress {
-    /// How many bytes are to be sent, out of how many.
-    fn begin(&mut self, missing: u64, total: u64);
-    /// So many more bytes are on the chain.
-    fn advance(&mut self, bytes: u64);
-    /// All bytes are there; the registry validates the model now.
-    fn validating(&mut self);
-}
+use synod_pipeline::Imported;
 
 /// What publishing a model takes: pieces that become code, and the registry's call.
 pub(crate) struct Upload {
@@ -51,6 +40,8 @@ pub(crate) struct Upload {
 enum Registration {
     /// All of it lies in chunks.
     Whole,
+    /// A pipeline: each of its networks, id and manifest, gets a record first.
+    Pipeline { networks: Vec<(B256, Address)> },
     /// A patch lies in pieces.
     Patch { proof: Bytes },
     /// A patch goes with the call that gives it its name.
@@ -93,12 +84,6 @@ impl Update {
     }
 }
 
-/// A piece that has to be sent.
-struct Missing {
-    address: Address,
-    code: Bytes,
-}
-
 /// What publishing did.
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
@@ -116,20 +101,6 @@ pub(crate) struct Published {
     pub(crate) named: Option<(u64, B256)>,
 }
 
-/// Totals over receipts.
-#[derive(Default)]
-struct Bill {
-    gas: u64,
-    fee: U256,
-}
-
-impl Bill {
-    fn add(&mut self, receipt: &TransactionReceipt) {
-        self.gas += receipt.gas_used;
-        self.fee += U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price);
-    }
-}
-
 impl Upload {
     /// Cuts a model into pieces for a chain that allows contracts of `code_size_limit` bytes.
     pub(crate) fn new(model: &CanonicalModel, code_size_limit: usize) -> Self {
@@ -141,6 +112,37 @@ impl Upload {
             pieces,
             manifest: manifest.address(),
             registration: Registration::Whole,
+        }
+    }
+
+    /// Cuts a pipeline, with its networks and files, into pieces for a chain that allows contracts of `code_size_limit` bytes.
+    pub(crate) fn pipeline(imported: &Imported, code_size_limit: usize) -> Self {
+        let size = manifest::chunk_size(code_size_limit);
+        let (mut pieces, mut networks) = (Vec::new(), Vec::new());
+        for model in imported.models.values() {
+            let (manifest, chunks) = Manifest::cut(&model.graph, &model.weights, size);
+            pieces.extend(chunks);
+            pieces.push(manifest.encode());
+            networks.push((B256::from(model.id().0), manifest.address()));
+        }
+        let mut store = |bytes: &[u8]| {
+            let (listed, chunks) = FileManifest::cut(bytes, size);
+            pieces.extend(chunks);
+            pieces.push(listed.encode());
+            listed.address()
+        };
+        let description = store(&imported.description.encode());
+        let files = imported.files.values().map(|file| store(file)).collect();
+        let manifest = PipelineManifest { description, files };
+        pieces.push(manifest.encode());
+        // networks share weights: what one piece is for several is sent once
+        let mut seen = BTreeSet::new();
+        pieces.retain(|piece| seen.insert(piece.clone()));
+        Self {
+            id: B256::from(imported.description.id().0),
+            pieces,
+            manifest: manifest.address(),
+            registration: Registration::Pipeline { networks },
         }
     }
 
@@ -169,12 +171,14 @@ impl Upload {
         let (name, manifest) = (name.to_owned(), self.manifest);
         let latest = matches!(becomes, Becomes::Latest);
         match &self.registration {
-            Registration::Whole if latest => {
+            Registration::Whole | Registration::Pipeline { .. } if latest => {
                 ModelRegistry::publishCall { name, manifest }.abi_encode().into()
             }
-            Registration::Whole => ModelRegistry::publishOnlyCall { name, manifest }
-                .abi_encode()
-                .into(),
+            Registration::Whole | Registration::Pipeline { .. } => {
+                ModelRegistry::publishOnlyCall { name, manifest }
+                    .abi_encode()
+                    .into()
+            }
             Registration::Patch { proof } => {
                 let proof = proof.clone();
                 let call = ModelRegistry::publishPatchCall {
@@ -209,14 +213,10 @@ impl Upload {
         self.pieces.len()
     }
 
-    fn pieces_in_order(&self) -> impl Iterator<Item = &Bytes> {
-        self.pieces.iter()
-    }
-
     /// Bytes that are sent if none of them is on the chain: code that the model becomes, and edits with their proof.
     pub(crate) fn total_bytes(&self) -> u64 {
         let with_call = match &self.registration {
-            Registration::Whole => 0,
+            Registration::Whole | Registration::Pipeline { .. } => 0,
             Registration::Patch { proof } => proof.len(),
             Registration::Edits { edits, proof, .. } => edits.len() + proof.len(),
         };
@@ -225,45 +225,17 @@ impl Upload {
 
     /// Bytes of all pieces.
     fn code_bytes(&self) -> u64 {
-        self.pieces_in_order().map(|code| code.len() as u64).sum()
+        self.pieces.iter().map(|code| code.len() as u64).sum()
     }
 
     /// Pieces that `other` has not, and their bytes.
     pub(crate) fn beyond(&self, other: &Self) -> (usize, u64) {
-        let theirs: BTreeSet<&Bytes> = other.pieces_in_order().collect();
-        let own: BTreeSet<&Bytes> = self.pieces_in_order().collect();
+        let theirs: BTreeSet<&Bytes> = other.pieces.iter().collect();
+        let own: BTreeSet<&Bytes> = self.pieces.iter().collect();
         let new = own.difference(&theirs);
         new.fold((0, 0), |(pieces, bytes), code| {
             (pieces + 1, bytes + code.len() as u64)
         })
-    }
-
-    /// The pieces that are not on the chain.
-    async fn missing(&self, client: &Client) -> Result<Vec<Missing>> {
-        let pieces: Vec<(Address, &Bytes)> = self
-            .pieces_in_order()
-            .map(|code| (manifest::address_of(code), code))
-            .collect();
-        let mut missing = Vec::new();
-        for group in pieces.chunks(QUESTIONS) {
-            let mut questions = tokio::task::JoinSet::new();
-            for (index, &(address, _)) in group.iter().enumerate() {
-                let client = client.clone();
-                questions.spawn(async move { client.exists(address).await.map(|exists| (index, exists)) });
-            }
-            let mut exists = vec![false; group.len()];
-            for answer in questions.join_all().await {
-                let (index, there) = answer?;
-                exists[index] = there;
-            }
-            for (&(address, code), _) in group.iter().zip(exists).filter(|(_, there)| !there) {
-                missing.push(Missing {
-                    address,
-                    code: code.clone(),
-                });
-            }
-        }
-        Ok(missing)
     }
 }
 
@@ -284,7 +256,7 @@ pub(crate) async fn publish(
     becomes: Becomes,
     progress: &mut dyn Progress,
 ) -> Result<Published> {
-    let missing = upload.missing(account.client()).await?;
+    let missing = missing(account.client(), &upload.pieces).await?;
     progress.begin(
         missing.iter().map(|piece| piece.code.len() as u64).sum(),
         upload.code_bytes(),
@@ -309,6 +281,11 @@ pub(crate) async fn publish(
         return Ok(result(upload.id, version, &bill, None));
     }
     progress.validating();
+    if let Registration::Pipeline { networks } = &upload.registration {
+        for &(id, manifest) in networks {
+            register(account, id, manifest, &mut bill).await?;
+        }
+    }
     let receipt = account
         .execute(
             TxKind::Call(MODEL_REGISTRY),
@@ -327,6 +304,24 @@ pub(crate) async fn publish(
     Ok(result(event.id, event.version, &bill, Some(named)))
 }
 
+/// Has a network validated that has no record yet.
+async fn register(account: &mut Account, id: B256, manifest: Address, bill: &mut Bill) -> Result<()> {
+    let known = ModelRegistry::modelOfCall { id };
+    let record = account
+        .client()
+        .call(MODEL_REGISTRY, &known, BlockId::latest())
+        .await?;
+    if !record.manifest.is_zero() {
+        return Ok(());
+    }
+    let call = ModelRegistry::registerCall { manifest }.abi_encode();
+    let receipt = account
+        .execute(TxKind::Call(MODEL_REGISTRY), U256::ZERO, call.into())
+        .await?;
+    bill.add(&receipt);
+    Ok(())
+}
+
 /// The version of a name that is this model, if one is.
 async fn already_named(client: &Client, name: &str, id: B256) -> Result<Option<u64>> {
     let call = ModelRegistry::versionOfIdCall {
@@ -335,53 +330,6 @@ async fn already_named(client: &Client, name: &str, id: B256) -> Result<Option<u
     };
     let version = client.call(MODEL_REGISTRY, &call, BlockId::latest()).await?;
     Ok((!version.is_zero()).then(|| version.saturating_to()))
-}
-
-/// Sends pieces through the factory, several at a time.
-async fn send_all(
-    account: &mut Account,
-    missing: Vec<Missing>,
-    bill: &mut Bill,
-    progress: &mut dyn Progress,
-) -> Result<()> {
-    let mut limits = GasLimits::default();
-    let mut waiting: VecDeque<(B256, Address, u64)> = VecDeque::new();
-    for piece in missing {
-        if waiting.len() == IN_FLIGHT {
-            settle(account.client(), &mut waiting, bill, progress).await?;
-        }
-        let gas = limits.of(account.client(), piece.code.len()).await?;
-        let input = manifest::deployment(&piece.code);
-        let hash = account
-            .send(TxKind::Call(CHUNK_FACTORY), U256::ZERO, input, gas)
-            .await?;
-        waiting.push_back((hash, piece.address, piece.code.len() as u64));
-    }
-    while !waiting.is_empty() {
-        settle(account.client(), &mut waiting, bill, progress).await?;
-    }
-    Ok(())
-}
-
-/// Waits for the oldest transaction on its way.
-async fn settle(
-    client: &Client,
-    waiting: &mut VecDeque<(B256, Address, u64)>,
-    bill: &mut Bill,
-    progress: &mut dyn Progress,
-) -> Result<()> {
-    let Some((hash, address, bytes)) = waiting.pop_front() else {
-        return Ok(());
-    };
-    let receipt = client.wait(hash).await?;
-    bill.add(&receipt);
-    // The factory reverts where the piece already is: an upload that was interrupted may have sent it before.
-    ensure!(
-        receipt.status() || client.exists(address).await?,
-        "transaction {hash} did not store its piece of the model: publish again to go on from here"
-    );
-    progress.advance(bytes);
-    Ok(())
 }
 
 /// Number of chunks of a model on a chain with the shipped limits.
@@ -404,13 +352,13 @@ pub(crate) struct Outlook {
 impl Upload {
     /// What is still to be sent.
     pub(crate) async fn outlook(&self, client: &Client) -> Result<Outlook> {
-        let missing = self.missing(client).await?;
+        let missing = missing(client, &self.pieces).await?;
         let mut limits = GasLimits::default();
         let mut storing_gas = 0u64;
         for piece in &missing {
             storing_gas = storing_gas.saturating_add(limits.of(client, piece.code.len()).await?);
         }
-        let there = self.pieces_in_order().map(|code| code.len() as u64).sum::<u64>()
+        let there = self.pieces.iter().map(|code| code.len() as u64).sum::<u64>()
             - missing.iter().map(|piece| piece.code.len() as u64).sum::<u64>();
         Ok(Outlook {
             pieces: missing.len(),
@@ -436,54 +384,5 @@ impl Upload {
     /// Whether the whole upload is the registry's call.
     pub(crate) fn is_one_call(&self) -> bool {
         self.pieces.is_empty()
-    }
-}
-
-/// The largest contract on a chain with the shipped genesis.
-pub(crate) const SYNOD_CODE_LIMIT: usize = 128 << 10;
-
-/// The largest contract that the chain allows, found by asking: Ethereum's limit, or that of the shipped genesis.
-pub(crate) async fn code_size_limit(client: &Client) -> Result<usize> {
-    const ETHEREUM: usize = 24_576; // EIP-170
-    let piece = manifest::chunk_size(SYNOD_CODE_LIMIT) + 1;
-    Ok(if piece_gas(client, piece).await.is_ok() {
-        SYNOD_CODE_LIMIT
-    } else {
-        ETHEREUM
-    })
-}
-
-/// Gas that storing a piece of this length needs at most.
-async fn piece_gas(client: &Client, length: usize) -> Result<u64> {
-    client
-        .estimate(None, TxKind::Call(CHUNK_FACTORY), U256::ZERO, worst_piece(length))
-        .await
-}
-
-/// A deployment of `length` bytes of code that nobody has stored and that costs as much as any: zero bytes are cheaper.
-fn worst_piece(length: usize) -> Bytes {
-    let mut code = vec![0xff; length];
-    let unusual = PrivateKeySigner::random().address();
-    for (byte, salt) in code.iter_mut().rev().zip(unusual) {
-        *byte = salt | 1;
-    }
-    if let Some(first) = code.first_mut() {
-        *first = 0; // as every piece begins; code may not begin with EF
-    }
-    manifest::deployment(&code)
-}
-
-/// What a piece of some length needs at most, asked once for each length.
-#[derive(Default)]
-struct GasLimits(BTreeMap<usize, u64>);
-
-impl GasLimits {
-    async fn of(&mut self, client: &Client, length: usize) -> Result<u64> {
-        if let Some(&gas) = self.0.get(&length) {
-            return Ok(gas);
-        }
-        let gas = piece_gas(client, length).await?;
-        self.0.insert(length, gas);
-        Ok(gas)
     }
 }

@@ -1,19 +1,21 @@
 //! Reading a model back: from the registry to the manifest, from there to the pieces, and to the id that proves them.
 
-use super::Client;
+use super::{Client, file};
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, U256};
 use bytes::BytesMut;
 use eyre::{Context as _, Result, ensure, eyre};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 use synod_evm::{
     addresses::MODEL_REGISTRY,
     gas::MAX_PATCHES,
     interface::ModelRegistry,
-    manifest::{Content, chunk_data},
+    manifest::{Content, address_of, chunk_data},
     name::{ModelName, Version},
+    pipeline::PipelineManifest,
 };
-use synod_model::{CanonicalModel, patch::Edits};
+use synod_model::{CanonicalModel, Model, patch::Edits};
+use synod_pipeline::{Description, FileRole, Parts, Pipeline, Role, StoredFile};
 
 /// Pieces read at the same time.
 const READS: usize = 8;
@@ -181,7 +183,7 @@ async fn assemble(client: &Client, chunks: &[Address], expected: u64) -> Result<
 }
 
 /// The bytes of pieces, at most so many.
-async fn read(client: &Client, chunks: &[Address], most: u64) -> Result<BytesMut> {
+pub(super) async fn read(client: &Client, chunks: &[Address], most: u64) -> Result<BytesMut> {
     let mut all = BytesMut::new();
     for group in chunks.chunks(READS) {
         let mut reads = tokio::task::JoinSet::new();
@@ -192,13 +194,102 @@ async fn read(client: &Client, chunks: &[Address], most: u64) -> Result<BytesMut
         let mut pieces = reads.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
         pieces.sort_by_key(|&(index, ..)| index);
         for (_, address, code) in pieces {
-            let data = chunk_data(&code).ok_or_else(|| eyre!("piece {address} of the model is missing"))?;
+            let data = chunk_data(&code).ok_or_else(|| eyre!("piece {address} is missing"))?;
+            ensure!(
+                address_of(&code) == address,
+                "what the node gave is not what piece {address} stands for: do not trust this node"
+            );
             all.extend_from_slice(data);
             ensure!(
                 all.len() as u64 <= most,
-                "piece {address} of the model is longer than the manifest says"
+                "piece {address} is longer than the manifest says"
             );
         }
     }
     Ok(all)
+}
+
+/// The description of a published pipeline.
+pub(crate) async fn description(client: &Client, located: &Located) -> Result<Description> {
+    Ok(listed(client, located).await?.1)
+}
+
+/// What a pipeline's account lists, and its description.
+async fn listed(client: &Client, located: &Located) -> Result<(PipelineManifest, Description)> {
+    let code = client.code(located.manifest).await?;
+    let manifest = PipelineManifest::decode(&code)
+        .map_err(|_| eyre!("the model is a network, not a pipeline: ask it with --input"))?;
+    let encoded = file::fetch(client, manifest.description).await?;
+    let description = Description::decode(&encoded).wrap_err("the description of the pipeline")?;
+    ensure!(
+        description.id().0 == located.id.0,
+        "the description that the node gave is another pipeline's ({}) than the registry names ({}): do not trust this node",
+        description.id(),
+        located.id
+    );
+    Ok((manifest, description))
+}
+
+/// A pipeline's networks and files, each checked against its id.
+pub(crate) struct Fetched {
+    pub(crate) description: Description,
+    pub(crate) networks: BTreeMap<Role, CanonicalModel>,
+    pub(crate) files: BTreeMap<FileRole, Vec<u8>>,
+}
+
+/// Whether a model is a pipeline.
+pub(crate) async fn is_pipeline(client: &Client, located: &Located) -> Result<bool> {
+    let code = client.code(located.manifest).await?;
+    Ok(PipelineManifest::decode(&code).is_ok())
+}
+
+/// Fetches a pipeline.
+pub(crate) async fn pull_parts(client: &Client, located: &Located) -> Result<Fetched> {
+    let (manifest, description) = listed(client, located).await?;
+    let mut files = BTreeMap::new();
+    for ((&role, stored), &address) in description.files.iter().zip(&manifest.files) {
+        let bytes = file::fetch(client, address).await?;
+        ensure!(
+            StoredFile::of(&bytes) == *stored,
+            "the {} that the node gave is not the pipeline's: do not trust this node",
+            role.name()
+        );
+        files.insert(role, bytes);
+    }
+    let mut networks = BTreeMap::new();
+    for (&role, id) in &description.models {
+        let id = B256::from(id.0);
+        let call = ModelRegistry::modelOfCall { id };
+        let record = client.call(MODEL_REGISTRY, &call, BlockId::latest()).await?;
+        let network = Located {
+            id,
+            manifest: record.manifest,
+            graph_bytes: record.graphBytes,
+            weight_bytes: record.weightBytes,
+            steady: record.steady,
+            ..located.clone()
+        };
+        networks.insert(role, pull(client, &network).await?);
+    }
+    Ok(Fetched {
+        description,
+        networks,
+        files,
+    })
+}
+
+/// Fetches a pipeline and puts it together.
+pub(crate) async fn pull_pipeline(client: &Client, located: &Located) -> Result<Pipeline> {
+    let fetched = pull_parts(client, located).await?;
+    let mut parts = Parts {
+        files: fetched.files,
+        ..Parts::default()
+    };
+    for (role, model) in fetched.networks {
+        parts
+            .models
+            .insert(role, Model::load(model.graph, model.weights)?);
+    }
+    Pipeline::assemble(fetched.description, parts)
+        .wrap_err("the pipeline that the node gave does not fit together")
 }

@@ -90,6 +90,28 @@ fn engine(error: &IPredictErrors) -> String {
             "the graph of {} depends on its weights' values: publish the patch without a proof, and the result is validated in full",
             e.base
         ),
+        E::WrongTask(e) => match e.task.as_str() {
+            "network" => "the model is a network of numbers: ask it with --input".into(),
+            "pipeline" => "the model is a pipeline: ask it with --text or --picture".into(),
+            "image-classification" => "the model looks at pictures: ask it with --picture".into(),
+            task => format!("the model is for {task}: ask it with --text"),
+        },
+        E::InvalidPipeline(e) => format!(
+            "what lies at {} is no pipeline, or its parts do not fit each other",
+            e.manifest
+        ),
+        E::InvalidUtf8(e) => format!("the text is not UTF-8 from byte {} on", e.position),
+        E::TextTooLong(e) => format!(
+            "the text is too long: {} bytes or tokens, the model takes {}",
+            e.got, e.limit
+        ),
+        E::EmptyText(_) => "the text has no tokens, and the model needs one to begin with".into(),
+        E::InvalidFile(e) => format!("no file is stored at {}: `synod file put` stores one", e.file),
+        E::InvalidPicture(_) => "the file is no PNG or JPEG that the chain decodes: cut short, damaged, or of another kind".into(),
+        E::PictureTooLarge(e) => format!(
+            "the picture has {} pixels, the chain decodes at most {}",
+            e.got, e.limit
+        ),
         E::InvalidName(e) => {
             format!(
                 "{:?} is not a model's name: ORG/MODEL, ORG/MODEL@N, @ALIAS or @sha256:ID in lower case is expected",

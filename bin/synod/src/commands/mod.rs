@@ -5,6 +5,7 @@ mod cluster;
 mod completions;
 mod demo;
 mod dev;
+mod file;
 mod model;
 mod node;
 mod predict;
@@ -54,6 +55,9 @@ enum Command {
     /// Look at, publish, run and fetch networks
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Store files on the chain, and fetch them
+    #[command(subcommand)]
+    File(file::FileCommand),
     /// Ask a network on the chain
     Predict(predict::PredictArgs),
     /// Print completions for a shell
@@ -71,6 +75,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::VerifyBlock(args) => block_on(verify_block::run(args, form)),
         Command::Audit(args) => audit::run(args, form),
         Command::Model(command) => model::run(command, form),
+        Command::File(command) => file::run(command, form),
         Command::Predict(args) => block_on(predict::run(args, form)),
         Command::Completions(args) => completions::run(&args),
     }

@@ -5,12 +5,12 @@ use serde_json::Value;
 use std::{fs, net::TcpListener, path::Path};
 use synod_testing::Node;
 
-const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+pub(crate) const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const OTHER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 /// An account that nobody funded.
 const POOR_KEY: &str = "0x0000000000000000000000000000000000000000000000000000000000000abc";
 
-async fn node(folder: &Path) -> Node {
+pub(crate) async fn node(folder: &Path) -> Node {
     let node = Node::synod(Path::new(env!("CARGO_BIN_EXE_synod")), &folder.join("data")).await;
     node.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -10,6 +10,7 @@ mod bad_models;
 mod chain;
 mod demo;
 mod keras;
+mod pipelines;
 mod quantize;
 mod run;
 mod second_implementation;

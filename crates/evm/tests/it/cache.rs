@@ -294,6 +294,7 @@ fn a_small_memory_gives_the_same_answers() {
     let tiny = Engine::new(EngineConfig {
         model_bytes: 0,
         plan_bytes: 0,
+        pipeline_bytes: 0,
     });
     let forgetful = World {
         db: world.db.clone(),

@@ -9,6 +9,7 @@ mod fuzz;
 mod gas;
 mod onnx;
 mod patch;
+mod pipelines;
 mod predict;
 mod property;
 mod publish;

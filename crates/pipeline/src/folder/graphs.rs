@@ -16,6 +16,8 @@ pub(super) struct Bounds {
     pub(super) max_length: u32,
     pub(super) max_new: u32,
     pub(super) beams: u32,
+    /// The tensor that a picture becomes.
+    pub(super) picture: Option<[usize; 4]>,
 }
 
 impl Bounds {
@@ -38,6 +40,7 @@ impl Bounds {
             _ => 1,
         };
         let size = match (input, axis, role) {
+            ("pixel_values", axis, _) => return Some(DimSetting::Pin(*self.picture?.get(axis)?)),
             (_, 0, _) => batch,
             ("encoder_hidden_states" | "encoder_attention_mask", 1, _) => self.max_input,
             (name, 2, _) if name.starts_with("past_key_values.") => {

@@ -6,6 +6,7 @@
 //! | `tokenizer.json` | the tokenizer, as it is |
 //! | `generation_config.json`, else `config.json` | how tokens are generated |
 //! | `config.json` | the task, the longest text, labels |
+//! | `preprocessor_config.json` | how a picture becomes a tensor |
 //!
 //! What a field says that this crate does not do is refused with the file and the field, not left out.
 
@@ -230,6 +231,7 @@ impl FolderError {
 }
 
 const TOKENIZER: &str = "tokenizer.json";
+const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// Reads a folder.
 ///
@@ -238,6 +240,9 @@ const TOKENIZER: &str = "tokenizer.json";
 pub fn import(source: &dyn Source, options: &ImportOptions) -> Result<Imported, FolderError> {
     let config = Config::read(source)?;
     let task = task(source, &config, options)?;
+    if task == Task::ImageClassification {
+        return pictures(source, &config, options);
+    }
     let tokenizer_bytes = required(source, TOKENIZER, task)?;
     let tokenizer = Tokenizer::from_json(&tokenizer_bytes).map_err(|error| FolderError::Read {
         file: TOKENIZER.into(),
@@ -268,6 +273,7 @@ pub fn import(source: &dyn Source, options: &ImportOptions) -> Result<Imported, 
         max_length: generation.as_ref().map_or(0, |rule| rule.max_length),
         max_new: generation.as_ref().map_or(0, |rule| rule.max_new_tokens),
         beams: generation.as_ref().map_or(1, |rule| rule.num_beams),
+        picture: None,
     };
     let mut models = BTreeMap::new();
     for &role in task.roles() {
@@ -306,6 +312,51 @@ pub fn import(source: &dyn Source, options: &ImportOptions) -> Result<Imported, 
         models,
         files,
         notes,
+    })
+}
+
+/// Reads a folder with a network that classifies pictures.
+fn pictures(source: &dyn Source, config: &Config, options: &ImportOptions) -> Result<Imported, FolderError> {
+    let task = Task::ImageClassification;
+    let bytes = required(source, PREPROCESSOR, task)?;
+    let rule = synod_image::Rule::from_hugging_face(&bytes)
+        .map_err(|error| FolderError::field(PREPROCESSOR, "", error.to_string()))?;
+    // of a picture that is no square: what the network gets must not depend on it
+    let shapes = [(640, 480), (480, 640)].map(|(width, height)| rule.shape(width, height).ok());
+    let [Some(shape), Some(other)] = shapes else {
+        let reason = "it makes nothing of a picture of 640 × 480 pixels";
+        return Err(FolderError::field(PREPROCESSOR, "size", reason));
+    };
+    if shape != other {
+        let reason = "it makes tensors of different shapes of different pictures: a centre crop is needed";
+        return Err(FolderError::field(PREPROCESSOR, "do_center_crop", reason));
+    }
+    let bounds = graphs::Bounds {
+        task,
+        max_input: 1,
+        max_length: 0,
+        max_new: 0,
+        beams: 1,
+        picture: Some(shape),
+    };
+    let role = Role::Model;
+    let (name, file, folder) = graph_file(source, role, task, options)?;
+    let within = Within { source, folder };
+    let model = graphs::import(role, &name, &file, &within, &bounds, options)?;
+    Ok(Imported {
+        description: Description {
+            version: DESCRIPTION_VERSION,
+            task,
+            models: BTreeMap::from([(role, Hash::from(model.id()))]),
+            files: BTreeMap::new(),
+            text: None,
+            generation: None,
+            image: Some(rule),
+            labels: config.labels()?,
+        },
+        models: BTreeMap::from([(role, model)]),
+        files: BTreeMap::new(),
+        notes: Vec::new(),
     })
 }
 

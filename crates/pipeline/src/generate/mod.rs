@@ -1,6 +1,7 @@
 //! Generation: token by token, with a cache, each step paid for before it runs.
 
 mod beams;
+mod rehearse;
 mod scores;
 mod steps;
 
@@ -35,6 +36,8 @@ pub enum Finish {
 pub struct Generated {
     /// The text, without special tokens.
     pub text: String,
+    /// How many tokens the text has that it answers, special ones included.
+    pub prompt_tokens: u32,
     /// Its tokens, that which ends it included; without the prompt and the decoder's first.
     pub tokens: Vec<u32>,
     /// Why it ends.
@@ -89,15 +92,17 @@ impl Pipeline {
             engine,
             meter,
         };
-        let found = match call.generate(rule, text, limits, observe) {
+        let mut prompt_tokens = 0;
+        let found = match call.generate(rule, text, limits, &mut prompt_tokens, observe) {
             Ok(found) => found,
             Err(Failure::Error(error)) => return Err(error),
             // before there is a first token: an empty answer costs what it used
             Err(Failure::Limit) => Found::default(),
         };
-        let text = shared.tokenizer.decode(&found.tokens, true)?;
+        let text = shared.tokenizer().decode(&found.tokens, true)?;
         Ok(Generated {
             text,
+            prompt_tokens,
             tokens: found.tokens,
             finish: found.finish,
             score: found.score,
@@ -158,8 +163,13 @@ pub(crate) fn encode(shared: &Shared, text: &[u8], meter: &mut dyn Meter) -> Res
         .text
         .as_ref()
         .expect("every task of texts has a rule for them");
-    meter.charge(Charge::Text(shared.tokenizer.encode_work(text.len())))?;
-    let tokens = shared.tokenizer.encode_bytes(text, rule.special_tokens)?;
+    let length = text.len();
+    // refused before it is paid for
+    if length > synod_text::limits::MAX_TEXT_BYTES {
+        return Err(synod_text::TextError::TooLong { length }.into());
+    }
+    meter.charge(Charge::Text(shared.tokenizer().encode_work(length)))?;
+    let tokens = shared.tokenizer().encode_bytes(text, rule.special_tokens)?;
     if tokens.len() > rule.max_tokens as usize {
         return Err(PipelineError::TooManyTokens {
             tokens: tokens.len(),
@@ -176,12 +186,14 @@ impl Call<'_> {
         rule: &Generation,
         text: &[u8],
         limits: &Limits,
+        prompt_tokens: &mut u32,
         observe: &mut dyn FnMut(&[u32]),
     ) -> Result<Found, Failure> {
         let tokens = encode(self.shared, text, self.meter)?;
+        *prompt_tokens = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         // what decoding costs whatever it decodes
         self.meter
-            .charge(Charge::Text(self.shared.tokenizer.decode_work(0)))?;
+            .charge(Charge::Text(self.shared.tokenizer().decode_work(0)))?;
         let two_sided = self.shared.description.task == Task::TextToText;
         let prompt = match (two_sided, rule.decoder_start_token_id) {
             (true, Some(start)) => vec![start],

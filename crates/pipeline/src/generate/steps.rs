@@ -20,6 +20,8 @@ pub(crate) struct Given<'g> {
     pub(crate) before: usize,
     /// What the encoder gave, for one row.
     pub(crate) states: Option<&'g Tensor>,
+    /// A picture, for one row.
+    pub(crate) pixels: Option<Tensor>,
     /// The cache: handed over to the graph while it runs, since it is large.
     pub(crate) past: Vec<Tensor>,
 }
@@ -72,7 +74,7 @@ impl Call<'_> {
 impl Given<'_> {
     /// The tensor for an input.
     fn tensor(&mut self, input: Input, dtype: DType) -> Tensor {
-        let (batch, length) = (self.rows.len(), self.rows[0].len());
+        let (batch, length) = (self.rows.len(), self.rows.first().map_or(0, |row| row.len()));
         let integers = |width: usize, values: &mut dyn Iterator<Item = i64>| {
             let shape = [batch, width];
             let tensor = if dtype == DType::I32 {
@@ -105,6 +107,10 @@ impl Given<'_> {
                 let all = self.states().shape()[1];
                 integers(all, &mut std::iter::repeat_n(1, batch * all))
             }
+            Input::Pixels => self
+                .pixels
+                .take()
+                .expect("a network that looks at pictures gets one"),
             Input::Past(part) => std::mem::replace(&mut self.past[part], nothing()),
         }
     }
@@ -172,10 +178,14 @@ impl Steps {
             before: self.before,
             states: self.states.as_ref(),
             past: std::mem::take(&mut self.past),
+            ..Given::default()
         };
         let beams = masks.rule.num_beams as usize;
         let work = choosing(masks, rows.len(), shared.width, length, cache);
-        let follows = [Charge::Step(work), Charge::Text(shared.tokenizer.decode_work(1))];
+        let follows = [
+            Charge::Step(work),
+            Charge::Text(shared.tokenizer().decode_work(1)),
+        ];
         // beams' caches are moved into place beside those that come out
         let held = if beams > 1 { cache } else { 0 };
         let mut outputs = call.run(role, &mut given, held, &follows)?;
@@ -203,7 +213,7 @@ impl Steps {
 }
 
 /// What choosing tokens takes: functions of each logit, and for beams moving the cache. `docs/spec/pipeline.md` §4.
-fn choosing(masks: &Masks<'_>, rows: usize, vocabulary: usize, length: usize, cache: u64) -> Work {
+pub(crate) fn choosing(masks: &Masks<'_>, rows: usize, vocabulary: usize, length: usize, cache: u64) -> Work {
     let rule = masks.rule;
     let (rows, vocabulary, length) = (rows as u64, vocabulary as u64, length as u64);
     let forbidden = rule.bad_words_ids.iter().map(Vec::len).sum::<usize>()

@@ -1,7 +1,7 @@
 //! Patterns: any short string, and the regular expressions that are known to take time linear in the text.
 //!
 //! The engine backtracks where an expression looks around, as `\s+(?!\S)` does: one step back, and what it gave up begins the next
-//! match. `examples/throughput.rs` measures each of them on runs of what it repeats.
+//! match. `examples/text_throughput.rs` measures each of them on runs of what it repeats.
 
 use super::fields::{Fields, unsupported};
 use crate::{LoadError, limits::MAX_REPLACEMENT_BYTES};

@@ -86,12 +86,32 @@ pub(super) fn show(
             let quote = IPredict::quoteCall::abi_decode_returns(answer).ok()?;
             format!("{} gas", quote.total)
         }
+        "text" | "textId" => said(&IPredict::textCall::abi_decode_returns(answer).ok()?),
+        "generate" | "generateId" => {
+            let written = IPredict::generateCall::abi_decode_returns(answer).ok()?;
+            let end = match written.finish {
+                0 => "",
+                1 => ", ended by the limit of tokens",
+                _ => ", ended by the limit of gas",
+            };
+            format!("{}{end}", said(&written.text))
+        }
+        "classifyText" | "classifyImage" | "classifyFile" => {
+            let best = IPredict::classifyTextCall::abi_decode_returns(answer).ok()?;
+            let score = units(best.score, SCORE_DECIMALS);
+            format!("label {} {}, score {score}", best.label, said(&best.name))
+        }
         "validate" => {
             let found = IPredict::validateCall::abi_decode_returns(answer).ok()?;
             format!("model {}", found.id)
         }
         _ => return None,
     })
+}
+
+/// A text in quotes: nothing in it may reach a terminal as it is.
+fn said(text: &str) -> String {
+    format!("\"{}\"", text.escape_debug())
 }
 
 /// Packed outputs. Sizes of free dimensions follow from the length where there is one output only.

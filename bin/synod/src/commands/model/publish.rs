@@ -1,12 +1,12 @@
-//! `synod model publish FILE --name ORG/MODEL`
+//! `synod model publish FILE --name ORG/MODEL`; of a folder, [`folder`]
+
+mod folder;
 
 use super::inspect::{Report as Facts, inspect, validation_gas};
 use crate::{
-    client::{
-        self, Account, Becomes, Client, Outlook, Progress, Published, RpcArgs, Update, Upload, WalletArgs,
-    },
+    client::{self, Account, Becomes, Client, Outlook, Published, RpcArgs, Update, Upload, WalletArgs},
     model_file::{LoadedModel, ModelArgs},
-    show::{Bar, Form, bytes, ether, note, thousands},
+    show::{Form, Uploading, bytes, ether, note, thousands},
     tensors::describe,
 };
 use alloy_eips::BlockId;
@@ -16,6 +16,7 @@ use eyre::{Result, ensure};
 use serde::Serialize;
 use std::{fmt, time::Instant};
 use synod_evm::name::ModelName;
+use synod_pipeline::Task;
 
 #[derive(Debug, Args)]
 pub(crate) struct PublishArgs {
@@ -72,6 +73,8 @@ struct Report {
     seconds: f64,
     #[serde(skip)]
     fee: String,
+    #[serde(skip)]
+    asked: Asked,
 }
 
 impl fmt::Display for Report {
@@ -100,10 +103,17 @@ impl fmt::Display for Report {
                     thousands(self.gas_used),
                     self.fee
                 )?;
+                let (command, solidity) = match self.asked {
+                    Asked::Numbers => ("--input FILE", "run(\"{}\", input)"),
+                    Asked::Text => ("--text TEXT", "text(\"{}\", input)"),
+                    Asked::TextClass => ("--text TEXT", "classifyText(\"{}\", input)"),
+                    Asked::Picture => ("--picture FILE", "image(\"{}\", file)"),
+                };
+                let name = format!("{}@{}", self.name, self.version);
+                let solidity = solidity.replace("{}", &name);
                 writeln!(
                     f,
-                    "ask it: synod predict {0}@{1} --input FILE; in Solidity Predict.run(\"{0}@{1}\", input)",
-                    self.name, self.version
+                    "ask it: synod predict {name} {command}; in Solidity Predict.{solidity}"
                 )
             }
             None => writeln!(
@@ -115,6 +125,9 @@ impl fmt::Display for Report {
 }
 
 pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
+    if args.model.file.is_dir() {
+        return folder::run(args, form).await;
+    }
     ensure!(
         args.name.is_bare(),
         "publish under {} without a version: the chain counts versions itself",
@@ -153,7 +166,7 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     }
     let upload = choice.upload;
     let started = Instant::now();
-    let mut progress = Shown { bar: None };
+    let mut progress = Uploading::default();
     let becomes = args.becomes();
     let published = client::publish(&mut account, &upload, args.name.path(), becomes, &mut progress).await?;
     ensure!(
@@ -166,6 +179,7 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
         args.name.path(),
         &published,
         started.elapsed().as_secs_f64(),
+        Asked::Numbers,
     ))
 }
 
@@ -298,8 +312,28 @@ async fn choose(
     })
 }
 
-fn report(name: &str, published: &Published, seconds: f64) -> Report {
+/// What a published model is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Numbers,
+    Text,
+    TextClass,
+    Picture,
+}
+
+impl Asked {
+    fn of(task: Task) -> Self {
+        match task {
+            Task::ImageClassification => Self::Picture,
+            Task::TextClassification => Self::TextClass,
+            _ => Self::Text,
+        }
+    }
+}
+
+fn report(name: &str, published: &Published, seconds: f64, asked: Asked) -> Report {
     Report {
+        asked,
         name: name.to_owned(),
         version: published.version,
         id: published.id,
@@ -313,38 +347,5 @@ fn report(name: &str, published: &Published, seconds: f64) -> Report {
         transaction: published.named.map(|(_, transaction)| transaction),
         seconds,
         fee: ether(published.fee),
-    }
-}
-
-/// Progress on stderr.
-struct Shown {
-    bar: Option<Bar>,
-}
-
-impl Progress for Shown {
-    fn begin(&mut self, missing: u64, total: u64) {
-        if missing < total {
-            note(format_args!(
-                "{} of it are on the chain already",
-                bytes(total - missing)
-            ));
-        }
-        if missing > 0 {
-            note("an upload that is interrupted goes on where it stopped, with the same command");
-            self.bar = Some(Bar::bytes("uploading", missing));
-        }
-    }
-
-    fn advance(&mut self, bytes: u64) {
-        if let Some(bar) = &mut self.bar {
-            bar.advance(bytes);
-        }
-    }
-
-    fn validating(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish();
-        }
-        note("all pieces are on the chain; the registry validates the model");
     }
 }

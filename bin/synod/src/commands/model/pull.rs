@@ -1,16 +1,19 @@
 //! `synod model pull ORG/MODEL --output-dir DIR`
 
 use crate::{
-    client::{self, RpcArgs, Status},
+    client::{self, Fetched, RpcArgs, Status},
     model_file,
     show::{Form, bytes, note},
 };
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256};
 use clap::Args;
-use eyre::Result;
+use eyre::{Context as _, Result};
 use serde::Serialize;
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 use synod_evm::name::ModelName;
 
 #[derive(Debug, Args)]
@@ -61,8 +64,13 @@ pub(crate) async fn run(args: PullArgs, form: Form) -> Result<()> {
     if located.status != Status::Active {
         note(format_args!("version {} is {}", located.version, located.status));
     }
-    let model = client::pull(&client, &located).await?;
-    let files = model_file::save(&model, &args.output_dir)?;
+    let files = if client::is_pipeline(&client, &located).await? {
+        let fetched = client::pull_parts(&client, &located).await?;
+        save(&fetched, &args.output_dir)?
+    } else {
+        let model = client::pull(&client, &located).await?;
+        model_file::save(&model, &args.output_dir)?
+    };
     form.print(&Report {
         name: args.name.to_string(),
         version: located.version,
@@ -73,4 +81,24 @@ pub(crate) async fn run(args: PullArgs, form: Form) -> Result<()> {
         weight_bytes: located.weight_bytes,
         files,
     })
+}
+
+/// Writes a pipeline: its description, its files, and each network in a folder of its own.
+fn save(fetched: &Fetched, folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
+    let mut write = |name: &str, bytes: &[u8]| -> Result<()> {
+        let path = folder.join(name);
+        fs::write(&path, bytes).wrap_err_with(|| format!("cannot write {}", path.display()))?;
+        written.push(path);
+        Ok(())
+    };
+    fs::create_dir_all(folder).wrap_err_with(|| format!("cannot make {}", folder.display()))?;
+    write("pipeline.json", &fetched.description.encode())?;
+    for (role, bytes) in &fetched.files {
+        write(&format!("{}.json", role.name()), bytes)?;
+    }
+    for (role, model) in &fetched.networks {
+        written.extend(model_file::save(model, &folder.join(role.name()))?);
+    }
+    Ok(written)
 }

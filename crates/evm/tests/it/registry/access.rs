@@ -26,7 +26,13 @@ pub(super) fn offered() -> World {
     let manifest = uploaded().1[2];
     done(&mut world, CAROL, &publish("carol/c", manifest));
     world.place(&patch().encode());
+    world.upload(&shift(MODELS));
     world
+}
+
+/// The manifest of a model that is on that chain, and that nobody had validated.
+fn unvalidated() -> Address {
+    World::genesis().upload(&shift(MODELS)).address()
 }
 
 /// The first model with another weight.
@@ -52,6 +58,8 @@ pub(super) fn changes() -> Vec<Change> {
         of(pending, Calls::acceptNamespace(SolCall::new((org(),)))),
         of(owner, Calls::publish(publish("org/a", manifest))),
         of(owner, Calls::publishOnly(SolCall::new((name(), manifest)))),
+        // a record without a name is nobody's
+        of([true; 3], Calls::register(SolCall::new((unvalidated(),)))),
         of(owner, Calls::publishId(SolCall::new((name(), third)))),
         of(owner, Calls::publishIdOnly(SolCall::new((name(), third)))),
         of(

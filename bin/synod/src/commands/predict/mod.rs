@@ -1,5 +1,7 @@
 //! `synod predict ORG/MODEL --input [NAME=]FILE … --rpc-url URL --output-dir DIR`
 
+mod pipelines;
+
 use crate::{
     client::{self, Client, RpcArgs, Status},
     outputs::{self, Output},
@@ -24,6 +26,26 @@ pub(crate) struct PredictArgs {
     /// Input as .npy, .npz, .json, .csv or .pb; several times for several inputs
     #[arg(long = "input", short, value_name = "[NAME=]FILE")]
     inputs: Vec<InputArg>,
+
+    /// A text to translate, continue or classify
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["inputs", "output_dir"])]
+    text: Option<String>,
+
+    /// A picture to classify: a PNG or JPEG file here, or the address of one that `synod file put` stored
+    #[arg(long, value_name = "FILE|ADDRESS", conflicts_with_all = ["inputs", "output_dir", "text"])]
+    picture: Option<String>,
+
+    /// Write at most so many tokens
+    #[arg(long, value_name = "N", requires = "text")]
+    max_tokens: Option<u32>,
+
+    /// End the text where it would cost more gas than this
+    #[arg(long, value_name = "GAS", requires = "text")]
+    max_gas: Option<u64>,
+
+    /// Fetch the model and run it here, showing the text as it grows: the same bits as the chain's
+    #[arg(long, requires = "text", conflicts_with = "max_gas")]
+    stream: bool,
 
     /// Write each output to NAME.npy in this folder
     #[arg(long, short, value_name = "DIR")]
@@ -73,6 +95,9 @@ impl fmt::Display for Report {
 }
 
 pub(crate) async fn run(args: PredictArgs, form: Form) -> Result<()> {
+    if args.text.is_some() || args.picture.is_some() {
+        return pipelines::run(args, form).await;
+    }
     let candidates = tensors::read(&args.inputs)?;
     let client = args.rpc.connect().await?;
     // One block for all questions, so that nobody publishes a new version in between.

@@ -1,6 +1,6 @@
 //! How long decoding, resizing and normalising take, beside the work that was stated before.
 //!
-//!     cargo run --release -p synod-image --example throughput
+//!     cargo run --release -p synod-image --example picture_throughput
 //!
 //! prints a line for each case: processor time of one thread, the best of some runs; the stated work; time over work. One unit
 //! of work is a nanosecond of the reference machine, so the last column should nowhere be much above 1; files made to be slow

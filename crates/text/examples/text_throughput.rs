@@ -1,6 +1,6 @@
 //! Time beside the bound, over files and texts that are slow on purpose: the constants of `synod_text::work` are above every line.
 //!
-//!     cargo run --release -p synod-text --example throughput [FILE …]
+//!     cargo run --release -p synod-text --example text_throughput [FILE …]
 //!
 //! For each tokenizer (those of `testing/text/tokenizers`, hostile ones made here, and FILEs) and each text: nanoseconds for a byte, and
 //! the time as a part of the bound. The last lines are the largest parts.

@@ -1,0 +1,123 @@
+//! `synod model publish FOLDER --name ORG/MODEL`: a pipeline, as Hugging Face's exports lie in a folder.
+
+use super::{Estimate, PublishArgs, report};
+use crate::{
+    client::{self, Account, Upload},
+    show::{Form, Uploading, bytes, note, thousands},
+};
+use eyre::{Context as _, Result, ensure};
+use std::time::Instant;
+use synod_evm::gas;
+use synod_pipeline::{Directory, ImportOptions, Imported, import};
+
+pub(super) async fn run(args: PublishArgs, form: Form) -> Result<()> {
+    ensure!(
+        args.name.is_bare(),
+        "publish under {} without a version: the chain counts versions itself",
+        args.name.path()
+    );
+    ensure!(
+        args.model.dims.is_empty() && args.model.weights.is_none() && args.from.is_none(),
+        "--dim, --weights and --from are for one network; the sizes of a folder's networks follow from its files"
+    );
+    // Everything that can be wrong here is found before the node is asked for anything.
+    let signer = args.wallet.signer()?;
+    let folder = &args.model.file;
+    let options = ImportOptions {
+        integers: args.model.integers,
+        ..ImportOptions::default()
+    };
+    let imported = import(&Directory::new(folder), &options)
+        .wrap_err_with(|| format!("{} is no pipeline", folder.display()))?;
+    imported
+        .pipeline()
+        .wrap_err_with(|| format!("{} is no pipeline", folder.display()))?;
+    tell(&imported);
+    let client = args.rpc.connect().await?;
+    let mut account = Account::open(&client, signer).await?;
+    let limit = client::code_size_limit(&client).await?;
+    let upload = Upload::pipeline(&imported, limit);
+    let outlook = upload.outlook(&client).await?;
+    let registration = registration_gas(&imported, limit);
+    let mut estimate = Estimate::new(&client, "chunks", None, &outlook, registration).await?;
+    estimate.transactions += imported.models.len();
+    note(format_args!(
+        "publishing {} as {} on chain {} from {}",
+        bytes(estimate.bytes),
+        args.name,
+        client.chain_id(),
+        account.address()
+    ));
+    note(format_args!("at most {estimate}"));
+    if args.dry_run {
+        return form.print(&estimate);
+    }
+    let started = Instant::now();
+    let (name, becomes) = (args.name.path(), args.becomes());
+    let mut progress = Uploading::default();
+    let published = client::publish(&mut account, &upload, name, becomes, &mut progress).await?;
+    ensure!(
+        published.id.0 == imported.description.id().0,
+        "the chain says the pipeline's id is {}, this tool {}: do not use it",
+        published.id,
+        imported.description.id()
+    );
+    let asked = super::Asked::of(imported.description.task);
+    form.print(&report(name, &published, started.elapsed().as_secs_f64(), asked))
+}
+
+/// What the folder was read as.
+fn tell(imported: &Imported) {
+    let description = &imported.description;
+    note(format_args!("a pipeline for {}", description.task.name()));
+    for (role, model) in &imported.models {
+        let (graph, weights) = (model.graph.len() as u64, model.weights.len() as u64);
+        note(format_args!(
+            "{role:<17} graph {}, weights {}",
+            bytes(graph),
+            bytes(weights)
+        ));
+    }
+    for (role, file) in &imported.files {
+        note(format_args!("{:<17} {}", role.name(), bytes(file.len() as u64)));
+    }
+    for text in &imported.notes {
+        note(text);
+    }
+    let load = imported
+        .files
+        .values()
+        .map(|file| gas::loading_file(file.len() as u64));
+    note(format_args!(
+        "loading it costs gas {} once a transaction, its networks besides",
+        thousands(load.sum::<u64>())
+    ));
+}
+
+/// Gas of validating the networks and the pipeline, at most.
+fn registration_gas(imported: &Imported, code_size_limit: usize) -> u64 {
+    /// A transaction, its call data, the registry's slots, the events.
+    const REGISTRY: u64 = 400_000;
+    let chunk = synod_evm::manifest::chunk_size(code_size_limit);
+    let of_bytes = |length: usize| (length as u64, length.div_ceil(chunk) as u64);
+    let (mut total, mut loads) = (0u64, 0u64);
+    for model in imported.models.values() {
+        let ((graph, a), (weights, b)) = (of_bytes(model.graph.len()), of_bytes(model.weights.len()));
+        let load = gas::load(graph, weights, a + b);
+        loads += load;
+        total += load + gas::validate(graph + weights + a + b) + REGISTRY;
+    }
+    let (description, mut accounts) = of_bytes(imported.description.encode().len());
+    let mut files = 0;
+    for file in imported.files.values() {
+        let (length, chunks) = of_bytes(file.len());
+        files += length;
+        accounts += chunks + 1;
+    }
+    // reading and hashing the files, loading the networks again
+    total
+        + loads
+        + gas::load_pipeline(description, files, accounts)
+        + gas::validate(description + files)
+        + REGISTRY
+}
