@@ -108,6 +108,101 @@ async fn a_folder_is_published_and_a_picture_is_looked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_published_and_writes_the_same_text_there_and_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let url = node.url();
+    let translator = example("translate/en-de");
+    let publish = |more: &[&str]| {
+        let args = [
+            "model",
+            "publish",
+            arg(&translator),
+            "--name",
+            "words/en-de",
+            "--rpc-url",
+            url,
+            "--private-key",
+            KEY,
+            "--json",
+        ];
+        synod(args.iter().chain(more))
+    };
+    let outlook = json(&publish(&["--dry-run"]).succeeds());
+    let published = publish(&[]);
+    assert!(
+        published.stderr.contains("a pipeline for text-to-text"),
+        "{}",
+        published.stderr
+    );
+    let published = json(&published.succeeds());
+    assert_eq!(
+        (&published["name"], &published["version"]),
+        (&"words/en-de".into(), &1.into())
+    );
+    let (used, most) = (
+        published["gas_used"].as_u64().unwrap(),
+        outlook["gas"].as_u64().unwrap(),
+    );
+    assert!(used <= most, "{used} > {most}");
+    // again: nothing is sent
+    let again = json(&publish(&[]).succeeds());
+    assert_eq!(
+        (&again["id"], &again["chunks_sent"]),
+        (&published["id"], &0.into())
+    );
+
+    let text = "The apples are good.";
+    let ask = |more: &[&str]| {
+        let args = [
+            "predict",
+            "words/en-de",
+            "--text",
+            text,
+            "--rpc-url",
+            url,
+            "--max-tokens",
+            "5",
+            "--json",
+        ];
+        json(&synod(args.iter().chain(more)).succeeds())
+    };
+    let (there, here) = (ask(&[]), ask(&["--stream"]));
+    for field in ["text", "input_tokens", "output_tokens", "finish", "model_id"] {
+        assert_eq!(there[field], here[field], "{field}");
+    }
+    assert_eq!(there["model_id"], published["id"]);
+    assert!(there["gas_at_most"].as_u64() > Some(21_000));
+
+    let pulled = folder.path().join("pulled");
+    let args = [
+        "model",
+        "pull",
+        "words/en-de",
+        "--output-dir",
+        arg(&pulled),
+        "--rpc-url",
+        url,
+    ];
+    synod(args).succeeds();
+    let tokenizer = fs::read(pulled.join("tokenizer.json")).unwrap();
+    assert_eq!(tokenizer, fs::read(translator.join("tokenizer.json")).unwrap());
+    assert!(pulled.join("encoder/model.onnx").exists() && pulled.join("pipeline.json").exists());
+
+    // numbers and pictures are refused in words
+    let sample = example("cellar/sample.csv");
+    synod([
+        "predict",
+        "words/en-de",
+        "--input",
+        arg(&sample),
+        "--rpc-url",
+        url,
+    ])
+    .refuses(&["is a pipeline", "--text"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_stored_once_and_fetched_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let node = node(folder.path()).await;

@@ -419,33 +419,44 @@ fn a_pipeline_is_validated_in_full() {
     assert!(matches!(refused, IPredictErrors::InvalidChunk(_)), "{refused:?}");
 }
 
+/// The founding example, with the network of the worked example.
 #[test]
 fn a_tender_is_stored_with_its_german_text() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/translate/en-de");
+    let imported = synod_pipeline::import(&Directory::new(folder), &ImportOptions::default()).unwrap();
+    let pipeline = imported.pipeline().unwrap();
     let mut world = World::genesis();
-    world.publish_pipeline("words/en-de", &marian());
-    // the drawn weights never end a text by themselves: the rule's longest text is what they write
-    let translator = "words/en-de@1".to_owned();
+    world.publish_pipeline("words/en-de", &imported);
     let arguments = Tenders::constructorCall {
-        translator_: translator.clone(),
+        translator_: "words/en-de@1".into(),
     };
     let contract = world.deploy([&Tenders::BYTECODE[..], &arguments.abi_encode()].concat());
-    let english = "The apples are good.";
-    let said = world.predict(&generate(&translator, english, 0, 0));
-    let call = Tenders::postCall {
-        english: english.into(),
-    };
-    let outcome = world.send(&Tx::call(contract, call.abi_encode()));
-    if said.finish == 0 {
+    let tenders = ["The apples are good.", "The children are playing in the street."];
+    for (number, english) in tenders.into_iter().enumerate() {
+        let here = pipeline
+            .generate(
+                english.as_bytes(),
+                &Limits::default(),
+                &mut Local::default(),
+                &mut Unmetered,
+            )
+            .unwrap();
+        assert_eq!(here.finish, Finish::Eos, "{english}");
+        assert!(here.text.contains(' ') && here.text != english, "{}", here.text);
+        let call = Tenders::postCall {
+            english: english.into(),
+        };
+        let outcome = world.send(&Tx::call(contract, call.abi_encode()));
         success(&outcome);
         let posted = Tenders::Posted::decode_log(&outcome.logs()[0]).unwrap();
-        assert_eq!((posted.english.as_str(), &posted.german), (english, &said.text));
-        let stored = world.ask(contract, &Tenders::tenderAtCall { tender: U256::ZERO });
-        assert_eq!((stored.english.as_str(), &stored.german), (english, &said.text));
-    } else {
-        let data = outcome.output().unwrap();
-        let refused = Tenders::Unfinished::abi_decode(data).unwrap();
-        assert_eq!(refused.german, said.text, "the contract takes no half of a text");
+        assert_eq!((posted.english.as_str(), &posted.german), (english, &here.text));
+        let tender = U256::from(number);
+        let stored = world.ask(contract, &Tenders::tenderAtCall { tender });
+        assert_eq!((stored.english.as_str(), &stored.german), (english, &here.text));
     }
+    // half of a text is none
+    let limited = world.predict(&generate("words/en-de", tenders[1], 3, 0));
+    assert_eq!((limited.outputTokens, limited.finish), (3, 1));
 }
 
 /// The worked example: a network that was trained on digits, pictures as people upload them, and what another runtime sees on them.
