@@ -8,7 +8,7 @@ use eyre::{Result, WrapErr};
 use std::path::PathBuf;
 
 /// Trains and exports the scikit-learn models of `testing/sklearn`; exports the PyTorch networks of `testing/exports`; saves the Keras
-/// models of `testing/keras`; trains the tokenizers of `testing/text`.
+/// models of `testing/keras`; trains the tokenizers of `testing/text`; exports the pipelines of `testing/pipelines`.
 ///
 /// # Errors
 /// When Python or a package fails.
@@ -36,6 +36,11 @@ pub(crate) fn regen() -> Result<()> {
     run(
         "train the tokenizers of testing/text",
         command(python).arg(root().join("testing/text/generate.py")),
+    )?;
+    let python = clients::environment("venv-pipelines", &["testing/pipelines/requirements.txt"])?;
+    run(
+        "export the pipelines of testing/pipelines",
+        command(python).arg(root().join("testing/pipelines/generate.py")),
     )
 }
 

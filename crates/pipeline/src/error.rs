@@ -1,7 +1,7 @@
 //! What does not fit, and what ends a call without an answer.
 
 use crate::{PictureError, Role};
-use synod_model::{PlanError, RunError};
+use synod_model::{PlanError, RunError, Shape};
 use synod_text::TextError;
 
 /// Why description, models and files are no pipeline: the field, and what is wrong.
@@ -73,6 +73,20 @@ pub enum PipelineError {
     OpenCost {
         /// Which.
         role: Role,
+    },
+    /// A graph whose output does not have a row, or a place, for each token.
+    #[error("{role}.{port}: it has the shape {shape:?} for {rows} rows of {length} tokens")]
+    OutputShape {
+        /// Which.
+        role: Role,
+        /// The output.
+        port: String,
+        /// Its shape.
+        shape: Shape,
+        /// Rows that it was given.
+        rows: usize,
+        /// Tokens of each.
+        length: usize,
     },
     /// Scores that are no numbers.
     #[error("the model's scores are NaN or infinite after {tokens} tokens")]

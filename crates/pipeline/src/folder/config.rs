@@ -281,6 +281,9 @@ impl Fields {
             begin_suppress_tokens: self.ids("begin_suppress_tokens")?,
             renormalize_logits: self.boolean("renormalize_logits")?,
         };
+        if rule.num_beams == 0 {
+            return Err(self.error("num_beams", "there is at least one beam"));
+        }
         Ok(rule)
     }
 

@@ -1,8 +1,12 @@
 //! Running graphs step by step: shapes, the cache, and what each step costs.
 
 use super::{Failure, scores::Masks};
-use crate::{Charge, Engine, Meter, PipelineError, Role, layout::Input, pipeline::Shared};
-use synod_model::{Bound, DType, Shape, Tensor, Work};
+use crate::{
+    Charge, Engine, Meter, PipelineError, Role,
+    layout::{Graph, Input},
+    pipeline::Shared,
+};
+use synod_model::{Bound, DType, Plan, Shape, Tensor, Work};
 
 /// A call of a pipeline.
 pub(crate) struct Call<'c> {
@@ -51,9 +55,10 @@ impl Call<'_> {
                 error: Box::new(error),
             })?;
         let cost = plan.cost();
-        if cost.bound == Bound::Open {
+        if cost.bound == Bound::Open || cost.output_shapes.is_none() {
             return Err(PipelineError::OpenCost { role }.into());
         }
+        check_outputs(graph, self.shared.width, &shapes, &plan)?;
         self.meter.charge(Charge::Run { cost, held })?;
         for &charge in follows {
             self.meter.charge(charge)?;
@@ -68,6 +73,36 @@ impl Call<'_> {
             role,
             error: Box::new(error),
         })?)
+    }
+}
+
+/// Checks that what a run gives has a row for each row that it takes, and what is looked at of them: another shape would be read past
+/// its end.
+fn check_outputs(graph: &Graph, width: usize, shapes: &[Shape], plan: &Plan) -> Result<(), PipelineError> {
+    let ids = graph.inputs.iter().position(|(input, _)| *input == Input::Ids);
+    let (rows, length) = ids.map_or((1, 1), |index| (shapes[index][0], shapes[index][1]));
+    let outputs: Vec<&Shape> = plan.output_types().map(|kind| &kind.shape).collect();
+    let result = outputs[graph.result];
+    let fits = match graph.role {
+        Role::Encoder => result[..2] == [rows, length],
+        Role::Model => *result == [rows, width],
+        Role::Decoder | Role::DecoderWithPast => *result == [rows, length, width],
+    };
+    let mut parts = graph.present.iter().flatten();
+    let wrong = if fits {
+        parts.find(|&&output| outputs[output].first() != Some(&rows))
+    } else {
+        Some(&graph.result)
+    };
+    match wrong {
+        None => Ok(()),
+        Some(&output) => Err(PipelineError::OutputShape {
+            role: graph.role,
+            port: graph.model.signature().outputs[output].name.clone(),
+            shape: outputs[output].clone(),
+            rows,
+            length,
+        }),
     }
 }
 
