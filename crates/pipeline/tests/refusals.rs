@@ -5,8 +5,12 @@
 mod fixture;
 
 use fixture::Fixture;
+use prost::Message;
 use serde_json::{Value, json};
-use synod_model::Model;
+use synod_model::{
+    Model,
+    proto::{AttributeProto, NodeProto, attribute_type, decode_model},
+};
 use synod_pipeline::*;
 
 fn refused(fixture: &Fixture) -> String {
@@ -220,7 +224,7 @@ fn parts_that_are_others_are_refused() {
     );
     assert_eq!(edit(&|d| d.labels = vec!["a".into()]), "labels");
     assert_eq!(edit(&|d| d.task = Task::TextToText), "models.encoder");
-    assert_eq!(edit(&|d| d.task = Task::ImageClassification), "task");
+    assert_eq!(edit(&|d| d.task = Task::ImageClassification), "models.model");
     assert_eq!(
         edit(&|d| d.generation.as_mut().unwrap().eos_token_ids = vec![2, 1]),
         "generation.eos_token_ids"
@@ -229,4 +233,46 @@ fn parts_that_are_others_are_refused() {
         edit(&|d| d.generation.as_mut().unwrap().forced_bos_token_id = Some(9999)),
         "generation.forced_bos_token_id"
     );
+}
+
+/// A graph that gives logits for twice as many places, or rows, than it has tokens: refused before it runs.
+#[test]
+fn outputs_of_another_shape_are_refused() {
+    for axis in [0, 1] {
+        let fixture = Fixture::new("gpt2");
+        let file = fixture.file("decoder_model.onnx").unwrap().unwrap();
+        let mut model = decode_model(file.into()).unwrap();
+        let graph = model.graph.as_mut().unwrap();
+        for name in graph.node.iter_mut().flat_map(|node| &mut node.output) {
+            if name == "logits" {
+                *name = "once".into();
+            }
+        }
+        graph.node.push(NodeProto {
+            op_type: Some("Concat".into()),
+            input: vec!["once".into(), "once".into()],
+            output: vec!["logits".into()],
+            attribute: vec![AttributeProto {
+                name: Some("axis".into()),
+                i: Some(axis),
+                r#type: Some(attribute_type::INT),
+                ..AttributeProto::default()
+            }],
+            ..NodeProto::default()
+        });
+        let fixture = fixture.with("decoder_model.onnx", model.encode_to_vec());
+        let pipeline = fixture.import().unwrap().pipeline().unwrap();
+        let refused = pipeline.generate(
+            b"apples",
+            &Limits::default(),
+            &mut Local::default(),
+            &mut Unmetered,
+        );
+        match refused {
+            Err(PipelineError::OutputShape { role, port, .. }) => {
+                assert_eq!((role, port.as_str()), (Role::Decoder, "logits"));
+            }
+            other => panic!("{axis}: {other:?}"),
+        }
+    }
 }
