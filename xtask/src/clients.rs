@@ -1,6 +1,6 @@
 //! The client programs of the end-to-end tests, pinned by lock files.
 //!
-//! viem and cast come from npm into `testing/clients/node_modules` (viem for the fleet's vote into `examples/fleet/node_modules`); web3.py and the ONNX package come from pip
+//! viem, ethers, Hardhat, cast and forge come from npm into `testing/clients/node_modules` (viem for the fleet's vote into `examples/fleet/node_modules`); web3.py and the ONNX package come from pip
 //! into a virtual environment at `target/venv`. A stamp of the lock files' contents makes a second call free.
 
 use crate::command::{command, root, run, target};

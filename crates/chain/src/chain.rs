@@ -15,7 +15,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use synod_state::{
-    BlockCommit, Body, Overlay, Receipt, Seal, SealedBlock, Snapshot, StateView, Store, TransactionLocation,
+    BlockCommit, Body, Edits, Overlay, Receipt, Seal, SealedBlock, Snapshot, StateChanges, StateError,
+    StateView, Store, TransactionLocation,
 };
 use tokio::sync::broadcast;
 
@@ -286,7 +287,11 @@ impl Chain {
     pub fn state_at(&self, number: u64) -> Result<Option<StateView>, ChainError> {
         let snapshot = self.store.snapshot()?;
         let header = snapshot.header(number)?;
-        Ok(header.map(|header| StateView::at(snapshot, header.state_root)))
+        let Some(header) = header else {
+            return Ok(None);
+        };
+        let root = snapshot.state_root(&header)?;
+        Ok(Some(StateView::at(snapshot, root)))
     }
 
     /// The state after a block that is not final (or is the last final one).
@@ -295,7 +300,7 @@ impl Chain {
             let tree = self.tree.read();
             let path = tree.path(digest).ok_or(ChainError::UnknownBlock(digest))?;
             let overlays: Arc<[Arc<Overlay>]> = path.iter().rev().map(|b| b.overlay.clone()).collect();
-            (tree.head().data.header().state_root, overlays)
+            (tree.head().state_root, overlays)
         };
         // A later snapshot is as good: nodes are never deleted, and flat tables are used only under this very root.
         Ok(StateView::over(self.store.snapshot()?, root, overlays))
@@ -400,9 +405,9 @@ impl Chain {
         }
     }
 
-    /// Goes back to a final block and forgets what came after. For a chain of one node only: a cluster's final blocks are
-    /// final.
-    pub fn rewind(&self, to: u64) -> Result<(), ChainError> {
+    /// Goes back to a final block and forgets what came after: blocks, and edits of the state but for those given. For a chain
+    /// of one node only: a cluster's final blocks are final.
+    pub fn rewind(&self, to: u64, edits: Option<&Edits>) -> Result<(), ChainError> {
         let _writer = self.writer.lock();
         let snapshot = self.store.snapshot()?;
         let head = self.head().number();
@@ -410,12 +415,30 @@ impl Chain {
         for number in (to.saturating_add(1)..=head).rev() {
             removed.extend(read_block(&snapshot, number)?);
         }
-        self.store.rewind(to)?;
+        self.store.rewind(to, edits)?;
         self.recent.write().clear();
         self.tree.write().reset(read_head(&self.store)?);
         if !removed.is_empty() {
             let _ = self.events.send(ChainEvent::Rewound(removed));
         }
+        Ok(())
+    }
+
+    /// Changes the state after the last final block to what `edit` makes of it.
+    pub(crate) fn edit_with<E: From<StateError>>(
+        &self,
+        edit: impl FnOnce(&StateView) -> Result<StateChanges, E>,
+    ) -> Result<(), E> {
+        let _writer = self.writer.lock();
+        let head = self.tree.read().head().clone();
+        let state = StateView::at(self.store.snapshot()?, head.state_root);
+        let changes = edit(&state)?;
+        let committed = state.commit(&changes)?;
+        self.store.edit(&changes, &committed)?;
+        self.tree.write().reset(Head {
+            state_root: committed.root,
+            ..head
+        });
         Ok(())
     }
 }
@@ -485,6 +508,7 @@ fn head_of(digest: Digest, block: &Unfinalised) -> Head {
         digest,
         data: block.data.clone(),
         timestamp: block.timestamp,
+        state_root: block.overlay.root,
     }
 }
 
@@ -511,5 +535,6 @@ fn read_head(store: &Arc<Store>) -> Result<Head, ChainError> {
         digest: Digest(marker.digest),
         data,
         timestamp,
+        state_root: marker.state_root,
     })
 }

@@ -1,6 +1,6 @@
 //! Running a block: the one place where transactions meet the EVM, for building and verifying alike.
 
-use crate::{ChainError, ChainSpec, Factory, InvalidBlock};
+use crate::{ChainError, ChainSpec, Factory, InvalidBlock, edit};
 use alloy_consensus::{
     BlockHeader, Header, Transaction as _, TxReceipt,
     transaction::{Recovered, SignerRecoverable},
@@ -194,6 +194,9 @@ where
         }
         let watched = script.watches(index);
         executor.evm_mut().set_inspector_enabled(watched);
+        executor
+            .evm_mut()
+            .let_contracts_send(edit::impersonated(&transaction));
         let parts = (spec.tx_env(&transaction), &transaction);
         let rule = match executor.execute_transaction_without_commit(parts) {
             Ok(outcome) => {

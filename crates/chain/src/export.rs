@@ -75,6 +75,16 @@ impl Chain {
             touch(&self.changes_of(number)?);
             progress(number);
         }
+        let snapshot = self.snapshot()?;
+        for number in first..=head.number {
+            for account in snapshot
+                .edits(number)?
+                .into_iter()
+                .flat_map(|edits| edits.accounts)
+            {
+                touched.entry(account.address).or_default().extend(account.slots);
+            }
+        }
         let state = self.state()?;
         let mut changes = StateChanges::default();
         let mut accounts = BTreeMap::new();
@@ -111,10 +121,10 @@ impl Chain {
         }
         let empty = StateView::at(Store::in_memory()?.snapshot()?, alloy_trie::EMPTY_ROOT_HASH);
         let found = empty.commit(&changes)?.root;
-        if found != head.state_root {
+        if found != state.root() {
             return Err(ExportError::Incomplete {
                 number: head.number,
-                expected: head.state_root,
+                expected: state.root(),
                 found,
             });
         }

@@ -23,6 +23,7 @@
 
 mod chain;
 pub mod council;
+pub mod edit;
 mod error;
 mod execution;
 mod export;
@@ -46,13 +47,13 @@ pub use inclusion::{InclusionError, InclusionProof};
 pub use node::{BestTransactions, ChainApplication, NoTransactions, TransactionSource};
 pub use replay::{ChangedAccount, ReplayError, Replayed, replay};
 pub use seam::{
-    Application, Cancellation, Context, Digest, Duty, Envelope, Finalization, Pending, Proposal, Timestamp,
-    Verdict,
+    Application, Cancellation, Context, Departures, Digest, Duty, Envelope, Finalization, Pending, Proposal,
+    Timestamp, Verdict,
 };
 pub use spec::{ChainSpec, MAX_EXTRA_DATA, PROTOCOL, SpecError, UnknownProtocol};
 pub use synod_state::{
-    Account, AccountProof, Receipt, Seal, SealedBlock, StateError, StateView, StorageProof, Transaction,
-    TransactionLocation,
+    Account, AccountProof, Edits, Receipt, Seal, SealedBlock, StateError, StateView, StorageProof,
+    Transaction, TransactionLocation,
 };
 
 pub use tree::{TooFarAhead, TreeLimits};

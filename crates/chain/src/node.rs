@@ -1,8 +1,8 @@
 //! The chain as consensus sees it: building on a parent, judging proposals, making them final.
 
 use crate::{
-    Application, BlockData, BuildError, Chain, ChainError, ChainSpec, Context, Digest, Duty, Envelope,
-    Finalization, FinalizeError, InvalidBlock, Pending, Proposal, Skipped, Timestamp, Verdict,
+    Application, BlockData, BuildError, Chain, ChainError, ChainSpec, Context, Departures, Digest, Duty,
+    Envelope, Finalization, FinalizeError, InvalidBlock, Pending, Proposal, Skipped, Timestamp, Verdict,
     council::Validator,
     execution::{Executed, ExecutionError, Given, Next, Room, Script, execute, recover_senders},
     pool, rules,
@@ -135,8 +135,14 @@ impl Chain {
         self.spec
             .known_at(parent_header.number.saturating_add(1))
             .map_err(ChainError::from)?;
-        rules::before_execution(&self.spec, parent_header, parent.data.hash(), block)
-            .map_err(ExecutionError::Invalid)?;
+        rules::before_execution(
+            &self.spec,
+            parent_header,
+            parent.data.hash(),
+            block,
+            Departures::default(),
+        )
+        .map_err(ExecutionError::Invalid)?;
         if self.spec.synod().is_some() {
             rules::envelope(&block.header, &proposal.envelope).map_err(ExecutionError::Invalid)?;
             let (got, least) = (proposal.timestamp().0, parent.timestamp.0);
@@ -261,7 +267,11 @@ fn template(
     commitment: B256,
 ) -> Header {
     let header = parent.header();
-    let time = context.timestamp.seconds();
+    let mut time = context.timestamp.seconds();
+    if spec.synod().is_none() {
+        // Ethereum's blocks are at least a second apart.
+        time = time.max(header.timestamp.saturating_add(1));
+    }
     let cancun = spec.is_cancun_active_at_timestamp(time);
     let excess = spec
         .blob_params(time)
@@ -271,11 +281,14 @@ fn template(
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary: duty.beneficiary,
         number: header.number.saturating_add(1),
-        gas_limit: spec.next_gas_limit(header),
+        gas_limit: duty
+            .departures
+            .gas_limit
+            .unwrap_or_else(|| spec.next_gas_limit(header)),
         timestamp: time,
         extra_data: commitment.into(),
         mix_hash: context.randomness,
-        base_fee_per_gas: spec.next_base_fee(header),
+        base_fee_per_gas: duty.departures.base_fee.or_else(|| spec.next_base_fee(header)),
         withdrawals_root: spec
             .is_shanghai_active_at_timestamp(time)
             .then_some(EMPTY_WITHDRAWALS),
@@ -447,7 +460,13 @@ impl ChainApplication {
             envelope,
         };
         // What this node would refuse from others it does not propose.
-        rules::before_execution(spec, parent.data.header(), parent.data.hash(), &proposal.block)?;
+        rules::before_execution(
+            spec,
+            parent.data.header(),
+            parent.data.hash(),
+            &proposal.block,
+            duty.departures,
+        )?;
         let digest = proposal.digest();
         self.chain
             .keep(digest, unfinalised(&proposal, context.parent, senders, executed));

@@ -3,7 +3,7 @@
 //! What a block's header must say follows from its parent, its body and its execution. Proof of work is the one thing not
 //! checked: blocks from before the merge enter only by import, of a chain whose hashes the importer knows.
 
-use crate::{ChainSpec, Envelope, InvalidBlock, MAX_EXTRA_DATA, execution::Executed};
+use crate::{ChainSpec, Departures, Envelope, InvalidBlock, MAX_EXTRA_DATA, execution::Executed};
 use alloy_consensus::{
     Block, Header,
     constants::EMPTY_OMMER_ROOT_HASH,
@@ -52,6 +52,7 @@ pub(crate) fn before_execution(
     parent: &Header,
     parent_hash: B256,
     block: &Block<Transaction>,
+    departures: Departures,
 ) -> Result<(), InvalidBlock> {
     let header = &block.header;
     let body = &block.body;
@@ -79,11 +80,14 @@ pub(crate) fn before_execution(
             least,
         });
     }
-    gas_limit(spec, parent, header)?;
+    match departures.gas_limit {
+        Some(limit) => same("gasLimit", header.gas_limit, limit)?,
+        None => gas_limit(spec, parent, header)?,
+    }
     optional(
         "baseFeePerGas",
         header.base_fee_per_gas,
-        spec.next_base_fee(parent),
+        departures.base_fee.or(spec.next_base_fee(parent)),
     )?;
 
     let time = header.timestamp;

@@ -127,6 +127,18 @@ pub struct Duty {
     pub beneficiary: Address,
     /// Rather no block than one without transactions ([`crate::BuildError::NothingToDo`]).
     pub needs_transactions: bool,
+    /// Fields of the header that are not to follow from the parent.
+    pub departures: Departures,
+}
+
+/// Fields of a header that a development chain takes from its user, where every other chain's follow from the parent. No other
+/// node takes a block with one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Departures {
+    /// Base fee, in wei a gas.
+    pub base_fee: Option<u64>,
+    /// Gas limit. Later blocks inherit it.
+    pub gas_limit: Option<u64>,
 }
 
 /// What a digest commits to besides the Ethereum header.

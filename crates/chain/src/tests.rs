@@ -475,7 +475,7 @@ fn a_development_chain_rewinds() {
         parent = proposal.digest();
         heads.push(node.chain().head());
     }
-    node.chain().rewind(1).unwrap();
+    node.chain().rewind(1, None).unwrap();
     assert_eq!(node.chain().head(), heads[1]);
     assert_eq!(node.balance(to), U256::from(1));
     assert!(node.chain().block(2).unwrap().is_none());
@@ -492,7 +492,7 @@ fn a_development_chain_rewinds() {
     node.finalize(&proposal);
     assert_eq!(node.balance(to), U256::from(51));
     assert!(matches!(
-        node.chain().rewind(7),
+        node.chain().rewind(7, None),
         Err(ChainError::State(synod_state::StateError::NoSuchBlock {
             to: 7,
             head: 2

@@ -14,6 +14,7 @@
 
 use crate::{BlockData, Digest, Timestamp};
 use alloy_consensus::TxReceipt;
+use alloy_primitives::B256;
 use alloy_rlp::Encodable;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -95,6 +96,8 @@ pub(crate) struct Head {
     pub(crate) digest: Digest,
     pub(crate) data: Arc<BlockData>,
     pub(crate) timestamp: Timestamp,
+    /// The state on which the next block stands: the one that the block left, unless a development chain edited it.
+    pub(crate) state_root: B256,
 }
 
 /// The last final block and what stands on it.

@@ -76,6 +76,11 @@ impl<DB: Database, I> SynodEvm<DB, I> {
     pub fn inference_gas(&self) -> u64 {
         self.inference.used()
     }
+
+    /// Whether an account with code may be the sender of the next transaction, which EIP-3607 forbids.
+    pub fn let_contracts_send(&mut self, allowed: bool) {
+        self.inner.cfg.disable_eip3607 = allowed;
+    }
 }
 
 impl<DB: Database, I: Inspector<EthEvmContext<DB>>> Evm for SynodEvm<DB, I> {

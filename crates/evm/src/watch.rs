@@ -104,6 +104,39 @@ impl<'a> Question<'a> {
         }
     }
 
+    /// The form of what the network reads; `None` if no network runs, or if the arguments are no encoding.
+    #[must_use]
+    pub fn shape(&self) -> Option<InputShape> {
+        /// Tensors and dimensions that are told, at most: call data may claim any number at little cost.
+        const TOLD: usize = 64;
+        let arguments = Tuple::arguments(self.arguments);
+        match self.function {
+            "run" | "runId" | "classify" | "classifyId" => {
+                let bytes = arguments.bytes(1).ok()?.len();
+                Some(InputShape::Packed { bytes })
+            }
+            "runFixed" | "runFixedId" | "classifyFixed" | "classifyFixedId" => Some(InputShape::Fixed {
+                values: arguments.array(1).ok()?.length,
+                decimals: arguments.u8(2).ok()?,
+            }),
+            "runBatch" | "runBatchId" => Some(InputShape::Batch {
+                samples: arguments.array(1).ok()?.length,
+            }),
+            "runTensors" | "runTensorsId" => {
+                let tensors = arguments.array(1).ok()?;
+                let told = 0..tensors.length.min(TOLD);
+                let read = told.map(|index| {
+                    let tensor = tensors.heads().tuple(index).ok()?;
+                    let shape = tensor.array(1).ok()?;
+                    let sizes = (0..shape.length.min(TOLD)).map(|axis| shape.heads().u64(axis).ok());
+                    Some((tensor.u8(0).ok()?, sizes.collect::<Option<_>>()?))
+                });
+                Some(InputShape::Tensors(read.collect::<Option<_>>()?))
+            }
+            _ => None,
+        }
+    }
+
     /// The decimals of the answer's fixed-point values, where they are an argument.
     #[must_use]
     pub fn answer_decimals(&self) -> Option<u8> {
@@ -123,6 +156,30 @@ impl<'a> Question<'a> {
             Some(_) => interface::withMaxGasCall::abi_decode_returns(output).ok(),
         }
     }
+}
+
+/// The form of a network's input in call data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputShape {
+    /// Packed elements of all inputs.
+    Packed {
+        /// Their length.
+        bytes: usize,
+    },
+    /// Fixed-point values of all inputs.
+    Fixed {
+        /// How many.
+        values: usize,
+        /// How many of their decimals are behind the point.
+        decimals: u8,
+    },
+    /// Packed elements, many times.
+    Batch {
+        /// How many times.
+        samples: usize,
+    },
+    /// Tensors, each with its element type (ONNX's code) and its sizes, slowest axis first.
+    Tensors(Vec<(u8, Vec<u64>)>),
 }
 
 /// How a call of the precompile ended.

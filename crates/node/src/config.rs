@@ -28,6 +28,8 @@ pub struct NodeConfig {
     pub accounts: Option<(String, u32)>,
     /// What may wait for a block.
     pub pool: pool::Limits,
+    /// Whether what waits is written down, to be taken up again after a restart.
+    pub keep_pool: bool,
     /// What clients may ask for.
     pub rpc: synod_rpc::Limits,
 }
@@ -44,6 +46,7 @@ impl NodeConfig {
             beneficiary: Address::ZERO,
             accounts: Some((DEV_MNEMONIC.to_owned(), 10)),
             pool: pool::Limits::default(),
+            keep_pool: false,
             rpc: synod_rpc::Limits::default(),
         }
     }

@@ -50,6 +50,26 @@ impl Feed {
         Ok(added)
     }
 
+    /// The same for a transaction whose sender is known, whatever its signature says.
+    pub(crate) fn submit_from(&self, transaction: Recovered<TxEnvelope>) -> Result<Added, PoolError> {
+        self.follow()?;
+        let added = self.pool.add(transaction)?;
+        self.announce(&added.ready);
+        Ok(added)
+    }
+
+    /// Takes the pool to a state that changed without a block.
+    pub(crate) fn look_again(&self) -> Result<(), PoolError> {
+        let mut followed = self.followed.lock();
+        let data = self.chain.head();
+        let head = head(&self.chain).map_err(|e| PoolError::State(Box::new(e)))?;
+        let change = self.pool.set_head(head, Touched::Any)?;
+        *followed = data;
+        drop(followed);
+        self.announce(&change.ready);
+        Ok(())
+    }
+
     /// Takes the pool to the chain's head. Cheap if it is there.
     pub(crate) fn follow(&self) -> Result<(), PoolError> {
         let mut followed = self.followed.lock();
@@ -70,6 +90,14 @@ impl Feed {
         drop(followed);
         self.announce(&change.ready);
         Ok(())
+    }
+
+    /// Forgets everything that waits.
+    pub(crate) fn clear(&self) {
+        let content = self.pool.content();
+        for transaction in content.ready.values().chain(content.queued.values()).flatten() {
+            self.pool.remove(transaction.hash());
+        }
     }
 
     /// Whether something waits that could be mined.

@@ -24,6 +24,7 @@ mod control;
 mod error;
 mod feed;
 mod node;
+mod upkeep;
 
 pub use config::{Mining, NodeConfig};
 pub use error::NodeError;

@@ -11,7 +11,7 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use crate::{NodeConfig, NodeError, control::DevNode, feed::Feed};
+use crate::{NodeConfig, NodeError, control::DevNode, feed::Feed, upkeep::Upkeep};
 
 /// Hashes of ready transactions that a subscriber may fall behind.
 pub(crate) const READY_EVENTS: usize = 16_384;
@@ -25,6 +25,7 @@ pub struct Node {
     /// `None` once its end was told.
     engine_task: Option<JoinHandle<Result<(), EngineError>>>,
     follower: JoinHandle<()>,
+    upkeep: Upkeep,
 }
 
 impl Node {
@@ -47,11 +48,14 @@ impl Node {
         };
         let (engine, engine_task) = single::start(application, single_config);
         let follower = tokio::spawn(follow(feed.clone(), events, engine.clone()));
+        let file = config.keep_pool.then(|| config.data_dir.join("pool.json"));
+        let upkeep = Upkeep::start(&feed, file);
+        engine.transaction_arrived();
 
         let backend = Backend {
             chain: chain.clone(),
             pool: feed.pool().clone(),
-            control: Arc::new(DevNode::new(chain.clone(), feed, engine.clone())),
+            control: Arc::new(DevNode::new(chain.clone(), feed, engine.clone(), config.mining)),
             ready,
             wallet: Arc::new(wallet),
         };
@@ -65,6 +69,7 @@ impl Node {
             engine,
             engine_task: Some(engine_task),
             follower,
+            upkeep,
         })
     }
 
@@ -104,8 +109,10 @@ impl Node {
             engine,
             engine_task,
             follower,
+            upkeep,
         } = self;
         server.stop().await;
+        upkeep.stop().await;
         follower.abort();
         // The handle that the follower held is gone when it is.
         let _ = follower.await;

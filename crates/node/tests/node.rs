@@ -24,6 +24,11 @@ use synod_evm::{
 use synod_node::{Mining, Node, NodeConfig, NodeError};
 use tempfile::TempDir;
 
+#[path = "node/dev.rs"]
+mod dev;
+#[path = "node/hostile.rs"]
+mod hostile;
+
 struct World {
     node: Node,
     client: HttpClient,
@@ -487,8 +492,6 @@ async fn no_method_steers_a_node_that_signs_for_nobody() {
         "debug_setHead",
         "debug_chaindbCompact",
         "engine_newPayloadV4",
-        "hardhat_setBalance",
-        "anvil_setCode",
     ] {
         let error = world.ask(method, json!([])).await.expect_err(method);
         assert_eq!(code(&error), -32601, "{method}: {error}");
@@ -654,4 +657,34 @@ async fn who_lacks_a_right_is_told_which_and_whom_to_ask() {
         assert_eq!(receipt["status"], "0x1");
     }
     world.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_there_after_a_restart_if_the_node_is_told_to_keep_it() {
+    let keep = |config: &mut NodeConfig, keep_pool: bool| {
+        config.mining = Mining::Manual;
+        config.keep_pool = keep_pool;
+    };
+    let world = World::start(|config| keep(config, true)).await;
+    let accounts = world.accounts().await;
+    let mut hashes = Vec::new();
+    for value in ["0x1", "0x2"] {
+        let transfer = json!({"from": accounts[0], "to": accounts[1], "value": value});
+        hashes.push(world.send(transfer).await);
+    }
+    let World { node, folder, .. } = world;
+    node.stop().await.unwrap();
+    let mut config = NodeConfig::dev(folder.path());
+    keep(&mut config, true);
+    let node = Node::start(config).await.unwrap();
+    let client = HttpClientBuilder::default()
+        .build(format!("http://{}", node.http_addr()))
+        .unwrap();
+    let _: Value = client.request("evm_mine", rpc_params![]).await.unwrap();
+    let block: Value = client
+        .request("eth_getBlockByNumber", rpc_params!["latest", false])
+        .await
+        .unwrap();
+    assert_eq!(block["transactions"], json!(hashes));
+    node.stop().await.unwrap();
 }

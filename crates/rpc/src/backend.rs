@@ -6,20 +6,25 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use alloy_consensus::Header;
+use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_eips::{BlockId, BlockNumberOrTag, RpcBlockHash, eip7840::BlobParams};
 use alloy_evm::EvmEnv;
 use alloy_primitives::{Address, B256, Bytes, U64};
 use serde::{Deserialize, Serialize};
-use synod_chain::{BlockData, Chain, StateView, Timestamp, pool::Pool};
+use synod_chain::{
+    BlockData, Chain, StateView, Timestamp,
+    edit::StateEdit,
+    pool::{Pool, PoolError},
+};
 use synod_state::Snapshot;
 use tokio::sync::broadcast;
 
 use crate::{
     convert::Prices,
+    dev::Dump,
     error::{RpcError, RpcResult},
     wallet::Wallet,
 };
@@ -27,7 +32,7 @@ use crate::{
 /// What the methods ask of the node beside reading.
 pub trait Control: Send + Sync + 'static {
     /// Puts a signed transaction (EIP-2718 bytes) into the pool, tells subscribers and wakes the engine.
-    fn submit(&self, raw: &[u8]) -> Result<B256, synod_chain::pool::PoolError>;
+    fn submit(&self, raw: &[u8]) -> Result<B256, PoolError>;
 
     /// The development controls, on a node whose engine has them.
     fn dev(&self) -> Option<&dyn DevControl>;
@@ -57,20 +62,84 @@ pub struct Evidence {
     pub proof: Bytes,
 }
 
-/// The clock, the miner and the way back of a development node.
+/// When a development node makes blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MiningMode {
+    /// As soon as a transaction waits.
+    Auto,
+    /// At an interval.
+    Interval(Duration),
+    /// When told.
+    Manual,
+}
+
+impl MiningMode {
+    /// At this interval; when told if it is zero.
+    #[must_use]
+    pub const fn every(interval: Duration) -> Self {
+        if interval.is_zero() {
+            Self::Manual
+        } else {
+            Self::Interval(interval)
+        }
+    }
+}
+
+/// Something about the blocks that a development node makes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextBlock {
+    /// Who gets their fees.
+    Coinbase(Address),
+    /// The next one's base fee, in wei a gas.
+    BaseFee(u64),
+    /// The next one's `prevrandao`.
+    PrevRandao(B256),
+    /// Their gas limit.
+    GasLimit(u64),
+    /// Seconds from one to the next; `None` for the clock.
+    Spacing(Option<u64>),
+}
+
+/// The clock, the miner, the state and the way back of a development node.
 ///
 /// Each error is a sentence for the client.
 pub trait DevControl: Send + Sync {
     /// Makes one block now, empty if nothing waits. `timestamp` is its second, if given.
     fn mine(&self, timestamp: Option<u64>) -> Result<(), String>;
-    /// Remembers the head; the number names it in [`DevControl::revert`].
+    /// Returns when what waits is mined, if blocks follow transactions; else at once.
+    fn settle(&self) -> Result<(), String>;
+    /// When blocks are made from now on.
+    fn set_mining(&self, mode: MiningMode) -> Result<(), String>;
+    /// When blocks are made.
+    fn mining(&self) -> MiningMode;
+    /// Settles something about the next blocks.
+    fn set_next(&self, next: NextBlock) -> Result<(), String>;
+    /// Remembers the head and the clock; the number names them in [`DevControl::revert`].
     fn snapshot(&self) -> Result<u64, String>;
     /// Goes back to a remembered head and forgets it and all later ones; `false` if the number names none.
     fn revert(&self, id: u64) -> Result<bool, String>;
+    /// Goes back to the genesis, with the machine's clock, an empty pool and nobody impersonated.
+    fn reset(&self) -> Result<(), String>;
+    /// Takes so many of the last blocks away.
+    fn rollback(&self, blocks: u64) -> Result<(), String>;
     /// Moves the clock of later blocks forward; returns by how much it is ahead now, in seconds.
-    fn increase_time(&self, seconds: u64) -> Result<u64, String>;
+    fn increase_time(&self, seconds: u64) -> Result<i64, String>;
+    /// Sets the clock of later blocks; returns by how much it is ahead now, in seconds.
+    fn set_time(&self, timestamp: u64) -> Result<i64, String>;
     /// The second of the next block, once.
     fn set_next_block_timestamp(&self, timestamp: u64) -> Result<(), String>;
+    /// Changes the state, all of it or, with an error, nothing.
+    fn edit(&self, edits: Vec<StateEdit>) -> Result<(), String>;
+    /// Every account.
+    fn dump(&self) -> Result<Dump, String>;
+    /// Takes transactions from this account without its key, or no longer; says whether it did so before.
+    fn impersonate(&self, address: Address, on: bool) -> bool;
+    /// Takes transactions from every account without its key, or no longer.
+    fn impersonate_all(&self, on: bool);
+    /// Whether it takes transactions from this account without its key.
+    fn impersonates(&self, address: Address) -> bool;
+    /// Puts a transaction of such an account into the pool.
+    fn submit_impersonated(&self, transaction: Recovered<TxEnvelope>) -> Result<B256, PoolError>;
 }
 
 /// Everything that the methods need.
@@ -119,6 +188,17 @@ impl Backend {
         self.control.dev().ok_or(RpcError::DevOnly(method))
     }
 
+    /// What the node calls itself. A development node says first what it stands in for: test frameworks change the state and the
+    /// clock only of nodes whose names they know.
+    pub(crate) fn client_version(&self) -> String {
+        let name = concat!("synod/v", env!("CARGO_PKG_VERSION"), "/rust");
+        if self.control.dev().is_some() {
+            format!("anvil-compatible/{name}")
+        } else {
+            name.to_owned()
+        }
+    }
+
     /// The nonce that the next transaction of `address` needs, waiting ones counted.
     pub(crate) fn next_nonce(&self, address: Address) -> RpcResult<u64> {
         if let Some(nonce) = self.pool.next_nonce(address) {
@@ -126,7 +206,7 @@ impl Backend {
         }
         let view = self.view()?;
         let head = view.head()?;
-        Ok(view.state(&head).account(address)?.unwrap_or_default().nonce)
+        Ok(view.state(&head)?.account(address)?.unwrap_or_default().nonce)
     }
 }
 
@@ -200,14 +280,15 @@ impl View {
         self.header_at(number)?.ok_or(RpcError::BlockNotFound(id))
     }
 
-    /// The state after a block.
-    pub(crate) fn state(&self, header: &Header) -> StateView {
-        StateView::at(self.snapshot.clone(), header.state_root)
+    /// The state after a block: what its transactions left, and what a development chain edited before the next one.
+    pub(crate) fn state(&self, header: &Header) -> RpcResult<StateView> {
+        let root = self.snapshot.state_root(header)?;
+        Ok(StateView::at(self.snapshot.clone(), root))
     }
 
     /// The state after a block that must exist; the last one if none is named.
     pub(crate) fn state_at(&self, id: Option<BlockId>) -> RpcResult<StateView> {
-        Ok(self.state(&self.header(id.unwrap_or_default())?))
+        self.state(&self.header(id.unwrap_or_default())?)
     }
 
     /// The environment in which a call at this block runs: the block's own, or, for `pending`, the next one's.

@@ -1,7 +1,8 @@
 //! `debug_`: what was stored, byte for byte, and what a transaction did, step by step.
 //!
 //! A trace replays the block up to the transaction on the state of the parent, so it costs what the block cost; it runs
-//! among the [`crate::workers`]. Predictions appear as calls to the precompile, with the gas that they cost.
+//! among the [`crate::workers`]. Predictions appear as calls to the precompile, with the gas that they cost; the call tracer says
+//! what they ask ([`crate::predictions`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,13 +18,14 @@ use alloy_rpc_types_trace::{
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
 use revm::{DatabaseCommit, context::TxEnv, database::CacheDB};
 use revm_inspectors::tracing::{DebugInspector, TransactionContext};
-use synod_chain::{BlockData, Chain, SealedBlock, StateView};
+use synod_chain::{BlockData, Chain, Factory, SealedBlock, StateView, edit::impersonated};
 
 use crate::{
     backend::{Backend, View},
     deadline::{CallLimits, Deadline},
     error::{RpcError, RpcResult},
     params::Hash,
+    predictions,
     simulate::Simulation,
     workers::Workers,
 };
@@ -227,6 +229,8 @@ fn locate(view: &View, hash: B256) -> RpcResult<Option<(Arc<BlockData>, usize)>>
 /// A block being run again, transaction by transaction.
 struct Replay<'a> {
     chain: &'a Chain,
+    /// With the limit of predictions that held at the block.
+    factory: Factory,
     block: &'a SealedBlock,
     env: EvmEnv,
     db: CacheDB<StateView>,
@@ -241,22 +245,26 @@ impl<'a> Replay<'a> {
             .ok_or_else(|| RpcError::Refused("genesis is not traceable".into()))?;
         let parent = view.header(parent.into())?;
         let env = chain.evm_env(&block.header);
-        let mut db = CacheDB::new(view.state(&parent));
+        let mut db = CacheDB::new(view.state(&parent)?);
+        let limit = chain.spec().inference_gas_limit(block.header.number);
+        let factory = chain.factory().clone().with_inference_gas_limit(limit);
         {
-            let mut evm = chain.factory().create_evm(&mut db, env.clone());
+            let mut evm = factory.create_evm(&mut db, env.clone());
             SystemCaller::new(chain.spec().as_ref())
                 .apply_pre_execution_changes(&block.header, &mut evm)
                 .map_err(|e| RpcError::internal(e.to_string()))?;
         }
         Ok(Self {
             chain,
+            factory,
             block,
             env,
             db,
         })
     }
 
-    fn transaction(&self, index: usize) -> RpcResult<TxEnv> {
+    /// A transaction with the environment in which it runs.
+    fn transaction(&self, index: usize) -> RpcResult<(TxEnv, EvmEnv)> {
         let pair = self
             .block
             .body
@@ -266,13 +274,15 @@ impl<'a> Replay<'a> {
         let (transaction, sender) =
             pair.ok_or_else(|| RpcError::internal("no transaction at a stored position"))?;
         let recovered = Recovered::new_unchecked(transaction.clone(), *sender);
-        Ok(self.chain.spec().tx_env(&recovered))
+        let mut env = self.env.clone();
+        env.cfg_env.disable_eip3607 = impersonated(&recovered);
+        Ok((self.chain.spec().tx_env(&recovered), env))
     }
 
     /// Runs a transaction only for what it changes.
     fn skip(&mut self, index: usize) -> RpcResult<()> {
-        let tx = self.transaction(index)?;
-        let mut evm = self.chain.factory().create_evm(&mut self.db, self.env.clone());
+        let (tx, env) = self.transaction(index)?;
+        let mut evm = self.factory.create_evm(&mut self.db, env);
         evm.transact_commit(tx)
             .map_err(|e| RpcError::internal(e.to_string()))?;
         Ok(())
@@ -280,16 +290,16 @@ impl<'a> Replay<'a> {
 
     /// Runs a transaction and watches it.
     fn trace(&mut self, index: usize, options: &GethDebugTracingOptions) -> RpcResult<GethTrace> {
-        let tx = self.transaction(index)?;
+        let (tx, env) = self.transaction(index)?;
         let context = TransactionContext {
             block_hash: Some(self.block.hash),
             tx_index: Some(index),
             tx_hash: self.block.body.transactions.get(index).map(|tx| *tx.tx_hash()),
         };
         let (trace, state) = watch(
-            self.chain,
+            &self.factory,
             &mut self.db,
-            self.env.clone(),
+            env,
             tx,
             Some(context),
             options.clone(),
@@ -303,7 +313,7 @@ impl<'a> Replay<'a> {
 
 /// Runs a transaction under an inspector; gives what it saw and what the transaction changed.
 pub(crate) fn watch(
-    chain: &Chain,
+    factory: &Factory,
     db: &mut CacheDB<StateView>,
     env: EvmEnv,
     tx: TxEnv,
@@ -314,14 +324,13 @@ pub(crate) fn watch(
     let mut inspector = DebugInspector::new(options).map_err(|e| RpcError::InvalidParams(e.to_string()))?;
     let block = env.block_env.clone();
     let outcome = {
-        let mut evm = chain
-            .factory()
-            .create_evm_with_inspector(&mut *db, env, (&mut inspector, deadline));
+        let mut evm = factory.create_evm_with_inspector(&mut *db, env, (&mut inspector, deadline));
         evm.transact(tx.clone())
             .map_err(|e| RpcError::InvalidTransaction(e.to_string()))?
     };
     let trace = inspector
         .get_result(context, &tx, &block, &outcome, db)
         .map_err(|e| RpcError::internal(e.to_string()))?;
+    let trace = predictions::named(trace).map_err(RpcError::internal)?;
     Ok((trace, outcome.state))
 }

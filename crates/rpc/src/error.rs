@@ -7,6 +7,7 @@
 //! | 3 | a call reverted; `data` is the revert data |
 //! | -32601, -32602, -32700 | method unknown, parameters wrong, not JSON (jsonrpsee and [`RpcError::InvalidParams`]) |
 //! | -32603 | this node's own fault; the message says no more than that it is |
+//! | -38010 to -38026 | `eth_simulateV1`: a block or a call in it cannot be |
 //! | -32000 | anything else: a transaction that the pool refuses, a block that does not exist |
 
 use alloy_eips::BlockId;
@@ -80,6 +81,14 @@ pub enum RpcError {
     /// An operation of the node failed for the reason given.
     #[error("{0}")]
     Refused(String),
+    /// A simulated block or a call in it cannot be, with the code that geth gives for the reason.
+    #[error("{message}")]
+    Simulation {
+        /// geth's code.
+        code: i32,
+        /// The reason.
+        message: String,
+    },
     /// The node is at fault.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -95,6 +104,7 @@ impl RpcError {
         match self {
             Self::InvalidParams(_) => INVALID_PARAMS_CODE,
             Self::Reverted(_) => REVERTED,
+            Self::Simulation { code, .. } => *code,
             Self::Internal(_) => INTERNAL_ERROR_CODE,
             Self::Pool(error) if error.is_internal() => INTERNAL_ERROR_CODE,
             _ => SERVER_ERROR,

@@ -10,10 +10,11 @@ use alloy_rpc_types_eth::{
     AccessListResult, Block, BlockOverrides, EIP1186AccountProofResponse, EIP1186StorageProof, FeeHistory,
     Filter, FilterChanges, Header, Index, Log, StorageValuesRequest, SyncStatus, Transaction,
     TransactionReceipt, TransactionRequest,
+    simulate::{SimulatePayload, SimulatedBlock},
     state::{EvmOverrides, StateOverride},
 };
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
-use synod_chain::BlockData;
+use synod_chain::{BlockData, edit::impersonate};
 
 use crate::{
     Limits,
@@ -27,6 +28,7 @@ use crate::{
     params::Slot,
     pending,
     simulate::Simulation,
+    simulate_blocks,
     workers::Workers,
 };
 
@@ -169,6 +171,13 @@ pub(crate) trait EthApi {
         block: Option<BlockId>,
     ) -> RpcResult<AccessListResult>;
 
+    #[method(name = "simulateV1")]
+    async fn simulate_v1(
+        &self,
+        payload: SimulatePayload,
+        block: Option<BlockId>,
+    ) -> RpcResult<Vec<SimulatedBlock>>;
+
     #[method(name = "gasPrice", blocking)]
     fn gas_price(&self) -> RpcResult<U256>;
 
@@ -195,11 +204,21 @@ pub(crate) trait EthApi {
     #[method(name = "sendTransaction")]
     async fn send_transaction(&self, request: TransactionRequest) -> RpcResult<B256>;
 
+    #[method(name = "sendUnsignedTransaction")]
+    async fn send_unsigned_transaction(&self, request: TransactionRequest) -> RpcResult<B256>;
+
     #[method(name = "signTransaction")]
     async fn sign_transaction(&self, request: TransactionRequest) -> RpcResult<Bytes>;
 
     #[method(name = "sign", blocking)]
     fn sign(&self, address: Address, message: Bytes) -> RpcResult<Bytes>;
+}
+
+/// What wallets call `eth_sign`, with the parameters the other way round.
+#[rpc(server, namespace = "personal")]
+pub(crate) trait PersonalApi {
+    #[method(name = "sign", blocking)]
+    fn personal_sign(&self, message: Bytes, address: Address) -> RpcResult<Bytes>;
 }
 
 /// The methods' implementation.
@@ -303,14 +322,37 @@ impl Eth {
             .unwrap_or_default())
     }
 
+    /// Sends a transaction of one of the node's accounts, or of one that a development node needs no key of.
+    fn send(&self, request: TransactionRequest, unsigned: bool) -> RpcResult<B256> {
+        let from = sender(&request)?;
+        let control = &self.backend.control;
+        if let Some(dev) = control.dev().filter(|dev| unsigned || dev.impersonates(from)) {
+            let transaction = impersonate(from, self.fill(from, request)?);
+            let hash = dev.submit_impersonated(transaction)?;
+            dev.settle().map_err(RpcError::Refused)?;
+            return Ok(hash);
+        }
+        let transaction = self.fill_and_sign(request)?;
+        let hash = control.submit(&transaction.encoded_2718())?;
+        // Suites read what a transaction did as soon as it was sent.
+        if let Some(dev) = control.dev() {
+            dev.settle().map_err(RpcError::Refused)?;
+        }
+        Ok(hash)
+    }
+
     /// Completes and signs a transaction of one of the node's accounts.
-    fn fill_and_sign(&self, mut request: TransactionRequest) -> RpcResult<alloy_consensus::TxEnvelope> {
-        let from = request
-            .from
-            .ok_or_else(|| RpcError::InvalidParams("from is missing".into()))?;
+    fn fill_and_sign(&self, request: TransactionRequest) -> RpcResult<alloy_consensus::TxEnvelope> {
+        let from = sender(&request)?;
         if !self.backend.wallet.addresses().contains(&from) {
             return Err(RpcError::UnknownAccount(from));
         }
+        let transaction = self.fill(from, request)?;
+        self.backend.wallet.sign_transaction(from, transaction)
+    }
+
+    /// Completes a transaction.
+    fn fill(&self, from: Address, mut request: TransactionRequest) -> RpcResult<TypedTransaction> {
         let view = self.backend.view()?;
         if request.to.is_none() {
             request.to = Some(alloy_primitives::TxKind::Create);
@@ -337,11 +379,15 @@ impl Eth {
             let simulation = self.simulation(None, None, None)?;
             request.gas = Some(simulation.estimate(request.clone())?);
         }
-        let transaction: TypedTransaction = request
+        request
             .build_unsigned()
-            .map_err(|e| RpcError::InvalidParams(e.to_string()))?;
-        self.backend.wallet.sign_transaction(from, transaction)
+            .map_err(|e| RpcError::InvalidParams(e.to_string()))
     }
+}
+
+fn sender(request: &TransactionRequest) -> RpcResult<Address> {
+    let missing = || RpcError::InvalidParams("from is missing".into());
+    request.from.ok_or_else(missing)
 }
 
 #[async_trait]
@@ -630,6 +676,21 @@ impl EthApiServer for Eth {
             .await
     }
 
+    async fn simulate_v1(
+        &self,
+        payload: SimulatePayload,
+        block: Option<BlockId>,
+    ) -> RpcResult<Vec<SimulatedBlock>> {
+        let this = self.clone();
+        self.workers
+            .run(move || {
+                let view = this.backend.view()?;
+                let base = view.header(block.unwrap_or_default())?;
+                simulate_blocks::simulate(&this.backend, &view, base, payload, this.calls)
+            })
+            .await
+    }
+
     fn gas_price(&self) -> RpcResult<U256> {
         let view = self.backend.view()?;
         let base_fee = view.head()?.base_fee_per_gas.unwrap_or_default();
@@ -675,12 +736,13 @@ impl EthApiServer for Eth {
 
     async fn send_transaction(&self, request: TransactionRequest) -> RpcResult<B256> {
         let this = self.clone();
-        self.workers
-            .run(move || {
-                let transaction = this.fill_and_sign(request)?;
-                Ok(this.backend.control.submit(&transaction.encoded_2718())?)
-            })
-            .await
+        self.workers.run(move || this.send(request, false)).await
+    }
+
+    async fn send_unsigned_transaction(&self, request: TransactionRequest) -> RpcResult<B256> {
+        self.backend.dev("eth_sendUnsignedTransaction")?;
+        let this = self.clone();
+        self.workers.run(move || this.send(request, true)).await
     }
 
     async fn sign_transaction(&self, request: TransactionRequest) -> RpcResult<Bytes> {
@@ -693,5 +755,11 @@ impl EthApiServer for Eth {
     fn sign(&self, address: Address, message: Bytes) -> RpcResult<Bytes> {
         let signature = self.backend.wallet.sign_message(address, &message)?;
         Ok(signature.as_bytes().into())
+    }
+}
+
+impl PersonalApiServer for Eth {
+    fn personal_sign(&self, message: Bytes, address: Address) -> RpcResult<Bytes> {
+        self.sign(address, message)
     }
 }

@@ -20,6 +20,7 @@ mod convert;
 mod deadline;
 mod debug;
 mod dev;
+mod discover;
 mod error;
 mod eth;
 mod fairness;
@@ -29,8 +30,10 @@ mod logs;
 mod misc;
 mod params;
 mod pending;
+mod predictions;
 mod pubsub;
 mod simulate;
+mod simulate_blocks;
 mod synod;
 mod wallet;
 mod workers;
@@ -45,7 +48,9 @@ use jsonrpsee::{
 use tokio::net::TcpListener;
 use tower_http::cors::{Any, CorsLayer};
 
-pub use backend::{Backend, Control, DevControl, Evidence};
+pub use backend::{Backend, Control, DevControl, Evidence, MiningMode, NextBlock};
+pub use dev::{Dump, DumpError};
+pub use discover::OPENRPC;
 pub use error::{RpcError, RpcResult};
 pub use wallet::Wallet;
 
@@ -53,7 +58,8 @@ use config::{Config, ConfigApiServer};
 use deadline::CallLimits;
 use debug::{Debug, DebugApiServer};
 use dev::{Dev, DevApiServer};
-use eth::{Eth, EthApiServer};
+use discover::{Discover, DiscoverApiServer};
+use eth::{Eth, EthApiServer, PersonalApiServer};
 use fairness::FairLayer;
 use misc::{Misc, NetApiServer, TxpoolApiServer, Web3ApiServer};
 use pubsub::{HexIds, PubSub, PubSubApiServer};
@@ -170,27 +176,29 @@ impl RpcServer {
 pub fn methods(backend: Backend, limits: Limits) -> Methods {
     let limits = Arc::new(limits);
     let workers = Workers::new(limits.workers);
+    let dev_workers = workers.clone();
     let mut module = RpcModule::new(());
     let calls = CallLimits {
         gas: limits.call_gas,
         time: limits.call_time,
     };
-    let parts: [Methods; 9] = [
+    let eth = Eth::new(backend.clone(), workers.clone(), limits, calls);
+    let parts: [Methods; 11] = [
         Debug::new(backend.clone(), workers.clone(), calls)
             .into_rpc()
             .into(),
         Synod::new(backend.clone(), workers.clone(), calls)
             .into_rpc()
             .into(),
-        Eth::new(backend.clone(), workers, limits, calls)
-            .into_rpc()
-            .into(),
+        PersonalApiServer::into_rpc(eth.clone()).into(),
+        EthApiServer::into_rpc(eth).into(),
         Config::new(backend.clone()).into_rpc().into(),
+        Discover.into_rpc().into(),
         PubSub::new(backend.clone()).into_rpc().into(),
         NetApiServer::into_rpc(Misc::new(backend.clone())).into(),
         Web3ApiServer::into_rpc(Misc::new(backend.clone())).into(),
         TxpoolApiServer::into_rpc(Misc::new(backend.clone())).into(),
-        Dev::new(backend).into_rpc().into(),
+        Dev::new(backend, dev_workers).into_rpc().into(),
     ];
     for part in parts {
         module.merge(part).expect("every namespace has its own names");

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes, U64, keccak256};
 use alloy_rpc_types_eth::Transaction;
 use jsonrpsee::proc_macros::rpc;
@@ -38,6 +39,12 @@ pub(crate) trait TxpoolApi {
 
     #[method(name = "content", blocking)]
     fn content(&self) -> RpcResult<PoolContent>;
+
+    #[method(name = "contentFrom", blocking)]
+    fn content_from(&self, sender: Address) -> RpcResult<SenderContent>;
+
+    #[method(name = "inspect", blocking)]
+    fn inspect(&self) -> RpcResult<PoolSummary>;
 }
 
 /// How many transactions wait.
@@ -52,6 +59,20 @@ pub(crate) struct PoolStatus {
 pub(crate) struct PoolContent {
     pending: BTreeMap<Address, BTreeMap<String, Transaction>>,
     queued: BTreeMap<Address, BTreeMap<String, Transaction>>,
+}
+
+/// The transactions of one sender that wait, by nonce.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SenderContent {
+    pending: BTreeMap<String, Transaction>,
+    queued: BTreeMap<String, Transaction>,
+}
+
+/// The transactions that wait, by sender and nonce, each in a line for a person.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PoolSummary {
+    pending: BTreeMap<Address, BTreeMap<String, String>>,
+    queued: BTreeMap<Address, BTreeMap<String, String>>,
 }
 
 /// The methods' implementation.
@@ -82,7 +103,7 @@ impl NetApiServer for Misc {
 
 impl Web3ApiServer for Misc {
     fn client_version(&self) -> RpcResult<String> {
-        Ok(concat!("synod/v", env!("CARGO_PKG_VERSION"), "/rust").to_owned())
+        Ok(self.backend.client_version())
     }
 
     fn sha3(&self, data: Bytes) -> RpcResult<B256> {
@@ -102,24 +123,51 @@ impl TxpoolApiServer for Misc {
     fn content(&self) -> RpcResult<PoolContent> {
         let content = self.backend.pool.content();
         Ok(PoolContent {
-            pending: by_nonce(content.ready),
-            queued: by_nonce(content.queued),
+            pending: by_nonce(content.ready, convert::pending),
+            queued: by_nonce(content.queued, convert::pending),
+        })
+    }
+
+    fn content_from(&self, sender: Address) -> RpcResult<SenderContent> {
+        let mut content = self.content()?;
+        Ok(SenderContent {
+            pending: content.pending.remove(&sender).unwrap_or_default(),
+            queued: content.queued.remove(&sender).unwrap_or_default(),
+        })
+    }
+
+    fn inspect(&self) -> RpcResult<PoolSummary> {
+        let content = self.backend.pool.content();
+        Ok(PoolSummary {
+            pending: by_nonce(content.ready, summary),
+            queued: by_nonce(content.queued, summary),
         })
     }
 }
 
+/// geth's line about a transaction.
+fn summary(transaction: &PoolTransaction) -> String {
+    let tx = transaction.transaction();
+    let to = tx
+        .to()
+        .map_or_else(|| "contract creation".to_owned(), |to| to.to_string());
+    let (value, gas, price) = (tx.value(), tx.gas_limit(), tx.max_fee_per_gas());
+    format!("{to}: {value} wei + {gas} gas × {price} wei")
+}
+
 /// Each sender's transactions under their nonces.
-fn by_nonce(
+fn by_nonce<T>(
     senders: BTreeMap<Address, Vec<Arc<PoolTransaction>>>,
-) -> BTreeMap<Address, BTreeMap<String, Transaction>> {
-    let converted = |transactions: Vec<Arc<PoolTransaction>>| {
+    show: impl Fn(&PoolTransaction) -> T,
+) -> BTreeMap<Address, BTreeMap<String, T>> {
+    let shown = |transactions: Vec<Arc<PoolTransaction>>| {
+        let transactions = transactions.iter();
         transactions
-            .iter()
-            .map(|tx| (tx.nonce().to_string(), convert::pending(tx)))
+            .map(|tx| (tx.nonce().to_string(), show(tx)))
             .collect()
     };
     senders
         .into_iter()
-        .map(|(sender, transactions)| (sender, converted(transactions)))
+        .map(|(sender, transactions)| (sender, shown(transactions)))
         .collect()
 }

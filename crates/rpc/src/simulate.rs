@@ -69,7 +69,7 @@ impl<'a> Simulation<'a> {
         let env = view.env(id, &header);
         let mut simulation = Self {
             chain,
-            db: CacheDB::new(view.state(&header)),
+            db: CacheDB::new(view.state(&header)?),
             env,
             gas_cap: limits.gas,
             deadline: Deadline::after(limits.time),
@@ -252,7 +252,15 @@ impl<'a> Simulation<'a> {
         self.env.cfg_env.tx_gas_limit_cap = Some(u64::MAX);
         let tx = self.prepare(request, cap)?;
         let deadline = &mut self.deadline;
-        let (trace, _) = debug::watch(self.chain, &mut self.db, self.env, tx, None, options, deadline)?;
+        let (trace, _) = debug::watch(
+            self.chain.factory(),
+            &mut self.db,
+            self.env,
+            tx,
+            None,
+            options,
+            deadline,
+        )?;
         self.deadline.kept()?;
         Ok(trace)
     }
@@ -303,7 +311,7 @@ pub(crate) fn output(result: ExecutionResult<HaltReason>) -> RpcResult<Bytes> {
 }
 
 /// What stopped an execution, in the words of geth.
-fn halted(reason: &HaltReason) -> RpcError {
+pub(crate) fn halted(reason: &HaltReason) -> RpcError {
     let reason = match reason {
         HaltReason::OutOfGas(OutOfGasError::Basic | OutOfGasError::Memory | OutOfGasError::MemoryLimit) => {
             "out of gas".to_owned()

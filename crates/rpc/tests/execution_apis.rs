@@ -13,6 +13,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use alloy_primitives::B256;
@@ -25,13 +26,10 @@ use synod_rpc::{Backend, Control, DevControl, Limits, Wallet};
 use tokio::sync::broadcast;
 
 /// Methods that this node does not have, and why.
-const NOT_OFFERED: &[(&str, &str)] = &[
-    ("eth_simulateV1", "not written yet"),
-    (
-        "testing_buildBlockV1",
-        "for consensus clients under test; this chain has another seam",
-    ),
-];
+const NOT_OFFERED: &[(&str, &str)] = &[(
+    "testing_buildBlockV1",
+    "for consensus clients under test; this chain has another seam",
+)];
 
 /// Cases that this node answers otherwise, and why.
 const DEVIATIONS: &[(&str, &str)] = &[
@@ -43,6 +41,14 @@ const DEVIATIONS: &[(&str, &str)] = &[
     (
         "eth_sendRawTransaction/send-blob-tx.io",
         "this chain keeps no blobs",
+    ),
+    (
+        "eth_simulateV1/ethSimulate-overflow-nonce.io",
+        "an account whose nonce is the greatest there is sends nothing; geth's nonce overflows where nothing is validated",
+    ),
+    (
+        "eth_simulateV1/ethSimulate-override-ecrecover.io",
+        "a precompile that was moved is warm at its new address; in geth it is cold",
     ),
 ];
 
@@ -186,7 +192,13 @@ fn same_form(path: &str, expected: &Value, got: &Value) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_recorded_cases_are_answered_as_recorded() {
-    let methods = synod_rpc::methods(backend(), Limits::default());
+    // geth's cap, with which the cases were recorded: it is the gas limit of simulated transactions that name none.
+    let limits = Limits {
+        call_gas: 50_000_000,
+        call_time: Duration::from_secs(600),
+        ..Limits::default()
+    };
+    let methods = synod_rpc::methods(backend(), limits);
     let mut wrong = Vec::new();
     let cases = cases();
     assert!(cases.len() > 80, "only {} cases found", cases.len());
@@ -214,4 +226,115 @@ async fn the_recorded_cases_are_answered_as_recorded() {
         cases.len(),
         wrong.join("\n")
     );
+}
+
+/// A parameter of each method that only a development node has.
+const DEVELOPMENT: &[(&str, &str)] = &[
+    ("evm_mine", "[]"),
+    ("evm_mineBlock", "[]"),
+    ("anvil_mineDetailed", "[]"),
+    ("hardhat_mine", "[]"),
+    ("evm_setAutomine", "[true]"),
+    ("hardhat_getAutomine", "[]"),
+    ("evm_setIntervalMining", "[1000]"),
+    ("anvil_setIntervalMining", "[1]"),
+    ("anvil_getIntervalMining", "[]"),
+    ("evm_snapshot", "[]"),
+    ("evm_revert", "[1]"),
+    ("hardhat_reset", "[]"),
+    ("anvil_rollback", "[]"),
+    ("evm_increaseTime", "[1]"),
+    ("evm_setNextBlockTimestamp", "[2000000000]"),
+    ("evm_setTime", "[2000000000]"),
+    ("anvil_setBlockTimestampInterval", "[1]"),
+    ("anvil_removeBlockTimestampInterval", "[]"),
+    ("hardhat_setCoinbase", "[ADDRESS]"),
+    ("hardhat_setNextBlockBaseFeePerGas", "[1]"),
+    ("hardhat_setPrevRandao", "[\"0x1\"]"),
+    ("evm_setBlockGasLimit", "[1]"),
+    ("hardhat_setMinGasPrice", "[\"0x1\"]"),
+    ("hardhat_setBalance", "[ADDRESS, \"0x1\"]"),
+    ("anvil_addBalance", "[ADDRESS, \"0x1\"]"),
+    ("hardhat_setNonce", "[ADDRESS, 1]"),
+    ("hardhat_setCode", "[ADDRESS, \"0x\"]"),
+    ("hardhat_setStorageAt", "[ADDRESS, \"0x0\", \"0x1\"]"),
+    ("anvil_dumpState", "[]"),
+    ("anvil_loadState", "[\"0x\"]"),
+    ("hardhat_impersonateAccount", "[ADDRESS]"),
+    ("hardhat_stopImpersonatingAccount", "[ADDRESS]"),
+    ("anvil_autoImpersonateAccount", "[true]"),
+    ("hardhat_dropTransaction", "[HASH]"),
+    ("anvil_dropAllTransactions", "[]"),
+    ("anvil_removePoolTransactions", "[ADDRESS]"),
+    ("anvil_nodeInfo", "[]"),
+    ("hardhat_metadata", "[]"),
+    ("hardhat_setLoggingEnabled", "[true]"),
+    ("eth_sendUnsignedTransaction", "[{}]"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_no_development_node_refuses_its_methods() {
+    let methods = synod_rpc::methods(backend(), Limits::default());
+    let plain = |name: &str| {
+        name.split('_')
+            .next_back()
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+    };
+    // Whatever name a method goes by, it stands in the list under one of its names.
+    let listed: Vec<String> = DEVELOPMENT.iter().map(|(name, _)| plain(name)).collect();
+    for name in methods.method_names() {
+        let development = ["evm_", "hardhat_", "anvil_"]
+            .iter()
+            .any(|space| name.starts_with(space));
+        let alias = plain(name).replace("account", "");
+        let known = listed.iter().any(|listed| listed.replace("account", "") == alias);
+        assert!(
+            !development || known || name.contains("etailed"),
+            "{name} is not in the list"
+        );
+    }
+    let (address, hash) = (
+        format!("\"0x{}\"", "11".repeat(20)),
+        format!("\"0x{}\"", "11".repeat(32)),
+    );
+    for (name, params) in DEVELOPMENT {
+        let params = params.replace("ADDRESS", &address).replace("HASH", &hash);
+        let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{name}","params":{params}}}"#);
+        let (answer, _) = methods.raw_json_request(&request, 1).await.unwrap();
+        let answer: Value = serde_json::from_str(answer.get()).unwrap();
+        assert_eq!(answer["error"]["code"], -32000, "{name}: {answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains("needs a development node"), "{name}: {message}");
+    }
+}
+
+#[test]
+fn the_openrpc_document_has_every_method_and_no_other() {
+    let methods = synod_rpc::methods(backend(), Limits::default());
+    let document: Value = serde_json::from_str(synod_rpc::OPENRPC).unwrap();
+    let mut described: Vec<&str> = document["methods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|method| method["name"].as_str().unwrap())
+        .collect();
+    let mut offered: Vec<&str> = methods
+        .method_names()
+        .filter(|name| name.starts_with("synod_"))
+        .collect();
+    described.sort_unstable();
+    offered.sort_unstable();
+    assert_eq!(
+        described, offered,
+        "crates/rpc/openrpc.json describes the methods of `synod_`"
+    );
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    // Every reference leads somewhere.
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let text = document.to_string();
+    for reference in text.split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "{name}");
+    }
 }

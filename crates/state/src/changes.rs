@@ -1,8 +1,9 @@
 //! What one block changes, in an order that does not depend on any hash map.
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
 use revm::database::BundleState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An account without its storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,5 +122,47 @@ impl From<BundleState> for StateChanges {
             .map(|(hash, code)| (hash, code.original_bytes()))
             .collect();
         Self { accounts, codes }
+    }
+}
+
+/// What a development chain changed in a state between two blocks, all edits of that state together. Whoever lists the accounts
+/// of a state must look here too, since no transaction tells of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct Edits {
+    /// The state root after them.
+    pub root: B256,
+    /// The accounts that they touched.
+    pub accounts: Vec<EditedAccount>,
+}
+
+/// An account that edits touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct EditedAccount {
+    /// Where.
+    pub address: Address,
+    /// The slots that they wrote, ascending.
+    pub slots: Vec<U256>,
+}
+
+impl Edits {
+    /// Notes what some changes touch.
+    pub(crate) fn touch(&mut self, changes: &StateChanges) {
+        let mut accounts: BTreeMap<Address, BTreeSet<U256>> = std::mem::take(&mut self.accounts)
+            .into_iter()
+            .map(|account| (account.address, account.slots.into_iter().collect()))
+            .collect();
+        for (address, change) in &changes.accounts {
+            accounts
+                .entry(*address)
+                .or_default()
+                .extend(change.storage.keys());
+        }
+        self.accounts = accounts
+            .into_iter()
+            .map(|(address, slots)| EditedAccount {
+                address,
+                slots: slots.into_iter().collect(),
+            })
+            .collect();
     }
 }

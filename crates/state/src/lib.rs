@@ -34,7 +34,7 @@ mod tests;
 mod view;
 
 pub use block::{Body, Marker, Receipt, Seal, SealedBlock, Transaction, TransactionLocation};
-pub use changes::{Account, AccountChange, StateChanges};
+pub use changes::{Account, AccountChange, EditedAccount, Edits, StateChanges};
 pub use commitment::{
     AccountProof, Committed, LeafVisitor, Mpt, NodeReader, StateCommitment, StorageProof, hash_slot,
 };

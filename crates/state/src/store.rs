@@ -10,13 +10,14 @@
 //! | `headers`, `bodies`, `senders`, `receipts`, `digests`, `envelopes`, `certificates` | height | |
 //! | `hashes` | block hash | height |
 //! | `transactions` | transaction hash | height ‖ index |
+//! | `edits` | height | [`Edits`] that a development chain made on the state after this block |
 //!
 //! A write transaction of redb is atomic and, when `commit` returns, on the disk. Everything a block brings goes into
 //! one, the marker included, so after a crash at any instant the store holds whole blocks and its marker names the last.
 
 use crate::{
-    Account, Body, LAYOUT, Marker, Mpt, NodeReader, Overlay, Receipt, Seal, SealedBlock, StateCommitment,
-    StateError, TransactionLocation, commitment::hash_slot,
+    Account, Body, Committed, Edits, LAYOUT, Marker, Mpt, NodeReader, Overlay, Receipt, Seal, SealedBlock,
+    StateChanges, StateCommitment, StateError, TransactionLocation, commitment::hash_slot,
 };
 use alloy_consensus::Header;
 use alloy_eips::eip2718::Encodable2718;
@@ -28,6 +29,7 @@ use redb::{
     WriteTransaction,
 };
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -50,6 +52,7 @@ const ENVELOPES: ByHeight<&'static [u8]> = ByHeight::new("envelopes");
 const CERTIFICATES: ByHeight<&'static [u8]> = ByHeight::new("certificates");
 const HASHES: ByHash<u64> = ByHash::new("hashes");
 const TRANSACTIONS: ByHash<(u64, u64)> = ByHash::new("transactions");
+const EDITS: ByHeight<&'static [u8]> = ByHeight::new("edits");
 
 /// Memory that redb may keep pages in. Its own default is 1 GiB, more than a node beside models should take.
 const CACHE_BYTES: usize = 256 << 20;
@@ -129,6 +132,7 @@ impl Store {
             tx.open_table(CERTIFICATES)?;
             tx.open_table(HASHES)?;
             tx.open_table(TRANSACTIONS)?;
+            tx.open_table(EDITS)?;
             let found = meta.get(META_LAYOUT)?.map(|v| v.value().to_vec());
             if found.is_none() {
                 meta.insert(META_LAYOUT, &LAYOUT.to_be_bytes()[..])?;
@@ -244,10 +248,38 @@ impl Store {
         tx.commit().map_err(|e| self.name(e.into()))
     }
 
-    /// Makes block `to` the head again and forgets the blocks above it. Trie nodes and code stay.
+    /// Changes the state after the last block without a block, durably: `committed` is what `changes` make of it. The next
+    /// block stands on the new state; no header ever names its root, so it is kept with the block's height.
     ///
     /// Only a chain whose blocks one node decides alone may do this.
-    pub fn rewind(self: &Arc<Self>, to: u64) -> Result<(), StateError> {
+    pub fn edit(self: &Arc<Self>, changes: &StateChanges, committed: &Committed) -> Result<(), StateError> {
+        let snapshot = self.snapshot()?;
+        let Some(marker) = snapshot.marker else {
+            return Err(StateError::NoSuchBlock { to: 0, head: 0 });
+        };
+        let mut edits = snapshot.edits(marker.height)?.unwrap_or_default();
+        edits.root = committed.root;
+        edits.touch(changes);
+        let marker = Marker {
+            state_root: committed.root,
+            ..marker
+        };
+        let tx = self.begin_write()?;
+        (|| {
+            write_state(&tx, changes, &committed.nodes)?;
+            tx.open_table(EDITS)?
+                .insert(marker.height, &alloy_rlp::encode(&edits)[..])?;
+            write_marker(&tx, &marker)
+        })()
+        .map_err(|e| self.name(e))?;
+        tx.commit().map_err(|e| self.name(e.into()))
+    }
+
+    /// Makes block `to` the head again and forgets the blocks above it. Trie nodes and code stay. With `edits`, the state is the
+    /// one that they left; without, the one that the block left.
+    ///
+    /// Only a chain whose blocks one node decides alone may do this.
+    pub fn rewind(self: &Arc<Self>, to: u64, edits: Option<&Edits>) -> Result<(), StateError> {
         let snapshot = self.snapshot()?;
         let Some(head) = snapshot.marker else {
             return Err(StateError::NoSuchBlock { to, head: 0 });
@@ -265,7 +297,7 @@ impl Store {
             height: to,
             digest,
             hash: header.hash_slow(),
-            state_root: header.state_root,
+            state_root: edits.map_or(header.state_root, |edits| edits.root),
         };
         let mut removed = Vec::new();
         for height in to + 1..=head.height {
@@ -276,6 +308,7 @@ impl Store {
         }
         let tx = self.begin_write()?;
         remove_blocks(&tx, &removed).map_err(|e| self.name(e))?;
+        keep_edits(&tx, to, edits).map_err(|e| self.name(e))?;
         self.rebuild_flat(&tx, &snapshot, marker.state_root)?;
         write_marker(&tx, &marker).map_err(|e| self.name(e))?;
         tx.commit().map_err(|e| self.name(e.into()))
@@ -353,6 +386,46 @@ fn write_marker(tx: &WriteTransaction, marker: &Marker) -> Result<(), redb::Erro
     Ok(())
 }
 
+/// Writes trie nodes and code, and changes the flat tables.
+fn write_state(
+    tx: &WriteTransaction,
+    changes: &StateChanges,
+    fresh: &BTreeMap<B256, Bytes>,
+) -> Result<(), redb::Error> {
+    let mut nodes = tx.open_table(NODES)?;
+    for (hash, node) in fresh {
+        nodes.insert(&hash.0, &node[..])?;
+    }
+    let mut codes = tx.open_table(CODES)?;
+    for (hash, code) in &changes.codes {
+        codes.insert(&hash.0, &code[..])?;
+    }
+    let mut accounts = tx.open_table(ACCOUNTS)?;
+    let mut storage = tx.open_table(STORAGE)?;
+    for (address, change) in &changes.accounts {
+        let hashed = keccak256(address);
+        match &change.account {
+            Some(account) => accounts.insert(&hashed.0, &encode_account(account)[..])?,
+            None => accounts.remove(&hashed.0)?,
+        };
+        if change.wiped || change.account.is_none() {
+            let range = flat_key(hashed, B256::ZERO)..=flat_key(hashed, B256::repeat_byte(0xff));
+            storage.retain_in::<&[u8; 64], _>(&range.start().clone()..=&range.end().clone(), |_, _| false)?;
+        }
+        if change.account.is_some() {
+            for (slot, value) in &change.storage {
+                let key = flat_key(hashed, hash_slot(*slot));
+                if value.is_zero() {
+                    storage.remove(&key)?;
+                } else {
+                    storage.insert(&key, &value.to_be_bytes())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 fn write_block(tx: &WriteTransaction, commit: &BlockCommit<'_>) -> Result<(), redb::Error> {
     let BlockCommit {
         block,
@@ -361,40 +434,7 @@ fn write_block(tx: &WriteTransaction, commit: &BlockCommit<'_>) -> Result<(), re
         overlay,
     } = *commit;
     let height = block.header.number;
-    {
-        let mut nodes = tx.open_table(NODES)?;
-        for (hash, node) in &overlay.nodes {
-            nodes.insert(&hash.0, &node[..])?;
-        }
-        let mut codes = tx.open_table(CODES)?;
-        for (hash, code) in &overlay.changes.codes {
-            codes.insert(&hash.0, &code[..])?;
-        }
-        let mut accounts = tx.open_table(ACCOUNTS)?;
-        let mut storage = tx.open_table(STORAGE)?;
-        for (address, change) in &overlay.changes.accounts {
-            let hashed = keccak256(address);
-            match &change.account {
-                Some(account) => accounts.insert(&hashed.0, &encode_account(account)[..])?,
-                None => accounts.remove(&hashed.0)?,
-            };
-            if change.wiped || change.account.is_none() {
-                let range = flat_key(hashed, B256::ZERO)..=flat_key(hashed, B256::repeat_byte(0xff));
-                storage
-                    .retain_in::<&[u8; 64], _>(&range.start().clone()..=&range.end().clone(), |_, _| false)?;
-            }
-            if change.account.is_some() {
-                for (slot, value) in &change.storage {
-                    let key = flat_key(hashed, hash_slot(*slot));
-                    if value.is_zero() {
-                        storage.remove(&key)?;
-                    } else {
-                        storage.insert(&key, &value.to_be_bytes())?;
-                    }
-                }
-            }
-        }
-    }
+    write_state(tx, &overlay.changes, &overlay.nodes)?;
     tx.open_table(HEADERS)?
         .insert(height, &alloy_rlp::encode(&block.header)[..])?;
     tx.open_table(BODIES)?
@@ -438,6 +478,16 @@ fn remove_blocks(tx: &WriteTransaction, blocks: &[SealedBlock]) -> Result<(), re
         for transaction in &block.body.transactions {
             transactions.remove(&transaction.trie_hash().0)?;
         }
+    }
+    Ok(())
+}
+
+/// Forgets the edits of the states from a height on, but for those of the state after it that are given.
+fn keep_edits(tx: &WriteTransaction, height: u64, kept: Option<&Edits>) -> Result<(), redb::Error> {
+    let mut edits = tx.open_table(EDITS)?;
+    edits.retain_in(height.., |_, _| false)?;
+    if let Some(kept) = kept {
+        edits.insert(height, &alloy_rlp::encode(kept)[..])?;
     }
     Ok(())
 }
@@ -571,6 +621,22 @@ impl Snapshot {
             envelope,
             certificate,
         }))
+    }
+
+    /// What a development chain changed in the state after the block at a height, if it did.
+    pub fn edits(&self, height: u64) -> Result<Option<Edits>, StateError> {
+        self.decoded(EDITS, height)
+    }
+
+    /// The root of the state on which the block after this one stands: the header's, or that of the edits made since.
+    pub fn state_root(&self, header: &Header) -> Result<B256, StateError> {
+        if let Some(marker) = &self.marker
+            && marker.height == header.number
+        {
+            return Ok(marker.state_root);
+        }
+        let edits = self.edits(header.number)?;
+        Ok(edits.map_or(header.state_root, |edits| edits.root))
     }
 
     /// The code with this hash.

@@ -4,16 +4,17 @@ use crate::{genesis_file, logging, show::Form};
 use alloy_primitives::{Address, B256};
 use alloy_signer_local::{MnemonicBuilder, coins_bip39::English};
 use clap::Args;
-use eyre::{Result, ensure};
+use eyre::{Result, WrapErr, ensure};
 use serde::Serialize;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
-use synod_chain::{ChainSpec, spec::DEV_MNEMONIC};
+use synod_chain::{Chain, ChainSpec, spec::DEV_MNEMONIC};
 use synod_node::{Mining, Node, NodeConfig};
+use synod_rpc::Dump;
 
 /// How many accounts the development chain funds.
 const ACCOUNTS: u32 = 10;
@@ -47,6 +48,27 @@ pub(crate) struct DevArgs {
     /// Who gets the fees
     #[arg(long, value_name = "ADDRESS", default_value_t = Address::ZERO)]
     beneficiary: Address,
+
+    /// Write down what waits for a block, and take it up again after a restart
+    #[arg(long)]
+    keep_pool: bool,
+
+    /// Take up the blocks of this file first (RLP, one after another, as geth exports them); those that are there already are
+    /// skipped
+    #[arg(long, value_name = "FILE")]
+    import: Option<PathBuf>,
+
+    /// Put the accounts of this file into the state first (anvil_dumpState's bytes or JSON)
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    load_state: Option<PathBuf>,
+
+    /// Write every account to this file at the end
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    dump_state: Option<PathBuf>,
+
+    /// Both: load the accounts of this file if it exists, and write them back at the end
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -94,14 +116,17 @@ pub(crate) async fn run(args: DevArgs, form: Form) -> Result<()> {
         mining: args.mining()?,
         spec,
         beneficiary: args.beneficiary,
+        keep_pool: args.keep_pool,
         ..NodeConfig::dev(&args.data_dir)
     };
     let chain_id = config.spec.chain_id();
+    let spec = config.spec.clone();
+    args.prepare(&spec)?;
     let mut node = Node::start(config).await?;
     form.print(&Ready {
         rpc_url: format!("http://{}", node.http_addr()),
         chain_id,
-        data_dir: args.data_dir,
+        data_dir: args.data_dir.clone(),
         block: node.chain().head().number(),
         accounts: accounts()?,
     })?;
@@ -111,10 +136,45 @@ pub(crate) async fn run(args: DevArgs, form: Form) -> Result<()> {
     };
     let stopped = node.stop().await;
     fault?;
-    Ok(stopped?)
+    stopped?;
+    args.dump(&spec)
 }
 
 impl DevArgs {
+    /// What goes into the chain before the node starts.
+    fn prepare(&self, spec: &ChainSpec) -> Result<()> {
+        let existing = self.state.clone().filter(|file| file.exists());
+        let state = self.load_state.clone().or(existing);
+        if self.import.is_none() && state.is_none() {
+            return Ok(());
+        }
+        let chain = Chain::open(&self.data_dir, spec.clone())?;
+        if let Some(file) = &self.import {
+            let blocks = read(file)?;
+            let imported = chain
+                .import_rlp(&blocks)
+                .wrap_err_with(|| format!("cannot import {}", file.display()))?;
+            tracing::info!(imported, height = chain.head().number(), "blocks imported");
+        }
+        if let Some(file) = state {
+            let dump = Dump::unpack(&read(&file)?)
+                .wrap_err_with(|| format!("cannot load the state in {}", file.display()))?;
+            chain.edit(&dump.edits())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the state, if that was asked for.
+    fn dump(&self, spec: &ChainSpec) -> Result<()> {
+        let Some(file) = self.dump_state.as_ref().or(self.state.as_ref()) else {
+            return Ok(());
+        };
+        let chain = Chain::open(&self.data_dir, spec.clone())?;
+        let state = chain.export(&mut |_| ())?;
+        let dump = Dump::new(state.accounts, state.header.number).pack()?;
+        std::fs::write(file, dump).wrap_err_with(|| format!("cannot write {}", file.display()))
+    }
+
     fn mining(&self) -> Result<Mining> {
         match self.block_time {
             Some(seconds) => {
@@ -128,6 +188,10 @@ impl DevArgs {
             None => Ok(Mining::Instant),
         }
     }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).wrap_err_with(|| format!("cannot read {}", file.display()))
 }
 
 /// The accounts that the development chain funds and the node signs for.

@@ -1,5 +1,7 @@
 //! How much may wait, and at what price.
 
+use std::time::Duration;
+
 /// Limits of the pool.
 ///
 /// They are a node's own policy, not part of consensus: two nodes may have different ones.
@@ -22,6 +24,8 @@ pub struct Limits {
     /// Whether to refuse a transaction that cannot pay the base fee of the very next block. An instant mining node makes
     /// no further block until it gets a transaction, so its base fee never falls and the sender would wait for ever.
     pub refuse_below_base_fee: bool,
+    /// How long a transaction may wait behind a gap of nonces.
+    pub queued_lifetime: Duration,
 }
 
 impl Default for Limits {
@@ -34,6 +38,7 @@ impl Default for Limits {
             price_bump_percent: 10,
             minimum_tip: 0,
             refuse_below_base_fee: false,
+            queued_lifetime: Duration::from_secs(3 * 60 * 60),
         }
     }
 }

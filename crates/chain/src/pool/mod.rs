@@ -17,6 +17,7 @@
 //!   in both of its fees. Otherwise anybody could make all nodes redo work for nothing.
 //! * When the pool is full the cheapest last transaction of a sender leaves, queued ones before ready ones. Only last
 //!   ones leave, so an eviction never opens a gap.
+//! * What stays queued for long expires ([`Pool::expire`]).
 //! * All of a sender's ready transactions together must be payable from the sender's balance. This is what keeps one
 //!   funded account from filling the pool with transactions of which only the first can ever be paid.
 //!
@@ -33,6 +34,8 @@ mod error;
 mod limits;
 mod sender;
 #[cfg(test)]
+mod simple;
+#[cfg(test)]
 mod tests;
 mod transaction;
 mod validate;
@@ -43,8 +46,9 @@ use std::{
 };
 
 use alloy_consensus::{TxEnvelope, transaction::Recovered};
+use alloy_eips::eip2718::Encodable2718;
 use alloy_evm::EvmEnv;
-use alloy_primitives::{Address, TxHash, map::HashMap};
+use alloy_primitives::{Address, Bytes, TxHash, map::HashMap};
 use parking_lot::Mutex;
 use revm::{DatabaseRef, database::WrapDatabaseRef};
 use synod_evm::rights::Rights;
@@ -309,6 +313,39 @@ impl Pool {
         };
         inner.update(sender, |queue| queue.remove(nonce).into_iter().collect());
         true
+    }
+
+    /// How many transactions have arrived until now: a mark for [`Pool::expire`].
+    pub fn arrivals(&self) -> u64 {
+        self.inner.lock().arrivals
+    }
+
+    /// Takes out what is behind a gap of nonces and arrived before a mark, and returns it: a gap that was not filled for so long
+    /// most likely never is. The pool knows no clock; whoever calls this does ([`Limits::queued_lifetime`]).
+    pub fn expire(&self, mark: u64) -> Vec<TxHash> {
+        let mut inner = self.inner.lock();
+        let senders: Vec<Address> = inner.senders.keys().copied().collect();
+        let mut expired = Vec::new();
+        for sender in senders {
+            let gone = inner.update(sender, |queue| queue.expire(mark));
+            expired.extend(gone.iter().map(|tx| *tx.hash()));
+        }
+        expired
+    }
+
+    /// Everything that waits and its sender signed, in the order of arrival and as it travels (EIP-2718): what a node keeps
+    /// over a restart.
+    pub fn journal(&self) -> Vec<Bytes> {
+        let content = self.content();
+        let all = content.ready.into_values().chain(content.queued.into_values());
+        let mut all: Vec<_> = all
+            .flatten()
+            .filter(|tx| !crate::edit::impersonated(tx.transaction()))
+            .collect();
+        all.sort_unstable_by_key(|tx| tx.arrival);
+        all.iter()
+            .map(|tx| tx.transaction().encoded_2718().into())
+            .collect()
     }
 }
 

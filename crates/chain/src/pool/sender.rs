@@ -93,7 +93,7 @@ impl Sender {
             .iter()
             .filter(|(nonce, tx)| {
                 **nonce < account.nonce
-                    || account.is_contract
+                    || (account.is_contract && !crate::edit::impersonated(tx.transaction()))
                     || account
                         .rights
                         .for_transaction(tx.sender(), tx.transaction().is_create())
@@ -104,6 +104,18 @@ impl Sender {
             .map(|(nonce, _)| *nonce)
             .collect();
         gone.into_iter()
+            .filter_map(|nonce| self.transactions.remove(&nonce))
+            .collect()
+    }
+
+    /// Takes out what is queued and arrived no later than a mark.
+    pub(super) fn expire(&mut self, mark: u64) -> Vec<Arc<PoolTransaction>> {
+        let old: Vec<u64> = self
+            .queued()
+            .filter(|tx| tx.arrival <= mark)
+            .map(|tx| tx.nonce())
+            .collect();
+        old.into_iter()
             .filter_map(|nonce| self.transactions.remove(&nonce))
             .collect()
     }

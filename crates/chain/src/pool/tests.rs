@@ -26,10 +26,10 @@ const ETHER: u128 = 1_000_000_000_000_000_000;
 
 /// The accounts of a test, and heads made of them.
 #[derive(Clone, Default)]
-struct World(CacheDB<EmptyDB>);
+pub(super) struct World(CacheDB<EmptyDB>);
 
 impl World {
-    fn with(mut self, address: Address, nonce: u64, balance: u128) -> Self {
+    pub(super) fn with(mut self, address: Address, nonce: u64, balance: u128) -> Self {
         let info = AccountInfo {
             nonce,
             balance: U256::from(balance),
@@ -51,7 +51,7 @@ impl World {
         self
     }
 
-    fn head(&self) -> Head {
+    pub(super) fn head(&self) -> Head {
         let mut env: EvmEnv = EvmEnv::default();
         env.cfg_env.set_spec_and_mainnet_gas_params(SpecId::OSAKA);
         env.cfg_env.chain_id = CHAIN;
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    fn pool(&self, limits: Limits) -> Pool {
+    pub(super) fn pool(&self, limits: Limits) -> Pool {
         Pool::new(limits, self.head())
     }
 }
@@ -74,7 +74,7 @@ fn world() -> World {
 }
 
 /// A transfer with these fees; its signature is never looked at, since the sender is given.
-fn transfer(from: Address, nonce: u64, fee: u128, tip: u128) -> Recovered<TxEnvelope> {
+pub(super) fn transfer(from: Address, nonce: u64, fee: u128, tip: u128) -> Recovered<TxEnvelope> {
     eip1559(
         from,
         TxEip1559 {
@@ -120,7 +120,7 @@ fn nonces(transactions: impl IntoIterator<Item = Arc<PoolTransaction>>) -> Vec<(
 
 impl Pool {
     /// The indices say what the queues say, and the limits hold.
-    fn assert_consistent(&self) {
+    pub(super) fn assert_consistent(&self) {
         let inner = self.inner.lock();
         let all: Vec<_> = inner
             .senders

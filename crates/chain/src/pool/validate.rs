@@ -170,7 +170,7 @@ fn intrinsic_gas(tx: &PoolTransaction, env: &EvmEnv) -> Result<(), PoolError> {
 pub(super) fn against_account(tx: &PoolTransaction, account: &Account) -> Result<(), PoolError> {
     let creates = tx.transaction().is_create();
     account.rights.for_transaction(tx.sender(), creates)?;
-    if account.is_contract {
+    if account.is_contract && !crate::edit::impersonated(tx.transaction()) {
         return Err(PoolError::SenderNotEoa(tx.sender()));
     }
     if tx.nonce() < account.nonce {

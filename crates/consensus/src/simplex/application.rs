@@ -327,6 +327,7 @@ impl Executor {
                 randomness_signature: signature.clone(),
                 beneficiary: self.beneficiary,
                 needs_transactions: now(runtime).0 < heartbeat,
+                ..Duty::default()
             };
             let _guard = CancelOnDrop(context.cancellation.clone());
             let application = self.application.clone();

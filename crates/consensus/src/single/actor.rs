@@ -131,6 +131,12 @@ impl Single {
                     .await?;
                 let _ = reply.send(mined);
             }
+            Message::MineWaiting { reply } => {
+                if self.mining == Mining::Instant {
+                    self.mine(true).await?;
+                }
+                let _ = reply.send(());
+            }
             Message::SetMining(mining) => self.mining = mining,
             Message::AdvanceTime { by, reply } => {
                 let _ = reply.send(self.miner.lock().advance_time(by));
@@ -138,6 +144,10 @@ impl Single {
             Message::SetNextTimestamp { seconds, reply } => {
                 let _ = reply.send(self.miner.lock().set_next_timestamp(seconds));
             }
+            Message::ClockOffset { reply } => {
+                let _ = reply.send(self.miner.lock().offset());
+            }
+            Message::Set(setting) => self.miner.lock().set(setting),
             Message::Exclusive(task) => self.blocking(move |_| task()).await,
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! What others may ask of the engine.
 
 use super::Mining;
+use alloy_primitives::{Address, B256};
 use std::{sync::Arc, time::Duration};
-use synod_chain::Digest;
+use synod_chain::{Digest, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// The engine has stopped; its own error says why.
@@ -26,6 +27,25 @@ pub enum MineError {
     },
 }
 
+/// Something about the blocks to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// Who gets their fees.
+    Beneficiary(Address),
+    /// The base fee of the next one, in wei a gas; EIP-1559 goes on from there.
+    NextBaseFee(u64),
+    /// `prevrandao` of the next one.
+    NextRandomness(B256),
+    /// The gas limit of all of them.
+    GasLimit(u64),
+    /// How many seconds each comes after the one before, whatever the clock says; `None` for the clock.
+    Spacing(Option<u64>),
+    /// How far ahead of the machine's clock the engine's is, in milliseconds.
+    ClockOffset(i64),
+    /// What the engine's clock shows now.
+    Clock(Timestamp),
+}
+
 /// A task to run between two blocks.
 pub(super) type Task = Box<dyn FnOnce() + Send>;
 
@@ -35,15 +55,22 @@ pub(super) enum Message {
         spacing: Duration,
         reply: oneshot::Sender<Vec<(u64, Digest)>>,
     },
+    MineWaiting {
+        reply: oneshot::Sender<()>,
+    },
     SetMining(Mining),
     AdvanceTime {
         by: Duration,
-        reply: oneshot::Sender<u64>,
+        reply: oneshot::Sender<i64>,
     },
     SetNextTimestamp {
         seconds: u64,
         reply: oneshot::Sender<Result<(), u64>>,
     },
+    ClockOffset {
+        reply: oneshot::Sender<i64>,
+    },
+    Set(Setting),
     Exclusive(Task),
 }
 
@@ -95,6 +122,11 @@ impl Handle {
         self.mine(1, Duration::ZERO).await.map(drop)
     }
 
+    /// Returns when what could be mined at the time of the call is mined, if blocks follow transactions; else at once.
+    pub async fn mined(&self) -> Result<(), EngineStopped> {
+        self.ask(|reply| Message::MineWaiting { reply }).await
+    }
+
     /// Changes when blocks are made.
     pub fn set_mining(&self, mining: Mining) -> Result<(), EngineStopped> {
         self.messages
@@ -103,7 +135,7 @@ impl Handle {
     }
 
     /// Moves the engine's clock forwards; returns how far ahead of the machine's it is in all, in seconds.
-    pub async fn advance_time(&self, by: Duration) -> Result<u64, EngineStopped> {
+    pub async fn advance_time(&self, by: Duration) -> Result<i64, EngineStopped> {
         self.ask(|reply| Message::AdvanceTime { by, reply }).await
     }
 
@@ -112,6 +144,18 @@ impl Handle {
         self.ask(|reply| Message::SetNextTimestamp { seconds, reply })
             .await?
             .map_err(|least| MineError::TimeGoesBack { got: seconds, least })
+    }
+
+    /// How far ahead of the machine's clock the engine's is, in milliseconds.
+    pub async fn clock_offset(&self) -> Result<i64, EngineStopped> {
+        self.ask(|reply| Message::ClockOffset { reply }).await
+    }
+
+    /// Settles something about the blocks that are made after this call.
+    pub fn set(&self, setting: Setting) -> Result<(), EngineStopped> {
+        self.messages
+            .send(Message::Set(setting))
+            .map_err(|_| EngineStopped)
     }
 
     /// Runs something between two blocks, on a thread that may block.

@@ -29,5 +29,5 @@ mod state;
 mod tests;
 
 pub use actor::{Single, start};
-pub use ingress::{EngineStopped, Handle, MineError};
+pub use ingress::{EngineStopped, Handle, MineError, Setting};
 pub use state::{Clock, Config, EngineError, Mining, SystemClock};

@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use synod_chain::{Application, BuildError, Context, Digest, Duty, Finalization, FinalizeError, Timestamp};
+use synod_chain::{
+    Application, BuildError, Context, Departures, Digest, Duty, Finalization, FinalizeError, Timestamp,
+};
+
+use super::ingress::Setting;
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
@@ -70,9 +74,15 @@ pub(super) struct Miner {
     clock: Arc<dyn Clock>,
     beneficiary: Address,
     /// Added to the clock, in milliseconds.
-    offset: u64,
+    offset: i64,
     /// The next block's time, when somebody asked for one.
     next: Option<Timestamp>,
+    /// Seconds from one block to the next, when the clock is not asked.
+    spacing: Option<u64>,
+    /// What the next block's header does not take from its parent.
+    departures: Departures,
+    /// `prevrandao` of the next block, when somebody asked for one.
+    randomness: Option<B256>,
 }
 
 impl Miner {
@@ -87,16 +97,44 @@ impl Miner {
             beneficiary,
             offset: 0,
             next: None,
+            spacing: None,
+            departures: Departures::default(),
+            randomness: None,
         }
     }
 
+    pub(super) fn set(&mut self, setting: Setting) {
+        match setting {
+            Setting::Beneficiary(address) => self.beneficiary = address,
+            Setting::NextBaseFee(fee) => self.departures.base_fee = Some(fee),
+            Setting::NextRandomness(randomness) => self.randomness = Some(randomness),
+            Setting::GasLimit(limit) => self.departures.gas_limit = Some(limit),
+            Setting::Spacing(seconds) => self.spacing = seconds,
+            Setting::ClockOffset(millis) => {
+                self.offset = millis;
+                self.next = None;
+            }
+            Setting::Clock(time) => self.go_on_from(time),
+        }
+    }
+
+    /// How far ahead of the machine's clock this one is, in milliseconds.
+    pub(super) const fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    fn go_on_from(&mut self, time: Timestamp) {
+        let ahead = i128::from(time.0) - i128::from(self.clock.now().0);
+        self.offset = i64::try_from(ahead).unwrap_or(if ahead > 0 { i64::MAX } else { i64::MIN });
+    }
+
     fn now(&self) -> Timestamp {
-        Timestamp(self.clock.now().0.saturating_add(self.offset))
+        Timestamp(self.clock.now().0.saturating_add_signed(self.offset))
     }
 
     /// Moves the clock forwards; returns how far ahead it is in all, in seconds.
-    pub(super) fn advance_time(&mut self, by: Duration) -> u64 {
-        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+    pub(super) fn advance_time(&mut self, by: Duration) -> i64 {
+        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.offset = self.offset.saturating_add(millis);
         self.offset / 1000
     }
@@ -116,7 +154,10 @@ impl Miner {
     /// Makes a block final. `None` when only one with transactions was wanted and none can run.
     pub(super) fn mine(&mut self, needs_transactions: bool) -> Result<Option<(u64, Digest)>, EngineError> {
         let (height, parent, last) = self.application.finalized_head();
-        let timestamp = self.next.unwrap_or_else(|| self.now()).max(last);
+        let spaced = self
+            .spacing
+            .map(|seconds| Timestamp(last.0.saturating_add(seconds.saturating_mul(1000))));
+        let timestamp = self.next.or(spaced).unwrap_or_else(|| self.now()).max(last);
         let height = height.saturating_add(1);
         let context = Context {
             epoch: 0,
@@ -124,12 +165,13 @@ impl Miner {
             parent,
             proposer: Bytes::new(),
             timestamp,
-            randomness: randomness(parent),
+            randomness: self.randomness.unwrap_or_else(|| randomness(parent)),
             cancellation: Default::default(),
         };
         let duty = Duty {
             beneficiary: self.beneficiary,
             needs_transactions,
+            departures: self.departures,
             ..Default::default()
         };
         let proposal = match self.application.build(&context, &duty) {
@@ -142,8 +184,10 @@ impl Miner {
             digest,
             certificate: Bytes::new(),
         })?;
+        self.departures = Departures::default();
+        self.randomness = None;
         if self.next.take().is_some() {
-            self.offset = timestamp.0.saturating_sub(self.clock.now().0);
+            self.go_on_from(timestamp);
         }
         Ok(Some((height, digest)))
     }

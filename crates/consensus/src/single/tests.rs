@@ -194,7 +194,7 @@ async fn a_rewind_runs_between_two_blocks() {
     let chain = world.chain.clone();
     world
         .handle
-        .exclusive(move || chain.rewind(2))
+        .exclusive(move || chain.rewind(2, None))
         .await
         .unwrap()
         .unwrap();

@@ -46,6 +46,8 @@ pub struct ClusterConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// What may wait for a block.
     pub pool: pool::Limits,
+    /// Whether what waits is written down, to be taken up again after a restart.
+    pub keep_pool: bool,
 }
 
 /// A configuration that cannot be used.
@@ -173,7 +175,8 @@ impl ClusterConfig {
             peers_listen: file.peers.listen,
             peers,
             metrics_listen: file.metrics.listen,
-            pool: pool::Limits::default(),
+            pool: file.pool.limits(),
+            keep_pool: file.pool.keep,
         })
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
+use synod_chain::pool;
 
 /// A node's configuration file. A key that it does not know is an error, so that a typing mistake is not a silent default.
 /// Paths are relative to the file's own folder.
@@ -36,6 +37,9 @@ pub struct NodeFile {
     pub rpc: RpcSection,
     /// The line to the other validators.
     pub peers: PeersSection,
+    /// What waits for a block.
+    #[serde(default)]
+    pub pool: PoolSection,
     /// What operators watch.
     #[serde(default)]
     pub metrics: MetricsSection,
@@ -132,6 +136,53 @@ pub struct PeersSection {
     pub listen: SocketAddr,
     /// Where they listen: `host:port` by the validator's name in the genesis file.
     pub addresses: BTreeMap<String, String>,
+}
+
+/// What waits for a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolSection {
+    /// Transactions.
+    pub transactions: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Transactions of one sender.
+    pub transactions_per_sender: usize,
+    /// How many seconds a transaction may wait behind a gap of nonces.
+    pub queued_seconds: u64,
+    /// Whether what waits is written down once a minute and at the end, to be taken up again after a restart.
+    pub keep: bool,
+}
+
+impl Default for PoolSection {
+    fn default() -> Self {
+        let pool::Limits {
+            transactions,
+            bytes,
+            transactions_per_sender,
+            queued_lifetime,
+            ..
+        } = pool::Limits::default();
+        Self {
+            transactions,
+            bytes,
+            transactions_per_sender,
+            queued_seconds: queued_lifetime.as_secs(),
+            keep: false,
+        }
+    }
+}
+
+impl PoolSection {
+    pub(crate) fn limits(&self) -> pool::Limits {
+        pool::Limits {
+            transactions: self.transactions,
+            bytes: self.bytes,
+            transactions_per_sender: self.transactions_per_sender,
+            queued_lifetime: Duration::from_secs(self.queued_seconds),
+            ..pool::Limits::default()
+        }
+    }
 }
 
 /// What operators watch.
@@ -310,6 +361,7 @@ mod tests {
                 listen: SocketAddr::from(([0, 0, 0, 0], 9545)),
                 addresses: BTreeMap::from([("validator-0".into(), "localhost:9545".into())]),
             },
+            pool: PoolSection::default(),
             metrics: MetricsSection {
                 listen: Some(SocketAddr::from(([127, 0, 0, 1], 9600))),
             },

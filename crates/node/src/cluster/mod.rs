@@ -24,7 +24,7 @@ mod metrics;
 mod node;
 
 pub use config::{ClusterConfig, ConfigError};
-pub use files::{MetricsSection, NodeFile, NodeFileError, PeersSection, RpcSection};
+pub use files::{MetricsSection, NodeFile, NodeFileError, PeersSection, PoolSection, RpcSection};
 pub use follow::{FollowConfig, FollowNode};
 pub use key_file::{
     Ask, KeyFileError, PASSPHRASE_FILE_VARIABLE, Passphrase, is_encrypted, read_keys, replace_keys,

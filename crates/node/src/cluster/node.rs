@@ -26,6 +26,7 @@ use crate::{
     NodeError,
     feed::Feed,
     node::{READY_EVENTS, bind, open_chain},
+    upkeep::Upkeep,
 };
 
 /// Threads of consensus' own runtime. Execution runs on others.
@@ -43,6 +44,7 @@ pub struct ClusterNode {
     ended: Option<oneshot::Receiver<Option<EngineError>>>,
     consensus: thread::JoinHandle<()>,
     follower: JoinHandle<()>,
+    upkeep: Upkeep,
 }
 
 impl std::fmt::Debug for ClusterNode {
@@ -97,7 +99,10 @@ impl ClusterNode {
             feed.pool().clone(),
             evidence.clone(),
         ));
-        let follower = tokio::spawn(follow(feed.clone(), events, engine, watch.clone()));
+        let follower = tokio::spawn(follow(feed.clone(), events, engine.clone(), watch.clone()));
+        let file = config.keep_pool.then(|| config.data_dir.join("pool.json"));
+        let upkeep = Upkeep::start(&feed, file);
+        engine.transaction_arrived();
 
         let block_size_limit = config
             .spec
@@ -187,6 +192,7 @@ impl ClusterNode {
             ended: Some(ended),
             consensus,
             follower,
+            upkeep,
         })
     }
 
@@ -234,9 +240,11 @@ impl ClusterNode {
             ended,
             consensus,
             follower,
+            upkeep,
             watch: _,
         } = self;
         server.stop().await;
+        upkeep.stop().await;
         if let Some(metrics) = metrics {
             metrics.abort();
         }

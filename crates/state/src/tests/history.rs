@@ -148,7 +148,7 @@ proptest! {
             agree(&StateView::at(snapshot.clone(), header.state_root), model);
         }
         let to = back % models.len();
-        store.rewind(to as u64).unwrap();
+        store.rewind(to as u64, None).unwrap();
         agree(&latest(&store), &models[to]);
         prop_assert!(store.snapshot().unwrap().header(to as u64 + 1).unwrap().is_none());
         // What a snapshot shows does not change under its reader.

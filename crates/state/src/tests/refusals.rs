@@ -109,13 +109,13 @@ fn a_state_that_is_not_here() {
 fn a_rewind_beyond_the_head() {
     let store = Store::in_memory().unwrap();
     assert!(matches!(
-        store.rewind(0),
+        store.rewind(0, None),
         Err(StateError::NoSuchBlock { to: 0, .. })
     ));
     extend(&store, one(1)).unwrap();
     assert!(matches!(
-        store.rewind(1),
+        store.rewind(1, None),
         Err(StateError::NoSuchBlock { to: 1, head: 0 })
     ));
-    store.rewind(0).unwrap();
+    store.rewind(0, None).unwrap();
 }

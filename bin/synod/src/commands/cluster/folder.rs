@@ -11,7 +11,8 @@ use std::{
 };
 use synod_consensus::simplex::ValidatorKeys;
 use synod_node::cluster::{
-    MetricsSection, NodeFile, Passphrase, PeersSection, RpcSection, ballot, write_keys, write_secret,
+    MetricsSection, NodeFile, Passphrase, PeersSection, PoolSection, RpcSection, ballot, write_keys,
+    write_secret,
 };
 
 /// The account with which a validator decides in the council.
@@ -88,6 +89,7 @@ pub(super) fn make(
             listen: place.peers_listen,
             addresses,
         },
+        pool: PoolSection::default(),
         metrics: MetricsSection {
             listen: Some(place.metrics_listen),
         },
