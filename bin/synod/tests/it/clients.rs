@@ -1,4 +1,4 @@
-//! viem, web3.py and cast; and, by viem, the governance of models.
+//! viem, ethers, web3.py and cast; and, by viem, the governance of models.
 
 use std::{
     ffi::OsStr,
@@ -14,11 +14,11 @@ use tokio::process::Command;
 /// A flow that takes longer hangs. Whole flows take seconds.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn clients() -> PathBuf {
+pub(crate) fn clients() -> PathBuf {
     root().join("testing/clients")
 }
 
@@ -29,13 +29,25 @@ fn target() -> PathBuf {
 }
 
 /// A file that installing the clients puts there.
-fn installed(path: PathBuf, client: &str) -> PathBuf {
+pub(crate) fn installed(path: PathBuf, client: &str) -> PathBuf {
     assert!(
         path.exists(),
         "{client} is not installed ({} is missing): run `cargo xtask test`, which installs all clients",
         path.display()
     );
     path
+}
+
+/// One of Foundry's programs.
+pub(crate) fn foundry(program: &str) -> PathBuf {
+    // The folder of the binary is named after the machine.
+    let packages = std::fs::read_dir(clients().join("node_modules/@foundry-rs"));
+    let packages = packages.into_iter().flatten().flatten();
+    let binary = packages
+        .map(|package| package.path().join("bin").join(program))
+        .find(|binary| binary.exists());
+    let missing = || clients().join(format!("node_modules/@foundry-rs/{program}-*/bin/{program}"));
+    installed(binary.unwrap_or_else(missing), program)
 }
 
 /// Runs a client's flows against fresh nodes: all that it does with a node of Ethereum's, and what it does with an account
@@ -67,26 +79,38 @@ async fn flow(program: &Path, script: &str, options: &[&OsStr]) {
         .arg(node.url())
         .env("SYNOD", env!("CARGO_BIN_EXE_synod"))
         .kill_on_drop(true);
-    let run = tokio::time::timeout(PATIENCE, command.output()).await;
+    finished(script, &mut command).await;
+}
+
+/// Runs a program to its end, which must be a good one, and gives what it said.
+pub(crate) async fn finished(name: &str, command: &mut Command) -> String {
+    let run = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await;
     let Output {
         status,
         stdout,
         stderr,
     } = run
-        .unwrap_or_else(|_| panic!("{script} did not end within {PATIENCE:?}"))
+        .unwrap_or_else(|_| panic!("{name} did not end within {PATIENCE:?}"))
         .unwrap();
+    let said = String::from_utf8_lossy(&stdout).into_owned();
     assert!(
         status.success(),
-        "{script} ended with {status}\n{}{}",
-        String::from_utf8_lossy(&stdout),
+        "{name} ended with {status}\n{said}{}",
         String::from_utf8_lossy(&stderr)
     );
+    said
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viem_takes_the_node_for_ethereum() {
     installed(clients().join("node_modules/viem/package.json"), "viem");
     flows(Path::new("node"), ["viem/flow.mjs", "viem/free.mjs"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ethers_takes_the_node_for_ethereum() {
+    installed(clients().join("node_modules/ethers/package.json"), "ethers");
+    flow(Path::new("node"), "ethers/flow.mjs", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,18 +121,7 @@ async fn web3_py_takes_the_node_for_ethereum() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cast_takes_the_node_for_ethereum() {
-    // The folder of the binary is named after the machine.
-    let packages = std::fs::read_dir(clients().join("node_modules/@foundry-rs"));
-    let mut binaries = packages
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|package| package.path().join("bin/cast"));
-    let cast = binaries.find(|binary| binary.exists());
-    installed(
-        cast.unwrap_or_else(|| clients().join("node_modules/@foundry-rs/cast-*/bin/cast")),
-        "cast",
-    );
+    foundry("cast");
     flows(Path::new("sh"), ["cast/flow.sh", "cast/free.sh"]).await;
 }
 

@@ -8,4 +8,5 @@
 
 mod clients;
 mod models;
+mod projects;
 mod raw;
