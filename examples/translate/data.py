@@ -267,18 +267,21 @@ def adjectives(root):
             yield en, de
 
 
-def templates(root, frequency, rng, count):
+def templates(root, frequency, german, rng, count):
     """Short sentences about nouns that also occur in the running text: they teach gender, number and vocabulary."""
     known = {}
     for noun in nouns(root):
         if frequency[noun[0]] >= 6 or (noun[3] and frequency[noun[3]] >= 4):
-            known.setdefault(noun[0], noun)  # Ding's first entry of a word
-    known = [n for n in known.values() if not n[1].endswith("ung") or frequency[n[0]] > 20]
+            # of several entries the one whose German is most common in running text
+            rank = german[noun[1]] + german[noun[4] or ""]
+            if rank > known.get(noun[0], (-1, None))[0]:
+                known[noun[0]] = rank, noun
+    known = [n for _, n in known.values() if not n[1].endswith("ung") or frequency[n[0]] > 20]
     adjs = {}
     for en, de in adjectives(root):
-        if frequency[en] >= 8:
-            adjs.setdefault(en, de)
-    adjs = list(adjs.items())
+        if frequency[en] >= 8 and german[de] > adjs.get(en, (0, ""))[0]:
+            adjs[en] = german[de], de
+    adjs = [(en, de) for en, (_, de) in adjs.items()]
     weight = [min(frequency[n[0]] + 3, 60) ** 0.5 for n in known]
     adj_weight = [min(frequency[a[0]], 200) ** 0.5 for a in adjs]
     the = {"m": "der", "f": "die", "n": "das"}
@@ -384,8 +387,18 @@ def build(template_count=60_000):
     rng = random.Random(SEED)
     seen, train = collections.Counter(), []
     frequency = collections.Counter()
+    german = collections.Counter(w for row in splits["train"] if row[1] != "word" for w in re.findall(r"\w+", row[3]))
+    # of a word's translations the one that running text has most often, which is not Ding's alphabetical first
+    best = {}
+    for _, kind, english, word in splits["train"]:
+        if kind == "word":
+            commonness = min((german[w] for w in re.findall(r"\w+", word)), default=0)
+            if commonness > best.get(key(english), (-1, ""))[0]:
+                best[key(english)] = commonness, word
     for row in splits["train"]:
         k = key(row[2])
+        if row[1] == "word" and best[k][1] != row[3]:
+            continue
         pair = (k, key(row[3]))
         if k in held or seen[pair] or (row[1] == "word" and seen[k]) or (row[1] != "word" and seen[k] >= 3):
             continue
@@ -397,11 +410,11 @@ def build(template_count=60_000):
     # a headword that no running text contains is of little use to a small model: drop such single words
     train = [r for r in train if r[1] != "word" or all(frequency[w] >= 2 for w in re.findall(r"[a-z]+", r[2].lower()))]
     ding = next(s for s in SOURCES if s["reader"] == "ding")["package"]
-    for english, german in templates(WORK / "tree" / ding, frequency, rng, template_count):
+    for english, text in templates(WORK / "tree" / ding, frequency, german, rng, template_count):
         k = key(english)
         if k not in held and not seen[k]:
             seen[k] += 1
-            train.append((ding, "template", english, german))
+            train.append((ding, "template", english, text))
     out["train"] = train
     for split, rows in out.items():
         lines = ["\t".join(row) for row in rows]
