@@ -181,7 +181,7 @@ interface IPredict {
     error InvalidProof();
     /// @notice Whether the base's graph is valid depends on values of its weights: give no proof, and the result is validated in full.
     error NotSteady(bytes32 base);
-    /// @notice The account holds no pipeline, or its parts do not fit each other; `synod model inspect` tells why.
+    /// @notice The account holds no pipeline, or its parts do not fit each other; `synod model publish FOLDER --dry-run` tells why.
     error InvalidPipeline(address manifest);
 
     /// @notice The model does not do what the function asks for. `task` is what it is: `network`, which takes numbers; `pipeline`, which does

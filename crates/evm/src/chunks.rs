@@ -12,6 +12,7 @@
 //! An account that exists nowhere does enter the journal (cold, empty). That happens in `validate` alone, which reads its
 //! chunks on every node, every time.
 
+use crate::manifest::chunk_data;
 use alloy_evm::{
     EvmInternals,
     revm::{Database, precompile::PrecompileError},
@@ -24,6 +25,27 @@ pub(crate) fn code(state: &mut EvmInternals<'_>, address: Address) -> Result<Byt
         Some(code) => Ok(code),
         None => created(state, address),
     }
+}
+
+/// The data of chunks that were validated before, joined; `None` if one is missing, or they have not the length that was validated,
+/// where one was.
+pub(crate) fn join(
+    state: &mut EvmInternals<'_>,
+    addresses: &[Address],
+    length: Option<u64>,
+) -> Result<Option<Vec<u8>>, PrecompileError> {
+    let expected = length.and_then(|length| usize::try_from(length).ok());
+    let mut bytes = Vec::with_capacity(expected.unwrap_or(0));
+    for &address in addresses {
+        let code = code(state, address)?;
+        let Some(data) = chunk_data(&code) else {
+            return Ok(None);
+        };
+        bytes.extend_from_slice(data);
+    }
+    Ok(length
+        .is_none_or(|length| bytes.len() as u64 == length)
+        .then_some(bytes))
 }
 
 /// Code that the state held before this transaction.

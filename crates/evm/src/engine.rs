@@ -13,7 +13,8 @@ use crate::{
     gas::{self, GasMeter},
     interface::IPredict::{self as errors, Validated},
     manifest::{self, INIT_CODE_PREFIX, Manifest, SALT},
-    patch, pipeline,
+    patch,
+    pipeline::{self, PipelineManifest},
     ports::{Dimension, Port, Shapes},
     registry::{Kind, Record},
     wire,
@@ -26,6 +27,7 @@ use synod_model::{
     Dim, Meter, Model, Plan, PlanError, RunError, Shape, Tensor, TensorSignature, limits::PROFILE_VERSION,
 };
 use synod_pipeline::Pipeline;
+use synod_text::Tokenizer;
 
 /// How much memory the engine keeps for later calls. It bounds time lost to recompiling, never results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub struct EngineConfig {
     pub model_bytes: usize,
     /// Bytes of plans (models specialised for shapes).
     pub plan_bytes: usize,
-    /// Bytes of what pipelines have beside their models: tokenizers.
+    /// Bytes of pipelines: tokenizers, and the networks that they hold.
     pub pipeline_bytes: usize,
 }
 
@@ -43,7 +45,7 @@ impl Default for EngineConfig {
         Self {
             model_bytes: 2 << 30,
             plan_bytes: 256 << 20,
-            pipeline_bytes: 256 << 20,
+            pipeline_bytes: 1 << 30,
         }
     }
 }
@@ -74,8 +76,6 @@ pub struct EngineUsage {
 /// Estimates of what a node takes beside weights. Like all sizes here they only steer eviction.
 const MODEL_NODE_BYTES: usize = 1024;
 const PLAN_NODE_BYTES: usize = 1024;
-/// Bytes of a tokenizer for each byte of its file.
-const TOKENIZER_GROWS: usize = 8;
 
 /// Compiled models and plans; see the module's head.
 #[derive(Debug)]
@@ -185,12 +185,17 @@ impl Engine {
         self.pipelines.lock().get(&id)
     }
 
-    /// Keeps a pipeline with so many bytes of description and files.
-    pub(crate) fn keep_pipeline(&self, id: B256, pipeline: Arc<Pipeline>, bytes: u64) {
-        let size = usize::try_from(bytes)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(TOKENIZER_GROWS);
-        self.pipelines.lock().insert(id, pipeline, size);
+    /// Keeps a pipeline. It holds its networks, which may have left the memory of models, so they count here too.
+    pub(crate) fn keep_pipeline(&self, id: B256, pipeline: Pipeline) -> Arc<Pipeline> {
+        let tokenizer = pipeline.tokenizer().map_or(0, Tokenizer::memory_bytes);
+        let networks = pipeline.models().map(|(_, model)| model_bytes(model));
+        let size = networks.fold(
+            usize::try_from(tokenizer).unwrap_or(usize::MAX),
+            usize::saturating_add,
+        );
+        let pipeline = Arc::new(pipeline);
+        self.pipelines.lock().insert(id, Arc::clone(&pipeline), size);
+        pipeline
     }
 
     /// Whether the scalar reference runs.
@@ -207,8 +212,8 @@ impl Engine {
     ) -> Result<Validated, Failure> {
         let refuse = || Failure::from(errors::InvalidManifest { manifest: address });
         let code = manifest_code(state, meter, address)?;
-        if pipeline::is_pipeline(&code) {
-            return pipeline::validate(self, state, meter, address, &code);
+        if let Ok(listed) = PipelineManifest::decode(&code) {
+            return pipeline::validate(self, state, meter, address, &listed);
         }
         let manifest = Manifest::decode(&code).map_err(|_| refuse())?;
         meter.charge(gas::load(
@@ -268,22 +273,11 @@ pub(crate) fn assemble(
     let Some(base) = patch::Base::open(state, address)? else {
         return Ok(None);
     };
-    let mut join = |addresses: &[Address], length: u64| -> Result<Option<Vec<u8>>, Failure> {
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-        for &chunk in addresses {
-            let code = chunks::code(state, chunk)?;
-            let Some(data) = manifest::chunk_data(&code) else {
-                return Ok(None);
-            };
-            bytes.extend_from_slice(data);
-        }
-        Ok((bytes.len() as u64 == length).then_some(bytes))
-    };
     let manifest = &base.manifest;
-    let Some(graph) = join(&manifest.graph, manifest.graph_bytes)? else {
+    let Some(graph) = chunks::join(state, &manifest.graph, Some(manifest.graph_bytes))? else {
         return Ok(None);
     };
-    let Some(mut weights) = join(&manifest.weights, manifest.weight_bytes)? else {
+    let Some(mut weights) = chunks::join(state, &manifest.weights, Some(manifest.weight_bytes))? else {
         return Ok(None);
     };
     base.patches.iter().for_each(|edits| edits.apply(&mut weights));

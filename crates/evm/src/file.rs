@@ -13,11 +13,10 @@ use crate::{
     failure::Failure,
     gas::{self, GasMeter},
     interface::IPredict as errors,
-    manifest::{MAGIC, STOP, address_of, chunk_code},
+    manifest::{self, Cutter, address_of},
 };
 use alloy_evm::EvmInternals;
 use alloy_primitives::{Address, Bytes};
-use std::collections::BTreeSet;
 
 const VERSION: u8 = 4;
 
@@ -58,32 +57,20 @@ impl FileManifest {
     /// Cuts a file into chunks of `chunk_size` bytes; returns the manifest and the code of every distinct chunk, in the order of
     /// first use.
     pub fn cut(file: &[u8], chunk_size: usize) -> (Self, Vec<Bytes>) {
-        let (mut codes, mut seen) = (Vec::new(), BTreeSet::new());
-        let place = |data: &[u8]| {
-            let code = chunk_code(data);
-            let address = address_of(&code);
-            if seen.insert(address) {
-                codes.push(code);
-            }
-            address
-        };
+        let mut cutter = Cutter::default();
         let manifest = Self {
             bytes: file.len() as u64,
-            chunks: file.chunks(chunk_size.max(1)).map(place).collect(),
+            chunks: cutter.cut(file, chunk_size),
         };
-        (manifest, codes)
+        (manifest, cutter.codes)
     }
 
     /// The manifest's code.
     pub fn encode(&self) -> Bytes {
-        let mut code = vec![STOP];
-        code.extend_from_slice(MAGIC);
-        code.push(VERSION);
+        let mut code = manifest::header(VERSION);
         code.extend_from_slice(&self.bytes.to_be_bytes());
         code.extend_from_slice(&(self.chunks.len() as u32).to_be_bytes());
-        for address in &self.chunks {
-            code.extend_from_slice(address.as_slice());
-        }
+        manifest::list(&self.chunks, &mut code);
         code.into()
     }
 
@@ -92,11 +79,7 @@ impl FileManifest {
     /// # Errors
     /// If the code is not exactly the manifest of a file.
     pub fn decode(code: &[u8]) -> Result<Self, FileError> {
-        let body = code
-            .strip_prefix(&[STOP])
-            .and_then(|rest| rest.strip_prefix(MAGIC))
-            .and_then(|rest| rest.strip_prefix(&[VERSION]))
-            .ok_or(FileError::Magic)?;
+        let body = manifest::body(code, VERSION).ok_or(FileError::Magic)?;
         let cut = |chunks| FileError::Length {
             chunks,
             got: code.len(),
@@ -104,16 +87,13 @@ impl FileManifest {
         let (bytes, body) = body.split_first_chunk().ok_or(cut(0))?;
         let (chunks, body) = body.split_first_chunk().ok_or(cut(0))?;
         let (bytes, chunks) = (u64::from_be_bytes(*bytes), u32::from_be_bytes(*chunks));
-        let (addresses, rest) = body.as_chunks::<20>();
-        if addresses.len() as u64 != u64::from(chunks) || !rest.is_empty() {
-            return Err(cut(chunks));
-        }
-        if u64::from(chunks) > bytes || (chunks == 0) != (bytes == 0) {
+        let addresses = manifest::listed(body, chunks.into()).ok_or(cut(chunks))?;
+        if !manifest::is_possible(bytes, chunks) {
             return Err(FileError::Chunks { bytes, chunks });
         }
         Ok(Self {
             bytes,
-            chunks: addresses.iter().map(Address::from).collect(),
+            chunks: addresses,
         })
     }
 

@@ -9,7 +9,7 @@
 //! sizes in a record, shapes, the graph. It never depends on a cache, on EIP-2929 warmth or on time. Sums saturate, and a
 //! saturated sum is out of gas under any limit.
 
-use synod_model::Work;
+use synod_model::{Cost, Work};
 
 /// Entering the precompile: dispatch, the engine's locks, the answer's allocation.
 pub const BASE: u64 = 500;
@@ -276,6 +276,19 @@ pub fn memory(peak_bytes: u64) -> u64 {
 /// One node.
 pub fn node(work: &Work) -> u64 {
     NODE.saturating_add(roofline(work))
+}
+
+/// A run of a plan whose cost is known, with so many bytes held beside its own; of control flow, every branch.
+pub fn run(cost: &Cost, held: u64) -> u64 {
+    nodes(cost).saturating_add(memory(cost.peak_memory.saturating_add(held)))
+}
+
+/// All nodes of a plan.
+fn nodes(cost: &Cost) -> u64 {
+    cost.nodes
+        .iter()
+        .map(|each| node(&each.work).saturating_mul(each.times))
+        .fold(0, u64::saturating_add)
 }
 
 /// Arithmetic and memory traffic overlap, so the larger one is the time.

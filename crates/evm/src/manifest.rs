@@ -16,6 +16,7 @@
 
 use crate::addresses::CHUNK_FACTORY;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
+use std::collections::BTreeSet;
 
 /// Init code that returns whatever follows its eleven bytes:
 /// `PUSH1 0b, MSIZE, DUP2, CODESIZE, SUB, DUP1, SWAP3, MSIZE, CODECOPY, RETURN`.
@@ -24,11 +25,10 @@ pub const INIT_CODE_PREFIX: [u8; 11] = [0x60, 0x0b, 0x59, 0x81, 0x38, 0x03, 0x80
 /// The salt of every deployment.
 pub const SALT: B256 = B256::ZERO;
 
-pub(crate) const STOP: u8 = 0x00;
-pub(crate) const MAGIC: &[u8; 5] = b"SYNOD";
+const STOP: u8 = 0x00;
+const MAGIC: &[u8; 5] = b"SYNOD";
 const VERSION: u8 = 1;
 const PATCH_VERSION: u8 = 2;
-const HEADER: usize = 1 + MAGIC.len() + 1 + 8 + 8 + 4 + 4;
 
 /// Bytes of a leaf of the model id's Merkle tree; chunks of whole leaves keep equal parts of two versions equal chunks.
 const LEAF: usize = 4096;
@@ -68,6 +68,59 @@ pub fn deployment(code: &[u8]) -> Bytes {
 /// The address at which the factory deploys `code` (EIP-1014).
 pub fn address_of(code: &[u8]) -> Address {
     CHUNK_FACTORY.create2(SALT, keccak256(init_code(code)))
+}
+
+/// The beginning of what lists pieces, of this version.
+pub(crate) fn header(version: u8) -> Vec<u8> {
+    [&[STOP][..], MAGIC, &[version]].concat()
+}
+
+/// What follows the [`header`] of this version, `None` if code begins otherwise.
+pub(crate) fn body(code: &[u8], version: u8) -> Option<&[u8]> {
+    code.strip_prefix(&[STOP])?
+        .strip_prefix(MAGIC)?
+        .strip_prefix(&[version])
+}
+
+/// Addresses, one after another.
+pub(crate) fn list(addresses: &[Address], code: &mut Vec<u8>) {
+    addresses
+        .iter()
+        .for_each(|address| code.extend_from_slice(address.as_slice()));
+}
+
+/// Exactly so many addresses, and nothing else.
+pub(crate) fn listed(body: &[u8], count: u64) -> Option<Vec<Address>> {
+    let (addresses, rest) = body.as_chunks::<20>();
+    let exact = addresses.len() as u64 == count && rest.is_empty();
+    exact.then(|| addresses.iter().map(Address::from).collect())
+}
+
+/// Whether bytes can lie in so many chunks: each has one at least.
+pub(crate) fn is_possible(bytes: u64, chunks: u32) -> bool {
+    u64::from(chunks) <= bytes && (chunks == 0) == (bytes == 0)
+}
+
+/// Cuts bytes into chunks, and keeps the code of every distinct one in the order of first use.
+#[derive(Debug, Default)]
+pub(crate) struct Cutter {
+    pub(crate) codes: Vec<Bytes>,
+    seen: BTreeSet<Address>,
+}
+
+impl Cutter {
+    /// The chunks of some bytes, each of `chunk_size` but the last.
+    pub(crate) fn cut(&mut self, bytes: &[u8], chunk_size: usize) -> Vec<Address> {
+        let place = |data: &[u8]| {
+            let code = chunk_code(data);
+            let address = address_of(&code);
+            if self.seen.insert(address) {
+                self.codes.push(code);
+            }
+            address
+        };
+        bytes.chunks(chunk_size.max(1)).map(place).collect()
+    }
 }
 
 /// What the account that a validated-model record names says of the model's bytes.
@@ -132,15 +185,11 @@ impl Patch {
 
     /// The patch's code.
     pub fn encode(&self) -> Bytes {
-        let mut code = vec![STOP];
-        code.extend_from_slice(MAGIC);
-        code.push(PATCH_VERSION);
+        let mut code = header(PATCH_VERSION);
         code.extend_from_slice(self.base_id.as_slice());
         code.extend_from_slice(self.base.as_slice());
         code.extend_from_slice(&(self.chunks.len() as u32).to_be_bytes());
-        for address in &self.chunks {
-            code.extend_from_slice(address.as_slice());
-        }
+        list(&self.chunks, &mut code);
         code.extend_from_slice(&self.edits);
         code.into()
     }
@@ -150,11 +199,7 @@ impl Patch {
     /// # Errors
     /// If the code is not exactly a patch.
     pub fn decode(code: &Bytes) -> Result<Self, ManifestError> {
-        let body = code
-            .strip_prefix(&[STOP])
-            .and_then(|rest| rest.strip_prefix(MAGIC))
-            .and_then(|rest| rest.strip_prefix(&[PATCH_VERSION]))
-            .ok_or(ManifestError::Magic)?;
+        let body = body(code, PATCH_VERSION).ok_or(ManifestError::Magic)?;
         let cut = |chunks| ManifestError::Length {
             graph: 0,
             weights: chunks,
@@ -228,43 +273,25 @@ impl Manifest {
     /// Cuts a model into chunks of `chunk_size` bytes; returns the manifest and the code of every distinct chunk, in the order
     /// of first use.
     pub fn cut(graph: &[u8], weights: &[u8], chunk_size: usize) -> (Self, Vec<Bytes>) {
-        let mut codes = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
-        let mut place = |bytes: &[u8]| -> Vec<Address> {
-            bytes
-                .chunks(chunk_size.max(1))
-                .map(|data| {
-                    let code = chunk_code(data);
-                    let address = address_of(&code);
-                    if seen.insert(address) {
-                        codes.push(code);
-                    }
-                    address
-                })
-                .collect()
-        };
+        let mut cutter = Cutter::default();
         let manifest = Self {
             graph_bytes: graph.len() as u64,
             weight_bytes: weights.len() as u64,
-            graph: place(graph),
-            weights: place(weights),
+            graph: cutter.cut(graph, chunk_size),
+            weights: cutter.cut(weights, chunk_size),
         };
-        (manifest, codes)
+        (manifest, cutter.codes)
     }
 
     /// The manifest's code.
     pub fn encode(&self) -> Bytes {
-        let mut code = Vec::with_capacity(HEADER + Address::len_bytes() * self.chunks());
-        code.push(STOP);
-        code.extend_from_slice(MAGIC);
-        code.push(VERSION);
+        let mut code = header(VERSION);
         code.extend_from_slice(&self.graph_bytes.to_be_bytes());
         code.extend_from_slice(&self.weight_bytes.to_be_bytes());
         code.extend_from_slice(&(self.graph.len() as u32).to_be_bytes());
         code.extend_from_slice(&(self.weights.len() as u32).to_be_bytes());
-        for address in self.graph.iter().chain(&self.weights) {
-            code.extend_from_slice(address.as_slice());
-        }
+        list(&self.graph, &mut code);
+        list(&self.weights, &mut code);
         code.into()
     }
 
@@ -273,11 +300,7 @@ impl Manifest {
     /// # Errors
     /// If the code is not exactly a manifest.
     pub fn decode(code: &[u8]) -> Result<Self, ManifestError> {
-        let body = code
-            .strip_prefix(&[STOP])
-            .and_then(|rest| rest.strip_prefix(MAGIC))
-            .and_then(|rest| rest.strip_prefix(&[VERSION]))
-            .ok_or(ManifestError::Magic)?;
+        let body = body(code, VERSION).ok_or(ManifestError::Magic)?;
         let cut = ManifestError::Length {
             graph: 0,
             weights: 0,
@@ -292,26 +315,23 @@ impl Manifest {
             u64::from_be_bytes(*weight_bytes),
         );
         let (graph, weights) = (u32::from_be_bytes(*graph), u32::from_be_bytes(*weights));
-        let (addresses, rest) = body.as_chunks::<20>();
-        if addresses.len() as u64 != u64::from(graph) + u64::from(weights) || !rest.is_empty() {
-            return Err(ManifestError::Length {
+        let mut addresses =
+            listed(body, u64::from(graph) + u64::from(weights)).ok_or(ManifestError::Length {
                 graph,
                 weights,
                 got: code.len(),
-            });
-        }
+            })?;
         for (bytes, chunks) in [(graph_bytes, graph), (weight_bytes, weights)] {
-            if u64::from(chunks) > bytes || (chunks == 0) != (bytes == 0) {
+            if !is_possible(bytes, chunks) {
                 return Err(ManifestError::Chunks { bytes, chunks });
             }
         }
-        let (graph, weights) = addresses.split_at(graph as usize);
-        let addresses = |list: &[[u8; 20]]| list.iter().map(Address::from).collect();
+        let weights = addresses.split_off(graph as usize);
         Ok(Self {
             graph_bytes,
             weight_bytes,
-            graph: addresses(graph),
-            weights: addresses(weights),
+            graph: addresses,
+            weights,
         })
     }
 

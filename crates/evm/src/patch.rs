@@ -57,15 +57,7 @@ fn stored_edits(state: &mut EvmInternals<'_>, patch: &Patch) -> Result<Option<By
     if patch.chunks.is_empty() {
         return Ok(Some(patch.edits.clone()));
     }
-    let mut edits = Vec::new();
-    for &chunk in &patch.chunks {
-        let code = chunks::code(state, chunk)?;
-        let Some(data) = manifest::chunk_data(&code) else {
-            return Ok(None);
-        };
-        edits.extend_from_slice(data);
-    }
-    Ok(Some(edits.into()))
+    Ok(chunks::join(state, &patch.chunks, None)?.map(Bytes::from))
 }
 
 /// Checks everything about the model that a patch makes of its base, charging before each step.

@@ -14,16 +14,16 @@ use crate::{
     file::{self, FileManifest},
     gas::{self, GasMeter},
     interface::IPredict::{self as errors, Validated},
-    manifest::{self, MAGIC, STOP, address_of},
+    manifest::{self, address_of},
     registry::{self, Kind, RECORD_SLOTS, Record},
 };
 use alloy_evm::EvmInternals;
 use alloy_primitives::{Address, B256, Bytes};
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 use synod_model::{Model, limits::PROFILE_VERSION};
 use synod_pipeline::{Description, FileRole, Hash, Parts, Pipeline, Role, limits::MAX_DESCRIPTION_BYTES};
 
-pub(crate) const VERSION: u8 = 3;
+const VERSION: u8 = 3;
 
 /// Which files a pipeline is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,14 +53,10 @@ pub enum PipelineManifestError {
 impl PipelineManifest {
     /// The manifest's code.
     pub fn encode(&self) -> Bytes {
-        let mut code = vec![STOP];
-        code.extend_from_slice(MAGIC);
-        code.push(VERSION);
+        let mut code = manifest::header(VERSION);
         code.extend_from_slice(self.description.as_slice());
         code.extend_from_slice(&(self.files.len() as u32).to_be_bytes());
-        for address in &self.files {
-            code.extend_from_slice(address.as_slice());
-        }
+        manifest::list(&self.files, &mut code);
         code.into()
     }
 
@@ -69,11 +65,7 @@ impl PipelineManifest {
     /// # Errors
     /// If the code is not exactly the manifest of a pipeline.
     pub fn decode(code: &[u8]) -> Result<Self, PipelineManifestError> {
-        let body = code
-            .strip_prefix(&[STOP])
-            .and_then(|rest| rest.strip_prefix(MAGIC))
-            .and_then(|rest| rest.strip_prefix(&[VERSION]))
-            .ok_or(PipelineManifestError::Magic)?;
+        let body = manifest::body(code, VERSION).ok_or(PipelineManifestError::Magic)?;
         let cut = |files| PipelineManifestError::Length {
             files,
             got: code.len(),
@@ -81,13 +73,10 @@ impl PipelineManifest {
         let (description, body) = body.split_first_chunk::<20>().ok_or(cut(0))?;
         let (files, body) = body.split_first_chunk().ok_or(cut(0))?;
         let files = u32::from_be_bytes(*files);
-        match body.as_chunks::<20>() {
-            (addresses, []) if addresses.len() as u64 == u64::from(files) => Ok(Self {
-                description: description.into(),
-                files: addresses.iter().map(Address::from).collect(),
-            }),
-            _ => Err(cut(files)),
-        }
+        Ok(Self {
+            description: description.into(),
+            files: manifest::listed(body, files.into()).ok_or(cut(files))?,
+        })
     }
 
     /// The address of the manifest's account.
@@ -96,22 +85,15 @@ impl PipelineManifest {
     }
 }
 
-/// Whether code says that it is the manifest of a pipeline.
-pub(crate) fn is_pipeline(code: &[u8]) -> bool {
-    PipelineManifest::decode(code).is_ok()
-}
-
-/// Checks everything about the pipeline whose manifest's code this is, which was found to stand at its address; charges before each
-/// step.
+/// Checks everything about a pipeline whose manifest was found to stand at its address; charges before each step.
 pub(crate) fn validate(
     engine: &Engine,
     state: &mut EvmInternals<'_>,
     meter: &mut GasMeter,
     address: Address,
-    code: &[u8],
+    manifest: &PipelineManifest,
 ) -> Result<Validated, Failure> {
     let refuse = || Failure::from(errors::InvalidPipeline { manifest: address });
-    let manifest = PipelineManifest::decode(code).map_err(|_| refuse())?;
     let mut accounts = 0;
     let mut open = |state: &mut EvmInternals<'_>, meter: &mut GasMeter, file, limit: u64| {
         let found = file::open(state, meter, file)?;
@@ -148,7 +130,7 @@ pub(crate) fn validate(
     }
     let id = B256::from(description.id().0);
     let pipeline = Pipeline::assemble(description, parts).map_err(|_| refuse())?;
-    engine.keep_pipeline(id, Arc::new(pipeline), description_bytes + file_bytes);
+    engine.keep_pipeline(id, pipeline);
     Ok(Validated {
         id,
         profile: PROFILE_VERSION,
@@ -220,15 +202,7 @@ fn stored_file(state: &mut EvmInternals<'_>, address: Address) -> Result<Option<
     let Ok(manifest) = FileManifest::decode(&code) else {
         return Ok(None);
     };
-    let mut bytes = Vec::new();
-    for &chunk in &manifest.chunks {
-        let code = chunks::code(state, chunk)?;
-        let Some(data) = manifest::chunk_data(&code) else {
-            return Ok(None);
-        };
-        bytes.extend_from_slice(data);
-    }
-    Ok((bytes.len() as u64 == manifest.bytes).then_some(bytes))
+    Ok(chunks::join(state, &manifest.chunks, Some(manifest.bytes))?)
 }
 
 #[cfg(test)]

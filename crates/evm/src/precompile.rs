@@ -255,14 +255,7 @@ impl Call<'_, '_> {
             .engine
             .plan(&compiled.model, &shapes)
             .map_err(unsupported_shape)?;
-        let needed = plan.cost().peak_memory;
-        if needed > gas::MAX_PEAK_MEMORY {
-            return Err(interface::MemoryLimitExceeded {
-                limit: gas::MAX_PEAK_MEMORY,
-                needed,
-            }
-            .into());
-        }
+        within_memory(plan.cost().peak_memory)?;
         let input_bytes = ports::packed_bytes(&compiled.inputs, &shapes);
         let shapes_out = plan.cost().output_shapes.as_ref();
         let output_bytes = shapes_out.map(|out| ports::packed_bytes(&compiled.outputs, out));
@@ -663,12 +656,10 @@ impl synod_model::Meter for NodeMeter<'_> {
 
     fn reserve(&mut self, bytes: u64, total: u64) -> Result<(), Stop> {
         self.take(gas::memory(bytes))?;
-        if total > gas::MAX_PEAK_MEMORY {
-            let limit = gas::MAX_PEAK_MEMORY;
-            self.stopped = Some(interface::MemoryLimitExceeded { limit, needed: total }.into());
-            return Err(Stop);
-        }
-        Ok(())
+        within_memory(total).map_err(|exceeded| {
+            self.stopped = Some(exceeded);
+            Stop
+        })
     }
 }
 
@@ -686,6 +677,15 @@ fn resolution_gas(reference: Reference<'_>) -> Result<u64, Failure> {
 /// Words of the answer of `validate`.
 const VALIDATED_WORDS: usize = 9;
 
+/// Whether a chain gives a call so much memory.
+fn within_memory(needed: u64) -> Result<(), Failure> {
+    let limit = gas::MAX_PEAK_MEMORY;
+    if needed > limit {
+        return Err(interface::MemoryLimitExceeded { limit, needed }.into());
+    }
+    Ok(())
+}
+
 fn wrong_task(id: B256, task: &str) -> Failure {
     let task = task.to_owned();
     interface::WrongTask { id, task }.into()
@@ -699,6 +699,11 @@ fn answer_gas(envelope: u64, data: u64) -> u64 {
     gas::answer(usize::try_from(envelope.saturating_add(data)).unwrap_or(usize::MAX))
 }
 
+/// Everything that a call charges.
+fn sum(parts: impl IntoIterator<Item = u64>) -> u64 {
+    parts.into_iter().fold(0, u64::saturating_add)
+}
+
 /// What `run` charges as the first call of a transaction: the same functions, added up.
 fn quote(
     reference: Reference<'_>,
@@ -709,28 +714,19 @@ fn quote(
     let call_data = usize::try_from(reference.run_call_data(prepared.input_bytes)).unwrap_or(usize::MAX);
     let cost = prepared.plan.cost();
     let output_bytes = prepared.output_bytes.unwrap_or(u64::MAX);
-    let transfer = [
+    let transfer = sum([
         gas::call(call_data),
         resolution_gas(reference)?,
         ports_gas(compiled),
         gas::elements(prepared.input_bytes),
         gas::elements(output_bytes),
         answer_gas(BYTES_ENVELOPE as u64, output_bytes),
-    ]
-    .into_iter()
-    .fold(0, u64::saturating_add);
+    ]);
     let load = record.load_gas();
     let planning = gas::planning(&compiled.model.planning_work());
-    let nodes = cost
-        .nodes
-        .iter()
-        .map(|node| gas::node(&node.work).saturating_mul(node.times))
-        .fold(0, u64::saturating_add);
-    let execution = nodes.saturating_add(gas::memory(cost.peak_memory));
+    let execution = gas::run(cost, 0);
     Ok(Quote {
-        total: [transfer, load, planning, execution]
-            .into_iter()
-            .fold(0, u64::saturating_add),
+        total: sum([transfer, load, planning, execution]),
         transfer,
         load,
         planning,

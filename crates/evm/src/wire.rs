@@ -13,7 +13,7 @@ use alloy_sol_types::SolCall;
 use synod_model::{DType, PlanError, RunError, Tensor, limits::MAX_RANK};
 
 /// Decimals of the scores of `classify`.
-const SCORE_DECIMALS: u8 = 18;
+pub(crate) const SCORE_DECIMALS: u8 = 18;
 
 /// Bytes of the selector.
 pub(crate) const SELECTOR: usize = 4;

@@ -159,6 +159,12 @@ impl Tokenizer {
         work::decode(&self.parts.figures, tokens)
     }
 
+    /// Bytes of text that so many tokens become at most: what [`Self::decode`] refuses to go beyond, or what the longest token makes of them.
+    pub fn decoded_bytes(&self, tokens: usize) -> usize {
+        let longest = tokens.saturating_mul(self.parts.figures.longest_token);
+        normalized_limit(longest.min(MAX_DECODED_BYTES))
+    }
+
     /// Bytes of memory that the tokenizer takes, roughly: what a cache counts it as.
     pub fn memory_bytes(&self) -> u64 {
         let figures = &self.parts.figures;

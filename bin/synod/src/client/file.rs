@@ -2,7 +2,7 @@
 
 use super::{
     Account, Client,
-    pieces::{Bill, Progress, missing, send_all},
+    pieces::{Progress, send_missing},
     pull::read,
 };
 use alloy_primitives::{Address, U256};
@@ -39,14 +39,7 @@ pub(crate) async fn store(
         "a file of {} bytes has more pieces than one account of this chain can list",
         bytes.len()
     );
-    let missing = missing(account.client(), &pieces).await?;
-    let size = |code: usize| code as u64;
-    progress.begin(
-        missing.iter().map(|piece| size(piece.code.len())).sum(),
-        pieces.iter().map(|code| size(code.len())).sum(),
-    );
-    let (mut bill, sent) = (Bill::default(), missing.len());
-    send_all(account, missing, &mut bill, progress).await?;
+    let (sent, bill) = send_missing(account, &pieces, progress).await?;
     Ok(Stored {
         file: manifest.address(),
         pieces: pieces.len(),

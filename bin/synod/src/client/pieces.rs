@@ -28,7 +28,7 @@ pub(crate) trait Progress {
 
 /// A piece that has to be sent.
 pub(super) struct Missing {
-    pub(super) address: Address,
+    address: Address,
     pub(super) code: Bytes,
 }
 
@@ -74,8 +74,24 @@ pub(super) async fn missing(client: &Client, pieces: &[Bytes]) -> Result<Vec<Mis
     Ok(missing)
 }
 
+/// Sends the pieces that are not on the chain; gives how many these were, and what they cost.
+pub(super) async fn send_missing(
+    account: &mut Account,
+    pieces: &[Bytes],
+    progress: &mut dyn Progress,
+) -> Result<(usize, Bill)> {
+    let missing = missing(account.client(), pieces).await?;
+    progress.begin(
+        missing.iter().map(|piece| piece.code.len() as u64).sum(),
+        pieces.iter().map(|code| code.len() as u64).sum(),
+    );
+    let (mut bill, sent) = (Bill::default(), missing.len());
+    send_all(account, missing, &mut bill, progress).await?;
+    Ok((sent, bill))
+}
+
 /// Sends pieces through the factory, several at a time.
-pub(super) async fn send_all(
+async fn send_all(
     account: &mut Account,
     missing: Vec<Missing>,
     bill: &mut Bill,

@@ -5,7 +5,7 @@
 
 use super::{
     Account, Client,
-    pieces::{Bill, GasLimits, Progress, SYNOD_CODE_LIMIT, missing, send_all},
+    pieces::{Bill, GasLimits, Progress, SYNOD_CODE_LIMIT, missing, send_missing},
     pull::Located,
 };
 use alloy_eips::BlockId;
@@ -256,14 +256,7 @@ pub(crate) async fn publish(
     becomes: Becomes,
     progress: &mut dyn Progress,
 ) -> Result<Published> {
-    let missing = missing(account.client(), &upload.pieces).await?;
-    progress.begin(
-        missing.iter().map(|piece| piece.code.len() as u64).sum(),
-        upload.code_bytes(),
-    );
-    let mut bill = Bill::default();
-    let sent = missing.len();
-    send_all(account, missing, &mut bill, progress).await?;
+    let (sent, mut bill) = send_missing(account, &upload.pieces, progress).await?;
 
     let result = |id, version, bill: &Bill, named| Published {
         id,

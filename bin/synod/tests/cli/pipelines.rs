@@ -3,41 +3,36 @@
 use super::{arg, example, synod};
 use crate::chain::{KEY, node};
 use serde_json::Value;
-use std::fs;
+use std::{fs, path::Path};
+use synod_testing::Node;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_folder_is_published_and_a_picture_is_looked_at() {
-    let folder = tempfile::tempdir().unwrap();
-    let node = node(folder.path()).await;
-    let url = node.url();
-    let guard = example("gate/model");
+/// Publishes a folder: as its dry run said, and nothing more the second time.
+fn published(node: &Node, folder: &Path, name: &str, task: &str) -> Value {
     let publish = |more: &[&str]| {
         let args = [
             "model",
             "publish",
-            arg(&guard),
+            arg(folder),
             "--name",
-            "gate/guard",
+            name,
             "--rpc-url",
-            url,
-            "--private-key",
-            KEY,
-            "--json",
+            node.url(),
         ];
-        synod(args.iter().chain(more))
+        let rest = ["--private-key", KEY, "--json"];
+        synod(args.iter().chain(&rest).chain(more))
     };
     let outlook = json(&publish(&["--dry-run"]).succeeds());
     let published = publish(&[]);
-    let said = "a pipeline for image-classification";
-    assert!(published.stderr.contains(said), "{}", published.stderr);
+    let said = format!("a pipeline for {task}");
+    assert!(published.stderr.contains(&said), "{}", published.stderr);
     let published = json(&published.succeeds());
     assert_eq!(
         (&published["name"], &published["version"]),
-        (&"gate/guard".into(), &1.into())
+        (&name.into(), &1.into())
     );
     let (used, most) = (published["gas_used"].as_u64(), outlook["gas"].as_u64());
     assert!(used <= most, "{used:?} > {most:?}");
@@ -47,6 +42,16 @@ async fn a_folder_is_published_and_a_picture_is_looked_at() {
         (&again["id"], &again["chunks_sent"]),
         (&published["id"], &0.into())
     );
+    published
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_published_and_a_picture_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let url = node.url();
+    let guard = example("gate/model");
+    let published = published(&node, &guard, "gate/guard", "image-classification");
 
     let ask = |picture: &str| {
         let args = [
@@ -113,44 +118,7 @@ async fn a_folder_is_published_and_writes_the_same_text_there_and_here() {
     let node = node(folder.path()).await;
     let url = node.url();
     let translator = example("translate/en-de");
-    let publish = |more: &[&str]| {
-        let args = [
-            "model",
-            "publish",
-            arg(&translator),
-            "--name",
-            "words/en-de",
-            "--rpc-url",
-            url,
-            "--private-key",
-            KEY,
-            "--json",
-        ];
-        synod(args.iter().chain(more))
-    };
-    let outlook = json(&publish(&["--dry-run"]).succeeds());
-    let published = publish(&[]);
-    assert!(
-        published.stderr.contains("a pipeline for text-to-text"),
-        "{}",
-        published.stderr
-    );
-    let published = json(&published.succeeds());
-    assert_eq!(
-        (&published["name"], &published["version"]),
-        (&"words/en-de".into(), &1.into())
-    );
-    let (used, most) = (
-        published["gas_used"].as_u64().unwrap(),
-        outlook["gas"].as_u64().unwrap(),
-    );
-    assert!(used <= most, "{used} > {most}");
-    // again: nothing is sent
-    let again = json(&publish(&[]).succeeds());
-    assert_eq!(
-        (&again["id"], &again["chunks_sent"]),
-        (&published["id"], &0.into())
-    );
+    let published = published(&node, &translator, "words/en-de", "text-to-text");
 
     let text = "The apples are good.";
     let ask = |more: &[&str]| {

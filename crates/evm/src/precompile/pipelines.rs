@@ -7,7 +7,7 @@
 //! A pipeline names its networks by their ids. Their records are read in every call, whether the pipeline is in memory or not, so the
 //! journal is the same on every node.
 
-use super::{BYTES_ENVELOPE, Call, Reference, answer_gas, resolution_gas, wrong_task};
+use super::{BYTES_ENVELOPE, Call, Reference, answer_gas, resolution_gas, sum, within_memory, wrong_task};
 use crate::{
     abi::{Tuple, WORD},
     engine::Engine,
@@ -18,53 +18,60 @@ use crate::{
     interface::IPredict::{self as interface, Quote},
     pipeline::{self, Stored},
     registry::{Kind, RECORD_SLOTS, Record},
-    wire::{execution_failed, unsupported_shape},
+    wire::{SCORE_DECIMALS, execution_failed, unsupported_shape},
 };
 use alloy_primitives::{I256, U256};
 use alloy_sol_types::SolCall;
 use std::{collections::BTreeMap, sync::Arc};
-use synod_model::{Cost, DType, Model, Plan, PlanError, RunError, Shape, Tensor};
-use synod_pipeline::{Charge, Classified, Finish, Generated, Limits, Meter, Pipeline, PipelineError, Stop};
+use synod_model::{DType, Model, Plan, PlanError, RunError, Shape, Tensor};
+use synod_pipeline::{
+    Charge, Classified, Finish, Generated, Hash, Limits, Meter, Pipeline, PipelineError, Stop,
+};
 use synod_text::TextError;
 
-/// Decimals of the scores of classifications.
-const SCORE_DECIMALS: u8 = 18;
+/// A pipeline, and the records of its networks.
+struct Loaded {
+    pipeline: Arc<Pipeline>,
+    networks: Vec<Record>,
+}
 
 impl Call<'_, '_> {
     /// The pipeline of a record, and its networks: each is loaded at most once a transaction as far as gas is concerned.
-    fn pipeline(&mut self, record: &Record) -> Result<Arc<Pipeline>, Failure> {
+    fn pipeline(&mut self, record: &Record) -> Result<Loaded, Failure> {
         if record.kind != Kind::Pipeline {
             return Err(wrong_task(record.id, record.kind.task()));
         }
         self.charge_loading(record)?;
-        let kept = self.engine.kept_pipeline(record.id);
-        let stored = match &kept {
-            Some(_) => None,
-            None => Some(Stored::read(self.state, record)?),
-        };
-        let networks = match (&kept, &stored) {
-            (Some(pipeline), _) => pipeline.description().models.clone(),
-            (None, Some(stored)) => stored.description.models.clone(),
-            (None, None) => BTreeMap::new(),
-        };
-        let mut models = BTreeMap::new();
-        for (role, id) in networks {
-            let network = pipeline::network(self.state, &mut self.meter, id)?;
-            self.charge_loading(&network)?;
-            if stored.is_some() {
-                models.insert(role, self.engine.model(self.state, &network)?.model.clone());
+        match self.engine.kept_pipeline(record.id) {
+            Some(pipeline) => {
+                let named = &pipeline.description().models;
+                let networks = named
+                    .values()
+                    .map(|&id| self.network(id))
+                    .collect::<Result<_, _>>()?;
+                Ok(Loaded { pipeline, networks })
+            }
+            None => {
+                let stored = Stored::read(self.state, record)?;
+                let (mut networks, mut models) = (Vec::new(), BTreeMap::new());
+                for (&role, &id) in &stored.description.models {
+                    let network = self.network(id)?;
+                    models.insert(role, self.engine.model(self.state, &network)?.model.clone());
+                    networks.push(network);
+                }
+                let pipeline = self
+                    .engine
+                    .keep_pipeline(record.id, stored.assemble(record.id, models)?);
+                Ok(Loaded { pipeline, networks })
             }
         }
-        match (kept, stored) {
-            (Some(pipeline), _) => Ok(pipeline),
-            (None, Some(stored)) => {
-                let pipeline = Arc::new(stored.assemble(record.id, models)?);
-                let bytes = record.graph_bytes.saturating_add(record.weight_bytes);
-                self.engine.keep_pipeline(record.id, Arc::clone(&pipeline), bytes);
-                Ok(pipeline)
-            }
-            (None, None) => Err(crate::engine::broken(record.id)),
-        }
+    }
+
+    /// The record of a network that a pipeline names, and loading it.
+    fn network(&mut self, id: Hash) -> Result<Record, Failure> {
+        let network = pipeline::network(self.state, &mut self.meter, id)?;
+        self.charge_loading(&network)?;
+        Ok(network)
     }
 
     /// Runs something of a pipeline. What it charges ends at `max_gas` if there is one, with what it has until then.
@@ -74,18 +81,15 @@ impl Call<'_, '_> {
         max_gas: Option<u64>,
         run: impl FnOnce(&Pipeline, &mut Shared<'_>, &mut Counter<'_>) -> Result<T, PipelineError>,
     ) -> Result<T, Failure> {
-        let pipeline = self.pipeline(record)?;
+        let Loaded { pipeline, .. } = self.pipeline(record)?;
         let mut counter = Counter {
             meter: &mut self.meter,
             max_gas,
             stopped: None,
         };
         let outcome = run(&pipeline, &mut Shared(self.engine), &mut counter);
-        match (outcome, counter.stopped) {
-            (Ok(answer), _) => Ok(answer),
-            (Err(_), Some(stopped)) => Err(stopped),
-            (Err(error), None) => Err(refusal(record, error)),
-        }
+        let stopped = counter.stopped;
+        outcome.map_err(|error| stopped.unwrap_or_else(|| refusal(record, error)))
     }
 
     pub(super) fn text(&mut self, reference: Reference<'_>, input: &[u8]) -> Result<Vec<u8>, Failure> {
@@ -107,9 +111,7 @@ impl Call<'_, '_> {
         let input = arguments.bytes(1)?;
         let (max_tokens, max_gas) = (arguments.u32(2)?, arguments.u64(3)?);
         let record = self.record(reference)?;
-        let limits = Limits {
-            max_tokens: (max_tokens > 0).then_some(max_tokens),
-        };
+        let limits = limits(max_tokens);
         let max_gas = (max_gas > 0).then_some(max_gas);
         let Generated {
             text,
@@ -120,9 +122,8 @@ impl Call<'_, '_> {
         } = self.with_pipeline(&record, max_gas, |pipeline, engine, meter| {
             pipeline.generate(input, &limits, engine, meter)
         })?;
-        // offset of the struct; its four heads; length of the text
         self.meter
-            .charge(answer_gas(6 * WORD as u64, text.len() as u64))?;
+            .charge(answer_gas(GENERATED_ENVELOPE, text.len() as u64))?;
         Ok(interface::generateCall::abi_encode_returns(
             &interface::Generated {
                 text,
@@ -213,10 +214,8 @@ impl Call<'_, '_> {
     ) -> Result<Vec<u8>, Failure> {
         let (input, max_tokens) = (arguments.bytes(1)?, arguments.u32(2)?);
         let record = self.record(reference)?;
-        let limits = Limits {
-            max_tokens: (max_tokens > 0).then_some(max_tokens),
-        };
-        let pipeline = self.pipeline(&record)?;
+        let limits = limits(max_tokens);
+        let Loaded { pipeline, networks } = self.pipeline(&record)?;
         self.meter.charge(gas::answer(7 * WORD))?;
         let call_data = usize::try_from(reference.run_call_data(input.len() as u64)).unwrap_or(usize::MAX);
         let mut rehearsal = Rehearsal {
@@ -239,30 +238,27 @@ impl Call<'_, '_> {
         };
         let outcome = pipeline.rehearse(input, &limits, &mut Shared(self.engine), &mut rehearsal);
         let (mut quote, stopped) = (rehearsal.quote, rehearsal.counter.stopped);
-        match (outcome, stopped) {
-            (Ok(()), _) => {}
-            (Err(_), Some(stopped)) => return Err(stopped),
-            (Err(error), None) => return Err(refusal(&record, error)),
-        }
-        for &id in pipeline.description().models.values() {
-            let network = pipeline::network(self.state, &mut self.meter, id)?;
-            quote.transfer = quote.transfer.saturating_add(gas::registry(RECORD_SLOTS));
-            quote.load = quote.load.saturating_add(network.load_gas());
-        }
-        // a token has a few bytes; a text beyond that costs a gas for each ten more
-        let tokens = u64::from(max_tokens.max(1));
-        quote.transfer = quote
-            .transfer
-            .saturating_add(answer_gas(6 * WORD as u64, tokens.saturating_mul(TOKEN_BYTES)));
-        quote.total = [quote.transfer, quote.load, quote.planning, quote.execution]
-            .into_iter()
-            .fold(0, u64::saturating_add);
+        let tokens = outcome.map_err(|error| stopped.unwrap_or_else(|| refusal(&record, error)))?;
+        let registry = gas::registry(RECORD_SLOTS).saturating_mul(networks.len() as u64);
+        let text = pipeline
+            .tokenizer()
+            .map_or(0, |tokenizer| tokenizer.decoded_bytes(tokens));
+        let answer = answer_gas(GENERATED_ENVELOPE, text as u64);
+        quote.transfer = sum([quote.transfer, registry, answer]);
+        quote.load = sum(networks.iter().map(Record::load_gas).chain([quote.load]));
+        quote.total = sum([quote.transfer, quote.load, quote.planning, quote.execution]);
         Ok(interface::quoteTextCall::abi_encode_returns(&quote))
     }
 }
 
-/// Bytes of text that a token is expected to have in a quote.
-const TOKEN_BYTES: u64 = 16;
+/// Bytes around the text in the answer of `generate`: the struct's offset, its four heads, the length.
+const GENERATED_ENVELOPE: u64 = 6 * WORD as u64;
+
+fn limits(max_tokens: u32) -> Limits {
+    Limits {
+        max_tokens: (max_tokens > 0).then_some(max_tokens),
+    }
+}
 
 /// A meter for a call that is only gone through: adds up what it would charge, and charges for what is done on the way.
 struct Rehearsal<'a> {
@@ -316,16 +312,6 @@ struct Counter<'a> {
     stopped: Option<Failure>,
 }
 
-/// Gas of a run of a graph, which holds so many bytes beside the plan's.
-fn run_gas(cost: &Cost, held: u64) -> u64 {
-    let nodes = cost
-        .nodes
-        .iter()
-        .map(|node| gas::node(&node.work).saturating_mul(node.times))
-        .fold(0, u64::saturating_add);
-    nodes.saturating_add(gas::memory(cost.peak_memory.saturating_add(held)))
-}
-
 /// Gas of work that is about to be done, and the memory that it takes.
 fn price(charge: &Charge<'_>) -> (u64, u64) {
     match *charge {
@@ -334,7 +320,7 @@ fn price(charge: &Charge<'_>) -> (u64, u64) {
             (gas::nanoseconds(work).saturating_add(gas::memory(memory)), memory)
         }
         Charge::Planning(work) => (gas::planning(&work), 0),
-        Charge::Run { cost, held } => (run_gas(cost, held), cost.peak_memory.saturating_add(held)),
+        Charge::Run { cost, held } => (gas::run(cost, held), cost.peak_memory.saturating_add(held)),
         Charge::Step(work) => (gas::node(&work), 0),
         // of a later version of the crate: nothing is done unpaid
         _ => (u64::MAX, 0),
@@ -351,13 +337,7 @@ impl Counter<'_> {
             return Err(Stop::Limit);
         }
         let charged = self.meter.charge(gas).map_err(Failure::from);
-        let fits = charged.and_then(|()| {
-            let (limit, needed) = (gas::MAX_PEAK_MEMORY, memory);
-            if needed > limit {
-                return Err(interface::MemoryLimitExceeded { limit, needed }.into());
-            }
-            Ok(())
-        });
+        let fits = charged.and_then(|()| within_memory(memory));
         fits.map_err(|failure| {
             self.stopped = Some(failure);
             Stop::Halt

@@ -133,20 +133,18 @@ fn geometry(
     ))
 }
 
-fn work(pool: Result<(PoolShape, Vec<usize>), OpError>, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-    let taps = pool.map_or(0, |(shape, _)| {
-        shape
-            .axes
-            .iter()
-            .fold(1u64, |n, axis| n.saturating_mul(axis.kernel as u64))
-    });
-    let arithmetic = (outputs[0].elements() as u64)
-        .saturating_mul(taps.saturating_add(2))
-        .saturating_mul(PER_TAP);
-    Work {
-        arithmetic,
-        bytes: streamed(inputs, outputs),
-    }
+/// Taps of a window.
+fn taps(pool: Result<(PoolShape, Vec<usize>), OpError>) -> u64 {
+    let axes = pool.map(|(shape, _)| shape.axes);
+    axes.map_or(0, |axes| {
+        axes.iter()
+            .fold(1u64, |taps, axis| taps.saturating_mul(axis.kernel as u64))
+    })
+}
+
+/// Work of walking over the taps of every window.
+fn work(taps: u64, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
+    Work::elementwise(inputs, outputs, taps.saturating_add(2).saturating_mul(PER_TAP))
 }
 
 #[derive(Debug)]
@@ -176,20 +174,17 @@ impl Operator for MaxPool {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        let geometry = geometry(&self.window, self.ceil_mode, inputs);
-        let mut work = work(geometry, inputs, outputs);
+        let taps = taps(geometry(&self.window, self.ceil_mode, inputs));
+        let mut work = work(taps, inputs, outputs);
         if self.indices {
             // the scalar reference runs
             work.arithmetic = work.arithmetic.saturating_mul(12);
         } else if matches!(outputs[0].dtype, DType::F32 | DType::I8 | DType::U8) {
             // a maximum along each axis, for all windows of a line at once
-            let elements = outputs[0].elements() as u64;
             let read = inputs.optional(0).map_or(0, |x| x.elements()) as u64;
-            let taps = work.arithmetic / PER_TAP;
-            work.arithmetic = taps
-                .saturating_mul(2)
-                .saturating_add(elements.saturating_mul(60))
-                .saturating_add(read.saturating_mul(32));
+            let of_one = taps.saturating_mul(2).saturating_add(PER_TAP);
+            work = Work::elementwise(inputs, outputs, of_one);
+            work.arithmetic = work.arithmetic.saturating_add(read.saturating_mul(32));
         }
         work
     }
@@ -386,7 +381,11 @@ impl Operator for AveragePool {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        work(geometry(&self.window, self.ceil_mode, inputs), inputs, outputs)
+        work(
+            taps(geometry(&self.window, self.ceil_mode, inputs)),
+            inputs,
+            outputs,
+        )
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
@@ -416,7 +415,11 @@ impl Operator for LpPool {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        let mut work = work(geometry(&self.window, self.ceil_mode, inputs), inputs, outputs);
+        let mut work = work(
+            taps(geometry(&self.window, self.ceil_mode, inputs)),
+            inputs,
+            outputs,
+        );
         // the scalar reference runs, and above 2 a power for each tap
         work.arithmetic = work.arithmetic.saturating_mul(if self.p <= 2 { 8 } else { 60 });
         work

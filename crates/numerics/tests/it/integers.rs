@@ -323,9 +323,9 @@ fn check_convolution<X: Byte, W: Byte>(
     let (x, mut turned) = (X::bytes(x), vec![0; x.len()]);
     fast::change_layout(x, in_channels, pixels, Layout::ChannelsLast, &mut turned);
     let columns = fast::conv_columns(shape);
-    let mut of_columns = vec![0.0; columns];
+    let (mut of_columns, column) = (vec![0.0; columns], fast::conv_places(shape));
     for (channel, &factor) in factors.iter().enumerate() {
-        of_columns[fast::conv_column(shape, channel)] = factor;
+        of_columns[column(channel)] = factor;
     }
     let (operand, result) = (fast::Operand::of::<X>(x_zero), fast::Operand::of::<X>(y_zero));
     on_every_unit(|unit| {

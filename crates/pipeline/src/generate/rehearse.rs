@@ -7,7 +7,7 @@ use synod_model::{DType, Model, Plan, PlanError, RunError, Shape, Tensor};
 
 impl Pipeline {
     /// Goes through everything that [`Pipeline::generate`] charges if no sequence ends before its limit, without running graphs: the text is
-    /// encoded, each step is planned, and tokens are chosen among scores that are all alike.
+    /// encoded, each step is planned, and tokens are chosen among scores that are all alike. Gives the number of tokens.
     ///
     /// # Errors
     /// As [`Pipeline::generate`].
@@ -17,7 +17,7 @@ impl Pipeline {
         limits: &Limits,
         engine: &mut dyn Engine,
         meter: &mut dyn Meter,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<usize, PipelineError> {
         let shared = &*self.shared;
         let mut description = shared.description.clone();
         if let Some(rule) = &mut description.generation {
@@ -34,7 +34,8 @@ impl Pipeline {
             engine,
             outputs: Vec::new(),
         };
-        rehearsed.generate(text, limits, &mut dry, meter).map(drop)
+        let generated = rehearsed.generate(text, limits, &mut dry, meter)?;
+        Ok(generated.tokens.len())
     }
 }
 

@@ -305,10 +305,11 @@ fn operators(model: &Model, cost: &synod_model::Cost) -> Vec<OperatorUse> {
     uses
 }
 
+/// Gas of the registry's call beside validation: a transaction, its call data, the registry's slots, the events.
+pub(super) const REGISTRY: u64 = 400_000;
+
 /// What the registry's part of publishing costs at most: validating all of the model, and a transaction that writes.
 pub(super) fn validation_gas(report: &Report) -> u64 {
-    /// A transaction, its call data, the registry's slots, the events.
-    const REGISTRY: u64 = 400_000;
     let hashing = gas::validate(report.graph_bytes + report.weight_bytes);
     report.gas.load.saturating_add(hashing).saturating_add(REGISTRY)
 }

@@ -125,14 +125,14 @@ impl fmt::Display for Report {
 }
 
 pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
-    if args.model.file.is_dir() {
-        return folder::run(args, form).await;
-    }
     ensure!(
         args.name.is_bare(),
         "publish under {} without a version: the chain counts versions itself",
         args.name.path()
     );
+    if args.model.file.is_dir() {
+        return folder::run(args, form).await;
+    }
     // Everything that can be wrong here is found before the node is asked for anything.
     let signer = args.wallet.signer()?;
     let loaded = args.model.load()?;
@@ -152,35 +152,44 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     let limit = client::code_size_limit(&client).await?;
     let whole = Upload::new(&loaded.canonical, limit);
     let choice = choose(&args, &client, &account, &loaded, whole, &facts, limit).await?;
-    let estimate = &choice.estimate;
+    announce(&choice.estimate, &args, &account);
+    if args.dry_run {
+        return form.print(&choice.estimate);
+    }
+    let id = B256::from(loaded.id().0);
+    send(&args, &mut account, &choice.upload, id, Asked::Numbers, form).await
+}
+
+/// Says what is going to be sent.
+fn announce(estimate: &Estimate, args: &PublishArgs, account: &Account) {
     note(format_args!(
         "publishing {} as {} on chain {} from {}",
         bytes(estimate.bytes),
         args.name,
-        client.chain_id(),
+        account.client().chain_id(),
         account.address()
     ));
     note(format_args!("at most {estimate}"));
-    if args.dry_run {
-        return form.print(estimate);
-    }
-    let upload = choice.upload;
-    let started = Instant::now();
-    let mut progress = Uploading::default();
-    let becomes = args.becomes();
-    let published = client::publish(&mut account, &upload, args.name.path(), becomes, &mut progress).await?;
+}
+
+/// Sends what the chain does not have yet, and reports. `id` is the one that this tool computed.
+async fn send(
+    args: &PublishArgs,
+    account: &mut Account,
+    upload: &Upload,
+    id: B256,
+    asked: Asked,
+    form: Form,
+) -> Result<()> {
+    let (name, becomes) = (args.name.path(), args.becomes());
+    let (started, mut progress) = (Instant::now(), Uploading::default());
+    let published = client::publish(account, upload, name, becomes, &mut progress).await?;
     ensure!(
-        published.id.0 == loaded.id().0,
-        "the chain says the model's id is {}, this tool {}: do not use it",
-        published.id,
-        loaded.id()
+        published.id == id,
+        "the chain says the model's id is {}, this tool {id}: do not use it",
+        published.id
     );
-    form.print(&report(
-        args.name.path(),
-        &published,
-        started.elapsed().as_secs_f64(),
-        Asked::Numbers,
-    ))
+    form.print(&report(name, &published, started.elapsed().as_secs_f64(), asked))
 }
 
 /// What is to be sent, and what it takes at most.

@@ -14,8 +14,8 @@ use crate::tensor::{Tensor, TensorViewMut};
 use std::sync::Arc;
 use synod_numerics::{
     fast::integer::{
-        ConvOutput, DEPTHWISE_LANES, Layout, Operand as Bytes, PackedFilters, Prepared, conv_column,
-        conv_columns, conv_copies, conv_gathers, conv_is_depthwise, integer_conv, integer_conv_scratch,
+        ConvOutput, DEPTHWISE_LANES, Layout, Operand as Bytes, PackedFilters, Prepared, conv_columns,
+        conv_copies, conv_gathers, conv_is_depthwise, conv_places, integer_conv, integer_conv_scratch,
     },
     quantize::{Byte, Grid, requantize},
     reference,
@@ -237,8 +237,9 @@ impl ConvolutionKernel {
     /// What the sums of each channel are multiplied by, at the channel's place.
     fn factors(&self, x_scale: f32, scales: &[f32], y_scale: f32, factors: &mut [f32]) {
         factors.fill(0.0);
+        let place = conv_places(&self.shape);
         for channel in 0..self.shape.groups * self.shape.out_channels {
-            factors[conv_column(&self.shape, channel)] = x_scale * of_line(scales, channel) / y_scale;
+            factors[place(channel)] = x_scale * of_line(scales, channel) / y_scale;
         }
     }
 

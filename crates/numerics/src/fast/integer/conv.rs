@@ -97,14 +97,15 @@ pub fn conv_columns(shape: &ConvShape) -> usize {
     }
 }
 
-/// The place of an output channel among [`conv_columns`].
-#[must_use]
-pub fn conv_column(shape: &ConvShape, channel: usize) -> usize {
-    if conv_is_depthwise(shape) {
-        channel
+/// The place of each output channel among [`conv_columns`].
+pub fn conv_places(shape: &ConvShape) -> impl Fn(usize) -> usize + use<> {
+    // channels that are computed alone lie side by side, as in one group
+    let (of_group, padded) = if conv_is_depthwise(shape) {
+        (shape.groups, shape.groups)
     } else {
-        channel / shape.out_channels * padded_columns(shape) + channel % shape.out_channels
-    }
+        (shape.out_channels, padded_columns(shape))
+    };
+    move |channel| channel / of_group * padded + channel % of_group
 }
 
 impl PackedFilters {
@@ -184,9 +185,9 @@ impl PackedFilters {
         let (starts, zeros) = (&mut starts[..columns], &mut zeros[..columns]);
         starts.fill(0);
         zeros.fill(0);
-        let count = shape.terms() as i32;
+        let (count, place) = (shape.terms() as i32, conv_places(shape));
         for channel in 0..shape.groups * shape.out_channels {
-            let column = conv_column(shape, channel);
+            let column = place(channel);
             let zero = w_zeros[if w_zeros.len() == 1 { 0 } else { channel }] - self.shift;
             let per_zero = self.sums[column].wrapping_sub(count.wrapping_mul(zero));
             let bias = bias.map_or(0, |bias| bias[channel]);
@@ -304,9 +305,10 @@ pub fn integer_conv(
         signed: of.signed,
         target,
     };
+    let gathers = conv_gathers(shape) || shape.groups * shape.in_channels == 0;
     for index in 0..shape.batch {
         let x = &x[index * image..][..image];
-        if conv_gathers(shape) || shape.groups * shape.in_channels == 0 {
+        if gathers {
             convolution.gathered(index, x, of, layout, scratch);
         } else {
             convolution.windowed(index, x, of, layout);

@@ -1,21 +1,17 @@
 //! `synod model publish FOLDER --name ORG/MODEL`: a pipeline, as Hugging Face's exports lie in a folder.
 
-use super::{Estimate, PublishArgs, report};
+use super::super::inspect::REGISTRY;
+use super::{Asked, Estimate, PublishArgs, announce, send};
 use crate::{
     client::{self, Account, Upload},
-    show::{Form, Uploading, bytes, note, thousands},
+    show::{Form, bytes, note, thousands},
 };
+use alloy_primitives::B256;
 use eyre::{Context as _, Result, ensure};
-use std::time::Instant;
 use synod_evm::gas;
 use synod_pipeline::{Directory, ImportOptions, Imported, import};
 
 pub(super) async fn run(args: PublishArgs, form: Form) -> Result<()> {
-    ensure!(
-        args.name.is_bare(),
-        "publish under {} without a version: the chain counts versions itself",
-        args.name.path()
-    );
     ensure!(
         args.model.dims.is_empty() && args.model.weights.is_none() && args.from.is_none(),
         "--dim, --weights and --from are for one network; the sizes of a folder's networks follow from its files"
@@ -41,29 +37,13 @@ pub(super) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     let registration = registration_gas(&imported, limit);
     let mut estimate = Estimate::new(&client, "chunks", None, &outlook, registration).await?;
     estimate.transactions += imported.models.len();
-    note(format_args!(
-        "publishing {} as {} on chain {} from {}",
-        bytes(estimate.bytes),
-        args.name,
-        client.chain_id(),
-        account.address()
-    ));
-    note(format_args!("at most {estimate}"));
+    announce(&estimate, &args, &account);
     if args.dry_run {
         return form.print(&estimate);
     }
-    let started = Instant::now();
-    let (name, becomes) = (args.name.path(), args.becomes());
-    let mut progress = Uploading::default();
-    let published = client::publish(&mut account, &upload, name, becomes, &mut progress).await?;
-    ensure!(
-        published.id.0 == imported.description.id().0,
-        "the chain says the pipeline's id is {}, this tool {}: do not use it",
-        published.id,
-        imported.description.id()
-    );
-    let asked = super::Asked::of(imported.description.task);
-    form.print(&report(name, &published, started.elapsed().as_secs_f64(), asked))
+    let description = &imported.description;
+    let (id, asked) = (B256::from(description.id().0), Asked::of(description.task));
+    send(&args, &mut account, &upload, id, asked, form).await
 }
 
 /// What the folder was read as.
@@ -96,8 +76,6 @@ fn tell(imported: &Imported) {
 
 /// Gas of validating the networks and the pipeline, at most.
 fn registration_gas(imported: &Imported, code_size_limit: usize) -> u64 {
-    /// A transaction, its call data, the registry's slots, the events.
-    const REGISTRY: u64 = 400_000;
     let chunk = synod_evm::manifest::chunk_size(code_size_limit);
     let of_bytes = |length: usize| (length as u64, length.div_ceil(chunk) as u64);
     let (mut total, mut loads) = (0u64, 0u64);
