@@ -1,6 +1,6 @@
 //! Products and convolutions of 8-bit integers: exact, on every instruction set.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use synod_numerics::fast::integer::{self as fast, Layout, Unit, force};
 use synod_numerics::quantize::{Byte, Grid};
@@ -31,17 +31,37 @@ fn zeros<B: Byte>(numbers: &mut Numbers, count: usize) -> Vec<i32> {
         .collect()
 }
 
+/// Waits until no other test forces units.
+fn unit_turn() -> MutexGuard<'static, ()> {
+    static TURNS: Mutex<()> = Mutex::new(());
+    TURNS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs a test on every unit that this machine has. The choice is the whole process's, and gives the same bits whatever others
 /// choose at the same time.
 fn on_every_unit(mut test: impl FnMut(Unit)) {
-    static TURNS: Mutex<()> = Mutex::new(());
-    let _turn = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = unit_turn();
     for unit in Unit::ALL.into_iter().filter(|unit| unit.is_available()) {
         force(Some(unit));
         test(unit);
     }
     force(None);
     on_every_isa(|_| test(Unit::current()));
+}
+
+/// Asserts that two results are equal; says where they begin to differ, and in how many places.
+#[track_caller]
+fn same<T: PartialEq + std::fmt::Debug>(ours: &[T], reference: &[T], what: &str) {
+    assert_eq!(ours.len(), reference.len(), "{what}: lengths");
+    let mut differ = ours
+        .iter()
+        .zip(reference)
+        .enumerate()
+        .filter(|(_, (a, b))| a != b);
+    if let Some((index, (a, b))) = differ.next() {
+        let others = differ.count();
+        panic!("{what}: element {index} is {a:?}, the reference has {b:?}, and {others} others differ");
+    }
 }
 
 /// A product with everything: zero points of rows and columns, a bias, requantisation.
@@ -75,11 +95,22 @@ impl<A: Byte, B: Byte> Case<A, B> {
         out
     }
 
-    /// The fast product's sums, and what it requantises them to.
-    fn fast(&self, factors: &[f32], zero: i32) -> (Vec<i32>, Vec<u8>) {
-        let [m, n, k] = self.dims;
+    /// The right operand, packed for the unit in use.
+    fn packed(&self) -> fast::PackedBytes {
+        let [_, n, k] = self.dims;
         let packed = fast::PackedBytes::new(k, n, Matrix::row_major(&self.b, n));
         assert_eq!(packed.shape(), [k, n]);
+        packed
+    }
+
+    /// The fast product's sums, and what it requantises them to.
+    fn fast(&self, factors: &[f32], zero: i32) -> (Vec<i32>, Vec<u8>) {
+        self.multiplied(&self.packed(), factors, zero)
+    }
+
+    /// [`Self::fast`] with an operand that was packed before.
+    fn multiplied(&self, packed: &fast::PackedBytes, factors: &[f32], zero: i32) -> (Vec<i32>, Vec<u8>) {
+        let [m, n, k] = self.dims;
         let columns = fast::gemm_columns(n);
         let (mut starts, mut zeros, mut all) = (vec![9; columns], vec![9; columns], vec![0.0; columns]);
         for (column, factor) in all[..n].iter_mut().enumerate() {
@@ -103,7 +134,7 @@ impl<A: Byte, B: Byte> Case<A, B> {
         };
         for output in [fast::GemmOutput::Sums(&mut sums), results] {
             let a = A::bytes(&self.a);
-            fast::integer_gemm(m, a, operand, rows, &packed, prepared, output, &mut scratch);
+            fast::integer_gemm(m, a, operand, rows, packed, prepared, output, &mut scratch);
         }
         (sums, bytes)
     }
@@ -138,8 +169,8 @@ fn products_of<A: Byte, B: Byte>(seed: u64) {
         let placed: Vec<u8> = expected.iter().enumerate().map(place).collect();
         on_every_unit(|unit| {
             let (sums, bytes) = case.fast(&factors, grid.zero);
-            assert_eq!(sums, expected, "{m}x{n}x{k} on {unit:?}");
-            assert_eq!(bytes, placed, "{m}x{n}x{k} on {unit:?}, requantised");
+            same(&sums, &expected, &format!("{m}x{n}x{k} on {unit:?}"));
+            same(&bytes, &placed, &format!("{m}x{n}x{k} on {unit:?}, requantised"));
         });
     }
 }
@@ -161,6 +192,37 @@ fn factors(numbers: &mut Numbers, count: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Operands packed for one unit and multiplied by another: whoever hunts for a difference may force another one in between.
+#[test]
+fn units_take_what_others_packed() {
+    let _turn = unit_turn();
+    let mut numbers = Numbers::new(46);
+    let case = Case {
+        dims: [19, 70, 33],
+        a: bytes::<u8>(&mut numbers, 19 * 33),
+        b: bytes::<i8>(&mut numbers, 33 * 70),
+        a_zero: vec![7],
+        b_zero: vec![0],
+        bias: None,
+    };
+    let expected = case.expected();
+    let units = || Unit::ALL.into_iter().filter(|unit| unit.is_available());
+    for packer in units() {
+        force(Some(packer));
+        let packed = case.packed();
+        for unit in units() {
+            force(Some(unit));
+            let (sums, _) = case.multiplied(&packed, &[0.002], 0);
+            same(
+                &sums,
+                &expected,
+                &format!("packed for {packer:?}, multiplied on {unit:?}"),
+            );
+        }
+    }
+    force(None);
+}
+
 #[test]
 fn products() {
     products_of::<u8, u8>(41);
@@ -180,7 +242,7 @@ fn tables_of_bytes() {
         on_every_isa(|isa| {
             let mut out = vec![7; length];
             synod_numerics::fast::look_up(&table, &x, &mut out);
-            assert_eq!(out, expected, "{length} on {isa:?}");
+            same(&out, &expected, &format!("{length} on {isa:?}"));
         });
     }
 }
@@ -348,7 +410,7 @@ fn check_convolution<X: Byte, W: Byte>(
             };
             let mut sums = vec![3; expected.len()];
             run(fast::ConvOutput::Sums(&mut sums));
-            assert_eq!(sums, expected, "{shape:?} on {unit:?}, {layout:?}");
+            same(&sums, &expected, &format!("{shape:?} on {unit:?}, {layout:?}"));
             for to in [Layout::ChannelsFirst, Layout::ChannelsLast] {
                 let mut out = vec![3; placed.len()];
                 run(fast::ConvOutput::Bytes {
@@ -361,7 +423,11 @@ fn check_convolution<X: Byte, W: Byte>(
                     let copy = out.clone();
                     fast::change_layout(&copy, channels, positions, Layout::ChannelsFirst, &mut out);
                 }
-                assert_eq!(out, placed, "{shape:?} on {unit:?}, {layout:?} to {to:?}");
+                same(
+                    &out,
+                    &placed,
+                    &format!("{shape:?} on {unit:?}, {layout:?} to {to:?}"),
+                );
             }
         }
     });
@@ -446,8 +512,8 @@ fn tiles_of<X: Byte, W: Byte>(seed: u64) {
             .collect();
         on_every_unit(|unit| {
             let (sums, bytes) = case.fast(&[0.002], grid.zero);
-            assert_eq!(sums, expected, "{m}x{n}x{k} on {unit:?}");
-            assert_eq!(bytes, placed, "{m}x{n}x{k} on {unit:?}, requantised");
+            same(&sums, &expected, &format!("{m}x{n}x{k} on {unit:?}"));
+            same(&bytes, &placed, &format!("{m}x{n}x{k} on {unit:?}, requantised"));
         });
     }
     for (in_channels, out_channels, size, kernel, stride) in [

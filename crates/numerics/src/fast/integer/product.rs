@@ -115,7 +115,9 @@ impl Product<'_> {
                 block.panels * PANEL * self.terms.padded(),
             );
             let columns = (self.columns - block.first).min(block.panels * PANEL);
-            let tiles = count.div_ceil(tile::rows_of(self.unit, block.panels)).max(1);
+            let tiles = count
+                .div_ceil(tile::rows_of(self.unit, panels, block.panels))
+                .max(1);
             let (mut line, mut place) = (first / walk.width, first % walk.width);
             for index in 0..tiles {
                 let (begin, end) = (index * count / tiles, (index + 1) * count / tiles);

@@ -24,10 +24,11 @@ pub(super) struct Rows<'a> {
     pub(super) signed: bool,
 }
 
-/// Rows of a tile of so many panels.
-pub(super) fn rows_of(unit: Unit, panels: usize) -> usize {
-    match unit {
-        Unit::Avx512Vnni | Unit::Amx if panels < 4 => ROWS,
+/// Rows of a tile of `width` panels. The kernel is the unit's and the packed form's: a unit that is forced after packing may find
+/// words where it would have packed bytes.
+pub(super) fn rows_of(unit: Unit, panels: Panels<'_>, width: usize) -> usize {
+    match (unit, panels) {
+        (Unit::Avx512Vnni | Unit::Amx, Panels::Bytes(_)) if width < 4 => ROWS,
         _ => 6,
     }
 }
@@ -53,7 +54,7 @@ pub(super) unsafe fn sums(
         quads * width * PANEL * 4,
         "the operands of a tile have the same terms"
     );
-    assert!(rows.starts.len() <= rows_of(unit, width));
+    assert!(rows.starts.len() <= rows_of(unit, panels, width));
     match (unit, panels) {
         #[cfg(target_arch = "x86_64")]
         (Unit::Avx512Vnni | Unit::Amx, Panels::Bytes(panels)) => {
@@ -182,7 +183,7 @@ mod avx2 {
                         // SAFETY: by the contract; AVX2 is available.
                         unsafe { tile::<$height>(rows, words, width, panel, out) }
                     })*
-                    _ => {}
+                    rows => unreachable!("a tile of {rows} rows"),
                 }
             };
         }
@@ -264,7 +265,7 @@ mod avx_vnni {
                         // SAFETY: by the contract; AVX-VNNI is available.
                         unsafe { tile::<$height>(rows, bytes, width, panel, out) }
                     })*
-                    _ => {}
+                    rows => unreachable!("a tile of {rows} rows"),
                 }
             };
         }
@@ -341,7 +342,7 @@ pub(super) mod avx512 {
                 $(($height, $panels) => {
                     sizes!(@call $tile $height $panels $arguments)
                 })*
-                _ => {}
+                (rows, panels) => unreachable!("a tile of {rows} rows and {panels} panels"),
             }
         };
         (@call place $height:literal $panels:literal ($rows:expr, $bytes:expr, $requantize:expr, $taken_off:expr, $($argument:expr),*)) => {
@@ -610,7 +611,7 @@ pub(super) mod avx512 {
                         // SAFETY: by the contract.
                         unsafe { finish_rows::<$panels>(sums, starts, factors.as_ptr(), requantize, mask, places) }
                     })*
-                    _ => {}
+                    panels => unreachable!("a block of {panels} panels"),
                 }
             };
         }
