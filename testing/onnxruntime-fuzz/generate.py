@@ -25,6 +25,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 ML = "ai.onnx.ml"
+MICROSOFT = "com.microsoft"
 KINDS = {}
 
 
@@ -134,6 +135,8 @@ class Draw:
         imports = [helper.make_opsetid("", self.opset)]
         if self.ml_opset:
             imports.append(helper.make_opsetid(ML, self.ml_opset))
+        if any(node.domain == MICROSOFT for node in self.nodes):
+            imports.append(helper.make_opsetid(MICROSOFT, 1))
         model = helper.make_model(graph, opset_imports=imports, ir_version=8 if self.opset <= 17 else 10)
         try:
             inferred = onnx.shape_inference.infer_shapes(model)
@@ -1214,6 +1217,161 @@ def attention_parts(draw):
                   output_height=draw.integer(1, 3), output_width=draw.integer(1, 3), sampling_ratio=draw.choice([None, 1, 2]),
                   spatial_scale=draw.choice([None, 0.5]), mode=draw.choice([None, "avg"]),
                   coordinate_transformation_mode=draw.choice([None, "half_pixel", "output_half_pixel"]) if draw.opset >= 16 else None)
+
+
+def quantised(draw, shape, dtype, input=True):
+    """Bytes with their scale and zero point."""
+    make = draw.input if input else draw.either
+    scale = np.float32(draw.choice([0.25, 0.1, 0.007, 1.5]))
+    return [make(draw.bytes(shape, dtype)), draw.constant(scale), draw.constant(dtype(draw.integer(0, 100)))]
+
+
+def result_of_bytes(draw, operator, inputs, dtype, **attributes):
+    """A node whose bytes may differ by a step: ONNX Runtime rounds in another order. They are compared as floats."""
+    scale = np.float32(draw.choice([0.5, 0.1, 0.02]))
+    numbers = [draw.constant(scale), draw.constant(dtype(draw.integer(0, 100)))]
+    inputs = [*numbers, *inputs] if operator == "QLinearConcat" else [*inputs, *numbers]
+    y = draw.node(operator, inputs, domain=MICROSOFT, **attributes)
+    draw.absolute = 1.01 * float(scale)
+    draw.node("DequantizeLinear", [y, *numbers])
+
+
+@kind
+def microsoft_of_bytes(draw):
+    """com.microsoft, as onnxruntime.quantization writes it with quant_format=QOperator. Without calls that leave zero points out, of which ONNX
+    Runtime takes the type of the input, which the import cannot know."""
+    draw.opset = draw.choice([11, 13, 17, 21])
+    dtype = draw.choice([np.uint8, np.int8])
+    operator = draw.choice(
+        ["QLinearAdd", "QLinearMul", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax",
+         "QLinearConcat", "QLinearWhere", "QGemm"]
+    )
+    shape = draw.ints(draw.integer(1, 4), 1, 6)
+    if operator in ("QLinearAdd", "QLinearMul"):
+        other = [size if draw.chance(0.7) else 1 for size in shape][draw.integer(0, len(shape) - 1) :]
+        result_of_bytes(draw, operator, [*quantised(draw, shape, dtype), *quantised(draw, other, dtype, False)], dtype)
+    elif operator in ("QLinearAveragePool", "QLinearGlobalAveragePool"):
+        shape = [draw.integer(1, 2), draw.integer(1, 5), *draw.ints(2, 2, 9)]
+        attributes = {} if operator == "QLinearGlobalAveragePool" else {
+            "kernel_shape": draw.ints(2, 1, 2), "strides": draw.choice([None, [2, 1]]), "pads": draw.choice([None, [0, 0, 0, 0]]),
+            "count_include_pad": draw.choice([None, 0, 1]),
+        }
+        result_of_bytes(draw, operator, quantised(draw, shape, dtype), dtype, channels_last=draw.choice([None, 0]), **attributes)
+    elif operator == "QLinearSoftmax":
+        result_of_bytes(draw, operator, quantised(draw, shape, dtype), dtype, axis=-1, opset=draw.opset)
+    elif operator == "QLinearConcat":
+        parts = [quantised(draw, shape, dtype, not number) for number in range(draw.integer(1, 3))]
+        result_of_bytes(draw, operator, [name for part in parts for name in part], dtype, axis=draw.integer(0, len(shape) - 1))
+    elif operator == "QLinearWhere":
+        condition = draw.input(draw.random.integers(0, 2, shape).astype(bool))
+        result_of_bytes(draw, operator, [condition, *quantised(draw, shape, dtype), *quantised(draw, shape, dtype, False)], dtype)
+    elif operator == "QGemm":
+        m, n, k = draw.ints(3, 1, 9)
+        transposed = [draw.choice([None, 0, 1]) for _ in "ab"]
+        a = quantised(draw, [k, m] if transposed[0] else [m, k], dtype)
+        weights = [draw.constant(draw.bytes([n, k] if transposed[1] else [k, n], np.int8))]
+        each = draw.chance(0.5)
+        weights += [
+            draw.constant(draw.random.uniform(0.001, 0.1, n if each else ()).astype(np.float32)),
+            draw.constant(np.zeros(n if each else (), np.int8)),
+        ]
+        bias = draw.constant(draw.random.integers(-1000, 1000, n).astype(np.int32)) if draw.chance(0.6) else ""
+        attributes = {"transA": transposed[0], "transB": transposed[1], "alpha": draw.choice([None, 1.0, 0.5])}
+        if draw.chance(0.3):
+            draw.relative = 1e-5
+            draw.node(operator, [*a, *weights, bias], domain=MICROSOFT, **attributes)
+        else:
+            result_of_bytes(draw, operator, [*a, *weights, bias], dtype, **attributes)
+    else:
+        alpha = draw.choice([None, 0.1, -0.5]) if operator == "QLinearLeakyRelu" else None
+        result_of_bytes(draw, operator, quantised(draw, shape, dtype), dtype, alpha=alpha)
+
+
+@kind
+def microsoft_of_floats(draw):
+    """com.microsoft, as onnxruntime.transformers.optimizer and the runtime's own optimiser write it."""
+    draw.opset = draw.choice([11, 13, 17, 21, 23])
+    operator = draw.choice(
+        ["BiasGelu", "DynamicQuantizeMatMul", "EmbedLayerNormalization", "FastGelu", "FusedConv", "FusedGemm", "FusedMatMul", "Gelu",
+         "MatMulIntegerToFloat", "QuickGelu", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"]
+    )
+    draw.relative, draw.absolute = 2e-5, 2e-5
+    width = draw.integer(2, 12)
+    shape = [*draw.ints(2, 1, 5), width]
+    tame = {"special": False}
+    x = draw.input(draw.floats(shape, **tame))
+    row = lambda: draw.either(draw.floats([width], **tame))
+    if operator in ("Gelu", "QuickGelu"):
+        draw.node(operator, [x], domain=MICROSOFT, alpha=draw.choice([None, 1.0]) if operator == "QuickGelu" else None)
+    elif operator in ("BiasGelu", "FastGelu"):
+        draw.node(operator, [x, row()] if operator == "BiasGelu" or draw.chance(0.5) else [x], domain=MICROSOFT)
+    elif operator == "SkipLayerNormalization":
+        inputs = [x, draw.either(draw.floats(shape, **tame)), row(), row() if draw.chance(0.7) else "", row() if draw.chance(0.5) else ""]
+        outputs = ["y", "", "", "sum"] if draw.chance(0.3) else ["y"]
+        draw.node(operator, inputs, outputs, MICROSOFT, epsilon=draw.choice([None, 1e-5]))
+    elif operator == "SkipSimplifiedLayerNormalization":
+        inputs = [x, draw.either(draw.floats(shape, **tame)), row(), row() if draw.chance(0.5) else ""]
+        outputs = ["y", "", "", "sum"] if draw.chance(0.3) else ["y"]
+        draw.node(operator, inputs, outputs, MICROSOFT, epsilon=draw.choice([None, 1e-5]))
+    elif operator == "EmbedLayerNormalization":
+        del draw.inputs[x]
+        words, longest, batch, length = 20, 8, *draw.ints(2, 1, 5)
+        ids = lambda most: draw.input(draw.random.integers(0, most, [batch, length]).astype(np.int32))
+        table = lambda rows: draw.constant(draw.floats([rows, width], **tame))
+        segments = draw.chance(0.6)
+        inputs = [ids(words), ids(2) if segments else "", table(words), table(longest), table(2) if segments else "", row(), row()]
+        if draw.chance(0.3):
+            inputs = [*inputs, "", draw.input(draw.random.integers(0, longest, [batch, length]).astype(np.int32))]
+        if draw.chance(0.3):
+            inputs += [""] * (8 - len(inputs))
+            inputs[7] = draw.input(draw.random.integers(0, 2, [batch, length]).astype(np.int32))
+        draw.types = {"lengths": TensorProto.INT32}
+        draw.node(operator, inputs, ["y", "lengths", "sum"] if draw.chance(0.3) else ["y", "lengths"], MICROSOFT,
+                  epsilon=draw.choice([None, 1e-5]))
+    elif operator == "FusedMatMul":
+        draw.opset = max(draw.opset, 12)
+        rows, columns = draw.ints(2, 1, 6)
+        batch = draw.ints(draw.integer(0, 2), 1, 3)
+        transposed = [draw.choice([None, 0, 1]) for _ in "ab"]
+        del draw.inputs[x]
+        a = draw.floats([*batch, *([width, rows] if transposed[0] else [rows, width])], **tame)
+        b = draw.floats([*batch, *([columns, width] if transposed[1] else [width, columns])], **tame)
+        draw.sum_of(width, a, b)
+        draw.node(operator, [draw.input(a), draw.either(b)], domain=MICROSOFT, transA=transposed[0], transB=transposed[1],
+                  alpha=draw.choice([None, 0.125]))
+    elif operator == "FusedGemm":
+        rows, columns = draw.ints(2, 1, 6)
+        del draw.inputs[x]
+        a, b = draw.floats([rows, width], **tame), draw.floats([columns, width], **tame)
+        draw.sum_of(width, a, b)
+        activation = draw.choice([["Relu"], ["Sigmoid"], ["Tanh"], ["LeakyRelu", 0.1]])
+        draw.node(operator, [draw.input(a), draw.either(b), draw.either(draw.floats([columns], **tame))], domain=MICROSOFT, transB=1,
+                  activation=activation[0], activation_alpha=activation[1] if activation[1:] else None)
+    elif operator == "FusedConv":
+        del draw.inputs[x]
+        image, weights = draw.floats([1, 3, 7, 8], **tame), draw.floats([4, 3, 3, 3], **tame)
+        draw.sum_of(27, image, weights)
+        activation = draw.choice([["Relu"], ["Sigmoid"], ["Tanh"], ["LeakyRelu", 0.1], ["Clip", 0.0, 6.0], ["HardSigmoid", 0.2, 0.5]])
+        draw.node(operator, [draw.input(image), draw.either(weights), draw.either(draw.floats([4], **tame))], domain=MICROSOFT,
+                  activation=activation[0], activation_params=activation[1:] or None, pads=[1, 1, 1, 1], kernel_shape=[3, 3])
+    elif operator == "DynamicQuantizeMatMul":
+        columns = draw.integer(1, 6)
+        each = draw.chance(0.5)
+        weights = draw.constant(draw.bytes([width, columns], np.int8))
+        scale = draw.constant(draw.random.uniform(0.001, 0.01, columns if each else 1).astype(np.float32))
+        zero = draw.choice(["", draw.constant(np.zeros(columns if each else 1, np.int8))])
+        bias = draw.either(draw.floats([columns], **tame)) if draw.chance(0.5) else ""
+        draw.absolute = 1e-4
+        draw.node(operator, [x, weights, scale, zero, bias], domain=MICROSOFT)
+    else:
+        del draw.inputs[x]
+        columns = draw.integer(1, 6)
+        a = draw.input(draw.bytes([draw.integer(1, 5), width], np.uint8))
+        weights = draw.constant(draw.bytes([width, columns], np.int8))
+        scales = [draw.constant(np.array([0.02], np.float32)), draw.constant(draw.random.uniform(0.001, 0.01, columns).astype(np.float32))]
+        zeros = [draw.constant(np.array([draw.integer(0, 200)], np.uint8)), draw.constant(np.zeros(columns, np.int8))]
+        bias = draw.either(draw.floats([columns], **tame)) if draw.chance(0.5) else ""
+        draw.node(operator, [a, weights, *scales, *zeros, bias], domain=MICROSOFT)
 
 
 def run(model, inputs):

@@ -97,6 +97,11 @@ pub(crate) fn load(path: &Path, options: &ImportOptions) -> Result<LoadedModel> 
 
 /// The bytes of a model file as ONNX: a Keras file is converted.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    ensure!(
+        !path.is_dir(),
+        "{0} is a folder: `synod model publish {0} --dry-run` says what pipeline it is, if it is one",
+        path.display()
+    );
     let file = std::fs::read(path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
     if !is_keras(&file) {
         return Ok(file);

@@ -77,7 +77,7 @@ pub(crate) fn validate(
     let id = patch.base_id;
     let base = registry::record(state, id)?.ok_or(errors::UnknownModelId { id })?;
     if base.kind != Kind::Network {
-        let task = base.kind.task().to_owned();
+        let task = base.kind.name().to_owned();
         return Err(errors::WrongTask { id, task }.into());
     }
     if base.profile != PROFILE_VERSION {

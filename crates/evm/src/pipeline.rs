@@ -154,7 +154,7 @@ pub(crate) fn network(
     meter.charge(gas::registry(RECORD_SLOTS))?;
     let record = registry::record(state, id)?.ok_or(errors::UnknownModelId { id })?;
     if record.kind != Kind::Network {
-        let task = Kind::Pipeline.task().to_owned();
+        let task = Kind::Pipeline.name().to_owned();
         return Err(errors::WrongTask { id, task }.into());
     }
     if record.profile != PROFILE_VERSION {

@@ -229,7 +229,7 @@ impl Call<'_, '_> {
     /// charged for on the way, since whatever comes next looks at each of them.
     fn model(&mut self, record: &Record) -> Result<Arc<Compiled>, Failure> {
         if record.kind != Kind::Network {
-            return Err(wrong_task(record.id, record.kind.task()));
+            return Err(wrong_task(record.id, record.kind.name()));
         }
         self.charge_loading(record)?;
         let compiled = self.engine.model(self.state, record)?;

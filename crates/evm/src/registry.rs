@@ -33,8 +33,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What `WrongTask` calls it.
-    pub(crate) const fn task(self) -> &'static str {
+    /// What errors and reports call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Network => "network",
             Self::Pipeline => "pipeline",

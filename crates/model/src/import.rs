@@ -2,7 +2,8 @@
 //!
 //! What the import does to a model, and all it does:
 //! - `Constant` nodes become initialisers; initialisers listed as inputs stop being inputs;
-//! - calls of the file's own functions are replaced by the functions' nodes; constants of subgraphs become the model's;
+//! - calls of the file's own functions are replaced by the functions' nodes, and so are operators of `com.microsoft` that have a meaning in
+//!   ONNX's; constants of subgraphs become the model's;
 //! - nodes that no output needs, unused initialisers, value infos, names of nodes, doc strings and metadata are dropped;
 //! - nodes are put in topological order; values between nodes are renumbered `v0`, `v1`, …;
 //! - weights move to one blob; NaNs among them become the canonical NaN;
@@ -248,12 +249,22 @@ pub enum ImportError {
         version: i64,
     },
     /// An operator of another domain.
-    #[error("{node} is of domain `{domain}`: only the operators of ai.onnx and ai.onnx.ml are supported")]
+    #[error(
+        "{node} is of domain `{domain}`: only the operators of ai.onnx and ai.onnx.ml are supported, and some of com.microsoft"
+    )]
     UnknownDomain {
         /// The node.
         node: NodeLabel,
         /// Its domain.
         domain: String,
+    },
+    /// A call of an operator of `com.microsoft` that has no meaning in ONNX's operators.
+    #[error("{node} of com.microsoft cannot be written in ONNX's operators: {why}")]
+    Microsoft {
+        /// The node.
+        node: NodeLabel,
+        /// What is in the way.
+        why: String,
     },
     /// A domain whose version the file does not state.
     #[error("{node} is of domain `{domain}`, but the file does not import it")]

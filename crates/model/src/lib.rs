@@ -74,7 +74,7 @@ pub use ops::{TensorType, Work};
 pub use plan::{Meter, Observer, Plan, RunError, Stop, Unmetered};
 pub use proto::WireError;
 pub use shape::{Shape, SizeError};
-pub use source::{BYTE_MOVERS, MAX_POOL_OF_BYTES};
+pub use source::{BYTE_MOVERS, MAX_POOL_OF_BYTES, microsoft_operators};
 pub use subgraph::Subgraph;
 pub use tensor::{Element, Tensor, TensorError, TensorView, TensorViewMut};
 pub use tensor_proto::decode_tensor_proto;

@@ -39,7 +39,7 @@ impl Call<'_, '_> {
     /// The pipeline of a record, and its networks: each is loaded at most once a transaction as far as gas is concerned.
     fn pipeline(&mut self, record: &Record) -> Result<Loaded, Failure> {
         if record.kind != Kind::Pipeline {
-            return Err(wrong_task(record.id, record.kind.task()));
+            return Err(wrong_task(record.id, record.kind.name()));
         }
         self.charge_loading(record)?;
         match self.engine.kept_pipeline(record.id) {

@@ -6,6 +6,7 @@
 
 mod canonicalize;
 mod integers;
+mod microsoft;
 mod nodes;
 mod tensors;
 
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use integers::{BYTE_MOVERS, MAX_POOL_OF_BYTES};
+pub use microsoft::microsoft_operators;
 pub(crate) use tensors::read_tensor;
 
 /// Prefix of the metadata entries that hold the bounds of free dimensions.

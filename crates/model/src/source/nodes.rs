@@ -5,9 +5,11 @@
 //!
 //! **Constants** of subgraphs become the model's.
 //!
-//! **Functions** of the file's own are inlined where they are called.
+//! **Functions** of the file's own are inlined where they are called, and so are operators of `com.microsoft` (see [`microsoft`]).
 
-use super::{Attribute, ImportError, SourceConstant, SourceGraph, SourceNode, tensors::read_tensor};
+use super::{
+    Attribute, ImportError, SourceConstant, SourceGraph, SourceNode, microsoft, tensors::read_tensor,
+};
 use crate::{
     DType, Tensor,
     constant::Constant,
@@ -142,6 +144,10 @@ impl<'r> Reader<'r> {
             let key = (text(&node.domain), text(&node.op_type), text(&node.overload));
             if let Some(&function) = self.functions.get(&key) {
                 self.inline(function, node, index, scope, read)?;
+                continue;
+            }
+            if key.0 == microsoft::DOMAIN && microsoft::is_known(&key.1) {
+                self.inline_microsoft(node, index, scope, read)?;
                 continue;
             }
             let mut node = self.read_node(node, index, scope)?;
@@ -379,6 +385,28 @@ impl<'r> Reader<'r> {
         }
     }
 
+    /// Puts what a call of a `com.microsoft` operator stands for in its place.
+    fn inline_microsoft(
+        &mut self,
+        mut call: NodeProto,
+        index: usize,
+        scope: &Scope<'_>,
+        read: &mut Vec<SourceNode>,
+    ) -> Result<(), ImportError> {
+        let node = SourceNode::called(&call);
+        let mut attributes = Vec::with_capacity(call.attribute.len());
+        for attribute in std::mem::take(&mut call.attribute) {
+            attributes.extend(referred(attribute, scope, &node, index)?);
+        }
+        call.attribute = attributes;
+        let function = microsoft::function(&call, self.opset).map_err(|why| ImportError::Microsoft {
+            node: node.label(index),
+            why,
+        })?;
+        call.attribute.clear();
+        self.inline(&function, call, index, scope, read)
+    }
+
     /// Puts the nodes of a function in the place of a call.
     fn inline(
         &mut self,
@@ -388,15 +416,7 @@ impl<'r> Reader<'r> {
         scope: &Scope<'_>,
         read: &mut Vec<SourceNode>,
     ) -> Result<(), ImportError> {
-        let mut node = SourceNode {
-            name: call.name.unwrap_or_default(),
-            domain: call.domain.unwrap_or_default(),
-            op_type: call.op_type.unwrap_or_default(),
-            inputs: call.input,
-            outputs: call.output,
-            attributes: BTreeMap::new(),
-            graphs: BTreeMap::new(),
-        };
+        let mut node = SourceNode::called(&call);
         let refuse = |why: &'static str| ImportError::FunctionCall {
             node: node.label(index),
             why,
@@ -477,6 +497,22 @@ impl<'r> Reader<'r> {
             });
         }
         Ok(())
+    }
+}
+
+impl SourceNode {
+    /// A call of a function, without its attributes.
+    fn called(call: &NodeProto) -> Self {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        Self {
+            name: text(&call.name),
+            domain: text(&call.domain),
+            op_type: text(&call.op_type),
+            inputs: call.input.clone(),
+            outputs: call.output.clone(),
+            attributes: BTreeMap::new(),
+            graphs: BTreeMap::new(),
+        }
     }
 }
 

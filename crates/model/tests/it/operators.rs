@@ -106,6 +106,14 @@ fn the_list_of_operators_is_the_table() {
             text += &format!("| {} | {} |\n", definition.name, versions.join(" "));
         }
     }
+    let fused: Vec<_> = microsoft_operators().collect();
+    text += &format!(
+        "\n## `com.microsoft`: {}\n\n\
+         ONNX Runtime's quantiser and optimiser write these into files. The import replaces each by what it stands for in the operators above, so that\n\
+         what is published has ONNX's alone. Sums in another order may move a byte by a step from what ONNX Runtime gives.\n\n{}.\n",
+        fused.len(),
+        fused.join(", ")
+    );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operators.md");
     if std::env::var_os("SYNOD_UPDATE_OPERATORS").is_some() {
         fs::write(&path, &text).expect("the page can be written");

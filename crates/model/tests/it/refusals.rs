@@ -95,13 +95,34 @@ fn unknown_operators_domains_and_opsets_are_named() {
     let foreign = [
         field(1, b"h"),
         field(2, b"z"),
-        field(4, b"FusedGemm"),
+        field(4, b"Inverse"),
         field(7, b"com.microsoft"),
     ]
     .concat();
     assert_eq!(
         refusal(small().raw(&field(1, &foreign))),
-        "node 2 (FusedGemm `z`) is of domain `com.microsoft`: only the operators of ai.onnx and ai.onnx.ml are supported"
+        "node 2 (Inverse `z`) is of domain `com.microsoft`: only the operators of ai.onnx and ai.onnx.ml are supported, and \
+         some of com.microsoft"
+    );
+    let fused = |attribute: &[u8]| {
+        let names = [
+            field(1, b"h"),
+            field(1, b"h"),
+            field(2, b"z"),
+            field(4, b"FusedMatMul"),
+        ]
+        .concat();
+        let node = [names, attribute.to_vec(), field(7, b"com.microsoft")].concat();
+        refusal(small().raw(&field(1, &node)))
+    };
+    assert_eq!(
+        fused(&field(5, &attr_int("transBatchA", 1))),
+        "node 2 (FusedMatMul `z`) of com.microsoft cannot be written in ONNX's operators: transBatchA and transBatchB are not \
+         supported"
+    );
+    assert_eq!(
+        fused(&field(5, &attr_int("transC", 1))),
+        "node 2 (FusedMatMul `z`) of com.microsoft cannot be written in ONNX's operators: attribute `transC` is not known"
     );
     let relu = |opset| {
         OnnxFile::new(opset)

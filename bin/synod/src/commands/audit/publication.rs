@@ -66,6 +66,7 @@ impl<'a> Publications<'a> {
             facts.manifest = Some(record.manifest);
             facts.validated_at = Some(record.validated_at);
             facts.profile = Some(record.profile);
+            facts.kind = Some(record.kind.name());
             facts.graph_bytes = Some(record.graph_bytes);
             facts.weight_bytes = Some(record.weight_bytes);
         }

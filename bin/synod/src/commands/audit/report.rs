@@ -173,7 +173,10 @@ pub(super) struct ModelFacts {
     pub(super) manifest: Option<Address>,
     pub(super) validated_at: Option<u64>,
     pub(super) profile: Option<u32>,
+    pub(super) kind: Option<&'static str>,
+    /// Of a pipeline, of its description.
     pub(super) graph_bytes: Option<u64>,
+    /// Of a pipeline, of its files.
     pub(super) weight_bytes: Option<u64>,
 }
 
@@ -316,7 +319,10 @@ impl fmt::Display for Report {
             None => "all agrees".to_owned(),
             Some(_) => "the bits DIFFER".to_owned(),
         };
-        writeln!(f, "\n{} predicts: {summary}", self.predicts.len())
+        match self.predicts.len() {
+            1 => writeln!(f, "\n1 predict: {summary}"),
+            count => writeln!(f, "\n{count} predicts: {summary}"),
+        }
     }
 }
 
@@ -397,9 +403,13 @@ impl ModelFacts {
         if let (Some(manifest), Some(graph), Some(weights)) =
             (self.manifest, self.graph_bytes, self.weight_bytes)
         {
+            let [head, rest] = match self.kind {
+                Some("pipeline") => ["description", "files"],
+                _ => ["graph", "weights"],
+            };
             writeln!(
                 f,
-                "  bytes      {} of graph, {} of weights, manifest {manifest}",
+                "  bytes      {} of {head}, {} of {rest}, manifest {manifest}",
                 bytes(graph),
                 bytes(weights)
             )?;

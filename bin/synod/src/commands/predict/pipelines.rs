@@ -40,7 +40,7 @@ impl fmt::Display for Written {
         write!(f, "{} tokens in, {} out", self.input_tokens, self.output_tokens)?;
         match self.finish {
             "eos" => {}
-            limit => write!(f, ", ended by {}", limit.replace('_', " of "))?,
+            limit => write!(f, ", ended by the limit of {}", limit.trim_start_matches("max_"))?,
         }
         if let (Some(gas), Some(block)) = (self.gas_at_most, self.block) {
             write!(f, "  gas at most {}  block {block}", thousands(gas))?;
