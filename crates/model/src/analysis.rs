@@ -12,6 +12,7 @@ use crate::{
     model::{Block, Node, PlanError, ValueId},
     ops::{Flow, Inputs, Io, OpError, Operand, Path, TensorType, Work},
     plan::{Stop, Unmetered},
+    remembered::{Became, Remembered},
     subgraph::Nested,
 };
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
     /// Computed by a step; its type is known.
-    Computed(TensorType),
+    Computed(Arc<TensorType>),
     /// Known entirely.
     Known(Arc<Constant>),
 }
@@ -37,8 +38,15 @@ impl Value {
         self.operand().dtype
     }
 
+    pub(crate) fn kind(&self) -> &Arc<TensorType> {
+        match self {
+            Self::Computed(kind) => kind,
+            Self::Known(constant) => constant.kind(),
+        }
+    }
+
     pub(crate) fn tensor_type(&self) -> TensorType {
-        self.operand().tensor_type()
+        TensorType::clone(self.kind())
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -50,6 +58,20 @@ impl Value {
 
     pub(crate) fn is_known(&self) -> bool {
         matches!(self, Self::Known(_))
+    }
+
+    /// Whether it is computed by a step and has this type.
+    pub(crate) fn is_of_type(&self, kind: &TensorType) -> bool {
+        matches!(self, Self::Computed(own) if **own == *kind)
+    }
+
+    /// Whether nothing is known of the one that is not known of the other.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Computed(own), Self::Computed(other)) => own == other,
+            (Self::Known(own), Self::Known(other)) => Arc::ptr_eq(own, other) || own.is_equal(other),
+            _ => false,
+        }
     }
 
     pub(crate) fn operand(&self) -> Operand<'_> {
@@ -65,11 +87,13 @@ impl Value {
 pub(crate) struct AnalysedStep {
     pub(crate) node: usize,
     /// Types of all outputs, skipped ones included.
-    pub(crate) outputs: Vec<TensorType>,
+    pub(crate) outputs: Arc<[TensorType]>,
     pub(crate) work: Work,
     pub(crate) multiply_adds: u64,
     /// Of control flow: its graphs, planned.
     pub(crate) nested: Option<Nested>,
+    /// Its operands are those of the plan before.
+    pub(crate) unchanged: bool,
 }
 
 /// A node whose outputs' types do not follow from what is known.
@@ -88,6 +112,8 @@ pub(crate) struct Analysis {
     pub(crate) steps: Vec<AnalysedStep>,
     /// Where the shapes are not known any more; `None` if the whole graph is analysed.
     pub(crate) end: Option<End>,
+    /// What each node became; `None` where that depends on more than its operands.
+    pub(crate) nodes: Vec<Option<Became>>,
 }
 
 /// What stops an analysis.
@@ -100,8 +126,12 @@ pub(crate) enum Refusal {
 
 impl Analysis {
     /// Infers everything that follows from the given values.
-    pub(crate) fn new(block: &Block, given: Vec<Value>) -> Result<Self, PlanError> {
-        Self::of_subgraph(block, given, &mut { MAX_FOLDED_BYTES })
+    pub(crate) fn new(
+        block: &Block,
+        given: Vec<Value>,
+        before: Option<&Remembered>,
+    ) -> Result<Self, PlanError> {
+        Self::unpaid(block, given, &mut { MAX_FOLDED_BYTES }, before)
     }
 
     /// [`Self::new`] of a graph within another: `foldable` is how many bytes may still be computed ahead.
@@ -110,7 +140,16 @@ impl Analysis {
         given: Vec<Value>,
         foldable: &mut usize,
     ) -> Result<Self, PlanError> {
-        match Self::go_on(block, given, 0, foldable, &mut |_| Ok(())) {
+        Self::unpaid(block, given, foldable, None)
+    }
+
+    fn unpaid(
+        block: &Block,
+        given: Vec<Value>,
+        foldable: &mut usize,
+        before: Option<&Remembered>,
+    ) -> Result<Self, PlanError> {
+        match Self::infer(block, given, 0, foldable, before, &mut |_| Ok(())) {
             Ok(analysis) => Ok(analysis),
             Err(Refusal::Plan(error)) => Err(error),
             Err(Refusal::Unpaid(_)) => unreachable!("nothing is charged"),
@@ -121,27 +160,76 @@ impl Analysis {
     /// of each node.
     pub(crate) fn go_on(
         block: &Block,
-        mut values: Vec<Value>,
+        values: Vec<Value>,
         from: usize,
         foldable: &mut usize,
         pay: &mut dyn FnMut(&Work) -> Result<(), Stop>,
     ) -> Result<Self, Refusal> {
+        Self::infer(block, values, from, foldable, None, pay)
+    }
+
+    fn infer(
+        block: &Block,
+        mut values: Vec<Value>,
+        from: usize,
+        foldable: &mut usize,
+        before: Option<&Remembered>,
+        pay: &mut dyn FnMut(&Work) -> Result<(), Stop>,
+    ) -> Result<Self, Refusal> {
         let mut steps = Vec::with_capacity(block.nodes.len() - from);
+        let mut nodes = Vec::with_capacity(block.nodes.len());
+        nodes.resize_with(from, || None);
+        // for each value, whether it is what it was in the plan before
+        let mut same = before.map_or_else(Vec::new, |before| before.same_given(&values));
         let mut end = None;
         for (index, node) in block.nodes.iter().enumerate().skip(from) {
             pay(&Work {
                 arithmetic: node.planning,
                 bytes: 0,
             })
-            .map_err(|Stop| Refusal::Unpaid(node.label.clone()))?;
+            .map_err(|Stop| Refusal::Unpaid(NodeLabel::clone(&node.label)))?;
+            let unchanged = before.is_some() && node.inputs.iter().flatten().all(|&input| same[input]);
+            if let Some(before) = before.filter(|_| unchanged)
+                && let Some(became) = take_over(index, before, foldable)
+            {
+                let outputs = node.outputs.iter().flatten();
+                values.extend(outputs.map(|&output| before.computed(output).clone()));
+                same.resize(values.len(), true);
+                if let Became::Step {
+                    outputs,
+                    work,
+                    multiply_adds,
+                } = became
+                {
+                    steps.push(AnalysedStep {
+                        node: index,
+                        outputs: Arc::clone(outputs),
+                        work: *work,
+                        multiply_adds: *multiply_adds,
+                        nested: None,
+                        unchanged,
+                    });
+                }
+                nodes.push(Some(became.clone()));
+                continue;
+            }
+            let foldable_before = *foldable;
             match analyse(index, node, &values, foldable) {
-                Ok(Outcome::Step(step)) => {
+                Ok(Outcome::Step(step, depends)) => {
+                    nodes.push(match depends {
+                        Depends::OnOperands => Some(Became::Step {
+                            outputs: Arc::clone(&step.outputs),
+                            work: step.work,
+                            multiply_adds: step.multiply_adds,
+                        }),
+                        Depends::OnMore => None,
+                    });
                     let known = |output: usize| step.nested.as_ref()?.known.get(output)?.clone();
                     for (output, kind) in step.outputs.iter().enumerate().take(node.outputs.len()) {
                         if node.outputs[output].is_some() {
                             values.push(match known(output) {
                                 Some(constant) => Value::Known(constant),
-                                None => Value::Computed(kind.clone()),
+                                None => Value::Computed(Arc::new(kind.clone())),
                             });
                         }
                     }
@@ -168,6 +256,9 @@ impl Analysis {
                         .map(|(_, tensor)| Value::Known(Arc::new(Constant::computed_of(tensor, origins()))))
                         .collect();
                     values.extend(made);
+                    nodes.push(Some(Became::Known {
+                        bytes: foldable_before - *foldable,
+                    }));
                 }
                 Err(OpError::DataDependent { index: asked }) => {
                     end = Some(End {
@@ -180,8 +271,24 @@ impl Analysis {
                     return Err(Refusal::Plan(error.of_node(&node.label)));
                 }
             }
+            if let Some(before) = before {
+                for (id, value) in values.iter_mut().enumerate().skip(same.len()) {
+                    let known = before.computed(id);
+                    let is_same = value.is_same(known);
+                    if is_same {
+                        // what was arranged of it is at hand
+                        *value = known.clone();
+                    }
+                    same.push(is_same);
+                }
+            }
         }
-        let mut analysis = Self { values, steps, end };
+        let mut analysis = Self {
+            values,
+            steps,
+            end,
+            nodes,
+        };
         analysis.drop_unneeded_steps(block);
         Ok(analysis)
     }
@@ -211,8 +318,24 @@ impl Analysis {
 }
 
 enum Outcome {
-    Step(AnalysedStep),
+    Step(AnalysedStep, Depends),
     Known(Vec<Tensor>),
+}
+
+/// What it depends on that a node becomes a step.
+enum Depends {
+    OnOperands,
+    /// On what lies within it, or on how much was computed ahead before.
+    OnMore,
+}
+
+/// What a node became before with the same operands, if it becomes that again; then what it computes ahead is taken off what may be.
+fn take_over<'b>(node: usize, before: &'b Remembered, foldable: &mut usize) -> Option<&'b Became> {
+    let became = before.node(node)?;
+    if let Became::Known { bytes } = became {
+        *foldable = foldable.checked_sub(*bytes)?;
+    }
+    Some(became)
 }
 
 /// The operands of a node.
@@ -254,13 +377,15 @@ fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) ->
         }
         Flow::Control(operator) => {
             let mut nested = operator.nested(node.label.index, &inputs, foldable)?;
-            return Ok(Outcome::Step(AnalysedStep {
+            let step = AnalysedStep {
                 node: index,
-                outputs: std::mem::take(&mut nested.outputs),
+                outputs: std::mem::take(&mut nested.outputs).into(),
                 work: nested.work,
                 multiply_adds: nested.multiply_adds,
                 nested: Some(nested),
-            }));
+                unchanged: false,
+            };
+            return Ok(Outcome::Step(step, Depends::OnMore));
         }
     }
     let outputs = node.operator.infer(&inputs)?;
@@ -278,7 +403,8 @@ fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) ->
         .iter()
         .all(|operand| operand.is_known() && small(operand.elements()));
     let cheap = work.arithmetic <= MAX_FOLDED_ARITHMETIC;
-    if known && cheap && outputs.iter().all(|output| small(output.elements())) {
+    let folds = known && cheap && outputs.iter().all(|output| small(output.elements()));
+    if folds {
         let bytes = outputs.iter().map(TensorType::bytes).sum();
         if let Some(left) = foldable.checked_sub(bytes) {
             *foldable = left;
@@ -286,13 +412,20 @@ fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) ->
         }
     }
     let multiply_adds = node.operator.multiply_adds(&inputs, &outputs);
-    Ok(Outcome::Step(AnalysedStep {
+    let step = AnalysedStep {
         node: index,
-        outputs,
+        outputs: outputs.into(),
         work,
         multiply_adds,
         nested: None,
-    }))
+        unchanged: false,
+    };
+    let depends = if folds {
+        Depends::OnMore
+    } else {
+        Depends::OnOperands
+    };
+    Ok(Outcome::Step(step, depends))
 }
 
 /// Operators that exports put between weights and what takes them, and that compute something of any floats and bools: that they

@@ -34,7 +34,7 @@ struct Arrangements {
 
 /// A value known before the model runs.
 pub struct Constant {
-    kind: TensorType,
+    kind: Arc<TensorType>,
     /// Not there after [`Self::let_go`], until it is asked for.
     tensor: OnceLock<Tensor>,
     arrangements: Arc<Mutex<Arrangements>>,
@@ -50,10 +50,10 @@ const MAX_ORIGINS: usize = 16;
 impl Constant {
     pub(crate) fn new(tensor: Tensor) -> Self {
         Self {
-            kind: TensorType {
+            kind: Arc::new(TensorType {
                 dtype: tensor.dtype(),
                 shape: tensor.shape().to_vec(),
-            },
+            }),
             tensor: tensor.into(),
             arrangements: Arc::default(),
             read: AtomicBool::default(),
@@ -108,6 +108,14 @@ impl Constant {
         })
     }
 
+    /// Whether both are at hand, of one type, and the same to the bit.
+    pub(crate) fn is_equal(&self, other: &Self) -> bool {
+        match (self.tensor.get(), other.tensor.get()) {
+            (Some(own), Some(other_tensor)) => self.kind == other.kind && own.bytes() == other_tensor.bytes(),
+            _ => false,
+        }
+    }
+
     /// From now on nobody has read the value.
     pub(crate) fn forget_reads(&self) {
         self.read.store(false, Ordering::Relaxed);
@@ -116,6 +124,11 @@ impl Constant {
     /// Whether somebody has.
     pub(crate) fn was_read(&self) -> bool {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// Element type and dimensions.
+    pub(crate) fn kind(&self) -> &Arc<TensorType> {
+        &self.kind
     }
 
     /// Element type.
@@ -141,7 +154,7 @@ impl Constant {
         }
         drop(arrangements);
         Some(Self {
-            kind: self.kind.clone(),
+            kind: Arc::clone(&self.kind),
             tensor: OnceLock::new(),
             arrangements: Arc::clone(&self.arrangements),
             read: AtomicBool::default(),
@@ -153,7 +166,7 @@ impl Constant {
     pub(crate) fn apart(&self) -> Option<Self> {
         let tensor = self.tensor.get().filter(|tensor| tensor.is_shared())?;
         Some(Self {
-            kind: self.kind.clone(),
+            kind: Arc::clone(&self.kind),
             tensor: tensor.view().to_tensor().into(),
             arrangements: Arc::clone(&self.arrangements),
             read: AtomicBool::default(),
@@ -204,7 +217,7 @@ impl Constant {
         ));
         arrangements.made.insert(key, new.clone());
         if let (None, Some(restore)) = (&arrangements.restore, restore) {
-            let (of, kind) = (Arc::clone(&new), self.kind.clone());
+            let (of, kind) = (Arc::clone(&new), Arc::clone(&self.kind));
             arrangements.restore = Some(Arc::new(move || {
                 Tensor::from_le_bytes(kind.dtype, &kind.shape, &restore(&of))
                     .expect("an arrangement has all elements of the value")

@@ -30,10 +30,10 @@ impl Derived {
         let most = constants.iter().map(bytes).fold(0, usize::saturating_add);
         let mut left = most.saturating_mul(MOVED);
         // what is not known here is never read
-        let unknown = TensorType {
+        let unknown = Arc::new(TensorType {
             dtype: crate::DType::Bool,
             shape: Vec::new(),
-        };
+        });
         let mut values = vec![Value::Computed(unknown); block.values];
         for (value, constant) in values[inputs..].iter_mut().zip(constants) {
             *value = Value::Known(constant.clone());

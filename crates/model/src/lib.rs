@@ -51,6 +51,7 @@ pub mod ops;
 pub mod patch;
 mod plan;
 pub mod proto;
+mod remembered;
 mod shape;
 mod source;
 mod stages;

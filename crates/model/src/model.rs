@@ -16,6 +16,7 @@ use crate::{
     ops::{self, NodeSpec, OpError, Operator, TensorType, Work},
     plan::{Given, Plan, check_output},
     proto::decode_model,
+    remembered::Remembered,
     shape::{Shape, SizeError},
     source::{Source, SourceDim, SourceNode},
     stages::{self, Rest},
@@ -24,7 +25,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// Index of a value: the inputs first, then the constants, then what nodes compute.
@@ -34,7 +35,7 @@ pub(crate) type ValueId = usize;
 #[derive(Debug)]
 pub(crate) struct Node {
     /// Its index counts all nodes of the model, those of a node's graphs after it.
-    pub(crate) label: NodeLabel,
+    pub(crate) label: Arc<NodeLabel>,
     pub(crate) operator: Box<dyn Operator>,
     /// Those that it lists; then, for each of its graphs in the order of their names, what that one captures.
     pub(crate) inputs: Vec<Option<ValueId>>,
@@ -80,6 +81,8 @@ pub(crate) struct ResolvedGraph {
     labels: Vec<NodeLabel>,
     /// What planning takes, in multiply-add equivalents.
     planning: u64,
+    /// Of the last plan.
+    remembered: Mutex<Option<Arc<Remembered>>>,
 }
 
 /// What a model takes and gives.
@@ -275,6 +278,7 @@ impl Model {
             planning: block.planning(),
             block: Arc::new(block),
             labels,
+            remembered: Mutex::default(),
         })
     }
 
@@ -486,7 +490,7 @@ impl Resolver<'_> {
             }
         }
         let node = Node {
-            label,
+            label: Arc::new(label),
             operator,
             inputs,
             outputs,
@@ -499,7 +503,8 @@ impl Resolver<'_> {
 impl ResolvedGraph {
     /// Specialises the model for concrete shapes of its inputs, as far as they decide.
     pub(crate) fn plan(self: &Arc<Self>, input_shapes: &[Shape]) -> Result<Plan, PlanError> {
-        let analysis = self.analyse(input_shapes)?;
+        let before = self.remembered().clone();
+        let mut analysis = self.analyse(input_shapes, before.as_deref())?;
         let given: Vec<_> = self
             .signature
             .inputs
@@ -511,27 +516,39 @@ impl ResolvedGraph {
                 kind: analysis.values[value].tensor_type(),
             })
             .collect();
-        let Analysis { values, steps, end } = analysis;
-        let Some(end) = end else {
-            let mut plan = Plan::new(
+        let Some(end) = analysis.end else {
+            let (mut plan, kernels) = Plan::after(
                 &self.block,
                 given,
-                &values,
-                steps,
+                &analysis.values,
+                &mut analysis.steps,
                 &self.block.outputs,
                 &self.derived,
+                before.as_deref(),
             )?;
             for (signature, kind) in self.signature.outputs.iter().zip(plan.output_types()) {
                 check_output(signature, kind)?;
             }
-            // their arrangements are held by the plan and the constants
-            drop(values);
+            // values that were given are dropped: their arrangements are held by the plan and the constants
+            let inputs = self.signature.inputs.len();
+            let remembered = Remembered::new(analysis, inputs, self.block.given, kernels);
+            *self.remembered() = Some(Arc::new(remembered));
             self.let_go(&mut plan);
             return Ok(plan);
         };
+        let Analysis {
+            values, mut steps, ..
+        } = analysis;
         let kept = stages::needed_after(&self.block, &values, end.node);
         // later stages are planned anew and read what this one computed
-        let plan = Plan::new(&self.block, given, &values, steps, &kept, &Derived::default())?;
+        let plan = Plan::new(
+            &self.block,
+            given,
+            &values,
+            &mut steps,
+            &kept,
+            &Derived::default(),
+        )?;
         Ok(plan.followed_by(Rest {
             block: Arc::clone(&self.block),
             signature: self.signature.outputs.clone(),
@@ -539,6 +556,12 @@ impl ResolvedGraph {
             values,
             kept,
         }))
+    }
+
+    /// What the last plan left.
+    fn remembered(&self) -> MutexGuard<'_, Option<Arc<Remembered>>> {
+        // it is there or not, and whole if it is
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The constants.
@@ -555,7 +578,7 @@ impl ResolvedGraph {
         plan.keep_apart(&mut constants);
     }
 
-    fn analyse(&self, input_shapes: &[Shape]) -> Result<Analysis, PlanError> {
+    fn analyse(&self, input_shapes: &[Shape], before: Option<&Remembered>) -> Result<Analysis, PlanError> {
         self.check_input_shapes(input_shapes)?;
         let mut values = Vec::with_capacity(self.block.values);
         for (input, shape) in self.signature.inputs.iter().zip(input_shapes) {
@@ -563,10 +586,10 @@ impl ResolvedGraph {
                 name: input.name.clone(),
                 error,
             })?;
-            values.push(Value::Computed(kind));
+            values.push(Value::Computed(Arc::new(kind)));
         }
         values.extend(self.constants().into_iter().map(Value::Known));
-        let analysis = Analysis::new(&self.block, values)?;
+        let analysis = Analysis::new(&self.block, values, before)?;
         for (output, &value) in self.signature.outputs.iter().zip(&self.block.outputs) {
             if let Some(value) = analysis.values.get(value)
                 && value.dtype() != output.dtype
@@ -583,7 +606,7 @@ impl ResolvedGraph {
 
     /// The outputs' shapes; `None` for those that depend on the inputs' values.
     pub(crate) fn output_shapes(&self, input_shapes: &[Shape]) -> Result<Vec<Option<Shape>>, PlanError> {
-        let analysis = self.analyse(input_shapes)?;
+        let analysis = self.analyse(input_shapes, None)?;
         let shape = |&output: &ValueId| analysis.values.get(output).map(|value| value.shape().to_vec());
         Ok(self.block.outputs.iter().map(shape).collect())
     }

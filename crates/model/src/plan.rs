@@ -30,6 +30,7 @@ use crate::{
     import::NodeLabel,
     model::{Block, Dim, Node, PlanError, TensorSignature, ValueId},
     ops::{Flow, Inputs, Io, Kernel, OpError, Operand, Path, TensorType, Work},
+    remembered::{Kernels, Remembered},
     shape::Shape,
     stages::{Rest, Stages},
     tensor::{Buffer, TensorView, TensorViewMut},
@@ -52,11 +53,11 @@ enum Location {
 }
 
 struct Step {
-    label: NodeLabel,
+    label: Arc<NodeLabel>,
     node: usize,
     kernel: Arc<dyn Kernel>,
-    inputs: Vec<Option<(Location, TensorType)>>,
-    outputs: Vec<Option<(usize, TensorType)>>,
+    inputs: Vec<Option<(Location, Arc<TensorType>)>>,
+    outputs: Vec<Option<(usize, Arc<TensorType>)>>,
     work: Work,
 }
 
@@ -102,10 +103,24 @@ impl Plan {
         graph: &Block,
         given: Vec<Given>,
         values: &[Value],
-        mut steps: Vec<AnalysedStep>,
+        steps: &mut [AnalysedStep],
         wanted: &[ValueId],
         derived: &Derived,
     ) -> Result<Self, PlanError> {
+        let (plan, _) = Self::after(graph, given, values, steps, wanted, derived, None)?;
+        Ok(plan)
+    }
+
+    /// [`Self::new`], with the kernels of steps that are what they were in the plan before; gives all of this one, by node.
+    pub(crate) fn after(
+        graph: &Block,
+        given: Vec<Given>,
+        values: &[Value],
+        steps: &mut [AnalysedStep],
+        wanted: &[ValueId],
+        derived: &Derived,
+        before: Option<&Remembered>,
+    ) -> Result<(Self, Vec<Option<Kernels>>), PlanError> {
         let mut last_use = vec![None; values.len()];
         for (position, step) in steps.iter().enumerate() {
             let node = &graph.nodes[step.node];
@@ -140,13 +155,16 @@ impl Plan {
                 work: step.work,
                 times: 1,
             });
-            let kernel: Arc<dyn Kernel> = match step.nested.take() {
-                Some(nested) => {
+            let known = before.filter(|_| step.unchanged);
+            let known = known.and_then(|before| before.kernels(step.node));
+            let kernel: Arc<dyn Kernel> = match (step.nested.take(), known) {
+                (Some(nested), _) => {
                     costs.extend(nested.costs);
                     bound = bound.max(nested.bound);
                     nested.kernel.into()
                 }
-                None => node
+                (None, Some(known)) => Arc::clone(&known.stated),
+                (None, None) => node
                     .operator
                     .specialize(&Inputs(&operands), &step.outputs)
                     .map_err(|error| error.of_node(&node.label))?
@@ -158,14 +176,15 @@ impl Plan {
             for &value in node.inputs.iter().flatten() {
                 locate_known(value, &mut locations);
             }
-            let inputs = node.inputs.iter().zip(&operands).map(|(value, operand)| {
+            let inputs = node.inputs.iter().map(|value| {
                 let location = locations[(*value)?].expect("a value is computed before it is read");
-                operand.map(|operand| (location, operand.tensor_type()))
+                Some((location, Arc::clone(values[(*value)?].kind())))
             });
             let inputs = inputs.collect();
             let mut outputs = Vec::with_capacity(node.outputs.len());
-            for (value, kind) in node.outputs.iter().zip(step.outputs.iter().cloned()) {
+            for value in &node.outputs {
                 outputs.push(value.map(|value| {
+                    let kind = Arc::clone(values[value].kind());
                     let bytes = kind.bytes();
                     let slot = if is_output[value] {
                         slots.take_new(bytes)
@@ -194,7 +213,7 @@ impl Plan {
                 }
             }
             planned.push(Step {
-                label: node.label.clone(),
+                label: Arc::clone(&node.label),
                 node: node.label.index,
                 kernel,
                 inputs,
@@ -225,18 +244,28 @@ impl Plan {
             known[value] = Some(Place::Constant(constants.len()));
             constants.push(constant.clone());
         }
-        let kernels = planned.iter().zip(&steps).map(|(planned, step)| {
-            let kernel = with_derived(&graph.nodes[step.node], step, values, derived);
+        let mut by_node = vec![None; graph.nodes.len()];
+        let mut kernels = Vec::with_capacity(planned.len());
+        for (planned, step) in planned.iter().zip(&*steps) {
+            let known = before.filter(|_| step.unchanged);
+            let kernel = match known.and_then(|before| before.kernels(step.node)) {
+                Some(known) => known.derived.clone(),
+                None => with_derived(&graph.nodes[step.node], step, values, derived),
+            };
             // a run has the scratch memory that the plan states
-            let kernel = kernel.filter(|kernel| kernel.scratch_bytes() <= scratch);
-            kernel.unwrap_or_else(|| planned.kernel.clone())
-        });
+            let fits = kernel.as_ref().filter(|kernel| kernel.scratch_bytes() <= scratch);
+            kernels.push(Arc::clone(fits.unwrap_or(&planned.kernel)));
+            by_node[step.node] = Some(Kernels {
+                stated: Arc::clone(&planned.kernel),
+                derived: kernel,
+            });
+        }
         let parts = Parts {
             graph,
             values,
-            steps: &steps,
+            steps,
             wanted,
-            kernels: &kernels.collect::<Vec<_>>(),
+            kernels: &kernels,
             known: &known,
             derived,
         };
@@ -249,7 +278,7 @@ impl Plan {
             multiply_adds,
             output_shapes: Some(outputs.iter().map(|(_, kind)| kind.shape.clone()).collect()),
         };
-        Ok(Self {
+        let plan = Self {
             inputs,
             constants,
             steps: planned,
@@ -260,7 +289,8 @@ impl Plan {
             schedule,
             workspaces,
             rest: None,
-        })
+        };
+        Ok((plan, by_node))
     }
 
     /// This plan, as the first stage of a run.
@@ -610,7 +640,7 @@ impl Plan {
             .iter()
             .map(|output| output.as_ref().map(|(slot, _)| std::mem::take(&mut slots[*slot])))
             .collect();
-        let view = |(location, kind): &'_ (Location, TensorType)| -> &[u8] {
+        let view = |(location, kind): &'_ (Location, Arc<TensorType>)| -> &[u8] {
             match *location {
                 Location::Input(input) => inputs[input].bytes,
                 Location::Constant(constant) => self.constants[constant].tensor().bytes(),
@@ -664,7 +694,7 @@ fn charge(step: &Step, meter: &mut dyn Meter) -> Result<(), RunError> {
     meter
         .charge(step.node, &step.work)
         .map_err(|Stop| RunError::Stopped {
-            node: step.label.clone(),
+            node: NodeLabel::clone(&step.label),
         })
 }
 

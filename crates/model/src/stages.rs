@@ -153,7 +153,7 @@ impl<'m> Stages<'m> {
     ) -> Result<Vec<Tensor>, RunError> {
         let values = given
             .iter()
-            .map(|value| Value::Computed(Operand::known(value).tensor_type()))
+            .map(|value| Value::Computed(Arc::clone(value.kind())))
             .collect();
         let held = given
             .into_iter()
@@ -183,7 +183,10 @@ impl<'m> Stages<'m> {
                 arithmetic: size.saturating_mul(STAGE_VALUE),
                 bytes: 0,
             };
-            let label = block.nodes.get(from.node).map(|node| node.label.clone());
+            let label = block
+                .nodes
+                .get(from.node)
+                .map(|node| NodeLabel::clone(&node.label));
             self.meter
                 .plan(&begin)
                 .map_err(|Stop| stopped(label.unwrap_or_else(no_node)))?;
@@ -191,8 +194,9 @@ impl<'m> Stages<'m> {
             let analysis = Analysis::go_on(block, values, from.node, &mut foldable, &mut pay);
             let Analysis {
                 values: analysed,
-                steps,
+                mut steps,
                 end,
+                ..
             } = analysis.map_err(|refusal| match refusal {
                 Refusal::Plan(error) => RunError::Plan(error),
                 Refusal::Unpaid(node) => stopped(node),
@@ -226,12 +230,15 @@ impl<'m> Stages<'m> {
                 block,
                 kinds.collect(),
                 &values,
-                steps,
+                &mut steps,
                 &wanted,
                 &Derived::default(),
             )
             .map_err(RunError::Plan)?;
-            let label = block.nodes.get(from.node).map(|node| node.label.clone());
+            let label = block
+                .nodes
+                .get(from.node)
+                .map(|node| NodeLabel::clone(&node.label));
             self.reserve(plan.own_memory())
                 .map_err(|Stop| stopped(label.unwrap_or_else(no_node)))?;
             let outputs = plan.execute(self.path, &views, self.meter, None)?;
@@ -288,7 +295,7 @@ impl<'m> Stages<'m> {
             };
             debug_assert_eq!(*id, values.len(), "values are numbered in the order of the nodes");
             let value = Arc::new(Constant::new(tensor));
-            values.push(Value::Computed(Operand::known(&value).tensor_type()));
+            values.push(Value::Computed(Arc::clone(value.kind())));
             held.insert(*id, Held { value, owned: true });
         }
         Ok(End {
@@ -304,7 +311,7 @@ impl<'m> Stages<'m> {
         inputs: &[Option<Arc<Constant>>],
     ) -> Result<Vec<Tensor>, RunError> {
         let fail = |error: OpError| error.of_run(&node.label);
-        let stop = |Stop| stopped(node.label.clone());
+        let stop = |Stop| stopped(NodeLabel::clone(&node.label));
         let operands: Vec<_> = inputs
             .iter()
             .map(|input| input.as_ref().map(Operand::known))
@@ -334,7 +341,7 @@ impl<'m> Stages<'m> {
         let read = read_after(block, values.len(), from);
         held.retain(|&value, held| {
             if !read[value] {
-                values[value] = Value::Computed(values[value].tensor_type());
+                values[value] = Value::Computed(Arc::clone(values[value].kind()));
                 if held.owned {
                     self.release(held.value.tensor());
                 }

@@ -47,7 +47,9 @@ impl Subgraph {
         if analysis.end.is_some() {
             return Err(UNPLANNABLE);
         }
-        let Analysis { values, steps, .. } = analysis;
+        let Analysis {
+            values, mut steps, ..
+        } = analysis;
         let computed: Vec<ValueId> = (0..count).filter(|&value| !values[value].is_known()).collect();
         let given = computed.iter().map(|&value| Given {
             value,
@@ -58,7 +60,7 @@ impl Subgraph {
             &self.block,
             given.collect(),
             &values,
-            steps,
+            &mut steps,
             &self.block.outputs,
             &Derived::default(),
         )?;
@@ -83,7 +85,7 @@ pub(crate) const UNPLANNABLE: OpError = OpError::DataDependent { index: usize::M
 pub(crate) fn value_of(operand: &Operand<'_>) -> Value {
     match operand.constant {
         Some(constant) => Value::Known(Arc::clone(constant)),
-        None => Value::Computed(operand.tensor_type()),
+        None => Value::Computed(Arc::new(operand.tensor_type())),
     }
 }
 

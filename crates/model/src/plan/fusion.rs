@@ -241,7 +241,7 @@ fn only_elementwise(
         for &value in node.inputs.iter().flatten() {
             only[value] &= matches!(role, Role::Elementwise(_)) && elements[value] == of_step;
         }
-        for (&value, output) in node.outputs.iter().zip(&step.outputs) {
+        for (&value, output) in node.outputs.iter().zip(step.outputs.iter()) {
             value
                 .into_iter()
                 .for_each(|value| elements[value] = output.elements());

@@ -35,6 +35,17 @@ pub(super) fn channels_together(
     if !together.contains(&true) {
         return together;
     }
+    // most graphs have no kernel that has a form for it: then there is nothing to choose
+    let has_form = |step: usize| {
+        let kernel = &parts.kernels[step];
+        [(true, true), (true, false), (false, true)]
+            .into_iter()
+            .any(|(input, output)| kernel.with_channels_together(input, output).is_some())
+    };
+    let mut kernels = groups.groups.iter().filter_map(|group| group.kernel(roles));
+    if !kernels.any(has_form) {
+        return vec![false; together.len()];
+    }
     let mut layout = Layout {
         parts,
         roots: &groups.roots,

@@ -41,7 +41,7 @@ pub(super) enum Place {
 /// A value to read.
 struct Read {
     place: Place,
-    kind: TensorType,
+    kind: Arc<TensorType>,
     /// Whether it is read at all: what a kernel has arranged for itself is not.
     needed: bool,
 }
@@ -49,7 +49,7 @@ struct Read {
 /// A value to write.
 struct Write {
     place: Place,
-    kind: TensorType,
+    kind: Arc<TensorType>,
 }
 
 /// Steps that run as one.
@@ -449,7 +449,7 @@ impl<'a> Builder<'a> {
             at_most: None,
         };
         let mut before = self.node(kernel).outputs.first().copied().flatten()?;
-        let kind = self.parts.values[before].tensor_type();
+        let kind = self.parts.values[before].kind();
         for (index, &member) in chain.iter().enumerate() {
             let node = self.node(member);
             let operands = operands(node, self.parts.values);
@@ -462,7 +462,7 @@ impl<'a> Builder<'a> {
                         [false, true] => first,
                         _ => return None,
                     };
-                    let fits = self.parts.values[other].tensor_type() == kind;
+                    let fits = self.parts.values[other].kind() == kind;
                     simple.add = Some(*self.read_of.get(&other).filter(|_| fits)?);
                 }
                 InRegisters::Bounds(at_most) if index + 1 == chain.len() && inputs.next()? == before => {
@@ -548,18 +548,17 @@ impl<'a> Builder<'a> {
         of_chain: Option<&[ValueId]>,
         place: &impl Fn(ValueId) -> Place,
     ) -> KernelCall {
-        let step = &self.parts.steps[member];
-        let node = &self.parts.graph.nodes[step.node];
+        let node = &self.parts.graph.nodes[self.parts.steps[member].node];
         let reads = node.inputs.iter().map(|input| {
             input.map(|value| Read {
                 place: place(self.roots[value]),
-                kind: self.parts.values[value].tensor_type(),
+                kind: Arc::clone(self.parts.values[value].kind()),
                 needed: true,
             })
         });
         let mut reads: Vec<Option<Read>> = reads.collect();
         let mut writes = Vec::with_capacity(node.outputs.len());
-        for (output, kind) in node.outputs.iter().zip(&step.outputs) {
+        for output in &node.outputs {
             writes.push(output.map(|value| {
                 let floats = |of_chain: &&[ValueId]| {
                     of_chain
@@ -581,7 +580,7 @@ impl<'a> Builder<'a> {
                 };
                 Write {
                     place: place(target),
-                    kind: kind.clone(),
+                    kind: Arc::clone(self.parts.values[value].kind()),
                 }
             }));
         }
@@ -633,7 +632,7 @@ impl<'a> Builder<'a> {
         let tensor = *self.read_of.entry(root).or_insert_with(|| {
             self.reads.push(Read {
                 place: place(root),
-                kind: self.parts.values[value].tensor_type(),
+                kind: Arc::clone(self.parts.values[value].kind()),
                 needed: true,
             });
             self.reads.len() - 1

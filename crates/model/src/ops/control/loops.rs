@@ -113,9 +113,9 @@ impl Control for Loop {
         };
         let number = TensorType::new(DType::I64, Vec::new())?;
         let holds = Arc::new(Constant::new(scalar(DType::Bool, 1u8)));
-        let mut given = vec![Value::Computed(number), Value::Known(holds)];
+        let mut given = vec![Value::Computed(number.into()), Value::Known(holds)];
         for index in LEADING..self.captures() {
-            given.push(Value::Computed(inputs.required(index)?.tensor_type()));
+            given.push(Value::Computed(inputs.required(index)?.tensor_type().into()));
         }
         for index in self.captures()..self.captures() + self.body.captures {
             given.push(value_of(&inputs.required(index)?));

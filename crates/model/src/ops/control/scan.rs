@@ -282,7 +282,7 @@ impl Control for Scan {
             .iter()
             .chain(&layout.taken)
             .cloned()
-            .map(Value::Computed)
+            .map(|kind| Value::Computed(kind.into()))
             .collect();
         for index in self.captures()..self.captures() + self.body.captures {
             given.push(value_of(&inputs.required(index)?));
