@@ -1,13 +1,15 @@
-"""Pipelines in the layout of Hugging Face's exports, with random weights, and what transformers generates with them.
+"""Pipelines in the layout of Hugging Face's exports, with random weights, and what transformers makes of texts with them.
 
-    python generate.py              writes the fixtures `marian` and `gpt2`
+    python generate.py              writes the fixtures
     python generate.py bench FOLDER writes a larger one in the layout of `marian`, with its weights, for `--example generate`
 
 A fixture: the graphs as `torch.onnx` exports them under the names that Optimum gives to files, inputs and outputs,
 `config.json`, `generation_config.json`, `tokenizer.json`, and `expected.json`: for some texts the ids that `generate` gives, greedily and
 with beams. The weights are recipes, as in ../exports/fixture.py: external data whose location says how to make it.
 
-`marian` is an encoder and decoder in the layout of the opus-mt models, `gpt2` a decoder alone.
+`marian` is an encoder and decoder in the layout of the opus-mt models, `gpt2` a decoder alone. `bert` and `distilbert` classify texts, with
+several labels and with one: `expected.json` has what transformers' pipeline says. `minilm` and `roberta` make vectors, the mean of all
+tokens as sentence-transformers exports it and the pooler's.
 """
 
 import hashlib
@@ -21,7 +23,10 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, numpy_helper
-from transformers import GPT2Config, GPT2LMHeadModel, GenerationConfig, MarianConfig, MarianMTModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig, BertForSequenceClassification, BertModel, DistilBertConfig, DistilBertForSequenceClassification, GPT2Config, GPT2LMHeadModel,
+    GenerationConfig, MarianConfig, MarianMTModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel, TextClassificationPipeline,
+)
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 HERE = pathlib.Path(__file__).parent
@@ -41,7 +46,7 @@ def fill(model, limits):
     """Weights by recipe; what `limits` says of a name's end is how far they go from 0."""
     recipes = {}
     for index, (name, parameter) in enumerate(sorted(model.state_dict().items())):
-        if "embed_positions" in name or "attn.bias" in name or "masked_bias" in name:
+        if "embed_positions" in name or "attn.bias" in name or "masked_bias" in name or not parameter.is_floating_point():
             continue
         limit = next(value for end, value in limits if name.endswith(end))
         low, high = limit if isinstance(limit, tuple) else (-limit, limit)
@@ -251,6 +256,116 @@ def gpt2(folder):
     finish(folder, model, generation)
 
 
+# Weights of encoders.
+OF_ENCODERS = [
+    ("LayerNorm.weight", (0.5, 1.5)), ("layer_norm.weight", (0.5, 1.5)), ("embeddings.weight", 0.5), ("bias", 0.2),
+    ("classifier.weight", 1.0), ("weight", 0.9),
+]
+
+
+class Ports(torch.nn.Module):
+    """A model whose inputs have an order; `of` takes what is wanted of its answer, its inputs by name."""
+
+    def __init__(self, model, names, of):
+        super().__init__()
+        self.model, self.names, self.of = model, names, of
+
+    def forward(self, *values):
+        inputs = dict(zip(self.names, values))
+        return self.of(self.model(**inputs), inputs)
+
+
+def encoder(folder, model, tokenizer, names, outputs, of, answer):
+    """A network that reads a text at once: exported, and what `answer` says of each text."""
+    model = model.eval()
+    with torch.no_grad():
+        recipes = fill(model, OF_ENCODERS)
+    values = {"input_ids": torch.tensor([[5, 6, 7, 3]]), "attention_mask": torch.ones(1, 4, dtype=torch.long)}
+    values["token_type_ids"] = torch.zeros(1, 4, dtype=torch.long)
+    axes = {0: "batch_size", 1: "sequence_length"}
+    with torch.no_grad():
+        export(
+            folder, "model.onnx", Ports(model, names, of), tuple(values[name] for name in names), names, outputs,
+            {**{name: axes for name in names}, **{name: axes if name == "last_hidden_state" else {0: "batch_size"} for name in outputs}},
+            recipes,
+        )
+    model.eval()
+    shutil.copy(HERE.parent / "text/tokenizers" / tokenizer, folder / "tokenizer.json")
+    config = model.config.to_dict()
+    kept = ("model_type", "vocab_size", "max_position_embeddings", "num_hidden_layers", "id2label", "problem_type")
+    config = {key: config[key] for key in kept if config.get(key) is not None}
+    config["architectures"] = [type(model).__name__]
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    read = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), model_input_names=names)
+    answers = []
+    for text in TEXTS:
+        inputs = read(text, return_tensors="pt")
+        if not 0 < inputs["input_ids"].shape[1] <= 120:
+            answers.append(None)
+            continue
+        with torch.no_grad():
+            answers.append({"input": inputs["input_ids"][0].tolist(), **answer(model, read, text, inputs)})
+    (folder / "expected.json").write_text(json.dumps({"texts": TEXTS, "answers": answers}, ensure_ascii=False, indent=1) + "\n")
+    print(folder.name, [answer and answer.get("label") for answer in answers])
+
+
+def label(model, read, text, inputs):
+    logits = model(**inputs).logits[0]
+    answer = TextClassificationPipeline(model=model, tokenizer=read, device="cpu")(text)
+    return {"logits": logits.tolist(), **answer[0]}
+
+
+def bert(folder):
+    labels = ["order", "complaint", "praise", "question", "other"]
+    config = BertConfig(
+        vocab_size=1_500, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=128,
+        id2label=dict(enumerate(labels)), label2id={name: id for id, name in enumerate(labels)}, attn_implementation="eager",
+    )
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    encoder(folder, BertForSequenceClassification(config), "word-piece.json", names, ["logits"], lambda out, _: out.logits, label)
+
+
+def distilbert(folder):
+    config = DistilBertConfig(
+        vocab_size=1_500, dim=32, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=128, num_labels=1,
+        attn_implementation="eager",
+    )
+    names = ["input_ids", "attention_mask"]
+    model = DistilBertForSequenceClassification(config)
+    encoder(folder, model, "word-piece.json", names, ["logits"], lambda out, _: out.logits, label)
+
+
+def minilm(folder):
+    config = BertConfig(
+        vocab_size=1_500, hidden_size=48, num_hidden_layers=2, num_attention_heads=6, intermediate_size=96, max_position_embeddings=128,
+        attn_implementation="eager",
+    )
+
+    def mean(out, inputs):
+        # as sentence-transformers' modules Pooling and Normalize
+        mask = inputs["attention_mask"].unsqueeze(-1).expand(out.last_hidden_state.size()).float()
+        pooled = torch.sum(out.last_hidden_state * mask, 1) / torch.clamp(mask.sum(1), min=1e-9)
+        return out.last_hidden_state, torch.nn.functional.normalize(pooled, p=2, dim=1)
+
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    encoder(
+        folder, BertModel(config, add_pooling_layer=False), "word-piece.json", names, ["last_hidden_state", "sentence_embedding"], mean,
+        lambda model, read, text, inputs: {"vector": mean(model(**inputs), inputs)[1][0].tolist()},
+    )
+
+
+def roberta(folder):
+    config = RobertaConfig(
+        vocab_size=1_500, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=130,
+        type_vocab_size=1, pad_token_id=1, attn_implementation="eager",
+    )
+    encoder(
+        folder, RobertaModel(config), "byte-level.json", ["input_ids", "attention_mask"], ["last_hidden_state", "pooler_output"],
+        lambda out, _: (out.last_hidden_state, out.pooler_output),
+        lambda model, read, text, inputs: {"vector": model(**inputs).pooler_output[0].tolist()},
+    )
+
+
 # Rules beside those of the folder's file.
 RULES = {
     "greedy": {"num_beams": 1},
@@ -319,7 +434,8 @@ if __name__ == "__main__":
         out.mkdir(parents=True)
         marian(out, layers=3, width=256, vocabulary=8_000, positions=128, bench=True)
     else:
-        for name, make in (("marian", marian), ("gpt2", gpt2)):
+        for make in (marian, gpt2, bert, distilbert, minilm, roberta):
+            name = make.__name__
             if not sys.argv[1:] or name in sys.argv[1:]:
                 shutil.rmtree(HERE / name, ignore_errors=True)
                 (HERE / name).mkdir()

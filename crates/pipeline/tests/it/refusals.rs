@@ -1,10 +1,6 @@
 //! What is refused, with file and field: folders, descriptions, parts that do not fit.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod fixture;
-
-use fixture::Fixture;
+use crate::fixture::Fixture;
 use prost::Message;
 use serde_json::{Value, json};
 use synod_model::{

@@ -1,14 +1,12 @@
 //! What pipelines generate: as transformers does, the same bits with and without a cache, for any batch, thread and arithmetic, and
 //! never more than was paid for.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod fixture;
-
-use fixture::Fixture;
+use crate::fixture::{Expected, Fixture};
 use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc};
-use synod_model::{DType, DimSetting, Model, ModelId, Plan, PlanError, RunError, Shape, Tensor, import_onnx};
+use synod_model::{
+    DType, Dim, DimSetting, Model, ModelId, Plan, PlanError, RunError, Shape, Tensor, import_onnx,
+};
 use synod_numerics::pool::set_threads;
 use synod_pipeline::*;
 
@@ -18,7 +16,7 @@ use synod_pipeline::*;
 fn texts_are_those_that_transformers_generates() {
     for name in ["marian", "gpt2"] {
         let fixture = Fixture::new(name);
-        let expected = fixture.expected();
+        let expected: Expected = fixture.expected();
         let mut compared = 0;
         for (rule, answers) in &expected.answers {
             let changes = expected.rules[rule].clone();
@@ -245,6 +243,75 @@ fn caches_and_batches_do_not_show() {
             assert!(compared >= 8 * beams, "{name}: {compared}");
         }
     }
+}
+
+/// A plan takes over what it can of the one before: it is the plan of a model that has planned nothing, in cost, memory and bits.
+#[test]
+fn a_plan_does_not_depend_on_those_before_it() {
+    let mut compared = 0;
+    for name in ["marian", "gpt2"] {
+        let fixture =
+            Fixture::new(name).edit("generation_config.json", |config| config["num_beams"] = json!(3));
+        let imported = fixture.import().unwrap();
+        for model in imported.models.values() {
+            let load = || Model::load(model.graph.clone(), model.weights.clone()).unwrap();
+            let used = load();
+            // steps of a sequence, of beams, of another text, and back
+            for (batch, encoder, past) in [
+                (1, 4, 1),
+                (1, 4, 2),
+                (1, 4, 3),
+                (3, 4, 4),
+                (3, 4, 5),
+                (1, 9, 2),
+                (1, 4, 3),
+            ] {
+                let size = |dim: &Dim| match dim {
+                    Dim::Fixed(size) => *size,
+                    Dim::Symbol { name, max } if name.contains("batch") => batch.min(*max),
+                    Dim::Symbol { name, .. } if name.contains("past") => past,
+                    Dim::Symbol { name, .. } if name.contains("total") => past + 1,
+                    Dim::Symbol { .. } | Dim::Open { .. } => encoder,
+                };
+                let inputs: Vec<Tensor> = used
+                    .signature()
+                    .inputs
+                    .iter()
+                    .map(|port| {
+                        let shape: Shape = port.dims.iter().map(size).collect();
+                        let count = shape.iter().product();
+                        match port.dtype {
+                            DType::I64 => Tensor::from_slice(DType::I64, &shape, &vec![1i64; count]),
+                            _ => {
+                                let wave = |index: usize| (index * 7 % 23) as f32 / 23.0 - 0.5;
+                                let values: Vec<f32> = (0..count).map(wave).collect();
+                                Tensor::from_slice(DType::F32, &shape, &values)
+                            }
+                        }
+                        .unwrap()
+                    })
+                    .collect();
+                let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape().to_vec()).collect();
+                let (plan, alone) = (used.plan(&shapes).unwrap(), load().plan(&shapes).unwrap());
+                assert_eq!(plan.cost(), alone.cost(), "{name} {shapes:?}");
+                assert_eq!(plan.kept_bytes(), alone.kept_bytes(), "{name} {shapes:?}");
+                let unmetered = &mut synod_model::Unmetered;
+                let outputs = plan.run(&inputs, unmetered).unwrap();
+                assert_eq!(
+                    outputs,
+                    alone.run(&inputs, unmetered).unwrap(),
+                    "{name} {shapes:?}"
+                );
+                assert_eq!(
+                    outputs,
+                    plan.run_reference(&inputs, unmetered).unwrap(),
+                    "{name} {shapes:?}"
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert_eq!(compared, 5 * 7);
 }
 
 #[test]
