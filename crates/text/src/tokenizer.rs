@@ -3,7 +3,7 @@
 use crate::{
     LoadError, TextError,
     limits::{MAX_DECODED_BYTES, MAX_TEXT_BYTES, MAX_TOKENS, normalized_limit},
-    read::{self, Template, Truncation},
+    read::{self, Cut, Template, Truncation},
     work::{self, Algorithm},
 };
 use std::{
@@ -15,14 +15,14 @@ use std::{
 };
 use tokenizers::{
     AddedVocabulary, Decoder, DecoderWrapper, Model, ModelWrapper, NormalizedString, Normalizer,
-    NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
+    NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
 };
 
 /// What a file's parts are built into.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) normalizers: Vec<NormalizerWrapper>,
-    pub(crate) pre_tokenizers: Vec<PreTokenizerWrapper>,
+    pub(crate) pre_tokenizers: Vec<Cut>,
     pub(crate) model: ModelWrapper,
     pub(crate) added: AddedVocabulary,
     pub(crate) template: Template,

@@ -17,6 +17,7 @@ use crate::{
     tokenizer::{Figures, Parts},
 };
 pub(crate) use post_processor::Template;
+pub(crate) use pre_tokenizer::Cut;
 pub(crate) use truncation::Truncation;
 
 use added::RawAddedToken;

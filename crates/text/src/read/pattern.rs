@@ -5,6 +5,8 @@
 
 use super::fields::{Fields, unsupported};
 use crate::{LoadError, limits::MAX_REPLACEMENT_BYTES};
+use std::sync::OnceLock;
+use tokenizers::utils::SysRegex;
 
 /// What a pattern is.
 pub(super) enum Pattern<'v> {
@@ -13,7 +15,7 @@ pub(super) enum Pattern<'v> {
 }
 
 /// Expressions that split words, by where they come from.
-pub(crate) const SPLIT: &[&str] = &[
+pub(crate) const SPLIT: [&str; 9] = [
     // GPT-2, in two spellings
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
@@ -29,6 +31,14 @@ pub(crate) const SPLIT: &[&str] = &[
     r"\p{N}{1,3}",
     r"\d",
 ];
+
+/// The expression, compiled: once for a process, as compiling takes milliseconds and a tokenizer has no part in it.
+pub(super) fn compiled(expression: &str) -> Option<&'static SysRegex> {
+    static COMPILED: [OnceLock<SysRegex>; SPLIT.len()] = [const { OnceLock::new() }; SPLIT.len()];
+    let index = SPLIT.iter().position(|known| *known == expression)?;
+    let compile = || SysRegex::new(SPLIT[index]).expect("an expression of the list is one of the engine");
+    Some(COMPILED[index].get_or_init(compile))
+}
 
 /// Expressions that are replaced: runs of white space, as SentencePiece's files have them.
 pub(crate) const REPLACE: &[&str] = &[r" {2,}", r" +", r"\s+", r"\s{2,}"];

@@ -8,7 +8,8 @@ use super::{
 use crate::{LoadError, limits::MAX_REGULAR_EXPRESSIONS};
 use serde_json::Value;
 use tokenizers::{
-    PreTokenizerWrapper, SplitDelimiterBehavior,
+    PreTokenizedString, PreTokenizer, PreTokenizerWrapper, SplitDelimiterBehavior,
+    pattern::Invert,
     pre_tokenizers::{
         bert::BertPreTokenizer,
         byte_level::ByteLevel,
@@ -19,19 +20,47 @@ use tokenizers::{
         split::{Split, SplitPattern},
         whitespace::{Whitespace, WhitespaceSplit},
     },
+    utils::SysRegex,
 };
+
+/// A step that cuts pieces.
+#[derive(Debug)]
+pub(crate) enum Cut {
+    /// The library's.
+    Library(PreTokenizerWrapper),
+    /// The library's `Split` by a known expression, which all tokenizers share.
+    Expression {
+        regex: &'static SysRegex,
+        behavior: SplitDelimiterBehavior,
+        invert: bool,
+    },
+}
+
+impl PreTokenizer for Cut {
+    fn pre_tokenize(&self, pieces: &mut PreTokenizedString) -> tokenizers::Result<()> {
+        match *self {
+            Self::Library(ref step) => step.pre_tokenize(pieces),
+            Self::Expression {
+                regex,
+                behavior,
+                invert: true,
+            } => pieces.split(|_, piece| piece.split(Invert(regex), behavior)),
+            Self::Expression { regex, behavior, .. } => pieces.split(|_, piece| piece.split(regex, behavior)),
+        }
+    }
+}
 
 const KNOWN: &str = "BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, Metaspace, Punctuation, Sequence, Split, Whitespace or \
                      WhitespaceSplit stands here";
 
-pub(super) fn read(value: Option<&Value>) -> Result<Vec<PreTokenizerWrapper>, LoadError> {
+pub(super) fn read(value: Option<&Value>) -> Result<Vec<Cut>, LoadError> {
     let mut expressions = 0;
     components(
         "pre_tokenizer",
         value,
         "pretokenizers",
         &mut |mut fields, list| {
-            list.push(match fields.kind()? {
+            let step = match fields.kind()? {
                 "BertPreTokenizer" => PreTokenizerWrapper::BertPreTokenizer(BertPreTokenizer),
                 "ByteLevel" => PreTokenizerWrapper::ByteLevel(byte_level(&mut fields)?),
                 "CharDelimiterSplit" => {
@@ -45,11 +74,15 @@ pub(super) fn read(value: Option<&Value>) -> Result<Vec<PreTokenizerWrapper>, Lo
                     &mut fields,
                     Some(SplitDelimiterBehavior::Isolated),
                 )?)),
-                "Split" => PreTokenizerWrapper::Split(split(&mut fields, &mut expressions)?),
+                "Split" => {
+                    list.push(split(&mut fields, &mut expressions)?);
+                    return fields.finish();
+                }
                 "Whitespace" => PreTokenizerWrapper::Whitespace(Whitespace),
                 "WhitespaceSplit" => PreTokenizerWrapper::WhitespaceSplit(WhitespaceSplit),
                 other => return Err(unsupported(&fields.at("type"), other, KNOWN)),
-            });
+            };
+            list.push(Cut::Library(step));
             fields.finish()
         },
     )
@@ -105,10 +138,13 @@ pub(super) fn metaspace(fields: &mut Fields<'_>) -> Result<Metaspace, LoadError>
     ))
 }
 
-fn split(fields: &mut Fields<'_>, expressions: &mut usize) -> Result<Split, LoadError> {
-    let pattern = match pattern::read(fields, "pattern", pattern::SPLIT)? {
-        Pattern::String(string) => SplitPattern::String(string.into()),
-        Pattern::Regex(regex) => {
+fn split(fields: &mut Fields<'_>, expressions: &mut usize) -> Result<Cut, LoadError> {
+    let pattern = pattern::read(fields, "pattern", &pattern::SPLIT)?;
+    let behavior = behavior(fields, None)?;
+    let invert = fields.boolean("invert", None)?;
+    let string = match pattern {
+        Pattern::String(string) => string,
+        Pattern::Regex(expression) => {
             *expressions += 1;
             if *expressions > MAX_REGULAR_EXPRESSIONS {
                 return Err(LoadError::Limit {
@@ -117,15 +153,21 @@ fn split(fields: &mut Fields<'_>, expressions: &mut usize) -> Result<Split, Load
                     limit: MAX_REGULAR_EXPRESSIONS,
                 });
             }
-            SplitPattern::Regex(regex.into())
+            let regex = pattern::compiled(expression).expect("what is read is on the list");
+            return Ok(Cut::Expression {
+                regex,
+                behavior,
+                invert,
+            });
         }
     };
-    let behavior = behavior(fields, None)?;
-    let invert = fields.boolean("invert", None)?;
-    Split::new(pattern, behavior, invert).map_err(|error| LoadError::Inconsistent {
-        field: fields.at("pattern"),
-        reason: error.to_string(),
-    })
+    let split = Split::new(SplitPattern::String(string.into()), behavior, invert);
+    split
+        .map(|split| Cut::Library(PreTokenizerWrapper::Split(split)))
+        .map_err(|error| LoadError::Inconsistent {
+            field: fields.at("pattern"),
+            reason: error.to_string(),
+        })
 }
 
 fn behavior(
