@@ -1,14 +1,15 @@
-//! The main job from nothing: a chain, two trained networks on it, two contracts that pay or refuse because a network
-//! said so, and the proof that the chain computes what anybody can compute.
+//! The main job from nothing: a chain, trained networks on it, two contracts that pay or refuse because a network said so, one that
+//! stores a text in two languages, and the proof that the chain computes what anybody can compute.
 //!
 //! Everything is real: the node is the one `synod dev` runs and is asked over HTTP, the networks and the held-out data are
-//! those of `examples/`, embedded here so that the binary needs no files. Every claim that is printed is checked first; the
+//! those of `examples/`, embedded here so that the binary needs no files, but for the translator. Every claim that is printed is checked first; the
 //! first that does not hold ends the demo with a [`DemoError`] and a non-zero exit code.
 
 mod cellar;
 mod examples;
 mod fleet;
 mod story;
+mod tenders;
 
 pub(crate) use story::Story;
 
@@ -23,8 +24,9 @@ use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English
 use examples::Example;
 use eyre::{Result, ensure};
 use serde::Serialize;
-use std::{fmt, time::Instant};
+use std::{fmt, path::Path, time::Instant};
 use synod_chain::spec::DEV_MNEMONIC;
+use tenders::TendersReport;
 
 /// A claim of the demo that does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,16 @@ pub(crate) enum DemoError {
         /// Of the answer computed here.
         local: B256,
     },
+    /// What the contract says a text is in German is not what the same networks say off the chain.
+    #[error("translate: the {place} has {chain:?}, the same networks off the chain {local:?}")]
+    Translation {
+        /// Where the contract says so.
+        place: &'static str,
+        /// What it says.
+        chain: String,
+        /// What the engine says without a chain.
+        local: String,
+    },
     /// An event that every such transaction emits is missing.
     #[error("{example}, sample {sample}: the contract's receipt has no {event} event")]
     NoEvent {
@@ -96,6 +108,20 @@ pub(crate) struct Report {
     pub(crate) chain_id: u64,
     pub(crate) seconds: f64,
     pub(crate) examples: Vec<ExampleReport>,
+    /// Absent if that act was left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) translate: Option<TendersReport>,
+}
+
+/// A part of the demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Act {
+    /// Wine by its chemical analysis, and who gets the money.
+    Cellar,
+    /// Rides, and what each of them earns.
+    Fleet,
+    /// Tenders in two languages.
+    Translate,
 }
 
 /// The last line of the story.
@@ -133,31 +159,55 @@ struct Played {
     gas: u64,
 }
 
-/// Plays both examples on the chain of a client.
-pub(crate) async fn play(client: &Client, rpc_url: &str, story: &Story) -> Result<Report> {
+/// Plays these acts on the chain of a client; `translator` is the folder that the one with tenders needs.
+pub(crate) async fn play(
+    client: &Client,
+    rpc_url: &str,
+    acts: &[Act],
+    translator: &Path,
+    story: &Story,
+) -> Result<Report> {
     let started = Instant::now();
-    let examples = [examples::cellar()?, examples::fleet()?];
-
-    story.chapter("Two trained networks on the chain");
-    let mut publisher = Account::open(client, account(0)?).await?;
-    let mut published = Vec::new();
-    for example in &examples {
-        published.push(publish(&mut publisher, example, story).await?);
+    let mut examples = Vec::new();
+    for (act, example) in [
+        (Act::Cellar, examples::cellar as fn() -> Result<Example>),
+        (Act::Fleet, examples::fleet),
+    ] {
+        if acts.contains(&act) {
+            examples.push((act, example()?));
+        }
     }
 
-    let wine = cellar::play(client, &examples[0], story).await?;
-    let rides = fleet::play(client, &examples[1], story).await?;
-
-    story.chapter("The same score without a chain, and the same bits");
     let mut reports = Vec::new();
-    for ((example, published), played) in examples.iter().zip(published).zip([wine, rides]) {
-        reports.push(check(client, example, &published, played, story).await?);
+    if !examples.is_empty() {
+        story.chapter("Trained networks on the chain");
+        let mut publisher = Account::open(client, account(0)?).await?;
+        let mut published = Vec::new();
+        for (_, example) in &examples {
+            published.push(publish(&mut publisher, example, story).await?);
+        }
+        let mut played = Vec::new();
+        for (act, example) in &examples {
+            played.push(match act {
+                Act::Cellar => cellar::play(client, example, story).await?,
+                _ => fleet::play(client, example, story).await?,
+            });
+        }
+        story.chapter("The same score without a chain, and the same bits");
+        for (((_, example), published), played) in examples.iter().zip(published).zip(played) {
+            reports.push(check(client, example, &published, played, story).await?);
+        }
     }
+    let translate = match acts.contains(&Act::Translate) {
+        true => Some(tenders::play(client, translator, story).await?),
+        false => None,
+    };
     Ok(Report {
         rpc_url: rpc_url.to_owned(),
         chain_id: client.chain_id(),
         seconds: started.elapsed().as_secs_f64(),
         examples: reports,
+        translate,
     })
 }
 

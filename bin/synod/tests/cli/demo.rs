@@ -1,6 +1,6 @@
 //! The demo is a promise: it runs from nothing and ends well.
 
-use super::synod;
+use super::{arg, example, synod};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
@@ -9,7 +9,8 @@ use std::{
 
 #[test]
 fn the_demo_tells_its_story_and_ends_with_zero() {
-    let story = synod(["demo"]).succeeds();
+    let translator = example("translate/en-de");
+    let story = synod(["demo", "--translator", arg(&translator)]).succeeds();
     for part in [
         "cellar/wine@1",
         "fleet/ride@1",
@@ -17,6 +18,9 @@ fn the_demo_tells_its_story_and_ends_with_zero() {
         "refused, the buyer is refunded",
         "70 of 72 right",
         "157 of 160 right",
+        "words/en-de@1",
+        "The apples are good.",
+        "the same German without the chain",
     ] {
         assert!(story.contains(part), "{part:?} is missing in\n{story}");
     }
@@ -33,7 +37,9 @@ fn the_demo_tells_its_story_and_ends_with_zero() {
 
 #[test]
 fn the_demo_as_json_has_the_checked_facts() {
-    let report: Value = serde_json::from_str(&synod(["demo", "--json"]).succeeds()).unwrap();
+    let only = ["demo", "--json", "--only", "cellar,fleet"];
+    let report: Value = serde_json::from_str(&synod(only).succeeds()).unwrap();
+    assert!(report.get("translate").is_none());
     let examples = report["examples"].as_array().unwrap();
     let facts: Vec<_> = examples
         .iter()
@@ -63,7 +69,7 @@ fn after(lines: &mut impl Iterator<Item = String>, prefix: &str) -> String {
 #[test]
 fn with_keep_the_node_answers_until_it_is_interrupted() {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_synod"))
-        .args(["demo", "--keep"])
+        .args(["demo", "--keep", "--only", "cellar"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -82,4 +88,12 @@ fn with_keep_the_node_answers_until_it_is_interrupted() {
         .expect("kill runs");
     assert!(interrupted.success());
     assert_eq!(demo.wait().expect("the demo ends").code(), Some(0));
+}
+
+#[test]
+fn without_its_folder_an_act_is_left_out_or_refused() {
+    // tests run in the folder of their crate, which has no examples
+    let refusal = "--translator names one";
+    synod(["demo", "--only", "translate"]).refuses(&["examples/translate/en-de", refusal]);
+    synod(["demo", "--translator", "nowhere"]).refuses(&["nowhere", refusal]);
 }
