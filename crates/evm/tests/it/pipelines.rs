@@ -501,3 +501,41 @@ fn the_gate_sees_what_another_runtime_sees_and_lets_digits_in() {
         }
     }
 }
+
+/// 25.6 million floats: publishing takes many transactions, looking at a picture one, within the limits of the shipped chain.
+#[test]
+fn a_network_of_102_mb_sees_a_picture_within_a_transaction() {
+    const TRANSACTION_GAS: u64 = 1 << 27;
+    let imported = Fixture::resnet_50().import().unwrap();
+    let mut world = World::genesis();
+    world.env.cfg_env.tx_gas_limit_cap = Some(TRANSACTION_GAS);
+    let dear = |to: Address, call: Vec<u8>| Tx {
+        gas: TRANSACTION_GAS,
+        ..Tx::call(to, call)
+    };
+    let model = &imported.models[&Role::Model];
+    assert!(model.weights.len() > 102_000_000, "{}", model.weights.len());
+    let manifest = world.upload(model).address();
+    let register = ModelRegistry::registerCall { manifest }.abi_encode();
+    success(&world.send(&dear(MODEL_REGISTRY, register)));
+    let manifest = world.store_pipeline(&imported);
+    let publish = crate::world::publish_call("gate/resnet", manifest);
+    success(&world.send(&dear(MODEL_REGISTRY, publish)));
+
+    let picture = png(320, 240, [200, 120, 40]);
+    let here = imported
+        .pipeline()
+        .unwrap()
+        .classify_picture(&picture, &mut Local::default(), &mut Unmetered)
+        .unwrap();
+    let call = IPredict::classifyImageCall {
+        model: "gate/resnet".into(),
+        picture: picture.into(),
+    };
+    let outcome = world.look(&dear(PREDICT, call.abi_encode())).result;
+    let seen = IPredict::classifyImageCall::abi_decode_returns(&success(&outcome)).unwrap();
+    assert_eq!((seen.label, seen.name), (U256::from(here.class), here.label));
+    // what docs/words-and-pictures.md tells operators
+    let gas = outcome.tx_gas_used();
+    assert!((40_000_000..80_000_000).contains(&gas), "{gas}");
+}
