@@ -1,7 +1,7 @@
 //! Benchmarks, in one run, into `docs/benchmarks.md`.
 
 use crate::{
-    bench_engine, clients,
+    bench_engine, bench_text, clients,
     command::{cargo, command, root, run, target},
     quantize,
 };
@@ -26,6 +26,8 @@ pub(crate) struct Options {
 enum Part {
     /// Measure the engine beside ONNX Runtime, OpenVINO and tract, into `docs/benchmarks-engine.md`.
     Engine(bench_engine::Options),
+    /// Measure pipelines: a translator beside ONNX Runtime, texts and pictures in transactions, into `docs/benchmarks-text.md`.
+    Text(bench_text::Options),
     /// Measure a cluster of four processes on this machine, into `docs/benchmarks-cluster.md`.
     Cluster,
     /// Quantise trained networks and measure what that costs and saves, into `docs/benchmarks-quantization.md`.
@@ -75,6 +77,7 @@ pub(crate) fn soak(options: &SoakOptions) -> Result<()> {
 pub(crate) fn bench(options: &Options) -> Result<()> {
     match &options.part {
         Some(Part::Engine(options)) => return bench_engine::bench(options),
+        Some(Part::Text(options)) => return bench_text::bench(options),
         Some(Part::Quantize(options)) => return quantize::bench(options),
         Some(Part::Cluster) => {
             let mut bench = release()?;

@@ -313,7 +313,7 @@ fn row(
         start(&programs.python, &[peer, "openvino", file, &count])?,
         start(&programs.tract, &[file, &count])?,
     ];
-    let multiply_adds = workers[0].as_ref().map_or(0.0, |worker| worker.multiply_adds);
+    let multiply_adds = workers[0].as_ref().map_or(0.0, Worker::said);
     let mut times: [Vec<f64>; 4] = Default::default();
     for _ in 0..options.rounds {
         for (worker, times) in workers.iter_mut().zip(&mut times) {
@@ -327,18 +327,18 @@ fn row(
     Ok((least, multiply_adds))
 }
 
-/// A process that runs one network when it is asked to.
-struct Worker {
+/// A process that runs something when it is asked to.
+pub(crate) struct Worker {
     child: Child,
     ask: ChildStdin,
     answers: BufReader<ChildStdout>,
-    /// Of the network, if the worker knows.
-    multiply_adds: f64,
+    /// The number behind its `ready`, 0 if there is none.
+    said: f64,
 }
 
 impl Worker {
-    /// Starts a worker; `None` if the engine does not run the network.
-    fn start(program: &Path, arguments: &[&str], threads: usize) -> Result<Option<Self>> {
+    /// Starts a worker on as many processors as threads; `None` if the engine does not run the network.
+    pub(crate) fn start(program: &Path, arguments: &[&str], threads: usize) -> Result<Option<Self>> {
         let mut child = pinned(program, arguments, threads)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -351,19 +351,24 @@ impl Worker {
             child,
             ask,
             answers: BufReader::new(answers),
-            multiply_adds: 0.0,
+            said: 0.0,
         };
         let greeting = worker.line()?;
         let mut words = greeting.split_whitespace();
         if words.next() != Some("ready") {
             return Ok(None);
         }
-        worker.multiply_adds = words.next().and_then(|count| count.parse().ok()).unwrap_or(0.0);
+        worker.said = words.next().and_then(|count| count.parse().ok()).unwrap_or(0.0);
         // one that stops at its first run does not run the network either
         match worker.turn(0.01, false) {
             Ok(_) => Ok(Some(worker)),
             Err(_) => Ok(None),
         }
+    }
+
+    /// What it said when it was ready: of a network its multiply-adds, if it knows them.
+    pub(crate) fn said(&self) -> f64 {
+        self.said
     }
 
     fn line(&mut self) -> Result<String> {
@@ -373,7 +378,7 @@ impl Worker {
     }
 
     /// The least run of a turn, or the mean processor time of its runs, in milliseconds.
-    fn turn(&mut self, seconds: f64, processor_time: bool) -> Result<f64> {
+    pub(crate) fn turn(&mut self, seconds: f64, processor_time: bool) -> Result<f64> {
         let before = self.processor_nanoseconds()?;
         writeln!(self.ask, "{seconds}")?;
         let line = self.line()?;
@@ -436,7 +441,7 @@ fn output(program: &Path, arguments: &[&str], threads: usize) -> Result<String> 
 }
 
 /// The processor's name.
-fn processor() -> String {
+pub(crate) fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name"));
     name.map_or("an unknown processor".into(), |name| {

@@ -7,6 +7,7 @@
 
 mod bench;
 mod bench_engine;
+mod bench_text;
 mod calibrate;
 mod clients;
 mod command;

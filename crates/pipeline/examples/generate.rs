@@ -1,11 +1,16 @@
 //! Tokens per second, and where the time goes.
 //!
 //!     cargo run --release -p synod-pipeline --example generate FOLDER [TEXT [TOKENS]]
+//!     cargo run --release -p synod-pipeline --example generate serve made|kept FOLDER FILE
 //!
 //! FOLDER is an export; `testing/pipelines/generate.py bench FOLDER` writes one with random weights. The call runs twice: first every
 //! plan is made, then plans are at hand, as they are on a node that has seen these lengths.
+//!
+//! With `serve` it is a worker of `cargo xtask bench text`: it answers each line of its standard input, a number of seconds, with the least
+//! time in milliseconds that all lines of FILE take, one after the other, and how often it went through them. With `made` no plan is kept
+//! from one text to the next.
 
-use std::{sync::Arc, time::Instant};
+use std::{io::BufRead, sync::Arc, time::Instant};
 use synod_model::{Model, Plan, PlanError, RunError, Shape, Tensor};
 use synod_pipeline::*;
 
@@ -59,8 +64,47 @@ impl Engine for Timed {
     }
 }
 
+/// Answers lines of standard input.
+fn serve(mut arguments: impl Iterator<Item = String>) -> Result<(), Box<dyn std::error::Error>> {
+    let mut argument = || arguments.next().ok_or("serve made|kept FOLDER FILE");
+    let (kept, folder, file) = (argument()? == "kept", argument()?, argument()?);
+    synod_numerics::pool::set_threads(1);
+    let pipeline = import(&Directory::new(&folder), &ImportOptions::default())?.pipeline()?;
+    let text = std::fs::read_to_string(file)?;
+    let mut engine = Local::default();
+    let mut round = || -> Result<usize, PipelineError> {
+        let mut tokens = 0;
+        for line in text.lines() {
+            if !kept {
+                engine = Local::default();
+            }
+            let limits = Limits::default();
+            let answer = pipeline.generate(line.as_bytes(), &limits, &mut engine, &mut Unmetered)?;
+            tokens += answer.tokens.len();
+        }
+        Ok(tokens)
+    };
+    println!("ready {}", round()?);
+    for line in std::io::stdin().lock().lines() {
+        let (seconds, begin) = (line?.trim().parse::<f64>()?, Instant::now());
+        let (mut least, mut rounds) = (f64::INFINITY, 0);
+        while rounds == 0 || begin.elapsed().as_secs_f64() < seconds {
+            let start = Instant::now();
+            round()?;
+            let taken = start.elapsed().as_secs_f64() * 1e3;
+            least = if taken < least { taken } else { least };
+            rounds += 1;
+        }
+        println!("{least:.6} {rounds}");
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if_eq("serve").is_some() {
+        return serve(arguments);
+    }
     let folder = arguments.next().ok_or("which folder?")?;
     let text = arguments
         .next()

@@ -6,11 +6,18 @@
 mod baseline;
 mod cluster;
 mod examples;
+#[allow(
+    clippy::unwrap_used,
+    reason = "written for tests, where what cannot go on fails"
+)]
+#[path = "../../../crates/pipeline/tests/fixture/mod.rs"]
+mod fixture;
 mod load;
 mod mobilenet;
 mod predict;
 mod publish;
 mod report;
+mod words;
 
 use clap::Parser;
 use eyre::Result;
@@ -39,6 +46,9 @@ struct Options {
     /// Measure a cluster of four processes instead.
     #[arg(long)]
     cluster: bool,
+    /// Measure pipelines instead; the report is a part of another.
+    #[arg(long)]
+    words: bool,
     /// Blocks that an empty node of the cluster has to fetch.
     #[arg(long, default_value_t = 2000)]
     blocks: u64,
@@ -70,8 +80,13 @@ async fn main() -> Result<()> {
         })
         .await;
     }
-    let mut report = Report::new(&options.root);
     let folder = tempfile::tempdir()?;
+    if options.words {
+        let mut report = Report::part();
+        words::measure(&options, folder.path(), &mut report).await?;
+        return report.write(&options.output);
+    }
+    let mut report = Report::new(&options.root);
 
     eprintln!("==> predict in the EVM, beside the bare engine and plain Solidity");
     let node = Node::synod(&options.synod, &folder.path().join("predict")).await?;

@@ -25,7 +25,7 @@ sol! {
     }
 }
 
-const PREDICT: Address = address!("000000000000000000000000000000000000AE01");
+pub(crate) const PREDICT: Address = address!("000000000000000000000000000000000000AE01");
 /// How often a call repeats a prediction to be timed.
 const REPETITIONS: u64 = 500;
 /// How many such calls; the median counts.
@@ -133,7 +133,12 @@ pub(crate) fn publish(options: &Options, node: &Node, example: &Example, root: &
     Ok(())
 }
 
-async fn deploy(rpc: &DynProvider, root: &Path, contract: &str, arguments: &[u8]) -> Result<Address> {
+pub(crate) async fn deploy(
+    rpc: &DynProvider,
+    root: &Path,
+    contract: &str,
+    arguments: &[u8],
+) -> Result<Address> {
     let path = root.join("contracts/artifacts").join(format!("{contract}.json"));
     let text = std::fs::read_to_string(&path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
     let artefact: serde_json::Value = serde_json::from_str(&text)?;
@@ -164,7 +169,13 @@ async fn call(rpc: &DynProvider, to: Address, data: Vec<u8>) -> Result<Bytes> {
     Ok(rpc.call(call).await?)
 }
 
-async fn used(rpc: &DynProvider, meter: Address, target: Address, data: Vec<u8>) -> Result<(u64, Bytes)> {
+/// Gas of a call as a contract sees it, and its answer.
+pub(crate) async fn used(
+    rpc: &DynProvider,
+    meter: Address,
+    target: Address,
+    data: Vec<u8>,
+) -> Result<(u64, Bytes)> {
     let call_data = IGasMeter::measureCall {
         target,
         data: data.into(),

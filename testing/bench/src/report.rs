@@ -31,6 +31,11 @@ impl Report {
         ))
     }
 
+    /// Sections that stand in another report.
+    pub(crate) fn part() -> Self {
+        Self(String::new())
+    }
+
     /// A section with an explanation and a table; every row has as many cells as `columns`.
     pub(crate) fn table(&mut self, title: &str, text: &str, columns: &[&str], rows: &[Vec<String>]) {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
