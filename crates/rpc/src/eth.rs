@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_consensus::TypedTransaction;
+use alloy_dyn_abi::TypedData;
 use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Encodable2718};
 use alloy_network::NetworkTransactionBuilder;
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
@@ -212,6 +213,10 @@ pub(crate) trait EthApi {
 
     #[method(name = "sign", blocking)]
     fn sign(&self, address: Address, message: Bytes) -> RpcResult<Bytes>;
+
+    /// EIP-712. The data may be an object or, as wallets send it, a string that holds one.
+    #[method(name = "signTypedData_v4", blocking)]
+    fn sign_typed_data(&self, address: Address, data: TypedData) -> RpcResult<Bytes>;
 }
 
 /// What wallets call `eth_sign`, with the parameters the other way round.
@@ -754,6 +759,14 @@ impl EthApiServer for Eth {
 
     fn sign(&self, address: Address, message: Bytes) -> RpcResult<Bytes> {
         let signature = self.backend.wallet.sign_message(address, &message)?;
+        Ok(signature.as_bytes().into())
+    }
+
+    fn sign_typed_data(&self, address: Address, data: TypedData) -> RpcResult<Bytes> {
+        let hash = data
+            .eip712_signing_hash()
+            .map_err(|e| RpcError::InvalidParams(format!("typed data: {e}")))?;
+        let signature = self.backend.wallet.sign_hash(address, hash)?;
         Ok(signature.as_bytes().into())
     }
 }

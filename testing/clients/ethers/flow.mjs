@@ -96,8 +96,12 @@ const steps = {
     assert.equal(verifyMessage("hello", await signer.signMessage("hello")), alice.address);
     const domain = { name: "Test", chainId: 1337 };
     const types = { Mail: [{ name: "text", type: "string" }] };
-    const signature = await alice.signTypedData(domain, types, { text: "hello" });
-    assert.equal(verifyTypedData(domain, types, { text: "hello" }, signature), alice.address);
+    for (const own of [signer, alice]) {
+      const signature = await own.signTypedData(domain, types, { text: "hello" });
+      assert.equal(verifyTypedData(domain, types, { text: "hello" }, signature), alice.address);
+    }
+    const [address, data] = [alice.address, { domain, types: { Mail: [{ name: "text", type: "Unknown" }] }, primaryType: "Mail", message: {} }];
+    await assert.rejects(provider.send("eth_signTypedData_v4", [address, data]), ({ error }) => error.code === -32602);
   },
 
   async "subscriptions over WebSocket"() {

@@ -456,7 +456,8 @@ impl World {
 
     async fn raw_lines(&self, index: usize) -> Channels<Sender, Receiver> {
         let control = self.oracle.control(self.nodes[index].keys.identity());
-        let quota = Quota::per_second(NZU32!(4096));
+        // more than anybody sends; room for a second of it is set aside for each node, anew whenever one starts
+        let quota = Quota::per_second(NZU32!(512));
         let line = async |channel| control.register(channel, quota).await.unwrap();
         Channels {
             votes: line(0).await,
