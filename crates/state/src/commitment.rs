@@ -7,8 +7,8 @@
 //! implementation (`alloy_trie`) by a property test.
 //!
 //! `eth_trie::root_hash` writes *and deletes*: it removes the nodes that the new root no longer reaches. Here deletion
-//! is a no-op, for two reasons. Old roots stay readable (this is an archive), and nodes are shared: two accounts with
-//! equal storage have one storage trie, which the first of them must not tear down.
+//! is a no-op, for two reasons. Old roots stay readable (until they are pruned, which is another matter), and nodes are
+//! shared: two accounts with equal storage have one storage trie, which the first of them must not tear down.
 
 use crate::{Account, StateChanges, StateError};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
@@ -57,9 +57,6 @@ pub struct AccountProof {
     pub storage: Vec<StorageProof>,
 }
 
-/// Called with the hashed key and the value of a leaf; an error ends the walk.
-pub type LeafVisitor<'a> = dyn FnMut(B256, &[u8]) -> Result<(), StateError> + 'a;
-
 /// One way to commit to a state.
 pub trait StateCommitment {
     /// The root after `changes` on `root`, and the nodes it adds.
@@ -94,14 +91,6 @@ pub trait StateCommitment {
         address: Address,
         slots: &[U256],
     ) -> Result<AccountProof, StateError>;
-
-    /// Calls `visit` with each (hashed key, value) below a root, in ascending order of keys.
-    fn for_each_leaf(
-        &self,
-        nodes: &dyn NodeReader,
-        root: B256,
-        visit: &mut LeafVisitor<'_>,
-    ) -> Result<(), StateError>;
 }
 
 /// The hash of a slot's key.
@@ -321,22 +310,5 @@ impl StateCommitment for Mpt {
             proof,
             storage,
         })
-    }
-
-    fn for_each_leaf(
-        &self,
-        nodes: &dyn NodeReader,
-        root: B256,
-        visit: &mut LeafVisitor<'_>,
-    ) -> Result<(), StateError> {
-        let session = Session::new(nodes);
-        let trie = session.trie(root)?;
-        for leaf in trie.iter() {
-            let (key, value) = leaf.map_err(|e| session.name(e))?;
-            let key = B256::try_from(&key[..])
-                .map_err(|_| StateError::BadNode(format!("a leaf's key has {} bytes, not 32", key.len())))?;
-            visit(key, &value)?;
-        }
-        Ok(())
     }
 }

@@ -59,6 +59,33 @@ pub enum StateError {
         "trie node {0} is not stored: the state it belongs to is unknown to this node, or the database is damaged"
     )]
     MissingNode(B256),
+    /// A state that this node has forgotten.
+    #[error(
+        "the state of block {height} is pruned: this node has states from block {oldest} on; ask an archive node"
+    )]
+    Pruned {
+        /// The height asked for.
+        height: u64,
+        /// The oldest height whose state is whole.
+        oldest: u64,
+    },
+    /// An import into the folder was interrupted.
+    #[error(
+        "an import into {} did not come to its end: run `synod db import` again, or remove state.redb in it",
+        path.display()
+    )]
+    Unfinished {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// An import into a folder that already has a chain.
+    #[error("{} already has a chain, at block {height}: choose another folder", path.display())]
+    NotEmpty {
+        /// The data folder.
+        path: PathBuf,
+        /// Height of its head.
+        height: u64,
+    },
     /// The code that an account commits to is not stored.
     #[error("code {0} is not stored: the database is damaged")]
     MissingCode(B256),

@@ -5,7 +5,8 @@
 //! - **Whole blocks or nothing.** One redb transaction carries all that a block brings: header, body, receipts, trie
 //!   nodes, code, indices and the [`Marker`] (height, digest, hash, state root) that names it as the head. When
 //!   [`Store::commit`] returns, it is on the disk; after a crash at any instant the store stands at a marker.
-//! - **History is readable.** Trie nodes are never deleted, so every state root stays open to reads and proofs.
+//! - **History is readable.** No block deletes trie nodes, so every state root stays open to reads and proofs, until whoever
+//!   runs the node has old states forgotten ([`Store::prune`]).
 //! - **What is not final leaves no trace.** An unfinalised block is an [`Overlay`] in memory: its changes, its new trie
 //!   nodes, its new code. A [`StateView`] looks through overlays into a [`Snapshot`]; dropping an overlay undoes its
 //!   block, and finalising is the one write.
@@ -26,19 +27,27 @@
 
 mod block;
 mod changes;
+mod check;
 mod commitment;
 mod error;
+mod import;
+mod prune;
+mod stats;
 mod store;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod view;
+mod walk;
 
 pub use block::{Body, Marker, Receipt, Seal, SealedBlock, Transaction, TransactionLocation};
 pub use changes::{Account, AccountChange, EditedAccount, Edits, StateChanges};
-pub use commitment::{
-    AccountProof, Committed, LeafVisitor, Mpt, NodeReader, StateCommitment, StorageProof, hash_slot,
-};
+pub use check::{CheckReport, Finding};
+pub use commitment::{AccountProof, Committed, Mpt, NodeReader, StateCommitment, StorageProof, hash_slot};
 pub use error::StateError;
+pub use import::{Import, ImportFault};
+pub use prune::{Held, Keep, Pace, Progress, PruneReport, Watch};
+pub use stats::{StoreStats, TableSize};
 pub use store::{BlockCommit, Snapshot, Store};
 pub use view::{Overlay, StateView};
 

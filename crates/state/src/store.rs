@@ -1,31 +1,30 @@
 //! The database: one redb file, one durable transaction a block.
 //!
-//! | table | key | value |
-//! |---|---|---|
-//! | `meta` | name | layout, the head's marker |
-//! | `nodes` | keccak-256 | trie node |
-//! | `codes` | keccak-256 | code |
-//! | `accounts` | keccak-256 of address | account of the latest state |
-//! | `storage` | keccak-256 of address ‖ keccak-256 of slot | value of the latest state |
-//! | `headers`, `bodies`, `senders`, `receipts`, `digests`, `envelopes`, `certificates` | height | |
-//! | `hashes` | block hash | height |
-//! | `transactions` | transaction hash | height ‖ index |
-//! | `edits` | height | [`Edits`] that a development chain made on the state after this block |
+//! What the tables hold is told where they are defined (`tables.rs`).
 //!
 //! A write transaction of redb is atomic and, when `commit` returns, on the disk. Everything a block brings goes into
 //! one, the marker included, so after a crash at any instant the store holds whole blocks and its marker names the last.
 
 use crate::{
-    Account, Body, Committed, Edits, LAYOUT, Marker, Mpt, NodeReader, Overlay, Receipt, Seal, SealedBlock,
-    StateChanges, StateCommitment, StateError, TransactionLocation, commitment::hash_slot,
+    Account, Body, Committed, Edits, LAYOUT, Marker, NodeReader, Overlay, Receipt, Seal, SealedBlock,
+    StateChanges, StateError, TransactionLocation,
+    commitment::{decode, hash_slot},
+    prune::{Written, whole},
+    tables::{
+        ACCOUNTS, BODIES, ByHeight, CERTIFICATES, CODES, DIGESTS, EDITS, ENVELOPES, HASHES, HEADERS, META,
+        META_HEAD, META_HISTORY, META_LAYOUT, NODES, RECEIPTS, SENDERS, STORAGE, TRANSACTIONS, UNFINISHED,
+        open_all,
+    },
+    walk::{Visitor, diff},
 };
 use alloy_consensus::Header;
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Decodable;
-use alloy_trie::TrieAccount;
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+use parking_lot::Mutex;
 use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
     WriteTransaction,
 };
 use std::{
@@ -34,38 +33,24 @@ use std::{
     sync::Arc,
 };
 
-type ByHash<V> = TableDefinition<'static, &'static [u8; 32], V>;
-type ByHeight<V> = TableDefinition<'static, u64, V>;
-
-const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
-const NODES: ByHash<&'static [u8]> = ByHash::new("nodes");
-const CODES: ByHash<&'static [u8]> = ByHash::new("codes");
-const ACCOUNTS: ByHash<&'static [u8]> = ByHash::new("accounts");
-const STORAGE: TableDefinition<'static, &'static [u8; 64], &'static [u8; 32]> =
-    TableDefinition::new("storage");
-const HEADERS: ByHeight<&'static [u8]> = ByHeight::new("headers");
-const BODIES: ByHeight<&'static [u8]> = ByHeight::new("bodies");
-const SENDERS: ByHeight<&'static [u8]> = ByHeight::new("senders");
-const RECEIPTS: ByHeight<&'static [u8]> = ByHeight::new("receipts");
-const DIGESTS: ByHeight<&'static [u8; 32]> = ByHeight::new("digests");
-const ENVELOPES: ByHeight<&'static [u8]> = ByHeight::new("envelopes");
-const CERTIFICATES: ByHeight<&'static [u8]> = ByHeight::new("certificates");
-const HASHES: ByHash<u64> = ByHash::new("hashes");
-const TRANSACTIONS: ByHash<(u64, u64)> = ByHash::new("transactions");
-const EDITS: ByHeight<&'static [u8]> = ByHeight::new("edits");
-
 /// Memory that redb may keep pages in. Its own default is 1 GiB, more than a node beside models should take.
 const CACHE_BYTES: usize = 256 << 20;
-const META_LAYOUT: &str = "layout";
-const META_HEAD: &str = "head";
+/// The name of the file in the data folder.
+pub(crate) const FILE: &str = "state.redb";
 /// height ‖ digest ‖ hash ‖ state root.
 const MARKER_LEN: usize = 8 + 3 * 32;
 
 /// The database of one node.
 #[derive(Debug)]
 pub struct Store {
-    db: Database,
-    dir: PathBuf,
+    pub(crate) db: Database,
+    pub(crate) dir: PathBuf,
+    /// While states are pruned, what was written since that began. Touched only by who holds redb's one write transaction.
+    pub(crate) written: Mutex<Option<Written>>,
+    /// Held by whoever prunes.
+    pub(crate) pruner: Mutex<()>,
+    /// States that somebody may come back to, by how many.
+    pub(crate) held: Mutex<BTreeMap<B256, usize>>,
 }
 
 /// A block on its way into the store.
@@ -84,18 +69,28 @@ pub struct BlockCommit<'a> {
 impl Store {
     /// Opens (or creates) `dir/state.redb`.
     pub fn open(dir: &Path) -> Result<Arc<Self>, StateError> {
+        Self::at(dir)?.prepared()
+    }
+
+    /// Opens (or creates) the file, whatever is in it.
+    pub(crate) fn at(dir: &Path) -> Result<Self, StateError> {
         let io = |source: std::io::Error| StateError::from_redb(dir, redb::Error::Io(source));
         std::fs::create_dir_all(dir).map_err(io)?;
         let db = Database::builder()
             .set_cache_size(CACHE_BYTES)
-            .create(dir.join("state.redb"))
+            .create(dir.join(FILE))
             .map_err(|e| StateError::from_redb(dir, e.into()))?;
-        let store = Self {
+        Ok(Self::with(db, dir.to_path_buf()))
+    }
+
+    fn with(db: Database, dir: PathBuf) -> Self {
+        Self {
             db,
-            dir: dir.to_path_buf(),
-        };
-        store.prepare()?;
-        Ok(Arc::new(store))
+            dir,
+            written: Mutex::default(),
+            pruner: Mutex::default(),
+            held: Mutex::default(),
+        }
     }
 
     /// A store without a disk, for tests and throw-away chains. It is forgotten when dropped.
@@ -105,34 +100,24 @@ impl Store {
 
     /// A store on a backend of the caller's choice: memory, or a disk that fails when told.
     pub(crate) fn on(backend: impl redb::StorageBackend) -> Result<Arc<Self>, StateError> {
+        Self::raw(backend)?.prepared()
+    }
+
+    /// The same, whatever is in it.
+    pub(crate) fn raw(backend: impl redb::StorageBackend) -> Result<Self, StateError> {
         let dir = PathBuf::from("<memory>");
         let db = Database::builder()
             .create_with_backend(backend)
             .map_err(|e| StateError::from_redb(&dir, e.into()))?;
-        let store = Self { db, dir };
-        store.prepare()?;
-        Ok(Arc::new(store))
+        Ok(Self::with(db, dir))
     }
 
     /// Creates the tables and checks the layout.
-    fn prepare(&self) -> Result<(), StateError> {
+    fn prepared(self) -> Result<Arc<Self>, StateError> {
         let tx = self.begin_write()?;
         let found = (|| {
+            open_all(&tx)?;
             let mut meta = tx.open_table(META)?;
-            tx.open_table(NODES)?;
-            tx.open_table(CODES)?;
-            tx.open_table(ACCOUNTS)?;
-            tx.open_table(STORAGE)?;
-            tx.open_table(HEADERS)?;
-            tx.open_table(BODIES)?;
-            tx.open_table(SENDERS)?;
-            tx.open_table(RECEIPTS)?;
-            tx.open_table(DIGESTS)?;
-            tx.open_table(ENVELOPES)?;
-            tx.open_table(CERTIFICATES)?;
-            tx.open_table(HASHES)?;
-            tx.open_table(TRANSACTIONS)?;
-            tx.open_table(EDITS)?;
             let found = meta.get(META_LAYOUT)?.map(|v| v.value().to_vec());
             if found.is_none() {
                 meta.insert(META_LAYOUT, &LAYOUT.to_be_bytes()[..])?;
@@ -141,23 +126,23 @@ impl Store {
         })()
         .map_err(|e| self.name(e))?;
         tx.commit().map_err(|e| self.name(e.into()))?;
-        match found.map(|bytes| <[u8; 8]>::try_from(&bytes[..])) {
-            None => Ok(()),
-            Some(Ok(bytes)) if u64::from_be_bytes(bytes) == LAYOUT => Ok(()),
-            Some(Ok(bytes)) => Err(StateError::Layout {
-                path: self.dir.clone(),
-                found: u64::from_be_bytes(bytes),
+        match found.map(|bytes| <[u8; 8]>::try_from(&bytes[..]).map(u64::from_be_bytes)) {
+            None | Some(Ok(LAYOUT)) => Ok(Arc::new(self)),
+            Some(Ok(UNFINISHED)) => Err(StateError::Unfinished { path: self.dir }),
+            Some(Ok(found)) => Err(StateError::Layout {
+                path: self.dir,
+                found,
                 expected: LAYOUT,
             }),
             Some(Err(_)) => Err(self.corrupt("its layout number does not have 8 bytes")),
         }
     }
 
-    fn begin_write(&self) -> Result<WriteTransaction, StateError> {
+    pub(crate) fn begin_write(&self) -> Result<WriteTransaction, StateError> {
         self.db.begin_write().map_err(|e| self.name(e.into()))
     }
 
-    fn name(&self, error: redb::Error) -> StateError {
+    pub(crate) fn name(&self, error: redb::Error) -> StateError {
         StateError::from_redb(&self.dir, error)
     }
 
@@ -174,21 +159,31 @@ impl Store {
     pub fn snapshot(self: &Arc<Self>) -> Result<Arc<Snapshot>, StateError> {
         let tx = self.db.begin_read().map_err(|e| self.name(e.into()))?;
         let open = || {
-            let marker = tx.open_table(META)?.get(META_HEAD)?.map(|v| v.value().to_vec());
+            let meta = tx.open_table(META)?;
+            let marker = meta.get(META_HEAD)?.map(|v| v.value().to_vec());
+            let history = meta.get(META_HISTORY)?.map(|v| v.value().to_vec());
             Ok::<_, redb::Error>((
                 marker,
+                history,
                 tx.open_table(NODES)?,
                 tx.open_table(CODES)?,
                 tx.open_table(ACCOUNTS)?,
                 tx.open_table(STORAGE)?,
             ))
         };
-        let (marker, nodes, codes, accounts, storage) = open().map_err(|e| self.name(e))?;
+        let (marker, history, nodes, codes, accounts, storage) = open().map_err(|e| self.name(e))?;
         let marker = marker.map(|bytes| self.decode_marker(&bytes)).transpose()?;
+        let oldest_state = match history {
+            None => 0,
+            Some(bytes) => <[u8; 8]>::try_from(&bytes[..])
+                .map(u64::from_be_bytes)
+                .map_err(|_| self.corrupt("the height at which history starts does not have 8 bytes"))?,
+        };
         Ok(Arc::new(Snapshot {
             store: self.clone(),
             tx,
             marker,
+            oldest_state,
             nodes,
             codes,
             accounts,
@@ -196,7 +191,7 @@ impl Store {
         }))
     }
 
-    fn decode_marker(&self, bytes: &[u8]) -> Result<Marker, StateError> {
+    pub(crate) fn decode_marker(&self, bytes: &[u8]) -> Result<Marker, StateError> {
         if bytes.len() != MARKER_LEN {
             return Err(self.corrupt(format!(
                 "the head's marker has {} bytes, not {MARKER_LEN}",
@@ -244,8 +239,17 @@ impl Store {
         let tx = self.begin_write()?;
         for block in blocks {
             write_block(&tx, block).map_err(|e| self.name(e))?;
+            self.note(&block.overlay.changes, &block.overlay.nodes);
         }
         tx.commit().map_err(|e| self.name(e.into()))
+    }
+
+    /// Tells whoever prunes that these nodes and this code are of use again. To be called while the write transaction is open.
+    fn note(&self, changes: &StateChanges, nodes: &BTreeMap<B256, Bytes>) {
+        if let Some(written) = &mut *self.written.lock() {
+            written.nodes.extend(nodes.keys());
+            written.codes.extend(changes.codes.keys());
+        }
     }
 
     /// Changes the state after the last block without a block, durably: `committed` is what `changes` make of it. The next
@@ -272,14 +276,17 @@ impl Store {
             write_marker(&tx, &marker)
         })()
         .map_err(|e| self.name(e))?;
+        self.note(changes, &committed.nodes);
         tx.commit().map_err(|e| self.name(e.into()))
     }
 
     /// Makes block `to` the head again and forgets the blocks above it. Trie nodes and code stay. With `edits`, the state is the
-    /// one that they left; without, the one that the block left.
+    /// one that they left; without, the one that the block left. It takes as long as the two states differ.
     ///
     /// Only a chain whose blocks one node decides alone may do this.
     pub fn rewind(self: &Arc<Self>, to: u64, edits: Option<&Edits>) -> Result<(), StateError> {
+        // From here on nobody else writes, so what a snapshot shows is what the transaction changes.
+        let tx = self.begin_write()?;
         let snapshot = self.snapshot()?;
         let Some(head) = snapshot.marker else {
             return Err(StateError::NoSuchBlock { to, head: 0 });
@@ -306,50 +313,135 @@ impl Store {
                 .ok_or_else(|| self.corrupt(format!("block {height} is gone")))?;
             removed.push(block);
         }
-        let tx = self.begin_write()?;
         remove_blocks(&tx, &removed).map_err(|e| self.name(e))?;
         keep_edits(&tx, to, edits).map_err(|e| self.name(e))?;
-        self.rebuild_flat(&tx, &snapshot, marker.state_root)?;
+        let pruned = |error| match error {
+            StateError::MissingNode(_) if to < snapshot.oldest_state => StateError::Pruned {
+                height: to,
+                oldest: snapshot.oldest_state,
+            },
+            other => other,
+        };
+        self.change_flat(&tx, &snapshot, head.state_root, marker.state_root)
+            .map_err(pruned)?;
+        if to < snapshot.oldest_state {
+            // Somebody kept this state. Of a height that counts as kept, all states are.
+            let nodes = whole(&*snapshot, header.state_root).map_err(pruned)?;
+            if let Some(written) = &mut *self.written.lock() {
+                written.nodes.extend(nodes);
+            }
+            write_history(&tx, to).map_err(|e| self.name(e))?;
+        }
         write_marker(&tx, &marker).map_err(|e| self.name(e))?;
         tx.commit().map_err(|e| self.name(e.into()))
     }
 
-    /// Fills the flat tables from the trie at `root`.
-    fn rebuild_flat(&self, tx: &WriteTransaction, nodes: &Snapshot, root: B256) -> Result<(), StateError> {
+    /// Takes the flat tables from one state to another.
+    fn change_flat(
+        &self,
+        tx: &WriteTransaction,
+        snapshot: &Snapshot,
+        from: B256,
+        to: B256,
+    ) -> Result<(), StateError> {
         let name = |e: redb::Error| self.name(e);
-        tx.delete_table(ACCOUNTS).map_err(|e| name(e.into()))?;
-        tx.delete_table(STORAGE).map_err(|e| name(e.into()))?;
-        let mut accounts = tx.open_table(ACCOUNTS).map_err(|e| name(e.into()))?;
-        let mut storage = tx.open_table(STORAGE).map_err(|e| name(e.into()))?;
-        Mpt.for_each_leaf(nodes, root, &mut |address, leaf| {
-            let TrieAccount {
-                nonce,
-                balance,
-                storage_root,
-                code_hash,
-            } = crate::commitment::decode(leaf)?;
-            accounts
-                .insert(
-                    &address.0,
-                    &encode_account(&Account {
-                        nonce,
-                        balance,
-                        code_hash,
-                    })[..],
-                )
-                .map_err(|e| name(e.into()))?;
-            Mpt.for_each_leaf(nodes, storage_root, &mut |slot, value| {
-                let value: U256 = crate::commitment::decode(value)?;
-                storage
-                    .insert(&flat_key(address, slot), &value.to_be_bytes())
-                    .map_err(|e| name(e.into()))?;
-                Ok(())
-            })
-        })
+        let mut accounts = Flat {
+            store: self,
+            nodes: snapshot,
+            accounts: tx.open_table(ACCOUNTS).map_err(|e| name(e.into()))?,
+            storage: tx.open_table(STORAGE).map_err(|e| name(e.into()))?,
+            walked: Vec::new(),
+        };
+        diff(snapshot, from, to, &mut accounts)?;
+        // The state may have been on its way out.
+        if let Some(written) = &mut *self.written.lock() {
+            written.nodes.extend(accounts.walked);
+        }
+        Ok(())
     }
 }
 
-fn flat_key(address: B256, slot: B256) -> [u8; 64] {
+/// The flat tables on their way from one state to another.
+struct Flat<'a> {
+    store: &'a Store,
+    nodes: &'a Snapshot,
+    accounts: Table<'a, &'static [u8; 32], &'static [u8]>,
+    storage: Table<'a, &'static [u8; 64], &'static [u8; 32]>,
+    /// Nodes of the new state that the old one does not have.
+    walked: Vec<B256>,
+}
+
+impl Visitor for Flat<'_> {
+    fn node(&mut self, hash: &B256, _: &Bytes) -> Result<(), StateError> {
+        self.walked.push(*hash);
+        Ok(())
+    }
+
+    fn leaf(&mut self, key: B256, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<(), StateError> {
+        let name = |e: redb::StorageError| self.store.name(e.into());
+        let old_root = match old {
+            Some(leaf) => decode::<TrieAccount>(leaf)?.storage_root,
+            None => EMPTY_ROOT_HASH,
+        };
+        let Some(new) = new else {
+            self.accounts.remove(&key.0).map_err(name)?;
+            return remove_storage(&mut self.storage, key).map_err(name);
+        };
+        let account: TrieAccount = decode(new)?;
+        let flat = Account {
+            nonce: account.nonce,
+            balance: account.balance,
+            code_hash: account.code_hash,
+        };
+        self.accounts
+            .insert(&key.0, &encode_account(&flat)[..])
+            .map_err(name)?;
+        let nodes = self.nodes;
+        let mut slots = FlatSlots {
+            account: key,
+            flat: self,
+        };
+        diff(nodes, old_root, account.storage_root, &mut slots)
+    }
+}
+
+/// The slots of one account.
+struct FlatSlots<'a, 'b> {
+    account: B256,
+    flat: &'a mut Flat<'b>,
+}
+
+impl Visitor for FlatSlots<'_, '_> {
+    fn node(&mut self, hash: &B256, _: &Bytes) -> Result<(), StateError> {
+        self.flat.walked.push(*hash);
+        Ok(())
+    }
+
+    fn leaf(&mut self, slot: B256, _: Option<&[u8]>, new: Option<&[u8]>) -> Result<(), StateError> {
+        let key = flat_key(self.account, slot);
+        let changed = match new {
+            Some(value) => {
+                let value: U256 = decode(value)?;
+                self.flat.storage.insert(&key, &value.to_be_bytes()).map(drop)
+            }
+            None => self.flat.storage.remove(&key).map(drop),
+        };
+        changed.map_err(|e| self.flat.store.name(e.into()))
+    }
+}
+
+fn remove_storage(
+    storage: &mut Table<'_, &'static [u8; 64], &'static [u8; 32]>,
+    account: B256,
+) -> Result<(), redb::StorageError> {
+    let (first, last) = (
+        flat_key(account, B256::ZERO),
+        flat_key(account, B256::repeat_byte(0xff)),
+    );
+    storage.retain_in::<&[u8; 64], _>(&first..=&last, |_, _| false)
+}
+
+pub(crate) fn flat_key(address: B256, slot: B256) -> [u8; 64] {
     let mut key = [0; 64];
     key[..32].copy_from_slice(address.as_slice());
     key[32..].copy_from_slice(slot.as_slice());
@@ -357,7 +449,7 @@ fn flat_key(address: B256, slot: B256) -> [u8; 64] {
 }
 
 /// nonce ‖ balance ‖ code hash.
-fn encode_account(account: &Account) -> [u8; 72] {
+pub(crate) fn encode_account(account: &Account) -> [u8; 72] {
     let mut bytes = [0; 72];
     bytes[..8].copy_from_slice(&account.nonce.to_be_bytes());
     bytes[8..40].copy_from_slice(&account.balance.to_be_bytes::<32>());
@@ -365,7 +457,7 @@ fn encode_account(account: &Account) -> [u8; 72] {
     bytes
 }
 
-fn decode_account(bytes: &[u8]) -> Option<Account> {
+pub(crate) fn decode_account(bytes: &[u8]) -> Option<Account> {
     let bytes: &[u8; 72] = bytes.try_into().ok()?;
     let mut nonce = [0; 8];
     nonce.copy_from_slice(&bytes[..8]);
@@ -376,13 +468,20 @@ fn decode_account(bytes: &[u8]) -> Option<Account> {
     })
 }
 
-fn write_marker(tx: &WriteTransaction, marker: &Marker) -> Result<(), redb::Error> {
+pub(crate) fn write_marker(tx: &WriteTransaction, marker: &Marker) -> Result<(), redb::Error> {
     let mut bytes = Vec::with_capacity(MARKER_LEN);
     bytes.extend_from_slice(&marker.height.to_be_bytes());
     for hash in [marker.digest, marker.hash, marker.state_root] {
         bytes.extend_from_slice(hash.as_slice());
     }
     tx.open_table(META)?.insert(META_HEAD, &bytes[..])?;
+    Ok(())
+}
+
+/// Says that the states from this height on are whole, and no older ones.
+pub(crate) fn write_history(tx: &WriteTransaction, oldest: u64) -> Result<(), redb::Error> {
+    tx.open_table(META)?
+        .insert(META_HISTORY, &oldest.to_be_bytes()[..])?;
     Ok(())
 }
 
@@ -409,8 +508,7 @@ fn write_state(
             None => accounts.remove(&hashed.0)?,
         };
         if change.wiped || change.account.is_none() {
-            let range = flat_key(hashed, B256::ZERO)..=flat_key(hashed, B256::repeat_byte(0xff));
-            storage.retain_in::<&[u8; 64], _>(&range.start().clone()..=&range.end().clone(), |_, _| false)?;
+            remove_storage(&mut storage, hashed)?;
         }
         if change.account.is_some() {
             for (slot, value) in &change.storage {
@@ -435,6 +533,27 @@ fn write_block(tx: &WriteTransaction, commit: &BlockCommit<'_>) -> Result<(), re
     } = *commit;
     let height = block.header.number;
     write_state(tx, &overlay.changes, &overlay.nodes)?;
+    write_parts(tx, block, receipts, seal)?;
+    let (hash, state_root) = (block.hash, block.header.state_root);
+    write_marker(
+        tx,
+        &Marker {
+            height,
+            digest: seal.digest,
+            hash,
+            state_root,
+        },
+    )
+}
+
+/// Writes all of a block but the state that it leaves, and its place at the head.
+pub(crate) fn write_parts(
+    tx: &WriteTransaction,
+    block: &SealedBlock,
+    receipts: &[Receipt],
+    seal: &Seal,
+) -> Result<(), redb::Error> {
+    let height = block.header.number;
     tx.open_table(HEADERS)?
         .insert(height, &alloy_rlp::encode(&block.header)[..])?;
     tx.open_table(BODIES)?
@@ -453,16 +572,7 @@ fn write_block(tx: &WriteTransaction, commit: &BlockCommit<'_>) -> Result<(), re
     for (index, transaction) in block.body.transactions.iter().enumerate() {
         transactions.insert(&transaction.trie_hash().0, (height, index as u64))?;
     }
-    let (hash, state_root) = (block.hash, block.header.state_root);
-    write_marker(
-        tx,
-        &Marker {
-            height,
-            digest: seal.digest,
-            hash,
-            state_root,
-        },
-    )
+    Ok(())
 }
 
 fn remove_blocks(tx: &WriteTransaction, blocks: &[SealedBlock]) -> Result<(), redb::Error> {
@@ -496,12 +606,13 @@ fn keep_edits(tx: &WriteTransaction, height: u64, kept: Option<&Edits>) -> Resul
 /// database cannot reuse the pages it shows.
 pub struct Snapshot {
     store: Arc<Store>,
-    tx: ReadTransaction,
+    pub(crate) tx: ReadTransaction,
     marker: Option<Marker>,
+    oldest_state: u64,
     nodes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     codes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    storage: ReadOnlyTable<&'static [u8; 64], &'static [u8; 32]>,
+    pub(crate) accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    pub(crate) storage: ReadOnlyTable<&'static [u8; 64], &'static [u8; 32]>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -513,13 +624,27 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The last whole block, `None` in an empty store.
     #[must_use]
     pub const fn marker(&self) -> Option<&Marker> {
         self.marker.as_ref()
     }
 
-    fn by_height(&self, table: ByHeight<&'static [u8]>, height: u64) -> Result<Option<Vec<u8>>, StateError> {
+    /// The oldest height whose state is whole, 0 in an archive. Blocks and receipts are there from the first one on, always.
+    #[must_use]
+    pub const fn oldest_state(&self) -> u64 {
+        self.oldest_state
+    }
+
+    pub(crate) fn by_height(
+        &self,
+        table: ByHeight<&'static [u8]>,
+        height: u64,
+    ) -> Result<Option<Vec<u8>>, StateError> {
         let read = || {
             let table = self.tx.open_table(table)?;
             Ok::<_, redb::Error>(table.get(height)?.map(|v| v.value().to_vec()))
@@ -623,13 +748,28 @@ impl Snapshot {
         }))
     }
 
+    /// Whether a development chain ever changed a state without a block.
+    pub fn was_edited(&self) -> Result<bool, StateError> {
+        let read = || Ok::<_, redb::Error>(!self.tx.open_table(EDITS)?.is_empty()?);
+        read().map_err(|e| self.store.name(e))
+    }
+
     /// What a development chain changed in the state after the block at a height, if it did.
     pub fn edits(&self, height: u64) -> Result<Option<Edits>, StateError> {
         self.decoded(EDITS, height)
     }
 
     /// The root of the state on which the block after this one stands: the header's, or that of the edits made since.
+    ///
+    /// # Errors
+    /// [`StateError::Pruned`] if the state is not kept any more.
     pub fn state_root(&self, header: &Header) -> Result<B256, StateError> {
+        if header.number < self.oldest_state {
+            return Err(StateError::Pruned {
+                height: header.number,
+                oldest: self.oldest_state,
+            });
+        }
         if let Some(marker) = &self.marker
             && marker.height == header.number
         {

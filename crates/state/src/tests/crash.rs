@@ -30,7 +30,7 @@ struct Inner {
 
 /// A disk in memory that forgets what was not synced.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Inner>>);
+pub(super) struct Disk(Arc<Mutex<Inner>>);
 
 fn apply(bytes: &mut Vec<u8>, change: &Unsynced) {
     match change {
@@ -60,15 +60,20 @@ impl Inner {
 }
 
 impl Disk {
+    /// How many operations changed it so far.
+    pub(super) fn operations(&self) -> u64 {
+        self.0.lock().operations
+    }
+
     /// A disk that fails after so many more operations.
-    fn fail_after(&self, operations: u64, failure: io::ErrorKind) {
+    pub(super) fn fail_after(&self, operations: u64, failure: io::ErrorKind) {
         let mut inner = self.0.lock();
         inner.left = Some(operations);
         inner.failure = Some(failure);
     }
 
     /// The disk after a loss of power.
-    fn after_power_loss(&self, luck: Luck) -> Self {
+    pub(super) fn after_power_loss(&self, luck: Luck) -> Self {
         let inner = self.0.lock();
         let mut bytes = inner.kept.clone();
         let Luck(mut state) = luck;
@@ -97,11 +102,11 @@ impl Disk {
 /// Which changes that were not synced a loss of power keeps: all, none, or each as the seed says, a lost one perhaps
 /// before a kept one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Luck(u64);
+pub(super) struct Luck(pub(super) u64);
 
 impl Luck {
-    const NONE: Self = Self(0);
-    const ALL: Self = Self(u64::MAX);
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const ALL: Self = Self(u64::MAX);
 }
 
 impl StorageBackend for Disk {
@@ -148,7 +153,7 @@ impl StorageBackend for Disk {
 }
 
 /// What block `number` of the test's chain changes.
-fn block(number: u64) -> StateChanges {
+pub(super) fn block(number: u64) -> StateChanges {
     let mut changes = StateChanges::default();
     set(
         &mut changes,

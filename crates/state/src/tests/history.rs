@@ -12,7 +12,7 @@ const SLOTS: u64 = 5;
 
 /// What a block does to one account.
 #[derive(Clone, Debug)]
-enum Fate {
+pub(super) enum Fate {
     /// It has this nonce, balance and code, and these slots are written. Zero clears.
     Set {
         nonce: u64,
@@ -44,7 +44,7 @@ fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![4 => set, 1 => Just(Fate::Gone)]
 }
 
-fn blocks() -> impl Strategy<Value = Vec<Vec<(u8, Fate)>>> {
+pub(super) fn blocks() -> impl Strategy<Value = Vec<Vec<(u8, Fate)>>> {
     vec(vec((0..ADDRESSES, fate()), 0..5), 1..8)
 }
 
@@ -52,7 +52,7 @@ fn address(index: u8) -> Address {
     Address::repeat_byte(index)
 }
 
-fn changes(fates: &[(u8, Fate)]) -> StateChanges {
+pub(super) fn changes(fates: &[(u8, Fate)]) -> StateChanges {
     let mut changes = StateChanges::default();
     for (index, fate) in fates {
         let change = match fate {
@@ -89,7 +89,7 @@ fn changes(fates: &[(u8, Fate)]) -> StateChanges {
 }
 
 /// Every value and every proof of a view is the model's.
-fn agree(view: &StateView, model: &Model) {
+pub(super) fn agree(view: &StateView, model: &Model) {
     assert_eq!(view.root(), model.root());
     let slots: Vec<_> = (0..SLOTS).map(U256::from).collect();
     for index in 0..ADDRESSES {
@@ -150,6 +150,7 @@ proptest! {
         let to = back % models.len();
         store.rewind(to as u64, None).unwrap();
         agree(&latest(&store), &models[to]);
+        super::in_order(&store);
         prop_assert!(store.snapshot().unwrap().header(to as u64 + 1).unwrap().is_none());
         // What a snapshot shows does not change under its reader.
         agree(&StateView::at(snapshot.clone(), models[models.len() - 1].root()), &models[models.len() - 1]);

@@ -1,7 +1,10 @@
 //! The store against a model in memory, a second trie, and disks that fail.
 
+mod check;
 mod crash;
 mod history;
+mod import;
+mod prune;
 mod refusals;
 
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
 use alloy_consensus::{BlockBody, Header};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount, root};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 /// What a state is, said as plainly as can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +134,17 @@ pub(super) fn extend(store: &Arc<Store>, changes: StateChanges) -> Result<Step, 
     );
     store.commit(&[step.commit()])?;
     Ok(step)
+}
+
+/// Checks the whole store; gives how many nodes are of no use.
+#[track_caller]
+pub(super) fn in_order(store: &Arc<Store>) -> u64 {
+    let report = store
+        .check(&Default::default(), &|_| true, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
+    assert!(report.finished);
+    assert_eq!((report.wrong, &report.findings[..]), (0, &[][..]));
+    report.unreachable
 }
 
 pub(super) fn account(nonce: u64, balance: u64, code: Option<&Bytes>) -> Account {
