@@ -67,7 +67,7 @@ pub enum ChainEvent {
 pub struct Chain {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) factory: Factory,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) tree: RwLock<Tree>,
     recent: RwLock<Recent>,
     /// The council's epochs, if there is one.
@@ -284,6 +284,9 @@ impl Chain {
     }
 
     /// The state after the final block at a height, `None` when there is no such block.
+    ///
+    /// # Errors
+    /// [`StateError::Pruned`] when the state is not kept any more, and when the disk cannot be read.
     pub fn state_at(&self, number: u64) -> Result<Option<StateView>, ChainError> {
         let snapshot = self.store.snapshot()?;
         let header = snapshot.header(number)?;
@@ -296,13 +299,12 @@ impl Chain {
 
     /// The state after a block that is not final (or is the last final one).
     pub fn state_of(&self, digest: Digest) -> Result<StateView, ChainError> {
-        let (root, overlays) = {
-            let tree = self.tree.read();
-            let path = tree.path(digest).ok_or(ChainError::UnknownBlock(digest))?;
-            let overlays: Arc<[Arc<Overlay>]> = path.iter().rev().map(|b| b.overlay.clone()).collect();
-            (tree.head().state_root, overlays)
-        };
-        // A later snapshot is as good: nodes are never deleted, and flat tables are used only under this very root.
+        // The snapshot is taken while the head stays. It may be of a later head, which is as good: flat tables are used only under
+        // this very root, and no state goes away that is the head's when pruning begins, or a later one's.
+        let tree = self.tree.read();
+        let path = tree.path(digest).ok_or(ChainError::UnknownBlock(digest))?;
+        let overlays: Arc<[Arc<Overlay>]> = path.iter().rev().map(|b| b.overlay.clone()).collect();
+        let root = tree.head().state_root;
         Ok(StateView::over(self.store.snapshot()?, root, overlays))
     }
 

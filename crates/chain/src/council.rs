@@ -267,6 +267,10 @@ impl Chain {
     /// # Errors
     /// When the state cannot be read.
     pub fn council(&self, header: &Header) -> Result<Option<CouncilView<'_>>, ChainError> {
+        if self.epochs().is_none() {
+            // It is in the genesis state or never.
+            return Ok(None);
+        }
         self.council_in(StateView::at(self.snapshot()?, header.state_root), header)
     }
 
@@ -295,7 +299,9 @@ impl Chain {
     /// Looks up how long epochs are, and takes up the rules of the one that runs: what a chain does when it is opened.
     pub(crate) fn take_up_epoch(&self) -> Result<(), ChainError> {
         let genesis = self.spec.genesis().number.unwrap_or_default();
-        let Some(council) = self.council_after(genesis)? else {
+        let header = self.final_header(genesis)?;
+        let view = StateView::at(self.snapshot()?, header.state_root);
+        let Some(council) = self.council_in(view, &header)? else {
             return Ok(());
         };
         let epochs = *self.epochs.get_or_init({
@@ -337,6 +343,27 @@ impl Chain {
             let limit = self.spec.inference_gas_limit(epochs.first(*epoch));
             self.factory.set_inference_gas_limit(limit);
         }
+    }
+
+    /// The council's account, with the roots of the states in which somebody may ask for it however old they are: those after the
+    /// genesis block and after the last block of each epoch. By it a node knows and proves who voted when. A chain without a
+    /// council is asked whether it has one when it is opened, in the genesis state.
+    ///
+    /// # Errors
+    /// When the chain cannot be read.
+    pub fn lasting_councils(&self) -> Result<Vec<(B256, Address)>, ChainError> {
+        let (first, head) = (
+            self.spec.genesis().number.unwrap_or_default(),
+            self.head().number(),
+        );
+        let ends = self.epochs().into_iter().flat_map(|epochs| {
+            let ends = (epochs.of(first)..).map(move |epoch| epochs.last(epoch));
+            ends.take_while(|last| *last <= head)
+        });
+        std::iter::once(first)
+            .chain(ends)
+            .map(|height| Ok((self.final_header(height)?.state_root, COUNCIL)))
+            .collect()
     }
 
     /// The changes of the committee before the epoch of a final block, oldest first; that a validator moved to another host is none. Each epoch is looked at once in the life of
@@ -413,6 +440,39 @@ impl Chain {
     }
 }
 
+/// A state in which there is nobody but the council. Its answers depend on nothing else, and of the ends of epochs that are long
+/// past a node that prunes keeps nothing else ([`Chain::lasting_councils`]).
+#[derive(Debug)]
+struct Alone<'a>(&'a StateView);
+
+impl revm::DatabaseRef for Alone<'_> {
+    type Error = synod_state::StateError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
+        if address == COUNCIL {
+            self.0.basic_ref(address)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, Self::Error> {
+        self.0.code_by_hash_ref(hash)
+    }
+
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, Self::Error> {
+        if address == COUNCIL {
+            self.0.storage_ref(address, slot)
+        } else {
+            Ok(U256::ZERO)
+        }
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, Self::Error> {
+        self.0.block_hash_ref(number)
+    }
+}
+
 impl CouncilView<'_> {
     /// The validators, as decided so far.
     ///
@@ -467,7 +527,7 @@ impl CouncilView<'_> {
     }
 
     fn ask<C: SolCall>(&self, question: &C) -> Result<C::Return, CouncilError> {
-        let db = WrapDatabaseRef(self.view.clone());
+        let db = WrapDatabaseRef(Alone(&self.view));
         let (env, question) = (self.env.clone(), question.abi_encode().into());
         let (answer, _) = run(self.factory, db, env, Address::ZERO, question)?;
         C::abi_decode_returns(&answer).map_err(|error| CouncilError::Broken(error.to_string()))

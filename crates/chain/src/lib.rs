@@ -27,6 +27,7 @@ pub mod edit;
 mod error;
 mod execution;
 mod export;
+pub mod file;
 mod import;
 mod inclusion;
 mod node;
@@ -38,7 +39,9 @@ pub mod seam;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 mod tree;
+mod upkeep;
 
 pub use chain::{BlockData, Chain, ChainEvent, relax};
 pub use error::{BuildError, ChainError, FinalizeError, ImportError, InvalidBlock, Skipped};
@@ -52,8 +55,9 @@ pub use seam::{
 };
 pub use spec::{ChainSpec, MAX_EXTRA_DATA, PROTOCOL, SpecError, UnknownProtocol};
 pub use synod_state::{
-    Account, AccountProof, Edits, Receipt, Seal, SealedBlock, StateError, StateView, StorageProof,
-    Transaction, TransactionLocation,
+    Account, AccountProof, CheckReport, Edits, Finding, Held, Pace, Progress, PruneReport, Receipt, Seal,
+    SealedBlock, StateError, StateView, StorageProof, Store, StoreStats, Transaction, TransactionLocation,
+    Watch,
 };
 
 pub use tree::{TooFarAhead, TreeLimits};

@@ -22,6 +22,7 @@ mod inference;
 mod replay;
 mod rights;
 mod size;
+mod upkeep;
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
