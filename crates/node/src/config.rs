@@ -9,6 +9,8 @@ use alloy_primitives::Address;
 use synod_chain::{ChainSpec, pool, spec::DEV_MNEMONIC};
 pub use synod_consensus::single::Mining;
 
+use crate::History;
+
 /// Configuration of a development node.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -30,6 +32,8 @@ pub struct NodeConfig {
     pub pool: pool::Limits,
     /// Whether what waits is written down, to be taken up again after a restart.
     pub keep_pool: bool,
+    /// Which states are kept.
+    pub history: History,
     /// What clients may ask for.
     pub rpc: synod_rpc::Limits,
 }
@@ -47,6 +51,7 @@ impl NodeConfig {
             accounts: Some((DEV_MNEMONIC.to_owned(), 10)),
             pool: pool::Limits::default(),
             keep_pool: false,
+            history: History::Archive,
             rpc: synod_rpc::Limits::default(),
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use alloy_consensus::{TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256};
 use parking_lot::Mutex;
-use synod_chain::{Chain, ChainError, Edits, Timestamp, edit::StateEdit, pool::PoolError};
+use synod_chain::{Chain, ChainError, Edits, Held, Timestamp, edit::StateEdit, pool::PoolError};
 use synod_consensus::single::{Handle, Mining, Setting};
 use synod_rpc::{Control, DevControl, Dump, MiningMode, NextBlock};
 
@@ -41,6 +41,8 @@ struct Taken {
     hash: B256,
     /// Edits that were made on its state.
     edits: Option<Edits>,
+    /// Keeps the states that it may take from being forgotten.
+    _held: Arc<[Held]>,
     /// How far ahead the clock was, in milliseconds.
     clock: i64,
 }
@@ -175,10 +177,14 @@ impl DevControl for DevNode {
         let clock = self.wait(self.engine.clock_offset())?;
         let taken = self.between_blocks(move |chain| {
             let head = chain.head();
+            let edits = chain.snapshot()?.edits(head.number())?;
+            let edited = edits.as_ref().map(|edits| edits.root);
+            let roots = std::iter::once(head.header().state_root).chain(edited);
             Ok::<_, ChainError>(Taken {
                 height: head.number(),
                 hash: head.hash(),
-                edits: chain.snapshot()?.edits(head.number())?,
+                edits,
+                _held: roots.map(|root| chain.hold(root)).collect(),
                 clock,
             })
         })?;

@@ -23,9 +23,11 @@ mod config;
 mod control;
 mod error;
 mod feed;
+mod history;
 mod node;
 mod upkeep;
 
 pub use config::{Mining, NodeConfig};
 pub use error::NodeError;
+pub use history::{History, HistoryError};
 pub use node::Node;

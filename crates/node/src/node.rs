@@ -11,7 +11,7 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use crate::{NodeConfig, NodeError, control::DevNode, feed::Feed, upkeep::Upkeep};
+use crate::{NodeConfig, NodeError, control::DevNode, feed::Feed, history::Historian, upkeep::Upkeep};
 
 /// Hashes of ready transactions that a subscriber may fall behind.
 pub(crate) const READY_EVENTS: usize = 16_384;
@@ -26,6 +26,7 @@ pub struct Node {
     engine_task: Option<JoinHandle<Result<(), EngineError>>>,
     follower: JoinHandle<()>,
     upkeep: Upkeep,
+    historian: Historian,
 }
 
 impl Node {
@@ -50,6 +51,7 @@ impl Node {
         let follower = tokio::spawn(follow(feed.clone(), events, engine.clone()));
         let file = config.keep_pool.then(|| config.data_dir.join("pool.json"));
         let upkeep = Upkeep::start(&feed, file);
+        let historian = Historian::start(&chain, config.history);
         engine.transaction_arrived();
 
         let backend = Backend {
@@ -70,6 +72,7 @@ impl Node {
             engine_task: Some(engine_task),
             follower,
             upkeep,
+            historian,
         })
     }
 
@@ -110,9 +113,11 @@ impl Node {
             engine_task,
             follower,
             upkeep,
+            historian,
         } = self;
         server.stop().await;
         upkeep.stop().await;
+        historian.stop().await;
         follower.abort();
         // The handle that the follower held is gone when it is.
         let _ = follower.await;

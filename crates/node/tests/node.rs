@@ -26,6 +26,8 @@ use tempfile::TempDir;
 
 #[path = "node/dev.rs"]
 mod dev;
+#[path = "node/history.rs"]
+mod history;
 #[path = "node/hostile.rs"]
 mod hostile;
 

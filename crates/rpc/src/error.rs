@@ -39,6 +39,9 @@ pub enum RpcError {
     /// No such block.
     #[error("header not found: {0}")]
     BlockNotFound(BlockId),
+    /// The state of a block that this node has forgotten. The first words are geth's, by which tools know it.
+    #[error("missing trie node: {0}")]
+    Pruned(StateError),
     /// The pool refused a transaction.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -114,7 +117,10 @@ impl RpcError {
 
 impl From<StateError> for RpcError {
     fn from(error: StateError) -> Self {
-        Self::internal(error)
+        match error {
+            StateError::Pruned { .. } => Self::Pruned(error),
+            other => Self::internal(other),
+        }
     }
 }
 
@@ -176,6 +182,21 @@ mod tests {
         assert_eq!(
             RpcError::Reverted(vec![1, 2, 3, 4].into()).to_string(),
             "execution reverted"
+        );
+    }
+
+    #[test]
+    fn a_pruned_state_is_said_as_geth_says_it() {
+        let error = StateError::Pruned {
+            height: 3,
+            oldest: 70,
+        };
+        let object = ErrorObjectOwned::from(RpcError::from(error));
+        assert_eq!(object.code(), SERVER_ERROR);
+        assert!(
+            object.message().starts_with("missing trie node") && object.message().contains("block 70"),
+            "{}",
+            object.message()
         );
     }
 

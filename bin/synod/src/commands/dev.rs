@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use synod_chain::{Chain, ChainSpec, spec::DEV_MNEMONIC};
-use synod_node::{Mining, Node, NodeConfig};
+use synod_node::{History, Mining, Node, NodeConfig};
 use synod_rpc::Dump;
 
 /// How many accounts the development chain funds.
@@ -48,6 +48,10 @@ pub(crate) struct DevArgs {
     /// Who gets the fees
     #[arg(long, value_name = "ADDRESS", default_value_t = Address::ZERO)]
     beneficiary: Address,
+
+    /// Keep the states after so many of the last blocks for reads and proofs, or `archive` for all of them
+    #[arg(long, value_name = "BLOCKS", default_value_t)]
+    history: History,
 
     /// Write down what waits for a block, and take it up again after a restart
     #[arg(long)]
@@ -117,6 +121,7 @@ pub(crate) async fn run(args: DevArgs, form: Form) -> Result<()> {
         spec,
         beneficiary: args.beneficiary,
         keep_pool: args.keep_pool,
+        history: args.history,
         ..NodeConfig::dev(&args.data_dir)
     };
     let chain_id = config.spec.chain_id();

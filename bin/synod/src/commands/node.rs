@@ -6,7 +6,10 @@ use clap::Args;
 use eyre::Result;
 use serde::Serialize;
 use std::{fmt, net::SocketAddr, path::PathBuf};
-use synod_node::cluster::{ClusterConfig, ClusterNode, FollowConfig, FollowNode, RpcSection};
+use synod_node::{
+    History,
+    cluster::{ClusterConfig, ClusterNode, FollowConfig, FollowNode, RpcSection},
+};
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("role").required(true).args(["config", "follow"])))]
@@ -44,6 +47,10 @@ pub(crate) struct NodeArgs {
     /// What a follower's clients may ask for: the keys of a node.toml's [rpc] section, in a file of their own
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     rpc_config: Option<PathBuf>,
+
+    /// The states after how many of the last blocks a follower keeps, or `archive` for all; a node.toml has it as `history`
+    #[arg(long, value_name = "BLOCKS", default_value_t, conflicts_with = "config")]
+    history: History,
 
     /// Where a follower answers `/metrics`, `/health` and `/ready`
     #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
@@ -118,6 +125,7 @@ async fn follow(args: NodeArgs, form: Form) -> Result<()> {
         rpc_listen: args.rpc_listen.unwrap_or(rpc.listen),
         rpc: rpc.limits(),
         metrics_listen: args.metrics_listen,
+        history: args.history,
     };
     let mut node = FollowNode::start(config).await?;
     form.print(&Ready {

@@ -14,6 +14,8 @@ use synod_consensus::simplex::{
     net::{PeerAddress, PeerAddressError},
 };
 
+use crate::History;
+
 use super::{
     files::{NodeFile, NodeFileError},
     key_file::{Ask, KeyFileError, read_keys},
@@ -48,6 +50,8 @@ pub struct ClusterConfig {
     pub pool: pool::Limits,
     /// Whether what waits is written down, to be taken up again after a restart.
     pub keep_pool: bool,
+    /// Which states are kept.
+    pub history: History,
 }
 
 /// A configuration that cannot be used.
@@ -177,6 +181,7 @@ impl ClusterConfig {
             metrics_listen: file.metrics.listen,
             pool: file.pool.limits(),
             keep_pool: file.pool.keep,
+            history: file.history,
         })
     }
 }

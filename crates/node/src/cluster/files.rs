@@ -12,6 +12,8 @@ use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 use synod_chain::pool;
 
+use crate::History;
+
 /// A node's configuration file. A key that it does not know is an error, so that a typing mistake is not a silent default.
 /// Paths are relative to the file's own folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,9 @@ pub struct NodeFile {
     /// Who gets the fees of blocks that this node proposes.
     #[serde(default)]
     pub beneficiary: Address,
+    /// Which states the node keeps.
+    #[serde(default)]
+    pub history: History,
     /// The door for clients.
     #[serde(default)]
     pub rpc: RpcSection,
@@ -264,7 +269,10 @@ impl NodeFile {
              # environment names (SYNOD_KEY_PASSPHRASE_FILE), systemd's credential \"key-passphrase\", or a person at the terminal.\n\
              {}\n\
              # Who gets the fees of the blocks that this node proposes.\n\
-             beneficiary = \"{}\"\n\n\
+             beneficiary = \"{}\"\n\
+             # The states after how many of the last blocks are kept for reads and proofs (as many again may be there), or\n\
+             # \"archive\" for all. Blocks and receipts are kept always.\n\
+             history = {}\n\n\
              # The door for clients: Ethereum's JSON-RPC and synod_*, over HTTP and WebSocket.\n\
              [rpc]\n\
              listen = \"{}\"\n\
@@ -305,6 +313,10 @@ impl NodeFile {
                 None => "# passphrase_file = \"passphrase\"".into(),
             },
             self.beneficiary,
+            match self.history {
+                History::Archive => format!("\"{}\"", self.history),
+                History::Last(blocks) => blocks.to_string(),
+            },
             rpc.listen,
             rpc.request_bytes,
             rpc.response_bytes,
@@ -356,6 +368,7 @@ mod tests {
             newcomer: None,
             passphrase_file: None,
             beneficiary: Address::repeat_byte(7),
+            history: History::Archive,
             rpc: RpcSection::default(),
             peers: PeersSection {
                 listen: SocketAddr::from(([0, 0, 0, 0], 9545)),
@@ -373,10 +386,15 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("node.toml");
         let secret = Some(PathBuf::from("/run/secrets/passphrase"));
-        for (metrics, passphrase_file) in [(file().metrics, None), (MetricsSection::default(), secret)] {
+        let last = "1000".parse().unwrap();
+        for (metrics, passphrase_file, history) in [
+            (file().metrics, None, History::Archive),
+            (MetricsSection::default(), secret, last),
+        ] {
             let written = NodeFile {
                 metrics,
                 passphrase_file,
+                history,
                 ..file()
             };
             fs::write(&path, written.to_text()).unwrap();

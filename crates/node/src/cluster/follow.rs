@@ -26,9 +26,10 @@ use tokio::{
 
 use super::metrics::{self, Watch};
 use crate::{
-    NodeError,
+    History, NodeError,
     cluster::evidence::EvidenceStore,
     feed::Feed,
+    history::Historian,
     node::{READY_EVENTS, bind, open_chain},
 };
 
@@ -59,6 +60,8 @@ pub struct FollowConfig {
     pub rpc: synod_rpc::Limits,
     /// Where to answer operators.
     pub metrics_listen: Option<SocketAddr>,
+    /// Which states are kept.
+    pub history: History,
 }
 
 /// A running node that follows a cluster.
@@ -69,6 +72,7 @@ pub struct FollowNode {
     metrics: Option<JoinHandle<()>>,
     following: Option<JoinHandle<FollowError>>,
     others: Vec<JoinHandle<()>>,
+    historian: Historian,
 }
 
 /// The node's answer to its clients' transactions: they are checked, and sent on.
@@ -133,6 +137,7 @@ impl FollowNode {
         let follower = Follower::new(committees, head, block_size_limit);
         let (line, relayed) = mpsc::channel(RELAYED);
         let events = chain.subscribe();
+        let historian = Historian::start(&chain, config.history);
         let following = tokio::spawn(follow(follower, sources.clone()));
         let others = vec![
             tokio::spawn(relay(relayed, sources)),
@@ -156,6 +161,7 @@ impl FollowNode {
             metrics,
             following: Some(following),
             others,
+            historian,
         })
     }
 
@@ -190,6 +196,7 @@ impl FollowNode {
     /// Stops the node: no more requests, the block at hand finished, the folder let go.
     pub async fn stop(self) {
         self.server.stop().await;
+        self.historian.stop().await;
         for task in self.others.into_iter().chain(self.metrics) {
             task.abort();
             let _ = task.await;

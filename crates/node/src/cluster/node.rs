@@ -25,6 +25,7 @@ use super::{
 use crate::{
     NodeError,
     feed::Feed,
+    history::Historian,
     node::{READY_EVENTS, bind, open_chain},
     upkeep::Upkeep,
 };
@@ -45,6 +46,7 @@ pub struct ClusterNode {
     consensus: thread::JoinHandle<()>,
     follower: JoinHandle<()>,
     upkeep: Upkeep,
+    historian: Historian,
 }
 
 impl std::fmt::Debug for ClusterNode {
@@ -102,6 +104,7 @@ impl ClusterNode {
         let follower = tokio::spawn(follow(feed.clone(), events, engine.clone(), watch.clone()));
         let file = config.keep_pool.then(|| config.data_dir.join("pool.json"));
         let upkeep = Upkeep::start(&feed, file);
+        let historian = Historian::start(&chain, config.history);
         engine.transaction_arrived();
 
         let block_size_limit = config
@@ -193,6 +196,7 @@ impl ClusterNode {
             consensus,
             follower,
             upkeep,
+            historian,
         })
     }
 
@@ -241,10 +245,12 @@ impl ClusterNode {
             consensus,
             follower,
             upkeep,
+            historian,
             watch: _,
         } = self;
         server.stop().await;
         upkeep.stop().await;
+        historian.stop().await;
         if let Some(metrics) = metrics {
             metrics.abort();
         }

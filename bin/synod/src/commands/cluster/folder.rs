@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use synod_consensus::simplex::ValidatorKeys;
+use synod_node::History;
 use synod_node::cluster::{
     MetricsSection, NodeFile, Passphrase, PeersSection, PoolSection, RpcSection, ballot, write_keys,
     write_secret,
@@ -81,6 +82,7 @@ pub(super) fn make(
         passphrase_file: None,
         newcomer: place.newcomer,
         beneficiary: Address::ZERO,
+        history: History::Archive,
         rpc: RpcSection {
             listen: place.rpc_listen,
             ..Default::default()
