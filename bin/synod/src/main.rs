@@ -4,7 +4,7 @@
 //! its content; notes, progress and errors go to stderr; an error is one line that begins with `error:` and says what to
 //! do; the exit code is 0 only if the command did its job (2: it was not understood, 1: it failed, 3: the
 //! chain goes on under rules that this build does not know, so starting it again is of no use, 4: an audit was made and the
-//! bits differ).
+//! bits differ, 5: a chain on the disk was checked and is damaged).
 
 mod client;
 mod commands;
@@ -31,6 +31,8 @@ fn main() -> ExitCode {
                 ExitCode::from(3)
             } else if error.is::<commands::Different>() {
                 ExitCode::from(4)
+            } else if error.is::<commands::Damaged>() {
+                ExitCode::from(5)
             } else {
                 ExitCode::FAILURE
             }

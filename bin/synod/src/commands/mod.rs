@@ -3,6 +3,7 @@
 mod audit;
 mod cluster;
 mod completions;
+mod db;
 mod demo;
 mod dev;
 mod file;
@@ -12,6 +13,7 @@ mod predict;
 mod verify_block;
 
 pub(crate) use audit::Different;
+pub(crate) use db::Damaged;
 pub(crate) use model::{Engine, execute};
 pub(crate) use predict::predict;
 
@@ -48,6 +50,9 @@ enum Command {
     Cluster(cluster::ClusterCommand),
     /// Run a node of a cluster
     Node(node::NodeArgs),
+    /// Look after a node's chain on the disk: sizes, checks, pruning, export and import
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Check that a block is final, from the validators' public keys alone
     VerifyBlock(verify_block::VerifyBlockArgs),
     /// Recompute every predict of a past transaction, and say whether the bits agree and who put the weights there
@@ -72,6 +77,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Dev(args) => block_on(dev::run(args, form)),
         Command::Cluster(command) => cluster::run(command, form),
         Command::Node(args) => block_on(node::run(args, form)),
+        Command::Db(command) => db::run(command, form),
         Command::VerifyBlock(args) => block_on(verify_block::run(args, form)),
         Command::Audit(args) => audit::run(args, form),
         Command::Model(command) => model::run(command, form),

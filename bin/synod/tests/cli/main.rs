@@ -8,6 +8,7 @@
 mod audit;
 mod bad_models;
 mod chain;
+mod db;
 mod demo;
 mod keras;
 mod pipelines;

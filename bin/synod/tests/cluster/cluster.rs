@@ -245,11 +245,16 @@ impl Cluster {
 
     /// Starts a node that follows these validators.
     pub(crate) async fn follower(&self, sources: &[usize]) -> Node {
+        self.follower_in(&self.folder.path().join("newcomer"), sources)
+            .await
+    }
+
+    /// The same on a folder that may have a chain.
+    pub(crate) async fn follower_in(&self, folder: &Path, sources: &[usize]) -> Node {
         let sources: Vec<_> = sources.iter().map(|index| self.node(*index).url()).collect();
-        let folder = self.folder.path().join("newcomer");
         let port = free_ports(1);
         let (genesis, sources) = (self.genesis(), sources.join(","));
-        let node = Node::follower(Path::new(BINARY), &folder, port, &genesis, &sources);
+        let node = Node::follower(Path::new(BINARY), folder, port, &genesis, &sources);
         node.await.unwrap()
     }
 

@@ -34,6 +34,11 @@ async fn validators_decide_who_votes_and_by_which_rules() {
         "250",
     ];
     let mut cluster = Cluster::init_with(4, &pace);
+    // One of them forgets old states while it runs. It proves who voted when as the others do.
+    let config = cluster.folder(2).join("node.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    assert!(text.contains("history = \"archive\""));
+    std::fs::write(&config, text.replace("history = \"archive\"", "history = 4")).unwrap();
     cluster.start_all().await;
     cluster.publish_cellar(0);
     let answer = cluster.node(1).provider().call(prediction()).await.unwrap();
@@ -164,6 +169,8 @@ async fn validators_decide_who_votes_and_by_which_rules() {
             .all(|receipt| receipt.status())
     );
 
+    a_new_node_begins_with_a_state_from_one_that_forgets(&mut cluster).await;
+
     // Rules that this build does not know: every node stops before them, says so, and stays so.
     let first = cluster.council(0)["epoch"].as_u64().unwrap() + 2;
     let epoch = first.to_string();
@@ -182,4 +189,115 @@ async fn validators_decide_who_votes_and_by_which_rules() {
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
     let (begins, protocol) = (format!("epoch {first} (block {})", first * 12), "protocol 99");
     assert!(said.contains(&begins) && said.contains(protocol), "{said}");
+}
+
+/// Validator 2 is stopped, looked at, and its chain given away in a file; who has it goes on from there.
+async fn a_new_node_begins_with_a_state_from_one_that_forgets(cluster: &mut Cluster) {
+    // Its proof of the newest block leads through every change of the validators, as everybody's.
+    let genesis = cluster.genesis();
+    let genesis = genesis.to_str().unwrap();
+    let url = cluster.node(2).url().to_owned();
+    let proven = ran(&[
+        "verify-block",
+        "latest",
+        "--genesis",
+        genesis,
+        "--rpc-url",
+        &url,
+        "--json",
+    ]);
+    assert_eq!(proven["handovers"], 2, "{proven}");
+    let old = cluster
+        .node(2)
+        .provider()
+        .get_balance(Address::ZERO)
+        .number(1)
+        .await;
+    let refused = old.unwrap_err().to_string();
+    assert!(refused.contains("missing trie node"), "{refused}");
+    assert_eq!(cluster.terminate(2).code(), Some(0), "{}", cluster.log(2));
+
+    let data = cluster.folder(2).join("data");
+    let data = data.to_str().unwrap();
+    let stats = ran(&["db", "stats", "--data-dir", data, "--json"]);
+    let (head, oldest) = (stats["head"]["number"].as_u64(), stats["oldest_state"].as_u64());
+    assert!(
+        oldest > Some(12) && head >= oldest.map(|oldest| oldest + 3),
+        "{stats}"
+    );
+    let checked = ran(&["db", "check", "--data-dir", data, "--genesis", genesis, "--json"]);
+    assert_eq!(checked["wrong"], 0, "{checked}");
+    let file = cluster.path().join("chain.file");
+    let file = file.to_str().unwrap();
+    let exported = ran(&[
+        "db",
+        "export",
+        file,
+        "--state",
+        "--data-dir",
+        data,
+        "--genesis",
+        genesis,
+        "--json",
+    ]);
+    assert_eq!(
+        (exported["block"].as_u64(), &exported["proven"]),
+        (head, &true.into())
+    );
+    cluster.start(2).await;
+
+    let folder = cluster.path().join("from-a-file");
+    let other = folder.to_str().unwrap();
+    let taken = ran(&[
+        "db",
+        "import",
+        file,
+        "--data-dir",
+        other,
+        "--genesis",
+        genesis,
+        "--json",
+    ]);
+    assert_eq!(
+        (taken["block"].as_u64(), taken["oldest_state"].as_u64()),
+        (head, head)
+    );
+    let follower = cluster.follower_in(&folder, &[0]).await;
+    let sent = cluster.send(0, 1, prediction()).await;
+    assert!(cluster.receipts_at(&follower, sent).await.status());
+    // It has every block, and proves them from the genesis file as well.
+    let url = follower.url().to_owned();
+    for block in ["latest", "13"] {
+        ran(&[
+            "verify-block",
+            block,
+            "--genesis",
+            genesis,
+            "--rpc-url",
+            &url,
+            "--json",
+        ]);
+    }
+    assert!(
+        follower
+            .provider()
+            .get_block_by_number(1.into())
+            .await
+            .unwrap()
+            .is_some()
+    );
+    drop(follower);
+    let checked = ran(&["db", "check", "--data-dir", other, "--genesis", genesis, "--json"]);
+    assert_eq!(checked["wrong"], 0, "{checked}");
+}
+
+/// What a command says that does its job.
+fn ran(args: &[&str]) -> serde_json::Value {
+    let ran = run(args);
+    assert!(
+        ran.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    serde_json::from_slice(&ran.stdout).unwrap()
 }
