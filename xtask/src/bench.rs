@@ -30,8 +30,18 @@ enum Part {
     Text(bench_text::Options),
     /// Measure a cluster of four processes on this machine, into `docs/benchmarks-cluster.md`.
     Cluster,
+    /// Measure large states (time of a root, memory, disk, export and import) into `docs/benchmarks.md`, beside what is there.
+    State(StateOptions),
     /// Quantise trained networks and measure what that costs and saves, into `docs/benchmarks-quantization.md`.
     Quantize(quantize::Options),
+}
+
+/// Options of `cargo xtask bench state`.
+#[derive(Debug, clap::Args)]
+struct StateOptions {
+    /// Accounts of the states.
+    #[arg(long, default_value = "100000,1000000")]
+    accounts: String,
 }
 
 /// Options of `cargo xtask soak`.
@@ -86,6 +96,12 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
                 .arg("--output")
                 .arg(root().join("docs/benchmarks-cluster.md"));
             return run("benchmarks of a cluster", &mut bench);
+        }
+        Some(Part::State(options)) => {
+            let mut bench = release()?;
+            bench.args(["--state", "--accounts", &options.accounts]);
+            bench.arg("--output").arg(root().join("docs/benchmarks.md"));
+            return run("benchmarks of large states", &mut bench);
         }
         None => {}
     }

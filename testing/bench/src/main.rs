@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what a predict costs, in time and gas, and how the node carries it.
+//! `cargo xtask bench`: what a predict costs, in time and gas, how the node carries it, and what a large state costs.
 //!
 //! Everything is measured in one run on one machine, and where it makes sense beside a peer in the same run, since
 //! ratios travel between machines and seconds do not. The report is Markdown for `docs/benchmarks.md`.
@@ -17,6 +17,7 @@ mod mobilenet;
 mod predict;
 mod publish;
 mod report;
+mod state;
 mod words;
 
 use clap::Parser;
@@ -55,6 +56,15 @@ struct Options {
     /// Transactions of each load of the cluster.
     #[arg(long, default_value_t = 5000)]
     transactions: usize,
+    /// Measure the state alone, and put what comes out in its place in the report that is there.
+    #[arg(long)]
+    state: bool,
+    /// Accounts of the states that are measured.
+    #[arg(long, value_delimiter = ',', default_value = "100000,1000000")]
+    accounts: Vec<u64>,
+    /// Measure one state of so many accounts in this process, and print the figures as JSON.
+    #[arg(long, hide = true)]
+    state_of: Option<u64>,
     /// Kill validators of a cluster under load for so many seconds instead.
     #[arg(long)]
     soak: Option<u64>,
@@ -69,6 +79,18 @@ async fn main() -> Result<()> {
     if let Some(seconds) = options.soak {
         let time = std::time::Duration::from_secs(seconds);
         return cluster::soak(&options.synod, &options.root, time, options.seed).await;
+    }
+    if let Some(accounts) = options.state_of {
+        let measured = tokio::task::spawn_blocking(move || state::measure_one(accounts)).await??;
+        println!("{}", serde_json::to_string(&measured)?);
+        return Ok(());
+    }
+    if options.state {
+        let mut report = Report::new(&options.root);
+        tokio::task::block_in_place(|| state::measure(&options.root, &options.accounts, &mut report))?;
+        report.merge(&options.output)?;
+        eprintln!("==> {}", options.output.display());
+        return Ok(());
     }
     if options.cluster {
         return cluster::measure(&cluster::Options {
@@ -98,6 +120,9 @@ async fn main() -> Result<()> {
 
     eprintln!("==> publishing");
     publish::measure(&options, folder.path(), &mut report).await?;
+
+    eprintln!("==> a large state");
+    tokio::task::block_in_place(|| state::measure(&options.root, &options.accounts, &mut report))?;
 
     report.write(&options.output)?;
     eprintln!("==> {}", options.output.display());

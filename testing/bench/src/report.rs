@@ -53,9 +53,42 @@ impl Report {
         writeln!(self.0, "\n{text}").expect("a string takes everything");
     }
 
+    /// Puts the sections in the places of those with the same titles in a report that is there; what it does not have goes to its
+    /// end.
+    pub(crate) fn merge(&self, path: &Path) -> Result<()> {
+        let old = std::fs::read_to_string(path).unwrap_or_else(|_| self.0.clone());
+        std::fs::write(path, merged(&old, &self.0))
+            .wrap_err_with(|| format!("cannot write {}", path.display()))
+    }
+
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         std::fs::write(path, &self.0).wrap_err_with(|| format!("cannot write {}", path.display()))
     }
+}
+
+/// A report with the sections of another. Each says which commit it is of, since the report's own line does not hold for it.
+fn merged(old: &str, new: &str) -> String {
+    const RULE: &str = "\n## ";
+    let commit = new
+        .split_once("at commit ")
+        .and_then(|(_, rest)| rest.split_once(','))
+        .map_or("unknown", |(commit, _)| commit);
+    let title = |section: &str| section.lines().next().unwrap_or_default().to_owned();
+    let mut sections: Vec<String> = old.split(RULE).map(ToOwned::to_owned).collect();
+    for section in new.split(RULE).skip(1) {
+        let (heading, rest) = section.split_once("\n\n").unwrap_or((section, ""));
+        let section = format!("{heading}\n\nAt commit {commit}. {rest}");
+        let known = sections
+            .iter()
+            .skip(1)
+            .position(|old| title(old) == title(&section));
+        match known {
+            Some(index) => sections[index + 1] = section,
+            None => sections.push(section),
+        }
+    }
+    let sections: Vec<&str> = sections.iter().map(|section| section.trim_end()).collect();
+    sections.join(&format!("\n{RULE}")) + "\n"
 }
 
 /// The processor's own name, where the system tells it.
@@ -86,4 +119,20 @@ pub(crate) fn thousands(number: u64) -> String {
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merged;
+
+    #[test]
+    fn a_section_takes_the_place_of_its_namesake() {
+        let old = "# T\n\nMade at commit aaa, on 2 cores.\n\n## A\n\nold a\n\n| x |\n\n## B\n\nold b\n";
+        let new = "# T\n\nMade at commit bbb, on 2 cores.\n\n## A\n\nnew a\n\n| y |\n\n## C\n\nnew c\n";
+        let expected = "# T\n\nMade at commit aaa, on 2 cores.\n\n## A\n\nAt commit bbb. new a\n\n| y |\n\n\
+                        ## B\n\nold b\n\n## C\n\nAt commit bbb. new c\n";
+        let once = merged(old, new);
+        assert_eq!(once, expected);
+        assert_eq!(merged(&once, new), expected);
+    }
 }
