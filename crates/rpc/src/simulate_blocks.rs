@@ -168,13 +168,16 @@ struct Simulator<'a> {
     deadline: Deadline,
 }
 
+/// What a call came to, and its logs with their places in the block.
+type Outcome = (ExecutionResult<HaltReason>, Vec<(u64, Log)>);
+
 /// What the calls of a block came to.
 #[derive(Default)]
 struct Ran {
     transactions: Vec<TxEnvelope>,
     senders: Vec<Address>,
     receipts: Vec<ReceiptEnvelope>,
-    results: Vec<(ExecutionResult<HaltReason>, Vec<(u64, Log)>)>,
+    results: Vec<Outcome>,
     /// Logs until now, those of failed frames too: geth counts them.
     logs: u64,
     gas_used: u64,

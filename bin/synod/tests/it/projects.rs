@@ -91,7 +91,7 @@ async fn the_template_works_with_hardhat_and_with_foundry() {
     publish
         .current_dir(&project)
         .args(["model", "publish", "model.onnx", "--name", "template/wine"]);
-    publish.args(["--dim", "batch<=128", "--rpc-url", &node.url()]);
+    publish.args(["--dim", "batch<=128", "--rpc-url", node.url()]);
     publish.env("ETH_PRIVATE_KEY", KEY);
     finished("synod model publish", &mut publish).await;
 
@@ -124,7 +124,7 @@ async fn the_template_works_with_hardhat_and_with_foundry() {
         "--private-key",
         KEY,
         "--rpc-url",
-        &url,
+        url,
     ];
     let said = finished("forge script", &mut forge(&script)).await;
     assert!(said.contains("ONCHAIN EXECUTION COMPLETE & SUCCESSFUL"), "{said}");
@@ -135,7 +135,7 @@ async fn the_template_works_with_hardhat_and_with_foundry() {
         "--private-key",
         KEY,
         "--rpc-url",
-        &url,
+        url,
         "--constructor-args",
         "template/wine",
     ];
