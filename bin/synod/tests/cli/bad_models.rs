@@ -33,7 +33,7 @@ fn what_is_no_onnx_file_is_refused() {
         inspect(&path).refuses(&["model.onnx"]);
     }
     inspect(&folder.path().join("missing.onnx")).refuses(&["missing.onnx", "No such file"]);
-    inspect(folder.path()).refuses(&["cannot read"]);
+    inspect(folder.path()).refuses(&["is a folder", "synod model publish"]);
 }
 
 #[test]
