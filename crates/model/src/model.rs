@@ -11,7 +11,7 @@ use crate::{
     constant::Constant,
     cost::Cost,
     derived::Derived,
-    import::{ImportError, ImportOptions, NodeLabel},
+    import::{ImportError, NodeLabel},
     limits::{MAX_FOLDED_ARITHMETIC, MAX_GRAPH_BYTES},
     ops::{self, NodeSpec, OpError, Operator, TensorType, Work},
     plan::{Given, Plan, check_output},
@@ -163,7 +163,7 @@ impl Model {
         }
         .id();
         let proto = decode_model(graph.clone()).map_err(ImportError::from)?;
-        let mut source = Source::read(proto, &WeightBlob(weights.clone()), &ImportOptions::default())?;
+        let mut source = Source::read_canonical(proto, &WeightBlob(weights.clone()))?;
         source.canonicalize()?;
         let layout = Layout::new(&source);
         let canonical = encode_graph(&source, &layout);

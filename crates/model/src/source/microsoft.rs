@@ -71,15 +71,7 @@ const OPERATORS: &[Operator] = &[
             "strides",
         ],
         |body| {
-            let window = [
-                "auto_pad",
-                "dilations",
-                "group",
-                "kernel_shape",
-                "pads",
-                "strides",
-            ];
-            let attributes = body.given(&window);
+            let attributes = body.all_but(&["activation", "activation_params"]);
             let y = body.node("Conv", &["0", "1", "2"], attributes);
             let y = body.plus(&y, "3");
             let parameters = body.floats("activation_params");
@@ -100,9 +92,9 @@ const OPERATORS: &[Operator] = &[
             "transB",
         ],
         |body| {
-            let attributes = body.given(&["alpha", "beta", "transA", "transB"]);
-            let y = body.node("Gemm", &["0", "1", "2"], attributes);
             let names = ["activation_alpha", "activation_beta", "activation_gamma"];
+            let attributes = body.all_but(&["activation", names[0], names[1], names[2]]);
+            let y = body.node("Gemm", &["0", "1", "2"], attributes);
             let parameters: Vec<f32> = names.iter().map_while(|name| body.float(name)).collect();
             Ok(vec![body.activated(&y, &parameters)?])
         },
@@ -128,14 +120,7 @@ const OPERATORS: &[Operator] = &[
             "strides",
         ],
         |body| {
-            let attributes = body.given(&[
-                "auto_pad",
-                "ceil_mode",
-                "count_include_pad",
-                "kernel_shape",
-                "pads",
-                "strides",
-            ]);
+            let attributes = body.all_but(&["channels_last"]);
             body.with_channels_first()?;
             body.of_quantized(|body, x| body.node("AveragePool", &[x], attributes))
         },
@@ -151,7 +136,7 @@ const OPERATORS: &[Operator] = &[
                 body.node("DequantizeLinear", &[&number(0), &number(1), &number(2)], [])
             })
             .collect();
-        let attributes = body.given(&["axis"]);
+        let attributes = body.all_but(&[]);
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let joined = body.node("Concat", &parts, attributes);
         Ok(vec![body.quantized(&joined, "0", "1")?])
@@ -161,7 +146,7 @@ const OPERATORS: &[Operator] = &[
         body.of_quantized(|body, x| body.node("GlobalAveragePool", &[x], []))
     }),
     operator("QLinearLeakyRelu", 4..=5, &["alpha"], |body| {
-        let attributes = body.given(&["alpha"]);
+        let attributes = body.all_but(&[]);
         body.of_quantized(|body, x| body.node("LeakyRelu", &[x], attributes))
     }),
     operator("QLinearMul", 7..=8, &[], |body| body.of_two_quantized("Mul")),
@@ -385,12 +370,11 @@ impl Body<'_> {
             .map_or_else(Vec::new, |found| found.floats.clone())
     }
 
-    /// Attributes of the call, as they are.
-    fn given(&self, names: &[&str]) -> Vec<AttributeProto> {
-        names
-            .iter()
-            .filter_map(|name| self.attribute(name).cloned())
-            .collect()
+    /// The attributes of the call but these, as they are.
+    fn all_but(&self, names: &[&str]) -> Vec<AttributeProto> {
+        let mut attributes = self.call.attribute.clone();
+        attributes.retain(|attribute| !names.contains(&attribute.name.as_deref().unwrap_or_default()));
+        attributes
     }
 
     /// ONNX's operator of this name, with the call's inputs and attributes.

@@ -117,14 +117,35 @@ impl Source {
         external: &dyn ExternalData,
         options: &ImportOptions,
     ) -> Result<Self, ImportError> {
-        let mut source = Self::read_open(proto, external)?;
-        let declared = std::mem::take(&mut source.bounds);
-        source.settle_dimensions(&declared, options)?;
-        Ok(source)
+        Self::read_open(proto, external)?.settled(options)
+    }
+
+    /// [`Self::read`] of what claims to be canonical: calls are not inlined, so that reading takes no more than the graph has nodes.
+    pub(crate) fn read_canonical(
+        mut proto: ModelProto,
+        external: &dyn ExternalData,
+    ) -> Result<Self, ImportError> {
+        proto.functions.clear();
+        Self::read_nodes(proto, external, false)?.settled(&ImportOptions::default())
+    }
+
+    fn settled(mut self, options: &ImportOptions) -> Result<Self, ImportError> {
+        let declared = std::mem::take(&mut self.bounds);
+        self.settle_dimensions(&declared, options)?;
+        Ok(self)
     }
 
     /// [`Self::read`] with free dimensions as the file has them, and the bounds that it states.
     pub(crate) fn read_open(proto: ModelProto, external: &dyn ExternalData) -> Result<Self, ImportError> {
+        Self::read_nodes(proto, external, true)
+    }
+
+    /// Reads the parts of a model; `inlines` says whether operators of `com.microsoft` are replaced by what they stand for.
+    fn read_nodes(
+        proto: ModelProto,
+        external: &dyn ExternalData,
+        inlines: bool,
+    ) -> Result<Self, ImportError> {
         let domains = other_domains(&proto)?;
         let opset = opset(&proto, !domains.is_empty())?;
         let functions = proto.functions;
@@ -149,7 +170,7 @@ impl Source {
             let value = Arc::new(Constant::new(read_tensor(initializer, &name, external)?));
             constants.push(SourceConstant { name, value });
         }
-        let mut reader = Reader::new(external, &functions, opset)?;
+        let mut reader = Reader::new(external, &functions, opset, inlines)?;
         let given = graph
             .input
             .iter()

@@ -62,6 +62,8 @@ pub(super) struct Reader<'r> {
     functions: BTreeMap<(String, String, String), &'r FunctionProto>,
     /// The model's version of `ai.onnx`, which functions must share.
     opset: i64,
+    /// Whether operators of `com.microsoft` are replaced.
+    inlines: bool,
     /// Every name in use.
     taken: BTreeSet<String>,
     fresh: u64,
@@ -75,6 +77,7 @@ impl<'r> Reader<'r> {
         external: &'r dyn ExternalData,
         functions: &'r [FunctionProto],
         opset: i64,
+        inlines: bool,
     ) -> Result<Self, ImportError> {
         let mut known = BTreeMap::new();
         for function in functions {
@@ -94,6 +97,7 @@ impl<'r> Reader<'r> {
             external,
             functions: known,
             opset,
+            inlines,
             taken: BTreeSet::new(),
             fresh: 0,
             nodes: 0,
@@ -146,7 +150,7 @@ impl<'r> Reader<'r> {
                 self.inline(function, node, index, scope, read)?;
                 continue;
             }
-            if key.0 == microsoft::DOMAIN && microsoft::is_known(&key.1) {
+            if self.inlines && key.0 == microsoft::DOMAIN && microsoft::is_known(&key.1) {
                 self.inline_microsoft(node, index, scope, read)?;
                 continue;
             }

@@ -144,6 +144,25 @@ fn unknown_operators_domains_and_opsets_are_named() {
     );
 }
 
+/// What the chain loads has ONNX's operators alone: nothing is inlined there, where only the bytes that are read are paid.
+#[test]
+fn calls_are_not_inlined_where_a_model_is_loaded() {
+    let call = [
+        field(1, b"h"),
+        field(2, b"z"),
+        field(4, b"Gelu"),
+        field(7, b"com.microsoft"),
+    ]
+    .concat();
+    let file = small().raw(&field(1, &call)).encode();
+    import(&file).expect("the importer inlines the call");
+    let refused = Model::load(file.into(), Vec::new().into()).expect_err("the loader does not");
+    assert!(
+        refused.to_string().contains("is of domain `com.microsoft`"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn attributes_are_never_ignored() {
     let with = |attribute| {
