@@ -87,7 +87,7 @@ pub const MACS_PER_GAS: u64 = 150;
 pub const BYTES_PER_GAS: u64 = 100;
 
 /// Bytes of tensors alive at once for one gas: they are mapped, zeroed and touched.
-pub const MEMORY_BYTES_PER_GAS: u64 = 32;
+pub const MEMORY_BYTES_PER_GAS: u64 = 24;
 
 /// Bytes of tensors that may be alive at once. Eight validators' blocks in flight fit a small server.
 pub const MAX_PEAK_MEMORY: u64 = 1 << 30;

@@ -10,7 +10,7 @@ use crate::{
     import::NodeLabel,
     limits::{MAX_FOLDED_ARITHMETIC, MAX_FOLDED_BYTES, MAX_FOLDED_ELEMENTS},
     model::{Block, Node, PlanError, ValueId},
-    ops::{Flow, Inputs, Io, OpError, Operand, Path, TensorType, Work},
+    ops::{Flow, Inputs, Io, OpError, Operand, Operator, Path, TensorType, Work},
     plan::{Stop, Unmetered},
     remembered::{Became, Remembered},
     subgraph::Nested,
@@ -346,6 +346,29 @@ pub(crate) fn operands<'a>(node: &Node, values: &'a [Value]) -> Vec<Option<Opera
         .collect()
 }
 
+/// Multiply-add equivalents of widening an element of a 16-bit float to `f32`, or of narrowing one.
+const PER_WIDENED: u64 = 8;
+
+/// What it takes that 16-bit floats are computed in `f32`, in multiply-add equivalents: operators state their work as if they were
+/// `f32` in the first place.
+fn widening(operator: &dyn Operator, inputs: &Inputs<'_>, outputs: &[TensorType]) -> u64 {
+    if operator.copies_bits() {
+        return 0;
+    }
+    let halves = |dtype: DType| matches!(dtype, DType::F16 | DType::BF16);
+    let read = inputs
+        .iter()
+        .filter(|operand| halves(operand.dtype))
+        .map(|operand| operand.elements() as u64);
+    let written = outputs
+        .iter()
+        .filter(|output| halves(output.dtype))
+        .map(|output| output.elements() as u64);
+    read.chain(written)
+        .fold(0, u64::saturating_add)
+        .saturating_mul(PER_WIDENED)
+}
+
 /// `foldable` is how many bytes may still be computed ahead.
 fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) -> Result<Outcome, OpError> {
     let operands = operands(node, values);
@@ -397,7 +420,10 @@ fn analyse(index: usize, node: &Node, values: &[Value], foldable: &mut usize) ->
     if let Some(value) = node.operator.value_from_types(&inputs) {
         return Ok(Outcome::Known(vec![value]));
     }
-    let work = node.operator.work(&inputs, &outputs);
+    let mut work = node.operator.work(&inputs, &outputs);
+    work.arithmetic = work
+        .arithmetic
+        .saturating_add(widening(&*node.operator, &inputs, &outputs));
     let small = |elements: usize| elements <= MAX_FOLDED_ELEMENTS;
     let known = inputs
         .iter()

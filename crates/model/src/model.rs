@@ -363,12 +363,12 @@ impl Model {
     }
 }
 
-/// Multiply-add equivalents of planning a node: rules and specialisation take about two microseconds, at 1/45 ns for one;
-/// what is computed ahead is bounded.
-const PLAN_NODE: u64 = 90_000 + MAX_FOLDED_ARITHMETIC;
+/// Multiply-add equivalents of planning a node: rules and specialisation take up to three microseconds, at 1/15 ns for one; what is
+/// computed ahead is bounded.
+const PLAN_NODE: u64 = 45_000 + MAX_FOLDED_ARITHMETIC;
 
 /// Multiply-add equivalents of planning a value, used or not: it has a type, a last use and a location.
-const PLAN_VALUE: u64 = 9_000;
+const PLAN_VALUE: u64 = 6_000;
 
 impl Block {
     fn planning(&self) -> u64 {

@@ -52,10 +52,10 @@ impl Measured {
 const TARGET: f64 = 100.0;
 
 fn main() {
-    // names of operators: those alone, without what surrounds them
+    // names of operators: those alone, without what surrounds them, which "surroundings" stands for
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let operators = operators::measure(&wanted);
-    let surroundings = if wanted.is_empty() {
+    let surroundings = if wanted.is_empty() || wanted.iter().any(|name| name == "surroundings") {
         surroundings::measure()
     } else {
         Vec::new()
@@ -100,12 +100,38 @@ fn summary(operators: &[Measured], surroundings: &[Measured]) {
         .filter(|case| case.speed() < TARGET)
         .count();
     println!(
-        "**Worst: {:.0} Mgas/s** ({}, {}). {} of {} cases are below the target.\n",
+        "**Slowest: {:.0} Mgas/s** ({}, {}). {} of {} cases are below the target.\n",
         slowest.speed(),
         slowest.subject,
         slowest.case,
         below,
         operators.len() + surroundings.len(),
+    );
+    spread(operators);
+}
+
+/// How far apart the prices of operators are from their times.
+fn spread(operators: &[Measured]) {
+    let mut cases: Vec<&Measured> = operators.iter().collect();
+    cases.sort_by(|a, b| a.speed().total_cmp(&b.speed()));
+    let [slowest, .., fastest] = &cases[..] else {
+        return;
+    };
+    let above = cases
+        .iter()
+        .filter(|case| case.speed() > 10.0 * slowest.speed())
+        .count();
+    println!(
+        "Of operators the slowest is {:.0} ({}, {}), the median {:.0} and the fastest {:.0} ({}, {}); {above} of {} cases are more than \
+         ten times as fast as the slowest.\n",
+        slowest.speed(),
+        slowest.subject,
+        slowest.case,
+        cases[cases.len() / 2].speed(),
+        fastest.speed(),
+        fastest.subject,
+        fastest.case,
+        cases.len(),
     );
 }
 

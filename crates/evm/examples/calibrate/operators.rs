@@ -3,6 +3,7 @@
 mod breadth;
 mod flow;
 mod networks;
+mod types;
 
 use crate::{
     Measured,
@@ -19,6 +20,24 @@ struct Case {
     operator: &'static str,
     case: String,
     file: OnnxFile,
+    data: Data,
+}
+
+/// What the floats are that a call gives: where time depends on values, those that take longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Data {
+    /// Between -1 and 1, of either sign.
+    Small,
+    /// From 1 on.
+    FromOne,
+    /// The first input is as large as its type can be, the second as small.
+    FarApart,
+    /// Integers are as large as their type can be.
+    Greatest,
+    /// Four numbers each are the corners of boxes that lie side by side.
+    Bars,
+    /// As many of them as come apart, then the same ones again.
+    FewBars(usize),
 }
 
 /// A node under construction: inputs that a call gives, and constants.
@@ -30,6 +49,7 @@ struct Node {
     attributes: Vec<Vec<u8>>,
     case: Vec<String>,
     outputs: Vec<(&'static str, i32)>,
+    data: Data,
 }
 
 fn node(operator: &'static str) -> Node {
@@ -49,6 +69,7 @@ fn node_in(domain: &'static str, opset: i64, operator: &'static str) -> Node {
         attributes: vec![],
         case: vec![],
         outputs: vec![("y", FLOAT)],
+        data: Data::Small,
     }
 }
 
@@ -104,6 +125,11 @@ impl Node {
         self
     }
 
+    fn data(mut self, data: Data) -> Self {
+        self.data = data;
+        self
+    }
+
     fn gives(mut self, outputs: &[(&'static str, i32)]) -> Self {
         self.outputs = outputs.to_vec();
         self
@@ -122,6 +148,7 @@ impl Node {
             operator: self.operator,
             case: self.case.join(", "),
             file,
+            data: self.data,
         }
     }
 }
@@ -518,7 +545,8 @@ fn time(case: Case) -> Option<Measured> {
         .inputs
         .iter()
         .zip(&shapes)
-        .map(|(input, shape)| values(input.dtype, shape))
+        .enumerate()
+        .map(|(number, (input, shape))| values(case.data, number, input.dtype, shape))
         .collect();
     let plan = model
         .plan(&shapes)
@@ -570,16 +598,34 @@ impl Meter for Counter {
     }
 }
 
-/// Elements of an input: small numbers of either sign, indices that are in range.
-fn values(dtype: DType, shape: &[usize]) -> Tensor {
+/// Elements of an input: floats as `data` says, indices that are in range.
+fn values(data: Data, number: usize, dtype: DType, shape: &[usize]) -> Tensor {
     let count = shape.iter().product();
-    let floats = pseudorandom(count, 1.0);
+    let floats: Vec<f64> = pseudorandom(count, 1.0)
+        .into_iter()
+        .enumerate()
+        .map(|(index, x)| match (data, number) {
+            (Data::Bars, 0) => bar(index / 4)[index % 4],
+            (Data::FewBars(few), 0) => bar(index / 4 % few)[index % 4],
+            (Data::Small | Data::Greatest | Data::Bars | Data::FewBars(_), _) => x.into(),
+            (Data::FromOne, _) => 1.0 + 10.0 * f64::from(x.abs()),
+            (Data::FarApart, 0) => f64::from(x) * largest(dtype),
+            (Data::FarApart, _) => f64::from(x) / largest(dtype) * 4.0,
+        })
+        .collect();
     let bytes: Vec<u8> = match dtype {
-        DType::F32 => floats.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        DType::F64 => floats.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect(),
+        DType::F32 => floats.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
+        DType::F64 => floats.iter().flat_map(|x| x.to_le_bytes()).collect(),
         DType::F16 => floats
             .iter()
-            .flat_map(|x| if *x < 0.0 { [0, 0xb8] } else { [1, 0x38] })
+            .flat_map(|x| half(*x, if data == Data::FromOne { 0x41 } else { 0x38 }).to_le_bytes())
+            .collect(),
+        DType::BF16 => floats
+            .iter()
+            .flat_map(|x| half(*x, if data == Data::FromOne { 0x40 } else { 0x3f }).to_le_bytes())
+            .collect(),
+        DType::I64 if data == Data::Greatest => (0..count)
+            .flat_map(|i| (i64::MAX - i as i64).to_le_bytes())
             .collect(),
         DType::I64 => (0..count)
             .flat_map(|i| (i as i64 * 7919 % 1024).to_le_bytes())
@@ -588,6 +634,28 @@ fn values(dtype: DType, shape: &[usize]) -> Tensor {
         other => vec![1; count * other.size()],
     };
     Tensor::from_le_bytes(dtype, shape, &bytes).expect("as many bytes as the shape asks for")
+}
+
+/// The corners of a box beside others.
+fn bar(number: usize) -> [f64; 4] {
+    [number as f64, 0.0, number as f64 + 0.5, 9.0]
+}
+
+/// A large number of a float type.
+fn largest(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => 1e307,
+        _ => 1e37,
+    }
+}
+
+/// One of two 16-bit floats with this high byte, by the sign of a number.
+fn half(x: f64, high: u16) -> u16 {
+    if x < 0.0 {
+        0x8000 | high << 8
+    } else {
+        high << 8 | 1
+    }
 }
 
 /// Measures all cases, or those of these operators.
@@ -600,6 +668,7 @@ pub(crate) fn measure(wanted: &[String]) -> Vec<Measured> {
     movements(&mut cases);
     networks::all(&mut cases);
     breadth::all(&mut cases);
+    types::all(&mut cases);
     flow::all(&mut cases);
     cases.retain(|case| wanted.is_empty() || wanted.iter().any(|name| name == case.operator));
     cases.into_iter().filter_map(time).collect()

@@ -2,7 +2,7 @@
 
 use crate::{
     Measured,
-    build::{FLOAT, OnnxFile, attr_int},
+    build::{FLOAT, OnnxFile, attr_int, attr_ints},
     clock,
     world::{Tx, World, run},
 };
@@ -62,6 +62,24 @@ fn chain(count: usize) -> CanonicalModel {
     canonical(file.output(&name(count), FLOAT))
 }
 
+/// Many convolutions of one image and one set of weights side by side.
+fn convolutions(count: usize, input: &[usize], weights: &[usize], pads: &[i64]) -> CanonicalModel {
+    let sizes: Vec<String> = input.iter().map(usize::to_string).collect();
+    let sizes: Vec<&str> = sizes.iter().map(String::as_str).collect();
+    let dims: Vec<i64> = weights.iter().map(|&dim| dim as i64).collect();
+    let mut file =
+        OnnxFile::new(18)
+            .input("x", FLOAT, &sizes)
+            .floats("w", &dims, &vec![0.5; weights.iter().product()]);
+    let name = |index: usize| format!("y{index}");
+    for index in 0..count {
+        file = file.node_with("Conv", &["x", "w"], &[&name(index)], &[attr_ints("pads", pads)]);
+    }
+    let names: Vec<String> = (0..count).map(name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    canonical(file.node("Sum", &names, &["sum"]).output("sum", FLOAT))
+}
+
 /// Loading and planning of one model.
 fn model(cases: &mut Vec<Measured>, name: &str, canonical: &CanonicalModel) {
     let (graph, weights) = (canonical.graph.len(), canonical.weights.len());
@@ -80,16 +98,23 @@ fn model(cases: &mut Vec<Measured>, name: &str, canonical: &CanonicalModel) {
         let loaded = Model::load(join(&canonical.graph).into(), join(&canonical.weights).into());
         assert!(loaded.is_ok());
     }));
-    let model = Model::load(canonical.graph.clone(), canonical.weights.clone()).expect("it was imported");
+    // a model keeps what it found for the next plan: of the first plan every one is another model's
+    let fresh = || Model::load(canonical.graph.clone(), canonical.weights.clone()).expect("it was imported");
+    let model = fresh();
     let shapes = model.signature().max_shapes();
-    cases.push(measured(
-        "plan",
-        name,
-        gas::planning(&model.planning_work()),
-        || {
-            assert!(model.plan(&shapes).is_ok());
-        },
-    ));
+    let charged = gas::planning(&model.planning_work());
+    let mut models: Vec<Model> = (0..clock::ROUNDS).map(|_| fresh()).collect();
+    let nanoseconds = clock::each(&mut models, |model| assert!(model.plan(&shapes).is_ok()));
+    cases.push(Measured {
+        subject: "plan, the first".into(),
+        case: name.into(),
+        gas: charged,
+        nanoseconds,
+        work: None,
+    });
+    cases.push(measured("plan", name, charged, || {
+        assert!(model.plan(&shapes).is_ok());
+    }));
 }
 
 /// Memory that nobody used before: mapped, zeroed, touched, given back. Sizes that an allocator does not keep.
@@ -205,6 +230,41 @@ pub(crate) fn measure() -> Vec<Measured> {
     );
     model(&mut cases, "1 node", &chain(1));
     model(&mut cases, "10,000 nodes", &chain(10_000));
+    // shapes of which the kernels want to know much in advance
+    for (name, input, weights, pads) in [
+        (
+            "1,000 convolutions of 65,536 terms",
+            &[1, 64, 32, 32][..],
+            &[1, 64, 32, 32][..],
+            &[0; 4][..],
+        ),
+        (
+            "1,000 convolutions of 65,536 channels",
+            &[1, 65_536, 1, 1],
+            &[16, 65_536, 1, 1],
+            &[0; 4],
+        ),
+        (
+            "1,000 convolutions of 16 × 16 × 16 positions, 5 × 5 × 5 taps",
+            &[1, 1, 16, 16, 16],
+            &[1, 1, 5, 5, 5],
+            &[2; 6],
+        ),
+        (
+            "1,000 convolutions of 3 × 3 taps, 64 × 112 × 112",
+            &[1, 4, 112, 112],
+            &[64, 4, 3, 3],
+            &[1; 4],
+        ),
+        (
+            "1,000 depthwise rows of 200,000",
+            &[1, 1, 1, 200_000],
+            &[1, 1, 1, 3],
+            &[0, 1, 0, 1],
+        ),
+    ] {
+        model(&mut cases, name, &convolutions(1_000, input, weights, pads));
+    }
     let chunk = vec![7; CHUNK];
     cases.push(measured(
         "validate a chunk",

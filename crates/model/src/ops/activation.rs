@@ -8,8 +8,9 @@
 use super::{
     AttributeError, DType, Definition, FLOATS, Inputs, Kernel, OpError, Operator, TensorType, Work,
     elementwise::{
-        BinaryFloat, BinaryInteger, Elementwise, InRegisters, UnaryFloat, UnaryInteger, binary_elementwise,
-        binary_float, elementwise_work, fold_number, unary_elementwise, unary_float, unary_number,
+        BinaryFloat, BinaryInteger, Elementwise, InRegisters, PerElement, UnaryFloat, UnaryInteger,
+        binary_elementwise, binary_float, elementwise_work, fold_number, unary_elementwise, unary_float,
+        unary_number,
     },
 };
 use crate::shape::broadcast;
@@ -66,11 +67,11 @@ macro_rules! activation {
     };
 }
 
-activation!(SIGMOID, Sigmoid {}, [6, 13], 170, parse: |_| Ok(Box::new(Sigmoid {})), |_me, x: T| x.sigmoid(),
+activation!(SIGMOID, Sigmoid {}, [6, 13], PerElement::through_f64(130), parse: |_| Ok(Box::new(Sigmoid {})), |_me, x: T| x.sigmoid(),
     many: Transcendental::Sigmoid);
-activation!(TANH, Tanh {}, [6, 13], 170, parse: |_| Ok(Box::new(Tanh {})), |_me, x: T| x.tanh(),
+activation!(TANH, Tanh {}, [6, 13], PerElement::through_f64(130), parse: |_| Ok(Box::new(Tanh {})), |_me, x: T| x.tanh(),
     many: Transcendental::Tanh);
-activation!(SOFTPLUS, Softplus {}, [1, 22], 500, parse: |_| Ok(Box::new(Softplus {})), |_me, x: T| math::softplus(x),
+activation!(SOFTPLUS, Softplus {}, [1, 22], 320, parse: |_| Ok(Box::new(Softplus {})), |_me, x: T| math::softplus(x),
     many: Transcendental::Softplus);
 activation!(
     HARD_SWISH, HardSwish {}, [14, 22], 16, parse: |_| Ok(Box::new(HardSwish {})), |_me, x: T| math::hard_swish(x)
@@ -98,7 +99,7 @@ activation!(
     ELU,
     Elu { alpha: f32 },
     [6, 22],
-    300,
+    PerElement::through_f64(210),
     parse: |node| Ok(Box::new(Elu { alpha: node.attributes.float("alpha")?.unwrap_or(1.0) })),
     |me, x: T| math::elu(x, me.alpha)
 );
@@ -106,7 +107,7 @@ activation!(
     SELU,
     Selu { alpha: f32, gamma: f32 },
     [6, 22],
-    300,
+    PerElement::through_f64(210),
     parse: |node| {
         let alpha = node.attributes.float("alpha")?.unwrap_or(1.673_263_2);
         Ok(Box::new(Selu { alpha, gamma: node.attributes.float("gamma")?.unwrap_or(1.050_701) }))
@@ -117,7 +118,7 @@ activation!(
     GELU,
     Gelu { tanh: bool },
     [20],
-    700,
+    260,
     parse: |node| match node.attributes.string("approximate")?.as_deref() {
         None | Some("none") => Ok(Box::new(Gelu { tanh: false })),
         Some("tanh") => Ok(Box::new(Gelu { tanh: true })),
@@ -140,16 +141,16 @@ activation!(
     parse: |node| Ok(Box::new(Celu { alpha: node.attributes.float("alpha")?.unwrap_or(1.0) })),
     |me, x: T| math::celu(x, me.alpha)
 );
-activation!(MISH, Mish {}, [18, 22], 900, parse: |_| Ok(Box::new(Mish {})), |_me, x: T| math::mish(x),
+activation!(MISH, Mish {}, [18, 22], PerElement { f64: 1_100, ..160.into() }, parse: |_| Ok(Box::new(Mish {})), |_me, x: T| math::mish(x),
     many: Transcendental::Mish);
-activation!(SOFTSIGN, Softsign {}, [1, 22], 32, parse: |_| Ok(Box::new(Softsign {})), |_me, x: T| {
+activation!(SOFTSIGN, Softsign {}, [1, 22], 16, parse: |_| Ok(Box::new(Softsign {})), |_me, x: T| {
     (x / (T::ONE + x.abs())).canonical()
 });
 activation!(
     SWISH,
     Swish { alpha: f32 },
     [24],
-    400,
+    PerElement::through_f64(250),
     parse: |node| Ok(Box::new(Swish { alpha: node.attributes.float("alpha")?.unwrap_or(1.0) })),
     |me, x: T| x.through_f64(|x| math::swish(x, me.alpha))
 );
@@ -201,7 +202,7 @@ impl Operator for SwiGlu {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        elementwise_work(inputs, outputs, 420)
+        elementwise_work(inputs, outputs, PerElement::through_f64(300))
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

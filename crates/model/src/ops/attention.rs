@@ -20,13 +20,13 @@ use synod_numerics::{
 };
 
 /// Rows that arranging keys and values for the products costs as much as.
-const PACKING_ROWS: usize = 80;
+const PACKING_ROWS: usize = 24;
 /// Multiply-add equivalents of a score: scaling, cap, masks, softmax, copies.
-const PER_SCORE: u64 = 900;
+const PER_SCORE: u64 = 320;
 /// Of a query's softmax.
 const PER_QUERY: u64 = 4_000;
 /// Of a head.
-const PER_HEAD: u64 = 20_000;
+const PER_HEAD: u64 = 12_000;
 
 /// `Attention`
 pub(super) const ATTENTION: Definition = Definition {
@@ -366,12 +366,13 @@ impl Operator for Attention {
         let factor = if dtype == DType::F64 { 4 } else { 1 };
         let head = product_arithmetic(dtype, rows, keys, q.size)
             // a single query takes its keys as rows
-            .saturating_add(product_arithmetic(
-                dtype,
-                keys,
-                1,
-                if q.rows == 1 { q.size } else { 0 },
-            ))
+            .saturating_add(if q.rows == 1 {
+                (keys as u64)
+                    .saturating_mul(q.size as u64 + 12)
+                    .saturating_mul(4 * factor)
+            } else {
+                0
+            })
             .saturating_add(product_arithmetic(dtype, rows, v.size, keys))
             .saturating_add(scores.saturating_mul(PER_SCORE * factor))
             .saturating_add(q.rows as u64 * PER_QUERY)

@@ -7,7 +7,7 @@
 use super::{
     DType, Definition, FLOATS, Inputs, Io, Kernel, NUMBERS, OpError, Operator, Path, TensorType, Work,
     elementwise::{
-        BinaryFloat, BinaryInteger, Elementwise, FloatFormat, InRegisters, Pair, UnaryFloat,
+        BinaryFloat, BinaryInteger, Elementwise, FloatFormat, InRegisters, Pair, PerElement, UnaryFloat,
         binary_elementwise, broadcast_of, elementwise_work, fold_number, unary_elementwise,
         with_float_format, zip_of,
     },
@@ -61,7 +61,13 @@ macro_rules! numbers {
 
             fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
                 let folds = inputs.len().saturating_sub(1).max(1) as u64;
-                elementwise_work(inputs, outputs, folds.saturating_mul($work))
+                let each = PerElement::from($work);
+                let each = PerElement {
+                    f32: each.f32.saturating_mul(folds),
+                    f64: each.f64.saturating_mul(folds),
+                    integers: each.integers.saturating_mul(folds),
+                };
+                elementwise_work(inputs, outputs, each)
             }
 
             fn specialize(
@@ -126,7 +132,10 @@ numbers!(
     Div,
     [7, 13, 14],
     2..=2,
-    60,
+    PerElement {
+        integers: 64,
+        ..24.into()
+    },
     |a, b| (a / b).canonical(),
     |i, j| i.div(j)
 );
@@ -188,7 +197,11 @@ impl Operator for Pow {
             .is_some_and(|exponent| {
                 exponent.dtype() == DType::F32 && exponent.as_slice::<f32>().iter().all(|&y| y == 2.0)
             });
-        elementwise_work(inputs, outputs, if squares { 20 } else { 3_000 })
+        elementwise_work(
+            inputs,
+            outputs,
+            PerElement::through_f64(if squares { 20 } else { 2_400 }),
+        )
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

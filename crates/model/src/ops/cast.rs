@@ -14,8 +14,9 @@ use crate::{
 use bytemuck::{Pod, Zeroable};
 use synod_numerics::{
     float::Float,
-    half::{bf16_to_f32, f16_to_f32, f64_to_bf16, f64_to_f16, integer_to_f64_odd},
+    half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16, f64_to_bf16, f64_to_f16, integer_to_f64_odd},
     integer::Integer,
+    isa,
 };
 
 /// `Cast`
@@ -98,8 +99,12 @@ impl Operator for Cast {
             return Work::default();
         };
         let bytes = data.elements() * data.dtype.size() + outputs[0].bytes();
+        let (from, to) = (data.dtype, outputs[0].dtype);
+        // vectors turn floats into floats, and narrow integers into them
+        let in_vectors = to.is_float() && (from.is_float() || from.size() < 8);
+        let each = if in_vectors { 8 } else { 24 };
         Work {
-            arithmetic: (outputs[0].elements() as u64).saturating_mul(64),
+            arithmetic: (outputs[0].elements() as u64).saturating_mul(each),
             bytes: bytes as u64,
         }
     }
@@ -161,8 +166,17 @@ fn cast_from<S: Number>(input: &TensorView<'_>, output: &mut TensorViewMut<'_>) 
 }
 
 fn convert<S: Number, D: Number>(input: &[S], output: &mut [u8]) {
-    for (to, &from) in bytemuck::cast_slice_mut::<u8, D>(output).iter_mut().zip(input) {
-        *to = D::from_number(from);
+    isa::apply(input, bytemuck::cast_slice_mut::<u8, D>(output), Convert);
+}
+
+/// [`Number::from_number`] as a function that is vectorised.
+#[derive(Clone, Copy)]
+struct Convert;
+
+impl<S: Number, D: Number> isa::Unary<S, D> for Convert {
+    #[inline(always)]
+    fn call(self, from: S) -> D {
+        D::from_number(from)
     }
 }
 
@@ -189,6 +203,12 @@ trait Number: Pod {
     fn nearest(self) -> f64;
     /// The value, rounded to odd if `f64` does not hold it: can be rounded once more to a narrower type.
     fn odd(self) -> f64;
+    /// The value, rounded once to `f32`.
+    fn single(self) -> f32;
+    /// The value as `f32`, if that holds every value of the type.
+    fn exact_single(self) -> Option<f32> {
+        None
+    }
     /// The value of an integer or bool.
     fn integer(self) -> i128;
     /// Whether it is not zero.
@@ -198,75 +218,131 @@ trait Number: Pod {
 }
 
 macro_rules! float {
-    ($type:ty, |$value:ident| $wide:expr, |$from:ident| $narrow:expr) => {
+    ($type:ty, |$value:ident| $wide:expr, |$v:ident| $single:expr, exact: $exact:expr, |$from:ident| $narrow:expr) => {
         impl Number for $type {
             const IS_INTEGER: bool = false;
+            #[inline(always)]
             fn nearest(self) -> f64 {
                 let $value = self;
                 $wide
             }
+            #[inline(always)]
             fn odd(self) -> f64 {
                 self.nearest()
             }
+            #[inline(always)]
+            fn single(self) -> f32 {
+                let $v = self;
+                $single
+            }
+            #[inline(always)]
+            fn exact_single(self) -> Option<f32> {
+                $exact.then(|| self.single())
+            }
+            #[inline(always)]
             fn integer(self) -> i128 {
                 0
             }
+            #[inline(always)]
             fn truth(self) -> bool {
                 self.nearest() != 0.0
             }
+            #[inline(always)]
             fn from_number<S: Number>($from: S) -> Self {
                 $narrow
             }
         }
     };
 }
-float!(f32, |x| f64::from(x), |from| (from.odd() as f32).canonical());
-float!(f64, |x| x, |from| from.nearest().canonical());
-float!(F16, |x| f64::from(f16_to_f32(x.0)), |from| F16(f64_to_f16(
-    from.odd()
-)));
-float!(BF16, |x| f64::from(bf16_to_f32(x.0)), |from| BF16(f64_to_bf16(
-    from.odd()
-)));
+float!(f32, |x| f64::from(x), |x| x, exact: true, |from| from.single().canonical());
+float!(f64, |x| x, |x| x as f32, exact: false, |from| from.nearest().canonical());
+float!(F16, |x| f64::from(f16_to_f32(x.0)), |x| f16_to_f32(x.0), exact: true, |from| F16(
+    match from.exact_single() {
+        Some(single) => f32_to_f16(single),
+        None => f64_to_f16(from.odd()),
+    }
+));
+float!(BF16, |x| f64::from(bf16_to_f32(x.0)), |x| bf16_to_f32(x.0), exact: true, |from| BF16(
+    match from.exact_single() {
+        Some(single) => f32_to_bf16(single),
+        None => f64_to_bf16(from.odd()),
+    }
+));
 
 macro_rules! integers {
-    ($($type:ty)+) => {$(
+    ($($type:ty, odd: |$value:ident| $odd:expr, exact: $exact:expr;)+) => {$(
         impl Number for $type {
             const IS_INTEGER: bool = true;
+            #[inline(always)]
             fn nearest(self) -> f64 {
                 self as f64
             }
+            #[inline(always)]
             fn odd(self) -> f64 {
-                integer_to_f64_odd(self.to_i128())
+                let $value = self;
+                $odd
             }
+            #[inline(always)]
+            fn single(self) -> f32 {
+                self as f32
+            }
+            #[inline(always)]
+            fn exact_single(self) -> Option<f32> {
+                $exact.then(|| self.single())
+            }
+            #[inline(always)]
             fn integer(self) -> i128 {
                 self.to_i128()
             }
+            #[inline(always)]
             fn truth(self) -> bool {
                 self != 0
             }
+            #[inline(always)]
             fn from_number<S: Number>(from: S) -> Self {
                 if S::IS_INTEGER { <$type>::wrap(from.integer()) } else { <$type>::from_float(from.nearest()) }
             }
         }
     )+};
 }
-integers!(i8 i16 i32 i64 u8 u16 u32 u64);
+integers! {
+    i8, odd: |x| f64::from(x), exact: true;
+    i16, odd: |x| f64::from(x), exact: true;
+    i32, odd: |x| f64::from(x), exact: false;
+    i64, odd: |x| integer_to_f64_odd(x.to_i128()), exact: false;
+    u8, odd: |x| f64::from(x), exact: true;
+    u16, odd: |x| f64::from(x), exact: true;
+    u32, odd: |x| f64::from(x), exact: false;
+    u64, odd: |x| integer_to_f64_odd(x.to_i128()), exact: false;
+}
 
 impl Number for Bool {
     const IS_INTEGER: bool = true;
+    #[inline(always)]
     fn nearest(self) -> f64 {
         f64::from(self.0)
     }
+    #[inline(always)]
     fn odd(self) -> f64 {
         f64::from(self.0)
     }
+    #[inline(always)]
+    fn single(self) -> f32 {
+        f32::from(self.0)
+    }
+    #[inline(always)]
+    fn exact_single(self) -> Option<f32> {
+        Some(self.single())
+    }
+    #[inline(always)]
     fn integer(self) -> i128 {
         self.0.into()
     }
+    #[inline(always)]
     fn truth(self) -> bool {
         self.0 != 0
     }
+    #[inline(always)]
     fn from_number<S: Number>(from: S) -> Self {
         Self(u8::from(from.truth()))
     }

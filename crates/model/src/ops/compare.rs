@@ -73,10 +73,9 @@ impl Operator for Comparison {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        let halves = inputs
-            .optional(0)
-            .is_some_and(|x| matches!(x.dtype, DType::F16 | DType::BF16));
-        elementwise_work(inputs, outputs, if halves { 300 } else { 20 })
+        let wide = inputs.optional(0).is_some_and(|x| x.dtype.size() == 8);
+        // the results are bytes, whatever is compared
+        elementwise_work(inputs, outputs, if wide { 28 } else { 10 })
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

@@ -5,7 +5,7 @@
 //! only the taps that fall on an input element, or beyond the input's ends, are terms; those between two are not.
 
 use super::{
-    Definition, FLOATS, Inputs, Kernel, NodeSpec, OpError, Operator, Path, TensorType, Work,
+    DType, Definition, FLOATS, Inputs, Kernel, NodeSpec, OpError, Operator, Path, TensorType, Work,
     floats::{Compute, FloatKernel, FloatOperation, Known, Purpose, on_floats, required},
     matmul::product_arithmetic,
     streamed,
@@ -125,25 +125,25 @@ impl Conv {
     }
 }
 
-/// Finding the elements under each tap for sixteen positions at a time, where terms are added tap by tap. Up to a size that is done
-/// once for all images and groups.
+/// Finding the elements under the taps, which the first run does for all others but has to be paid by any: where each term lies, and
+/// for sixteen positions at a time which elements are under each tap. Up to a size that is done once for all images and groups.
 fn finding_arithmetic(shape: &ConvShape) -> u64 {
-    const ONE: u64 = 230;
+    const TERM: u64 = 64;
+    const TAP: u64 = 230;
     const ONCE: u64 = 1 << 15;
-    if shape.out_channels >= convolution::CHANNELS_OF_A_PRODUCT {
-        return 0;
-    }
+    let terms = (shape.terms() as u64).saturating_mul(TERM);
     let width = shape.axes[2].output;
     let rows = (shape.output_size() / width.max(1)) as u64;
     let pieces = rows
         .saturating_mul(width.div_ceil(16) as u64)
         .saturating_mul(shape.kernel_size() as u64);
-    let times = if pieces <= ONCE {
-        1
-    } else {
-        (shape.batch * shape.groups) as u64
+    let times = match (pieces <= ONCE, convolution::adds_tap_by_tap(shape)) {
+        (true, _) if shape.kernel_size() > 1 => 1,
+        (false, true) => (shape.batch * shape.groups) as u64,
+        // products find them while they gather columns, which is a part of their price
+        _ => 0,
     };
-    pieces.saturating_mul(ONE).saturating_mul(times)
+    terms.saturating_add(pieces.saturating_mul(TAP).saturating_mul(times))
 }
 
 impl Operator for Conv {
@@ -157,14 +157,23 @@ impl Operator for Conv {
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
         let arithmetic = self.shape(inputs).map_or(0, |shape| {
-            let product = if shape.out_channels >= convolution::CHANNELS_OF_A_PRODUCT {
+            let product = if outputs[0].dtype == DType::F64 {
+                // every weight walks over a plane, row by row
+                let terms = shape.terms().saturating_mul(shape.out_channels) as u64;
+                let width = shape.axes[2].output.max(1);
+                let rows = (shape.output_size() / width) as u64;
+                terms.saturating_mul(rows.saturating_mul(width as u64 * 8 + 120).saturating_add(240))
+            } else if shape.out_channels >= convolution::CHANNELS_OF_A_PRODUCT {
+                let (channels, positions, terms) = (shape.out_channels, shape.output_size(), shape.terms());
+                let product = |rows, columns| product_arithmetic(outputs[0].dtype, rows, columns, terms);
                 // gathering a column costs about as much as two rows of multiply-adds
-                product_arithmetic(
-                    outputs[0].dtype,
-                    shape.out_channels.max(2) + 2,
-                    shape.output_size(),
-                    shape.terms(),
-                )
+                let by_positions = product(channels.max(2) + 2, positions);
+                if positions == 1 && shape.groups == 1 {
+                    // one row, of which the channels are the columns
+                    by_positions.min(product(1, channels))
+                } else {
+                    by_positions
+                }
             } else {
                 // added tap by tap: each term is a load, a multiply-add and a store
                 let terms = shape.terms().saturating_mul(shape.out_channels) as u64;
@@ -175,7 +184,11 @@ impl Operator for Conv {
             let images = (shape.batch * shape.groups) as u64;
             product
                 .saturating_mul(images)
-                .saturating_add(finding_arithmetic(&shape))
+                .saturating_add(if outputs[0].dtype == DType::F64 {
+                    0
+                } else {
+                    finding_arithmetic(&shape)
+                })
         });
         Work {
             arithmetic,

@@ -77,6 +77,22 @@ impl Cumulative {
         if plane == 0 {
             return;
         }
+        if inner == 1 {
+            for (x, out) in x.chunks_exact(length).zip(out.chunks_exact_mut(length)) {
+                let mut so_far = start;
+                let mut step = |x: &S, out: &mut S| {
+                    let next = take(so_far, load(*x));
+                    *out = store(if self.exclusive { so_far } else { next });
+                    so_far = next;
+                };
+                if self.reverse {
+                    x.iter().zip(out).rev().for_each(|(x, out)| step(x, out));
+                } else {
+                    x.iter().zip(out).for_each(|(x, out)| step(x, out));
+                }
+            }
+            return;
+        }
         for (x, out) in x.chunks_exact(plane).zip(out.chunks_exact_mut(plane)) {
             // several lines at once, as many as share lines of the cache
             for first in (0..inner).step_by(LINES) {
@@ -113,7 +129,7 @@ impl Operator for Cumulative {
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
         Work {
             // along any axis but the last one, every element lies in another line of memory
-            arithmetic: (outputs[0].elements() as u64).saturating_mul(240),
+            arithmetic: (outputs[0].elements() as u64).saturating_mul(64),
             bytes: streamed(inputs, outputs).saturating_mul(2),
         }
     }

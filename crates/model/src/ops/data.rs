@@ -138,21 +138,89 @@ impl<const N: usize> Rows<N> {
 pub(super) struct Strided {
     rows: Rows<1>,
     start: usize,
+    /// Where rows of the output are columns of the input.
+    planes: Option<Planes>,
+}
+
+/// Transposed planes: elements that lie side by side in the input are `apart` in the output.
+#[derive(Debug, Clone)]
+struct Planes {
+    /// Their first elements, in the input and in the output.
+    firsts: Rows<2>,
+    /// Elements side by side in the input.
+    across: usize,
+    apart: usize,
+}
+
+/// Elements along each side of a square of a plane that is moved at once: its lines stay in the first-level cache.
+const SQUARE: usize = 16;
+
+impl Planes {
+    fn of(rows: &Rows<1>) -> Option<Self> {
+        let strides = &rows.outer_strides[0];
+        let axis = (0..rows.outer.len()).rfind(|&axis| strides[axis] == 1 && rows.outer[axis] >= 4)?;
+        if matches!(rows.strides[0], 0 | 1) || rows.length < 4 {
+            return None;
+        }
+        let mut apart = rows.length;
+        let (mut shape, mut from, mut to) = (Vec::new(), Vec::new(), Vec::new());
+        let mut own = 0;
+        for other in (0..rows.outer.len()).rev() {
+            if other == axis {
+                own = apart;
+            } else {
+                shape.insert(0, rows.outer[other]);
+                from.insert(0, strides[other]);
+                to.insert(0, apart as isize);
+            }
+            apart *= rows.outer[other];
+        }
+        Some(Self {
+            firsts: Rows::new(&shape, [from, to]),
+            across: rows.outer[axis],
+            apart: own,
+        })
+    }
+
+    fn run<W: Pod>(&self, start: usize, length: usize, stride: isize, input: &[W], output: &mut [W]) {
+        let [step_in, step_out] = self.firsts.strides;
+        self.firsts.for_each(|[from, to]| {
+            for plane in 0..self.firsts.length as isize {
+                let from = start.wrapping_add_signed(from + plane * step_in);
+                let to = (to + plane * step_out) as usize;
+                for j in (0..self.across).step_by(SQUARE) {
+                    for i in (0..length).step_by(SQUARE) {
+                        let (end_j, end_i) = (self.across.min(j + SQUARE), length.min(i + SQUARE));
+                        for j in j..end_j {
+                            let row = &mut output[to + j * self.apart + i..][..end_i - i];
+                            let mut at = from.wrapping_add_signed(i as isize * stride) + j;
+                            for element in row {
+                                *element = input[at];
+                                at = at.wrapping_add_signed(stride);
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    }
 }
 
 impl Strided {
     /// Element (i, j, …) of the output of `shape` is the input's element `start + i·strides[0] + j·strides[1] + …`, which
     /// must lie inside the input.
     pub(super) fn new(shape: &[usize], strides: Vec<isize>, start: usize) -> Self {
-        Self {
-            rows: Rows::new(shape, [strides]),
-            start,
-        }
+        let rows = Rows::new(shape, [strides]);
+        let planes = Planes::of(&rows).filter(|_| !shape.contains(&0));
+        Self { rows, start, planes }
     }
 
     /// Reads `input` into `output`, which has an element for each of the shape.
     pub(super) fn run<W: Pod>(&self, input: &[W], output: &mut [W]) {
         let (length, stride) = (self.rows.length, self.rows.strides[0]);
+        if let Some(planes) = &self.planes {
+            return planes.run(self.start, length, stride, input, output);
+        }
         let mut rows = output.chunks_exact_mut(length.max(1));
         self.rows.for_each(|[at]| {
             let from = self.start.wrapping_add_signed(at);
@@ -235,5 +303,43 @@ mod tests {
         let mut output = [0u8; 4];
         strided.run(&[1, 2, 3, 4], &mut output);
         assert_eq!(output, [3, 4, 1, 2]);
+    }
+
+    #[test]
+    fn transposed_planes_hold_what_every_element_says() {
+        // orders of three axes whose sizes fill squares and do not; the last one runs backwards along the first axis
+        for ([a, b, c], order, backwards) in [
+            ([3, 17, 40], [0, 2, 1], false),
+            ([33, 5, 4], [2, 1, 0], false),
+            ([4, 6, 35], [2, 0, 1], false),
+            ([20, 1, 21], [2, 1, 0], true),
+        ] {
+            let (sizes, own) = ([a, b, c], [b * c, c, 1]);
+            let shape = order.map(|axis: usize| sizes[axis]);
+            let strides = order.map(|axis| {
+                let stride = own[axis] as isize;
+                if backwards && axis == 0 { -stride } else { stride }
+            });
+            let start = if backwards { (a - 1) * b * c } else { 0 };
+            let input: Vec<u16> = (0..(a * b * c) as u16).collect();
+            let mut output = vec![0; input.len()];
+            let strided = Strided::new(&shape, strides.to_vec(), start);
+            assert!(strided.planes.is_some());
+            strided.run(&input, &mut output);
+            let expected = (0..output.len()).map(|index| {
+                let at = [
+                    index / (shape[1] * shape[2]),
+                    index / shape[2] % shape[1],
+                    index % shape[2],
+                ];
+                let place: isize = at
+                    .iter()
+                    .zip(strides)
+                    .map(|(&i, stride)| i as isize * stride)
+                    .sum();
+                input[start.wrapping_add_signed(place)]
+            });
+            assert!(output.iter().copied().eq(expected), "{shape:?}");
+        }
     }
 }

@@ -343,7 +343,7 @@ impl Operator for Einsum {
                     .fold(results, u64::saturating_add);
                 product_arithmetic(dtype, m, n, terms as usize)
                     .saturating_mul(batch as u64)
-                    .saturating_add(moved.saturating_mul(64))
+                    .saturating_add(moved.saturating_mul(48))
                     .saturating_add((batch as u64).saturating_mul(1_000))
             }
             None => results

@@ -31,6 +31,10 @@ pub(super) const TILE: Definition = Definition {
 struct Expand;
 
 impl Operator for Expand {
+    fn copies_bits(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
         let data = inputs.required(0)?;
         let wanted = shape_from_i64s(&inputs.known_i64s(1)?)?;
@@ -40,7 +44,7 @@ impl Operator for Expand {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        Work::elementwise(inputs, outputs, 8)
+        Work::elementwise(inputs, outputs, 4)
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
@@ -58,6 +62,10 @@ impl Operator for Expand {
 struct Tile;
 
 impl Operator for Tile {
+    fn copies_bits(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
         let data = inputs.required(0)?;
         let repeats = shape_from_i64s(&inputs.known_i64s(1)?)?;
@@ -77,7 +85,7 @@ impl Operator for Tile {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        Work::elementwise(inputs, outputs, 8)
+        Work::elementwise(inputs, outputs, 4)
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

@@ -27,6 +27,10 @@ struct Gather {
 }
 
 impl Operator for Gather {
+    fn copies_bits(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
         let data = inputs.required(0)?;
         let indices = inputs.of_types(1, INDICES)?;

@@ -126,7 +126,7 @@ impl Operator for GridSample {
         let elements = outputs[0].elements() as u64;
         Work {
             arithmetic: elements
-                .saturating_mul(taps * 160 + 300)
+                .saturating_mul(taps * 220 + 300)
                 .saturating_add(places.saturating_mul(rank as u64 * 1_000)),
             bytes: streamed(inputs, outputs).saturating_mul(2),
         }

@@ -12,7 +12,7 @@ use super::{
 use synod_numerics::{fast, reference};
 
 /// Multiply-add equivalents of normalising an element: sums, a difference, a scaling.
-const PER_ELEMENT: u64 = 40;
+const PER_ELEMENT: u64 = 32;
 /// Of a group's moments, and of each of its channels.
 const PER_GROUP: u64 = 4_000;
 const PER_CHANNEL: u64 = 1_000;

@@ -230,7 +230,12 @@ impl Operator for Loss {
             .saturating_add(4_000);
         Work {
             arithmetic,
-            bytes: super::streamed(inputs, outputs),
+            // without a softmax one score of each sample is read, which lies in a line of its own
+            bytes: if self.softmax {
+                super::streamed(inputs, outputs)
+            } else {
+                samples.saturating_mul(128)
+            },
         }
     }
 

@@ -42,23 +42,30 @@ pub(super) const PRODUCT_TYPES: &[DType] = &[
     DType::U64,
 ];
 
-/// Multiply-add equivalents of an m × n × k product: padded to the tiles of six rows and sixteen columns, where starting and
-/// storing a tile takes about as long as a dozen terms. A single row is computed without tiles, sixteen columns at a time.
 /// Elements that fill up the columns of a right operand: they are read like the others.
 pub(super) fn product_padding(n: usize, k: usize) -> u64 {
     ((n.next_multiple_of(16) - n) as u64).saturating_mul(k as u64)
 }
 
+/// Multiply-add equivalents of an m × n × k product: padded to the tiles of six rows and sixteen columns, where starting and
+/// storing a tile takes about as long as a dozen terms. A single row is computed without tiles, sixteen columns at a time.
 pub(super) fn product_arithmetic(dtype: DType, m: usize, n: usize, k: usize) -> u64 {
-    let rows = if m == 1 { 1 } else { m.next_multiple_of(6) };
-    let padded = [rows, n.next_multiple_of(16), k.saturating_add(12)]
-        .iter()
-        .fold(1u64, |work, &d| work.saturating_mul(d as u64));
-    padded.saturating_mul(if matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
-        1
-    } else {
-        24
-    })
+    if matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
+        let rows = if m == 1 { 1 } else { m.next_multiple_of(6) };
+        return [rows, n.next_multiple_of(16), k.saturating_add(12)]
+            .iter()
+            .fold(1u64, |work, &d| work.saturating_mul(d as u64));
+    }
+    // row by row, without tiles
+    let (per_term, per_result) = match (dtype, n) {
+        (DType::F64, _) => (16, 160),
+        // a row by a column
+        (_, 1) => (10, 60),
+        _ => (24, 60),
+    };
+    (m as u64)
+        .saturating_mul(n as u64)
+        .saturating_mul((k as u64).saturating_mul(per_term).saturating_add(per_result))
 }
 
 #[derive(Debug)]

@@ -583,6 +583,12 @@ pub trait Operator: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether every element of the outputs has the bits of an element of the inputs: nothing is computed, so that 16-bit floats stay
+    /// as they are.
+    fn copies_bits(&self) -> bool {
+        self.moves_data() || self.is_view()
+    }
+
     /// Whether no run of its kernels on floats fails, so that an executor may run it later than its place.
     fn is_total(&self) -> bool {
         false

@@ -150,6 +150,18 @@ impl Corners {
     }
 }
 
+/// Multiply-add equivalents of comparing two boxes.
+const PER_PAIR: u64 = 120;
+
+/// How often boxes are compared at most: each candidate with all that were selected before it, until `most` are.
+fn pairs(candidates: u64, most: u64) -> u64 {
+    let while_selecting = most.saturating_mul(most.saturating_sub(1)) / 2;
+    let rest = candidates
+        .saturating_sub(most)
+        .saturating_mul(most.saturating_sub(1));
+    while_selecting.saturating_add(rest)
+}
+
 impl DataDependent for NonMaxSuppression {
     fn work(&self, inputs: &Inputs<'_>) -> Result<Work, OpError> {
         let boxes = inputs.of_types(0, &[DType::F32])?;
@@ -182,11 +194,7 @@ impl DataDependent for NonMaxSuppression {
             arithmetic = arithmetic
                 .saturating_add(scores.len() as u64 * 60 + 2_000)
                 .saturating_add((candidates as u64).saturating_mul(levels * 160 + 600))
-                .saturating_add(
-                    (candidates as u64)
-                        .saturating_mul(most as u64)
-                        .saturating_mul(300),
-                );
+                .saturating_add(pairs(candidates as u64, most as u64).saturating_mul(PER_PAIR));
             selected = selected.saturating_add(most);
             largest = largest.max(candidates);
         }

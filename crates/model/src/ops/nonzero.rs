@@ -58,7 +58,7 @@ fn nonzero(x: &Tensor) -> impl Iterator<Item = usize> + '_ {
 impl DataDependent for NonZero {
     fn work(&self, inputs: &Inputs<'_>) -> Result<Work, OpError> {
         Ok(Work {
-            arithmetic: (inputs.required(0)?.elements() as u64).saturating_mul(120),
+            arithmetic: (inputs.required(0)?.elements() as u64).saturating_mul(80),
             bytes: bytes_of(inputs),
         })
     }
@@ -71,8 +71,8 @@ impl DataDependent for NonZero {
         Ok(Extent {
             work: Work {
                 arithmetic: (x.elements() as u64)
-                    .saturating_mul(120)
-                    .saturating_add(coordinates.saturating_mul(600)),
+                    .saturating_mul(80)
+                    .saturating_add(coordinates.saturating_mul(260)),
                 bytes: (places.bytes() as u64).saturating_add(x.bytes().len() as u64),
             },
             memory: places.bytes() as u64,

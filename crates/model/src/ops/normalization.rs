@@ -14,7 +14,7 @@ use super::{
 use synod_numerics::{fast, reference};
 
 /// Multiply-add equivalents of normalising an element: sums, a difference, a scaling.
-const PER_ELEMENT: u64 = 40;
+const PER_ELEMENT: u64 = 26;
 /// Of a group's moments: two trees of lanes, a root, two quotients.
 const PER_GROUP: u64 = 4_000;
 

@@ -59,12 +59,12 @@ impl Operator for LpNormalization {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        let lines = self
-            .shape(&outputs[0].shape)
-            .map_or(0, |shape| shape.outer * shape.inner);
+        let (lines, per_element) = self.shape(&outputs[0].shape).map_or((0, 0), |shape| {
+            (shape.outer * shape.inner, if shape.inner == 1 { 60 } else { 100 })
+        });
         Work {
             arithmetic: (outputs[0].elements() as u64)
-                .saturating_mul(240)
+                .saturating_mul(per_element)
                 .saturating_add((lines as u64).saturating_mul(2_000)),
             bytes: streamed(inputs, outputs).saturating_mul(2),
         }
@@ -114,17 +114,29 @@ impl<T: Compute> FloatKernel<T> for ByNorm {
         if self.p == 2 {
             norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
         }
+        let quotient = |x: T, norm: T| {
+            if norm == T::ZERO {
+                T::ZERO
+            } else {
+                (x / norm).canonical()
+            }
+        };
+        if shape.inner == 1 {
+            let lines = out
+                .chunks_exact_mut(shape.length.max(1))
+                .zip(x.chunks_exact(shape.length.max(1)));
+            for ((out, x), &norm) in lines.zip(&*norms) {
+                out.iter_mut().zip(x).for_each(|(y, &x)| *y = quotient(x, norm));
+            }
+            return;
+        }
         let lines = out
             .chunks_exact_mut(shape.inner.max(1))
             .zip(x.chunks_exact(shape.inner.max(1)));
         for (number, (out, x)) in lines.enumerate() {
             let norms = &norms[number / shape.length.max(1) * shape.inner..][..shape.inner];
             for ((y, &x), &norm) in out.iter_mut().zip(x).zip(norms) {
-                *y = if norm == T::ZERO {
-                    T::ZERO
-                } else {
-                    (x / norm).canonical()
-                };
+                *y = quotient(x, norm);
             }
         }
     }
@@ -175,7 +187,7 @@ impl Operator for MeanVariance {
         });
         Work {
             arithmetic: (outputs[0].elements() as u64)
-                .saturating_mul(320)
+                .saturating_mul(220)
                 .saturating_add((groups as u64).saturating_mul(4_000)),
             bytes: streamed(inputs, outputs).saturating_mul(2),
         }

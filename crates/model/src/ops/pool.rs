@@ -110,7 +110,7 @@ pub(super) const GLOBAL_MAX_POOL: Definition = Definition {
 };
 
 /// Multiply-add equivalents of one tap: a load, an operation and the loop around them.
-const PER_TAP: u64 = 64;
+const PER_TAP: u64 = 46;
 
 /// Geometry of a pool, and the shape of its output.
 fn geometry(
@@ -181,10 +181,15 @@ impl Operator for MaxPool {
             work.arithmetic = work.arithmetic.saturating_mul(12);
         } else if matches!(outputs[0].dtype, DType::F32 | DType::I8 | DType::U8) {
             // a maximum along each axis, for all windows of a line at once
-            let read = inputs.optional(0).map_or(0, |x| x.elements()) as u64;
-            let of_one = taps.saturating_mul(2).saturating_add(PER_TAP);
+            let (read, planes) = inputs.optional(0).map_or((0, 0), |x| {
+                (x.elements() as u64, x.shape[..2].iter().product::<usize>() as u64)
+            });
+            let of_one = taps.saturating_add(PER_TAP);
             work = Work::elementwise(inputs, outputs, of_one);
-            work.arithmetic = work.arithmetic.saturating_add(read.saturating_mul(32));
+            work.arithmetic = work
+                .arithmetic
+                .saturating_add(read.saturating_mul(20))
+                .saturating_add(planes.saturating_mul(320));
         }
         work
     }
@@ -421,7 +426,7 @@ impl Operator for LpPool {
             outputs,
         );
         // the scalar reference runs, and above 2 a power for each tap
-        work.arithmetic = work.arithmetic.saturating_mul(if self.p <= 2 { 8 } else { 60 });
+        work.arithmetic = work.arithmetic.saturating_mul(if self.p <= 2 { 5 } else { 30 });
         work
     }
 

@@ -17,11 +17,11 @@ use synod_numerics::{
 };
 
 /// Multiply-add equivalents of one evaluation of an activation function, the other operations of a gate included.
-const PER_ACTIVATION: u64 = 600;
+const PER_ACTIVATION: u64 = 280;
 /// Of what a row's step takes besides: calls, copies.
-const PER_ROW: u64 = 6_000;
+const PER_ROW: u64 = 4_500;
 /// Rows that packing a right operand costs as much as, where it is not known in advance.
-const PACKING_ROWS: usize = 16;
+const PACKING_ROWS: usize = 8;
 
 /// Which network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::tensor::{Element, TensorView, TensorViewMut};
 use synod_numerics::{
-    fast,
+    fast::{self, IntegerFold},
     half::{bf16_to_f32, f16_to_f32},
     integer::Integer,
     reference::{self, Extreme, Order},
@@ -335,11 +335,10 @@ impl Operator for Reduce {
             (Some(x), Ok(reduced)) => Arrangement::new(x.shape, &reduced).gather.is_some(),
             _ => false,
         };
-        let per_element = if gathers { 80 } else { 16 }
+        let per_element = if gathers { 80 } else { 7 }
             + match self.kind {
                 Kind::L1 => 16,
-                Kind::Extreme(_) => 24,
-                Kind::LogSumExp => 240,
+                Kind::LogSumExp => 320,
                 _ => 0,
             };
         let results = outputs[0].elements() as u64;
@@ -410,14 +409,28 @@ impl Reduction {
                 (Path::Reference, Kind::Extreme(extreme)) => {
                     reference::reduce_extreme(extreme, shape, x, out)
                 }
-                (_, kind) => reduce_integers(kind, shape, x, out),
+                (Path::Fast, kind) => {
+                    match kind {
+                        Kind::Product => fast::reduce_integers(IntegerFold::Product, shape, x, out),
+                        Kind::L1 => fast::reduce_integers(IntegerFold::Magnitudes, shape, x, out),
+                        Kind::L2 | Kind::SumSquare => {
+                            fast::reduce_integers(IntegerFold::Squares, shape, x, out);
+                        }
+                        _ => fast::reduce_integers(IntegerFold::Sum, shape, x, out),
+                    }
+                    finish_integers(kind, shape.length, out);
+                }
+                (Path::Reference, kind) => {
+                    reduce_integers(kind, shape, x, out);
+                    finish_integers(kind, shape.length, out);
+                }
             }
             Ok(())
         })
     }
 }
 
-/// Sums, means and products of integers: wrapping, so without an order. A root is that of the wrapped sum as an `f64`, truncated.
+/// Sums and products of integers, one element after the other; they wrap, so that any other order gives the same. A root is that of the wrapped sum as an `f64`, truncated.
 fn reduce_integers<T: Integer>(kind: Kind, shape: &ReduceShape, x: &[T], out: &mut [T]) {
     let one = T::wrap(1);
     for o in 0..shape.outer {
@@ -435,14 +448,18 @@ fn reduce_integers<T: Integer>(kind: Kind, shape: &ReduceShape, x: &[T], out: &m
                 };
             }
         }
-        if kind == Kind::L2 {
-            out.iter_mut()
-                .for_each(|y| *y = T::from_float((y.to_i128() as f64).sqrt()));
-        }
-        if kind == Kind::Mean {
-            let length = T::wrap(shape.length as i128);
-            out.iter_mut().for_each(|y| *y = y.div(length));
-        }
+    }
+}
+
+/// What follows the sum of `length` elements.
+fn finish_integers<T: Integer>(kind: Kind, length: usize, out: &mut [T]) {
+    if kind == Kind::L2 {
+        out.iter_mut()
+            .for_each(|y| *y = T::from_float((y.to_i128() as f64).sqrt()));
+    }
+    if kind == Kind::Mean {
+        let length = T::wrap(length as i128);
+        out.iter_mut().for_each(|y| *y = y.div(length));
     }
 }
 
@@ -606,7 +623,7 @@ impl Operator for Arg {
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
         let elements = inputs.optional(0).map_or(0, |x| x.elements()) as u64;
         Work {
-            arithmetic: elements.saturating_mul(160),
+            arithmetic: elements.saturating_mul(120),
             bytes: streamed(inputs, outputs),
         }
     }

@@ -348,15 +348,15 @@ impl Operator for Resize {
         {
             shape[axis] = sampling.to;
             let (elements, taps) = (element_count(&shape) as u64, sampling.taps as u64);
-            let table = (sampling.to as u64).saturating_mul(taps.saturating_mul(300).saturating_add(1_500));
+            let table = (sampling.to as u64).saturating_mul(taps.saturating_mul(450).saturating_add(2_400));
             let inner = element_count(&shape[axis + 1..]) as u64;
             let pass = match inner {
                 _ if nearest => 0,
-                0 | 1 => elements.saturating_mul(taps.saturating_mul(48).saturating_add(64)),
+                0 | 1 => elements.saturating_mul(taps.saturating_mul(80).saturating_add(110)),
                 _ => {
                     let lines =
-                        (elements / inner).saturating_mul(taps.saturating_mul(160).saturating_add(160));
-                    lines.saturating_add(elements.saturating_mul(taps.saturating_mul(16).saturating_add(8)))
+                        (elements / inner).saturating_mul(taps.saturating_mul(220).saturating_add(220));
+                    lines.saturating_add(elements.saturating_mul(taps.saturating_mul(24).saturating_add(12)))
                 }
             };
             work.arithmetic = work.arithmetic.saturating_add(table).saturating_add(pass);
@@ -371,10 +371,6 @@ impl Operator for Resize {
             .saturating_mul(each)
             .saturating_add(rows.saturating_mul(1_000));
         work.arithmetic = work.arithmetic.saturating_add(moving);
-        if matches!(x.dtype, DType::F16 | DType::BF16) && !nearest {
-            let converted = results.saturating_add(x.elements() as u64);
-            work.arithmetic = work.arithmetic.saturating_add(converted.saturating_mul(80));
-        }
         work
     }
 

@@ -126,7 +126,7 @@ impl Operator for RotaryEmbedding {
             .map_or(0, |sized| (sized.batch * sized.heads * sized.rows) as u64);
         Work {
             arithmetic: (outputs[0].elements() as u64)
-                .saturating_mul(60)
+                .saturating_mul(40)
                 .saturating_add(rows.saturating_mul(1_500)),
             bytes: streamed(inputs, outputs),
         }

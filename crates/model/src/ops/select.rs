@@ -3,6 +3,7 @@
 use super::{
     Definition, Inputs, Kernel, OpError, Operator, TensorType, Work,
     data::{Rows, by_size},
+    elementwise::elementwise_work,
     kernel,
 };
 use crate::{DType, shape::broadcast, tensor::TensorViewMut};
@@ -21,6 +22,10 @@ pub(super) const WHERE: Definition = Definition {
 struct Where;
 
 impl Operator for Where {
+    fn copies_bits(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &Inputs<'_>) -> Result<Vec<TensorType>, OpError> {
         let condition = inputs.of_types(0, &[DType::Bool])?;
         let yes = inputs.required(1)?;
@@ -32,7 +37,7 @@ impl Operator for Where {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        Work::elementwise(inputs, outputs, 40)
+        elementwise_work(inputs, outputs, 8)
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {
@@ -60,7 +65,7 @@ impl Operator for Where {
     }
 }
 
-fn pick<W: Pod>(rows: &Rows<3>, condition: &[u8], yes: &[W], no: &[W], output: &mut [W]) {
+fn pick<W: Bits>(rows: &Rows<3>, condition: &[u8], yes: &[W], no: &[W], output: &mut [W]) {
     let mut output = output.chunks_exact_mut(rows.length.max(1));
     // Broadcast strides are never negative.
     let strides = rows.strides.map(|stride| stride as usize);
@@ -84,12 +89,30 @@ fn pick<W: Pod>(rows: &Rows<3>, condition: &[u8], yes: &[W], no: &[W], output: &
 
 /// Both were read: a choice between registers, where a jump would be guessed wrongly every other time.
 #[inline(always)]
-fn choose<W>(condition: u8, yes: W, no: W) -> W {
-    if condition != 0 { yes } else { no }
+fn choose<W: Bits>(condition: u8, yes: W, no: W) -> W {
+    W::choose(condition != 0, yes, no)
 }
 
+/// An element as its bits.
+trait Bits: Pod {
+    /// One of two, without a jump.
+    fn choose(condition: bool, yes: Self, no: Self) -> Self;
+}
+
+macro_rules! words {
+    ($($t:ty)+) => {$(
+        impl Bits for $t {
+            #[inline(always)]
+            fn choose(condition: bool, yes: Self, no: Self) -> Self {
+                no ^ ((yes ^ no) & <$t>::from(condition).wrapping_neg())
+            }
+        }
+    )+};
+}
+words!(u8 u16 u32 u64);
+
 /// A row of operands whose elements lie side by side (a step of 1) or are one (0).
-fn pick_row<W: Pod, const C: usize, const Y: usize, const N: usize>(
+fn pick_row<W: Bits, const C: usize, const Y: usize, const N: usize>(
     condition: &[u8],
     yes: &[W],
     no: &[W],

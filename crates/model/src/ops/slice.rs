@@ -136,7 +136,9 @@ impl Operator for Slice {
         let elements = outputs[0].elements() as u64;
         let rows = elements / outputs[0].shape.last().map_or(1, |&last| last.max(1) as u64);
         Work {
-            arithmetic: elements.saturating_mul(8).saturating_add(rows.saturating_mul(64)),
+            arithmetic: elements
+                .saturating_mul(14)
+                .saturating_add(rows.saturating_mul(64)),
             bytes: bytes.saturating_mul(2),
         }
     }

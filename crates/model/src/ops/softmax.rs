@@ -109,14 +109,14 @@ impl Operator for Softmax {
         });
         // one exponential each, maximum, sum and quotient; along other axes than the last, columns are gathered
         let per_element = if self.shape(&outputs[0].shape).is_ok_and(|shape| shape.inner == 1) {
-            220
+            130
         } else {
-            700
+            300
         };
         Work {
             arithmetic: elements
                 .saturating_mul(per_element)
-                .saturating_add(columns.saturating_mul(3_000)),
+                .saturating_add(columns.saturating_mul(3_400)),
             bytes: streamed(inputs, outputs).saturating_mul(2),
         }
     }

@@ -215,7 +215,7 @@ impl Operator for TfIdf {
             arithmetic: elements
                 .saturating_mul(distances)
                 .saturating_mul(self.longest.min(length.max(1)) as u64)
-                .saturating_mul(levels * 400)
+                .saturating_mul(levels * 100)
                 .saturating_add((outputs[0].elements() as u64).saturating_mul(240))
                 .saturating_add((self.distances as u64).saturating_mul(100)),
             bytes: streamed(inputs, outputs).saturating_mul(2),

@@ -45,8 +45,19 @@ impl Operator for Transpose {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        // Scattered reads: an element costs more than its bytes.
-        Work::elementwise(inputs, outputs, 48)
+        let shape = &outputs[0].shape;
+        let row = shape.last().map_or(1, |&last| last.max(1));
+        let kept = self
+            .permutation(shape.len())
+            .is_ok_and(|order| order.last().is_some_and(|&last| last + 1 == shape.len()));
+        if !kept {
+            // scattered reads: an element costs more than its bytes
+            return Work::elementwise(inputs, outputs, 24);
+        }
+        let rows = (outputs[0].elements() / row) as u64;
+        let mut work = Work::elementwise(inputs, outputs, 2);
+        work.arithmetic = work.arithmetic.saturating_add(rows.saturating_mul(100));
+        work
     }
 
     fn moves_data(&self) -> bool {

@@ -8,7 +8,8 @@
 use super::{
     DType, Definition, FLOATS, Inputs, Kernel, NUMBERS, OpError, Operator, TensorType, Work,
     elementwise::{
-        Elementwise, UnaryFloat, UnaryInteger, elementwise_work, unary_elementwise, unary_float, unary_number,
+        Elementwise, PerElement, UnaryFloat, UnaryInteger, elementwise_work, unary_elementwise, unary_float,
+        unary_number,
     },
 };
 use synod_numerics::{fast::Transcendental, float::Float, integer::Integer, math};
@@ -124,27 +125,56 @@ on_numbers!(ABS, Abs, [6, 13], NUMBERS, |x: T| x.abs().canonical(), |i| i
     .abs());
 on_numbers!(NEG, Neg, [6, 13], SIGNED, |x: T| (-x).canonical(), |i| i.neg());
 on_numbers!(SIGN, Sign, [9, 13], NUMBERS, |x: T| sign(x), |i| i.sign());
-on_floats!(CEIL, Ceil, [6, 13], 16, |x: T| x.ceil().canonical());
-on_floats!(FLOOR, Floor, [6, 13], 16, |x: T| x.floor().canonical());
-on_floats!(ROUND, Round, [11, 22], 16, |x: T| x.round_even().canonical());
-on_floats!(SQRT, Sqrt, [6, 13], 24, |x: T| x.sqrt().canonical());
-on_floats!(RECIPROCAL, Reciprocal, [6, 13], 24, |x: T| (T::ONE / x)
+on_floats!(CEIL, Ceil, [6, 13], 14, |x: T| x.ceil().canonical());
+on_floats!(FLOOR, Floor, [6, 13], 14, |x: T| x.floor().canonical());
+on_floats!(ROUND, Round, [11, 22], 14, |x: T| x.round_even().canonical());
+on_floats!(SQRT, Sqrt, [6, 13], 16, |x: T| x.sqrt().canonical());
+on_floats!(RECIPROCAL, Reciprocal, [6, 13], 16, |x: T| (T::ONE / x)
     .canonical());
-on_floats!(EXP, Exp, [6, 13], 140, |x: T| x.exp(), Exp);
-on_floats!(LOG, Log, [6, 13], 250, |x: T| x.log(), Log);
-on_floats!(ERF, Erf, [9, 13], 300, |x: T| x.erf(), Erf);
+on_floats!(
+    EXP,
+    Exp,
+    [6, 13],
+    PerElement::through_f64(100),
+    |x: T| x.exp(),
+    Exp
+);
+on_floats!(LOG, Log, [6, 13], 180, |x: T| x.log(), Log);
+on_floats!(ERF, Erf, [9, 13], 190, |x: T| x.erf(), Erf);
 
-on_floats!(SIN, Sin, [7, 22], 1_500, |x: T| math::sin(x));
-on_floats!(COS, Cos, [7, 22], 1_500, |x: T| math::cos(x));
-on_floats!(TAN, Tan, [7, 22], 2_000, |x: T| math::tan(x));
-on_floats!(ASIN, Asin, [7, 22], 2_500, |x: T| math::asin(x));
-on_floats!(ACOS, Acos, [7, 22], 2_500, |x: T| math::acos(x));
-on_floats!(ATAN, Atan, [7, 22], 2_500, |x: T| math::atan(x));
-on_floats!(SINH, Sinh, [9, 22], 1_500, |x: T| math::sinh(x));
-on_floats!(COSH, Cosh, [9, 22], 1_500, |x: T| math::cosh(x));
-on_floats!(ASINH, Asinh, [9, 22], 2_500, |x: T| math::asinh(x));
-on_floats!(ACOSH, Acosh, [9, 22], 2_500, |x: T| math::acosh(x));
-on_floats!(ATANH, Atanh, [9, 22], 2_500, |x: T| math::atanh(x));
+on_floats!(SIN, Sin, [7, 22], PerElement::through_f64(1_000), |x: T| {
+    math::sin(x)
+});
+on_floats!(COS, Cos, [7, 22], PerElement::through_f64(1_000), |x: T| {
+    math::cos(x)
+});
+on_floats!(TAN, Tan, [7, 22], PerElement::through_f64(2_000), |x: T| {
+    math::tan(x)
+});
+on_floats!(ASIN, Asin, [7, 22], PerElement::through_f64(2_500), |x: T| {
+    math::asin(x)
+});
+on_floats!(ACOS, Acos, [7, 22], PerElement::through_f64(2_500), |x: T| {
+    math::acos(x)
+});
+on_floats!(ATAN, Atan, [7, 22], PerElement::through_f64(2_500), |x: T| {
+    math::atan(x)
+});
+on_floats!(SINH, Sinh, [9, 22], PerElement::through_f64(1_000), |x: T| {
+    math::sinh(x)
+});
+on_floats!(COSH, Cosh, [9, 22], PerElement::through_f64(1_500), |x: T| {
+    math::cosh(x)
+});
+on_floats!(ASINH, Asinh, [9, 22], PerElement::through_f64(2_500), |x: T| {
+    math::asinh(x)
+});
+on_floats!(ACOSH, Acosh, [9, 22], PerElement::through_f64(2_500), |x: T| {
+    math::acosh(x)
+});
+on_floats!(ATANH, Atanh, [9, 22], PerElement::through_f64(2_500), |x: T| {
+    math::atanh(x)
+});
 
 /// 1, +0, -1 or NaN.
 #[inline(always)]

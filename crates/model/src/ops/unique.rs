@@ -95,7 +95,7 @@ impl DataDependent for Unique {
         Ok(Work {
             arithmetic: (x.elements() as u64)
                 .saturating_mul(levels)
-                .saturating_mul(160)
+                .saturating_mul(130)
                 .saturating_add((cut.length as u64).saturating_mul(2_000)),
             bytes: bytes_of(inputs)
                 .saturating_mul(4)

@@ -22,11 +22,12 @@ use std::ops::Range;
 use super::blocks::{self, Blocks};
 use super::depthwise::{self, Job};
 use super::epilogue::{self, Epilogue};
+use super::kept::Kept;
 use super::lanes::on_isa;
 use super::matrix::{Columns, PackedColumns, TERMS, even, even_after, nanoseconds};
 use super::patches::{self, Run, Table};
 use super::tile::{self, Left, PANEL, VECTOR};
-use super::windows::Windows;
+use super::windows::{self, Windows};
 use crate::float::Float;
 use crate::isa::{Isa, multiversion};
 use crate::pool::{self, Disjoint};
@@ -127,18 +128,18 @@ fn has_few_inputs(shape: &ConvShape) -> bool {
     shape.kernel_size() > 1 && shape.in_channels <= 4 && 8 * width >= 7 * width.next_multiple_of(VECTOR)
 }
 
-/// How a convolution of a concrete shape is computed, and what is worth knowing of the shape in advance. Less than a MiB.
+/// How a convolution of a concrete shape is computed, with the tables that its first run makes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Geometry {
     /// With as few axes as possible.
     shape: ConvShape,
     way: Way,
     /// If it goes by windows.
-    windows: Option<Windows>,
+    windows: Kept<Windows>,
     /// If it goes by channels.
     blocks: Option<Blocks>,
     /// The patches of all runs and taps, unless they are too many or not needed.
-    table: Option<Table>,
+    table: Kept<Table>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,22 +158,19 @@ impl Geometry {
         let (channels, positions) = (shape.out_channels, shape.output_size());
         // the share of lanes that are of use; turning the output round costs a little
         let filled = |x: usize| x as f32 / x.next_multiple_of(VECTOR).max(1) as f32;
-        let windows = if is_product(channels, shape.terms()) && !has_few_inputs(&shape) {
-            None
-        } else {
-            Windows::new(&shape)
-        };
+        let by_windows =
+            (!is_product(channels, shape.terms()) || has_few_inputs(&shape)) && windows::possible(&shape);
         let by_channels = if is_pointwise(&shape) {
             positions <= FEW_POSITIONS && 0.94 * filled(channels) > filled(positions)
         } else {
             shape.terms() >= MANY_TERMS && filled(channels) >= 0.94 * filled(positions)
         };
-        let blocks = if windows.is_none() && is_product(channels, shape.terms()) && by_channels {
+        let blocks = if !by_windows && is_product(channels, shape.terms()) && by_channels {
             Blocks::new(&shape, false, false)
         } else {
             None
         };
-        let way = if windows.is_some() {
+        let way = if by_windows {
             Way::ByWindows
         } else if !is_product(channels, shape.terms()) {
             Way::TapByTap
@@ -181,25 +179,13 @@ impl Geometry {
         } else {
             Way::ByPositions
         };
-        let mut geometry = Geometry {
+        Geometry {
             shape,
             way,
-            windows,
+            windows: Kept::default(),
             blocks,
-            table: None,
-        };
-        let (runs, taps) = (geometry.runs(), shape.kernel_size());
-        if !geometry.is_plain()
-            && matches!(way, Way::ByPositions | Way::TapByTap)
-            && taps <= TERMS
-            && runs.saturating_mul(taps) <= TABLE
-            && Table::possible(&shape)
-        {
-            let mut table = Table::default();
-            table.fill(&shape, (0..runs).map(|index| geometry.run(index)), 0..taps);
-            geometry.table = Some(table);
+            table: Kept::default(),
         }
-        geometry
     }
 
     /// Looks at a shape whose input or output has its channels in blocks of sixteen (see [`super::blocks`]); `None` if it cannot be
@@ -213,9 +199,9 @@ impl Geometry {
         Some(Geometry {
             shape,
             way: Way::ByChannels,
-            windows: None,
+            windows: Kept::default(),
             blocks: Some(Blocks::new(&shape, input, output)?),
-            table: None,
+            table: Kept::default(),
         })
     }
 
@@ -246,12 +232,30 @@ impl Geometry {
         }
     }
 
+    /// The patches of all runs and taps, unless they are too many or not needed.
+    fn table(&self) -> Option<&Table> {
+        let (runs, taps) = (self.runs(), self.shape.kernel_size());
+        let wanted = !self.is_plain()
+            && matches!(self.way, Way::ByPositions | Way::TapByTap)
+            && taps <= TERMS
+            && runs.saturating_mul(taps) <= TABLE
+            && Table::possible(&self.shape);
+        if !wanted {
+            return None;
+        }
+        self.table.get(Table::bytes(runs, taps), || {
+            let mut table = Table::default();
+            table.fill(&self.shape, (0..runs).map(|index| self.run(index)), 0..taps);
+            table
+        })
+    }
+
     /// Lends the patches of some runs and taps and the number of the first run in the table.
     fn with_table<R>(&self, runs: Range<usize>, taps: Range<usize>, f: impl FnOnce(&Table, usize) -> R) -> R {
         thread_local! {
             static TABLE: Cell<Option<Table>> = const { Cell::new(None) };
         }
-        if let Some(table) = &self.table {
+        if let Some(table) = self.table() {
             return f(table, runs.start);
         }
         let mut table = TABLE.take().unwrap_or_default();
@@ -274,6 +278,13 @@ pub fn conv_scratch(shape: &ConvShape) -> usize {
         };
         shape.axes.iter().map(extent).fold(1, usize::saturating_mul)
     }
+}
+
+/// Whether terms are added tap by tap, from elements that have to be found for every sixteen positions.
+#[must_use]
+pub fn adds_tap_by_tap(shape: &ConvShape) -> bool {
+    let shape = shape.simplified();
+    !is_product(shape.out_channels, shape.terms()) && !windows::possible(&shape)
 }
 
 /// y = conv(x, w) + bias; the bits of [`reference::conv`].
@@ -337,15 +348,34 @@ pub fn conv_packed(
         };
         return blocks::conv(plan, &of, out);
     }
-    let part = Part {
-        isa: Isa::current(),
-        geometry,
-        w,
-        x,
-        out: &Disjoint::new(out),
-        bias,
-        epilogue,
+    let out = &Disjoint::new(out);
+    let by = |windows: Option<&Windows>| {
+        compute(&Part {
+            isa: Isa::current(),
+            geometry,
+            windows,
+            w,
+            x,
+            out,
+            bias,
+            epilogue,
+        });
     };
+    if geometry.way == Way::ByWindows {
+        let make = || Windows::new(shape).expect("the way was chosen because they are possible");
+        geometry
+            .windows
+            .with(windows::bytes(shape), make, |windows| by(Some(windows)));
+    } else {
+        by(None);
+    }
+}
+
+/// Shares the work of a convolution out.
+fn compute(part: &Part<'_>) {
+    let geometry = part.geometry;
+    let shape = &geometry.shape;
+    let output = shape.output_size();
     let images = shape.batch * shape.groups;
     let cost = nanoseconds(part.isa, [shape.out_channels.max(2), output, shape.terms()]);
     let pieces = pool::pieces(cost.saturating_mul(images as u64));
@@ -385,6 +415,8 @@ pub fn conv_packed(
 struct Part<'a> {
     isa: Isa,
     geometry: &'a Geometry,
+    /// If it goes by windows.
+    windows: Option<&'a Windows>,
     w: &'a ConvWeights,
     x: &'a [f32],
     out: &'a Disjoint<'a, f32>,
@@ -427,7 +459,7 @@ fn blocks(shape: &ConvShape) -> impl Iterator<Item = Block> {
 impl Part<'_> {
     /// Some runs of positions and some output channels (from a panel on) of some images.
     fn compute(&self, images: Range<usize>, runs: Range<usize>, channels: Range<usize>) {
-        if let Some(windows) = &self.geometry.windows {
+        if let Some(windows) = self.windows {
             let size = windows.size(&self.geometry.shape);
             return pool::with_buffer(size, |buffer: &mut [f32]| {
                 for image in images {
@@ -544,7 +576,7 @@ impl Part<'_> {
         /// Runs for which a table is made at a time.
         const TOGETHER: usize = 64;
         let geometry = self.geometry;
-        let whole = geometry.table.is_some();
+        let whole = geometry.table().is_some();
         let step = if whole { runs.len().max(1) } else { TOGETHER };
         let start = self.start(image, channel);
         for first in runs.clone().step_by(step) {

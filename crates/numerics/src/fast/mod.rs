@@ -24,11 +24,12 @@
 //! | bias, residual and bounds in registers | [`blocks`] | the same, if the output is in blocks and the epilogue is [`epilogue::Simple`] |
 //! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |
 //! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group, three axes of space or vast windows |
+//! | convolution plane by plane | `planes` | `f64` |
 //! | greatest pools by whole vectors | `pooling` | `f32`, horizontal stride 1 or 2, lines of windows up to 512 elements |
 //! | functions between bounds | `transcendental` | [`Transcendental`] functions of many `f32`, with AVX-512 or AVX2 |
 //! | softmax row by row | `softmax` | rows of 16 elements and more of `f32`, with AVX-512 or AVX2 |
 //! | tables of bytes in registers | `look_up` | functions of one byte that give a byte, with AVX-512 VBMI |
-//! | folds in any order | `reduction` | maxima and minima of rows of 64 elements and more |
+//! | folds in any order | `reduction` | maxima and minima, sums and products of integers |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
 //! | exact 8-bit products on VNNI, AVX2, any | [`integer`] | quantised products and convolutions; its table of files says which |
 //! | the same on AMX's tiles | [`integer`] | at least 16 rows at equal distances, runs of at least 16 terms in steps of equal length, weights whose zero point is 0 |
@@ -44,11 +45,13 @@ mod depthwise;
 mod doubles;
 pub mod epilogue;
 pub mod integer;
+mod kept;
 mod lanes;
 mod look_up;
 pub mod matrix;
 mod normalisation;
 mod patches;
+mod planes;
 mod pooling;
 mod recurrent;
 mod reduction;
@@ -60,11 +63,15 @@ mod windows;
 pub use attention::{causal_conv, linear_attention_read, linear_attention_write, rotate};
 pub use look_up::look_up;
 pub use normalisation::{batch_norm, group_norm, instance_norm, layer_norm, log_softmax, rms_norm, softmax};
+pub use planes::conv_planes;
 pub use pooling::{
     average_pool, can_put_first, global_average_pool, global_max_pool, max_pool, max_pool_channels_last,
     max_pool_channels_last_to_first, max_pool_of_floats,
 };
 pub use recurrent::{gru_gates, gru_row, lstm_row, rnn_row};
-pub use reduction::{reduce_extreme, reduce_mean, reduce_product, reduce_sum, reduce_sum_of_squares};
+pub use reduction::{
+    IntegerFold, reduce_extreme, reduce_integers, reduce_mean, reduce_product, reduce_sum,
+    reduce_sum_of_squares,
+};
 pub(crate) use softmax::softmax_rows;
 pub use transcendental::Transcendental;

@@ -58,6 +58,13 @@ impl Table {
             < 1 << 30
     }
 
+    /// Bytes of a table of so many runs and taps, most of which have one patch.
+    pub(super) fn bytes(runs: usize, taps: usize) -> usize {
+        runs.saturating_mul(taps)
+            .saturating_mul(2 * size_of::<Patch>())
+            .saturating_add(runs.saturating_mul(4))
+    }
+
     /// Fills the table with the patches of these runs and taps.
     pub(super) fn fill(
         &mut self,

@@ -1,6 +1,7 @@
 //! Reductions: the sixteen lanes of the definition are one or two vectors, and columns are taken side by side.
 
 use crate::float::Float;
+use crate::integer::Integer;
 use crate::isa::multiversion;
 use crate::reference::{Extreme, LANES, Order, tree};
 use crate::shape::ReduceShape;
@@ -57,6 +58,37 @@ multiversion! {
         assert_eq!(x.len(), length * out.len(), "input of a reduction");
         for (x, out) in x.chunks_exact(length).zip(out) {
             *out = in_any_order(x, start, fold);
+        }
+    }
+}
+
+/// Columns that are folded side by side by a function that needs no order: several vectors.
+const MANY_COLUMNS: usize = 4 * LANES;
+
+multiversion! {
+    /// Folds the middle axis of x\[outer, length, inner\], all of which are at least 1, by a function that needs no order.
+    fn fold_columns[T: Copy, F: Fn(T, T) -> T + Copy](
+        shape: &ReduceShape, x: &[T], start: T, fold: F, out: &mut [T]
+    ) {
+        assert_eq!(x.len(), shape.outer * shape.length * shape.inner, "input of a reduction");
+        assert_eq!(out.len(), shape.outer * shape.inner, "output of a reduction");
+        for (x, out) in x.chunks_exact(shape.length * shape.inner).zip(out.chunks_exact_mut(shape.inner)) {
+            for (block, out) in out.chunks_mut(MANY_COLUMNS).enumerate() {
+                let mut folded = [start; MANY_COLUMNS];
+                for row in x.chunks_exact(shape.inner) {
+                    let row = &row[block * MANY_COLUMNS..][..out.len()];
+                    if let Ok(row) = <&[T; MANY_COLUMNS]>::try_from(row) {
+                        for j in 0..MANY_COLUMNS {
+                            folded[j] = fold(folded[j], row[j]);
+                        }
+                    } else {
+                        for (folded, &x) in folded.iter_mut().zip(row) {
+                            *folded = fold(*folded, x);
+                        }
+                    }
+                }
+                out.copy_from_slice(&folded[..out.len()]);
+            }
         }
     }
 }
@@ -144,11 +176,46 @@ pub fn reduce_product<T: Float>(shape: &ReduceShape, x: &[T], out: &mut [T]) {
 
 /// Maxima or minima: the values of [`crate::reference::reduce_extreme`].
 pub fn reduce_extreme<T: Order>(extreme: Extreme, shape: &ReduceShape, x: &[T], out: &mut [T]) {
-    let rows = shape.inner == 1 && shape.length > 0;
+    let some = shape.length > 0 && !out.is_empty();
+    let (rows, columns) = (some && shape.inner == 1, some && shape.inner > 1);
     match extreme {
+        Extreme::Max if columns => fold_columns(shape, x, T::LOWEST, T::greater, out),
+        Extreme::Min if columns => fold_columns(shape, x, T::HIGHEST, T::smaller, out),
         Extreme::Max if rows => fold_rows(x, shape.length, T::LOWEST, T::greater, out),
         Extreme::Min if rows => fold_rows(x, shape.length, T::HIGHEST, T::smaller, out),
         Extreme::Max => reduce(shape, x, out, T::LOWEST, T::greater, T::greater, |x| x),
         Extreme::Min => reduce(shape, x, out, T::HIGHEST, T::smaller, T::smaller, |x| x),
+    }
+}
+
+/// What is folded of integers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntegerFold {
+    /// Their sum.
+    Sum,
+    /// The sum of their magnitudes.
+    Magnitudes,
+    /// The sum of their squares.
+    Squares,
+    /// Their product.
+    Product,
+}
+
+/// Sums and products of integers: they wrap, so that the order does not matter.
+pub fn reduce_integers<T: Integer>(fold: IntegerFold, shape: &ReduceShape, x: &[T], out: &mut [T]) {
+    let (zero, one) = (T::default(), T::wrap(1));
+    match fold {
+        IntegerFold::Sum => reduce(shape, x, out, zero, |y, x| y.add(x), |a, b| a.add(b), |y| y),
+        IntegerFold::Magnitudes => reduce(shape, x, out, zero, |y, x| y.add(x.abs()), |a, b| a.add(b), |y| y),
+        IntegerFold::Squares => reduce(
+            shape,
+            x,
+            out,
+            zero,
+            |y, x| y.add(x.mul(x)),
+            |a, b| a.add(b),
+            |y| y,
+        ),
+        IntegerFold::Product => reduce(shape, x, out, one, |y, x| y.mul(x), |a, b| a.mul(b), |y| y),
     }
 }

@@ -62,9 +62,19 @@ pub(super) struct Copy {
     lanes: u32,
 }
 
-impl Windows {
-    /// Plans a convolution of at most two axes of space, if its windows fit the buffer.
-    pub(super) fn new(shape: &ConvShape) -> Option<Self> {
+/// How large windows are.
+struct Extent {
+    rows: usize,
+    columns: usize,
+    plane: usize,
+    pitch: usize,
+    phase: usize,
+    phases: usize,
+}
+
+impl Extent {
+    /// That of a convolution of at most two axes of space, if its windows fit the buffer.
+    fn new(shape: &ConvShape) -> Option<Self> {
         let [depth, height, width] = &shape.axes;
         if *depth != Axis::UNIT || shape.terms() == 0 || shape.terms() > TERMS {
             return None;
@@ -99,6 +109,49 @@ impl Windows {
             rows = rows.div_ceil(2);
         }
         let (plane, _) = elements(rows)?;
+        let extent = Self {
+            rows,
+            columns,
+            plane,
+            pitch,
+            phase,
+            phases,
+        };
+        if extent.copies(shape) > COPIES || width.input.max(width.pad_begin) >= 1 << 30 {
+            return None;
+        }
+        Some(extent)
+    }
+
+    /// Copies of all pieces of a row, at most.
+    fn copies(&self, shape: &ConvShape) -> usize {
+        shape.axes[2].output.div_ceil(self.columns.max(1)) * self.phases * self.phase.div_ceil(VECTOR)
+    }
+}
+
+/// Bytes of the tables of a convolution, at most.
+pub(super) fn bytes(shape: &ConvShape) -> usize {
+    let copies = Extent::new(shape).map_or(0, |extent| extent.copies(shape));
+    4 * shape.terms() + copies * size_of::<Copy>()
+}
+
+/// Whether a convolution can be computed by windows.
+pub(super) fn possible(shape: &ConvShape) -> bool {
+    Extent::new(shape).is_some()
+}
+
+impl Windows {
+    /// Plans a convolution, if that is [`possible`].
+    pub(super) fn new(shape: &ConvShape) -> Option<Self> {
+        let Extent {
+            rows,
+            columns,
+            plane,
+            pitch,
+            phase,
+            phases,
+        } = Extent::new(shape)?;
+        let [_, height, width] = &shape.axes;
         let mut offsets = Vec::with_capacity(shape.terms());
         for channel in 0..shape.in_channels {
             for kh in 0..height.kernel {
@@ -109,10 +162,6 @@ impl Windows {
                     offsets.push(offset as u32);
                 }
             }
-        }
-        let vectors = width.output.div_ceil(columns.max(1)) * phases * phase.div_ceil(VECTOR);
-        if vectors > COPIES || width.input.max(width.pad_begin) >= 1 << 30 {
-            return None;
         }
         let copies = (0..width.output)
             .step_by(columns.max(1))

@@ -1,7 +1,7 @@
 //! Fast kernels give the reference's bits, whatever the shape, the values and the instruction set.
 
 use synod_numerics::fast::epilogue::{Function, Step, Steps};
-use synod_numerics::fast::{self, convolution as fc, matrix as fm};
+use synod_numerics::fast::{self, IntegerFold, convolution as fc, matrix as fm};
 use synod_numerics::float::Float;
 use synod_numerics::isa::{Isa, map};
 use synod_numerics::reference::{self as slow, Extreme};
@@ -161,6 +161,9 @@ fn convolutions() {
             out.fill(7.0);
             fc::conv_packed(&fc::Geometry::new(&shape), &packed, &x, bias, None, &mut out);
             assert_same(&out, &expected, &format!("{what}, packed"));
+            out.fill(7.0);
+            fast::conv_planes(&shape, &x, &w, bias, &mut out);
+            assert_same(&out, &expected, &format!("{what}, plane by plane"));
         });
     }
 }
@@ -588,6 +591,46 @@ fn reductions() {
                 assert_same(&out, &expected, &format!("{name} {shape:?} on {isa:?}"));
             });
         }
+    }
+}
+
+#[test]
+fn integers_fold_as_if_one_by_one() {
+    let mut numbers = Numbers::new(17);
+    for _ in 0..100 {
+        let shape = reduce_shape(&mut numbers);
+        let x: Vec<i32> = (0..shape.outer * shape.length * shape.inner)
+            .map(|_| (numbers.below(1 << 32) as u32).cast_signed())
+            .collect();
+        let each = |start: i32, take: fn(i32, i32) -> i32| -> Vec<i32> {
+            (0..shape.outer * shape.inner)
+                .map(|at| {
+                    let (outer, inner) = (at / shape.inner, at % shape.inner);
+                    (0..shape.length)
+                        .map(|l| x[(outer * shape.length + l) * shape.inner + inner])
+                        .fold(start, take)
+                })
+                .collect()
+        };
+        let expected = [
+            (IntegerFold::Sum, each(0, i32::wrapping_add)),
+            (
+                IntegerFold::Magnitudes,
+                each(0, |sum, x| sum.wrapping_add(x.wrapping_abs())),
+            ),
+            (
+                IntegerFold::Squares,
+                each(0, |sum, x| sum.wrapping_add(x.wrapping_mul(x))),
+            ),
+            (IntegerFold::Product, each(1, i32::wrapping_mul)),
+        ];
+        on_every_isa(|isa| {
+            for (fold, expected) in &expected {
+                let mut out = vec![7; expected.len()];
+                fast::reduce_integers(*fold, &shape, &x, &mut out);
+                assert_eq!(&out, expected, "{fold:?} {shape:?} on {isa:?}");
+            }
+        });
     }
 }
 

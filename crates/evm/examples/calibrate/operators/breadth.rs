@@ -1,6 +1,6 @@
 //! The many operators around a network's products: remainders, bits, running sums, losses, movement by index.
 
-use super::{Case, Node, SIZES, node};
+use super::{Case, Data, Node, SIZES, node};
 use crate::build::{FLOAT, INT64, OnnxFile, attr_int, attr_ints, attr_string};
 
 const DOUBLE: i32 = 11;
@@ -38,7 +38,12 @@ fn elementwise(cases: &mut Vec<Case>) {
     for operator in [
         "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh",
     ] {
-        cases.extend(SIZES.map(|size| node(operator).input(&[size]).case()));
+        let data = if operator == "Acosh" {
+            Data::FromOne
+        } else {
+            Data::Small
+        };
+        cases.extend(SIZES.map(|size| node(operator).input(&[size]).data(data).case()));
     }
     for operator in ["Sum", "Mean"] {
         cases.extend(SIZES.map(|size| node(operator).input(&[size]).input(&[size]).input(&[size]).case()));
@@ -53,6 +58,7 @@ fn elementwise(cases: &mut Vec<Case>) {
                     .typed(code, &[size])
                     .attribute(given(), name)
                     .gives(&[("y", code)])
+                    .data(Data::FarApart)
                     .case()
             }));
         }

@@ -1,6 +1,6 @@
 //! Control flow, shapes that follow from values, and signals.
 
-use super::{Case, Node, node};
+use super::{Case, Data, Node, node};
 use crate::build::{FLOAT, Graph, INT64, OnnxFile, attr_int, attr_ints, attr_string};
 
 const BOOL: i32 = 9;
@@ -24,6 +24,7 @@ fn open(operator: &'static str, node: Node, outputs: &[(&'static str, i32, usize
         operator,
         case: node.case.join(", "),
         file,
+        data: node.data,
     }
 }
 
@@ -32,6 +33,7 @@ fn case(operator: &'static str, name: &str, file: OnnxFile) -> Case {
         operator,
         case: name.into(),
         file,
+        data: Data::Small,
     }
 }
 
@@ -170,7 +172,13 @@ fn late(cases: &mut Vec<Case>) {
             node("NonMaxSuppression")
                 .input(&[1, boxes, 4])
                 .input(&[1, classes, boxes])
-                .i64s(&[most]),
+                .i64s(&[most])
+                // with the fewest boxes below what may be selected, all others are compared with them
+                .data(if most < boxes as i64 {
+                    Data::FewBars(most as usize - 1)
+                } else {
+                    Data::Bars
+                }),
             &[("y", INT64, 2)],
         ));
     }

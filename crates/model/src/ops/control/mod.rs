@@ -15,10 +15,10 @@ use super::{OpError, TensorType, Work};
 use crate::{DType, Element, RunError, Stop, Tensor, import::NodeLabel, stages::Stages, subgraph::SubPlan};
 
 /// Multiply-add equivalents of a branch or an iteration: calling a graph, and the tensors that go in and out.
-const CALL: u64 = 30_000;
+const CALL: u64 = 16_000;
 
 /// And of each value that goes in or out.
-const VALUE: u64 = 3_000;
+const VALUE: u64 = 2_000;
 
 /// The work of calling a graph to which `values` values go in or come out, of `bytes` bytes together.
 fn call_work(values: usize, bytes: u64) -> Work {

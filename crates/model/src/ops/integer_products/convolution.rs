@@ -23,16 +23,16 @@ use synod_numerics::{
 };
 
 /// Multiply-add equivalents of an image.
-const STARTING: u64 = 4_000;
+const STARTING: u64 = 8_000;
 /// Of a channel that is computed alone.
-const PER_CHANNEL: u64 = 40;
+const PER_CHANNEL: u64 = 70;
 /// Of a term that is gathered, where windows are too vast or have too many axes to be read in place.
-const PER_GATHERED: u64 = 64;
+const PER_GATHERED: u64 = 110;
 /// Of a weight that is not known in advance: it is brought into the kernels' order.
 const PER_PACKED: u64 = 80;
 /// Of a sum that is written as it is; of channels that are computed alone.
 const PER_WRITTEN: u64 = 40;
-const PER_SCATTERED: u64 = 240;
+const PER_SCATTERED: u64 = 360;
 /// Terms beyond which those of a position may need scratch memory.
 const LONG: usize = 131_072;
 /// Where QLinearConv lists its bias.

@@ -21,12 +21,12 @@ use synod_numerics::quantize::Grid;
 const BYTES: &[DType] = &[DType::U8, DType::I8];
 
 /// Multiply-add equivalents of a product of bytes: a column of the right operand takes its place among sixteen, a term among four,
-/// and a sum of terms costs as much as some more. Two terms are worth one of `f32`.
+/// and a sum of terms costs as much as some more. Eight terms are worth three of `f32`.
 fn arithmetic(rows: usize, columns: usize, terms: usize) -> u64 {
-    let terms = terms.next_multiple_of(4).saturating_add(16) as u64;
+    let terms = (terms as u64).next_multiple_of(4).saturating_mul(3) / 8;
     (rows as u64)
         .saturating_mul(columns.next_multiple_of(16) as u64)
-        .saturating_mul(terms / 2)
+        .saturating_mul(terms.saturating_add(10))
 }
 
 /// Of what becomes of a sum: it is quantised, or written.

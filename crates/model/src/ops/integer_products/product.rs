@@ -23,9 +23,11 @@ use synod_numerics::{
 
 const SCALES: &[DType] = &[DType::F32, DType::F16, DType::BF16];
 /// Multiply-add equivalents of starting a product.
-const STARTING: u64 = 3_000;
+const STARTING: u64 = 9_000;
 /// Of a column: its zero point and scale are brought into the kernels' order.
 const PER_COLUMN: u64 = 20;
+/// Of a row.
+const PER_ROW: u64 = 12;
 /// Of an element of the left operand, of which a sum may be needed.
 const PER_LEFT: u64 = 4;
 /// Of an element of the right operand that is not known in advance: it is brought into the kernels' order.
@@ -138,6 +140,7 @@ impl Operator for Product {
         let mut one = arithmetic(m, n, k)
             .saturating_add(STARTING)
             .saturating_add(each(n, PER_COLUMN))
+            .saturating_add(each(m, PER_ROW))
             .saturating_add(each(m * k, PER_LEFT))
             .saturating_add(each(m * n, PER_SUM));
         let mut packed = product_padding(n, k);

@@ -59,7 +59,7 @@ impl Operator for Scaler {
     }
 
     fn work(&self, inputs: &Inputs<'_>, outputs: &[TensorType]) -> Work {
-        per_element(inputs, outputs, 4)
+        per_element(inputs, outputs, 2)
     }
 
     fn specialize(&self, inputs: &Inputs<'_>, _: &[TensorType]) -> Result<Box<dyn Kernel>, OpError> {

@@ -149,7 +149,7 @@ impl Operator for LabelEncoder {
         // a search visits a node of the tree for every two or three doublings
         let levels = 2 + u64::from(self.table.len().max(1).ilog2());
         Work {
-            arithmetic: (outputs[0].elements() as u64).saturating_mul(levels * 3 * PER_OPERATION),
+            arithmetic: (outputs[0].elements() as u64).saturating_mul(levels * 2 * PER_OPERATION),
             bytes: streamed(inputs, outputs),
         }
     }

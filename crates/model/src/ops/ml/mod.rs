@@ -43,11 +43,11 @@ pub(super) static OPERATORS: &[&Definition] = &[
 const READ: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32];
 
 /// Multiply-add equivalents of one operation on f64 in scalar code.
-const PER_OPERATION: u64 = 120;
+const PER_OPERATION: u64 = 56;
 /// Of a post-transform of a score.
-const PER_TRANSFORM: u64 = 6_000;
+const PER_TRANSFORM: u64 = 3_000;
 /// Of a row.
-const PER_ROW: u64 = 4_000;
+const PER_ROW: u64 = 2_000;
 
 /// Numbers from `start` as f64.
 fn read(view: &TensorView<'_>, start: usize, out: &mut [f64]) {

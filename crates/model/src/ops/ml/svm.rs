@@ -449,7 +449,7 @@ impl Operator for SvmClassifier {
         let passes = if self.has_probabilities() {
             (COUPLING_PASSES as u64)
                 .saturating_mul(classes.saturating_mul(classes))
-                .saturating_mul(8 * PER_OPERATION)
+                .saturating_mul(PER_OPERATION)
         } else {
             0
         };

@@ -43,7 +43,7 @@ pub(in crate::ops) const TREE_ENSEMBLE_CLASSIFIER: Definition = Definition {
 /// Nodes beyond which they no longer lie in a cache.
 const CACHED_NODES: usize = 1 << 15;
 /// Multiply-add equivalents of a step from node to node, cached and not.
-const PER_STEP: u64 = 400;
+const PER_STEP: u64 = 200;
 const PER_DISTANT_STEP: u64 = 3_000;
 
 /// How a node asks.

@@ -40,13 +40,22 @@ pub(in super::super) fn conv(blocks: &Blocks, of: &Operands<'_>, out: &mut [f32]
             .is_none_or(|add| add.len() == out.len()),
         "an operand of the output's shape"
     );
-    let part = Part {
-        isa: Isa::current(),
-        blocks,
-        of,
-        simple,
-        out: &Disjoint::new(out),
-    };
+    let out = &Disjoint::new(out);
+    blocks.with_offsets(of.shape, |offsets| {
+        compute(&Part {
+            isa: Isa::current(),
+            blocks,
+            offsets,
+            of,
+            simple,
+            out,
+        });
+    });
+}
+
+/// Shares the work of a convolution out.
+fn compute(part: &Part<'_>) {
+    let (blocks, of) = (part.blocks, part.of);
     let shape = of.shape;
     let [m, n, k] = [shape.out_channels, shape.output_size(), shape.terms()];
     if blocks.depthwise {
@@ -116,6 +125,8 @@ impl Split {
 struct Part<'a> {
     isa: Isa,
     blocks: &'a Blocks,
+    /// Where the terms lie from a pixel's first.
+    offsets: &'a [u32],
     of: &'a Operands<'a>,
     /// The epilogue, if tiles do it.
     simple: Option<Simple<'a>>,
@@ -242,7 +253,7 @@ impl Part<'_> {
         let Layout::Products(w) = &self.of.w.layout else {
             unreachable!("a convolution that is no depthwise one has its weights as a product");
         };
-        let terms = self.blocks.offsets.len();
+        let terms = self.offsets.len();
         for first in (0..terms).step_by(TERMS) {
             let some = first..terms.min(first + TERMS);
             let together = rows_together(self.isa, self.blocks.width, self.blocks.step);
@@ -292,7 +303,7 @@ impl Part<'_> {
                 let from = channel - channels.start;
                 let tile = Tile {
                     x: x[column * blocks.step..].as_ptr(),
-                    offsets: &blocks.offsets[terms.clone()],
+                    offsets: &self.offsets[terms.clone()],
                     w: Right {
                         data: &right.data[from / PANEL * right.panel + from % PANEL..],
                         ..right
@@ -306,7 +317,7 @@ impl Part<'_> {
                     resume: terms.start > 0,
                     finish: self
                         .finish(image, channel, pixels.start + column)
-                        .filter(|_| terms.end == blocks.offsets.len()),
+                        .filter(|_| terms.end == self.offsets.len()),
                 };
                 // SAFETY: the terms are there (checked above); the outputs are this piece's, in blocks of `band.block`.
                 unsafe { run(self.isa, [count, vectors], &tile) };
@@ -356,7 +367,7 @@ impl Part<'_> {
         let Layout::Plain { blocks: w, .. } = &self.of.w.layout else {
             unreachable!("a depthwise convolution has its weights as they are and in blocks");
         };
-        let terms = blocks.offsets.len();
+        let terms = self.offsets.len();
         let w = Right {
             data: &w[block * terms * VECTOR..][..terms * VECTOR],
             stride: VECTOR,
@@ -383,7 +394,7 @@ impl Part<'_> {
                         let pixel = pixels.start + column;
                         let tile = Tile {
                             x: x[column * blocks.step..].as_ptr(),
-                            offsets: &blocks.offsets,
+                            offsets: self.offsets,
                             w,
                             step: blocks.step,
                             second_row: None,

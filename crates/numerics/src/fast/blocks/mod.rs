@@ -24,6 +24,7 @@ pub use pool::{can_turn, global_average_pool, max_pool};
 
 use std::ops::Range;
 
+use super::kept::Kept;
 use super::lanes::{first_lanes, on_isa};
 use super::tile::{PANEL, VECTOR};
 use crate::pool::BUFFER_BYTES;
@@ -55,9 +56,12 @@ pub(super) struct Blocks {
     /// Elements from a pixel to the next of the same row, and from a row to the next.
     step: usize,
     pitch: usize,
-    /// Where the terms lie from a pixel's first, and the greatest of these.
-    offsets: Vec<u32>,
+    /// Where the terms lie from a pixel's first ([`Blocks::with_offsets`]), and the greatest of these.
+    offsets: Kept<Vec<u32>>,
     reach: usize,
+    /// Elements of a line and of a plane of the input, or of its copy.
+    line: usize,
+    plane: usize,
     /// Copies of the input with zeros around them, if it does not serve as it is.
     window: Option<Window>,
     /// Rows that are computed together: those of a window, or whose output is turned at once.
@@ -110,12 +114,12 @@ impl Blocks {
         } else {
             Some(Window::new(shape, cell, planes)?)
         };
-        let (pitch, plane) = window
+        let (line, plane) = window
             .as_ref()
             .map_or((width.input * cell, shape.input_size() * cell), |window| {
                 (window.pitch, window.plane)
             });
-        let offsets = offsets(shape, cell, pitch, plane)?;
+        let reach = last_offset(shape, [cell, line, plane])?;
         // the pixels of 1 × 1 taps lie in one row: any part of it is as good as a row
         let one_row = height.output == 1 && direct;
         let width_of_row = if one_row { ROW } else { width.output };
@@ -136,17 +140,39 @@ impl Blocks {
             pixels: shape.output_size(),
             width: width_of_row,
             step,
-            pitch: if one_row {
-                ROW * step
-            } else {
-                height.stride * pitch
-            },
-            reach: offsets.iter().copied().max().unwrap_or(0) as usize,
-            offsets,
+            pitch: if one_row { ROW * step } else { height.stride * line },
+            reach: reach as usize,
+            offsets: Kept::default(),
+            line,
+            plane,
             window,
             // bands as equal as possible
             band: rows.div_ceil(rows.div_ceil(band)),
         })
+    }
+
+    /// Lends where the terms lie from a pixel's first.
+    fn with_offsets<R>(&self, shape: &ConvShape, f: impl FnOnce(&[u32]) -> R) -> R {
+        let [_, height, width] = &shape.axes;
+        let make = || {
+            let lengths = [self.cell, self.line, self.plane];
+            let mut offsets = Vec::with_capacity(shape.terms());
+            for channel in 0..shape.in_channels {
+                for kh in 0..height.kernel {
+                    for kw in 0..width.kernel {
+                        let offset = offset(shape, lengths, channel, [kh, kw]);
+                        offsets.push(offset.expect("the greatest fits"));
+                    }
+                }
+            }
+            debug_assert_eq!(
+                offsets.iter().max(),
+                Some(&(self.reach as u32)),
+                "the last is the greatest"
+            );
+            offsets
+        };
+        self.offsets.with(4 * shape.terms(), make, |offsets| f(offsets))
     }
 
     /// Rows of the output.
@@ -184,22 +210,36 @@ fn reach(axis: &Axis) -> Option<usize> {
     (axis.kernel - 1).checked_mul(axis.dilation)
 }
 
-/// Where the terms of an output lie from the element under its first tap, in planes of cells.
-fn offsets(shape: &ConvShape, cell: usize, pitch: usize, plane: usize) -> Option<Vec<u32>> {
+/// Where a term lies from the element under an output's first tap, in planes of cells. It grows with the channel and the tap.
+fn offset(
+    shape: &ConvShape,
+    [cell, line, plane]: [usize; 3],
+    channel: usize,
+    [kh, kw]: [usize; 2],
+) -> Option<u32> {
     let [_, height, width] = &shape.axes;
-    let mut offsets = Vec::with_capacity(shape.terms());
-    for channel in 0..shape.in_channels {
-        for kh in 0..height.kernel {
-            for kw in 0..width.kernel {
-                let tap = kh * height.dilation * pitch + kw * width.dilation * cell;
-                let offset = (channel / cell)
-                    .checked_mul(plane)?
-                    .checked_add(channel % cell + tap)?;
-                offsets.push(u32::try_from(offset).ok()?);
-            }
-        }
+    let down = kh.checked_mul(height.dilation)?.checked_mul(line)?;
+    let across = kw.checked_mul(width.dilation)?.checked_mul(cell)?;
+    let offset = (channel / cell)
+        .checked_mul(plane)?
+        .checked_add(channel % cell)?
+        .checked_add(down)?
+        .checked_add(across)?;
+    u32::try_from(offset).ok()
+}
+
+/// The greatest of all [`offset`]s, if it fits.
+fn last_offset(shape: &ConvShape, lengths: [usize; 3]) -> Option<u32> {
+    let [_, height, width] = &shape.axes;
+    let taps = [height.kernel - 1, width.kernel - 1];
+    // within a cell the last channel of the last plane may not be the last of a full one
+    let last = shape.in_channels - 1;
+    let full = (last / lengths[0]).checked_mul(lengths[0])?.checked_sub(1);
+    let of = |channel| offset(shape, lengths, channel, taps);
+    match full {
+        Some(full) => Some(of(last)?.max(of(full)?)),
+        None => of(last),
     }
-    Some(offsets)
 }
 
 impl Window {
