@@ -222,6 +222,7 @@ impl DevControl for DevNode {
         *self.impersonated.lock() = Impersonated::default();
         self.engine.set(Setting::ClockOffset(0)).map_err(sentence)?;
         self.rewind(|chain| Some(chain.spec().genesis().number.unwrap_or_default()))
+            .map_err(|reason| format!("cannot go back to the genesis: {reason}"))
     }
 
     fn rollback(&self, blocks: u64) -> Result<(), String> {
