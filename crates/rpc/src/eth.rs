@@ -435,9 +435,7 @@ impl Eth {
 
 /// Whether a request is about the state after the last block, whose accounts and slots lie in tables.
 fn is_latest(block: Option<BlockId>) -> bool {
-    block.is_none_or(|id| {
-        id.is_latest() || id.is_pending() || id.is_safe() || id.is_finalized()
-    })
+    block.is_none_or(|id| id.is_latest() || id.is_pending() || id.is_safe() || id.is_finalized())
 }
 
 fn sender(request: &TransactionRequest) -> RpcResult<Address> {
@@ -714,7 +712,9 @@ impl EthApiServer for Eth {
         overrides: Option<Box<BlockOverrides>>,
     ) -> RpcResult<Bytes> {
         let has_overrides = state.is_some() || overrides.is_some();
-        let brief = self.briefly(&request, block, has_overrides, |simulation, request| simulation.call(request));
+        let brief = self.briefly(&request, block, has_overrides, |simulation, request| {
+            simulation.call(request)
+        });
         if let Some(answer) = brief.await {
             return answer;
         }
@@ -734,7 +734,9 @@ impl EthApiServer for Eth {
         // What is sent next goes into the next block, so that is where it is tried.
         let block = block.unwrap_or(BlockId::pending());
         let has_overrides = state.is_some() || overrides.is_some();
-        let brief = self.briefly(&request, Some(block), has_overrides, |simulation, request| simulation.estimate(request));
+        let brief = self.briefly(&request, Some(block), has_overrides, |simulation, request| {
+            simulation.estimate(request)
+        });
         if let Some(answer) = brief.await {
             return answer.map(U64::from);
         }

@@ -157,11 +157,9 @@ impl<'a> Simulation<'a> {
         tx: TxEnv,
     ) -> RpcResult<Result<ExecutionResult<HaltReason>, EVMError<StateError>>> {
         let outcome = {
-            let mut evm = self.factory.create_evm_with_inspector(
-                &mut self.db,
-                self.env.clone(),
-                &mut self.bounds,
-            );
+            let mut evm =
+                self.factory
+                    .create_evm_with_inspector(&mut self.db, self.env.clone(), &mut self.bounds);
             evm.transact(tx)
         };
         self.bounds.kept()?;

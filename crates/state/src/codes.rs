@@ -64,7 +64,11 @@ mod tests {
         codes.insert(hash(0), code.clone());
         for index in 1..100 {
             codes.insert(hash(index), code.clone());
-            assert_eq!(codes.get(&hash(0)).map(|code| code.len()), Some(1 << 20), "{index}");
+            assert_eq!(
+                codes.get(&hash(0)).map(|code| code.len()),
+                Some(1 << 20),
+                "{index}"
+            );
         }
         assert!(codes.get(&hash(1)).is_none());
         let generations = codes.0.lock();

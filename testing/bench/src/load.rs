@@ -21,6 +21,8 @@ sol! {
 const PREDICT: Address = address!("000000000000000000000000000000000000AE01");
 /// Requests in flight.
 const CLIENTS: usize = 16;
+/// Calls in one request, where it has many.
+const BATCH: usize = 100;
 /// Rounds; the nodes take turns in each, and the median counts.
 const ROUNDS: usize = 5;
 /// How long a round lasts.
@@ -32,19 +34,32 @@ struct Case {
     call: String,
     url: String,
     request: Request,
+    /// Calls in one request.
+    batch: usize,
     measured: Vec<Measured>,
 }
 
 impl Case {
     fn new(node: &'static str, call: &str, url: &str, to: Address, data: Bytes) -> Self {
-        let body = rpc("eth_call", json!([{ "to": to, "data": data }, "latest"]));
+        Self::batch(node, call, url, to, data, 1)
+    }
+
+    /// So many calls in one request.
+    fn batch(node: &'static str, call: &str, url: &str, to: Address, data: Bytes, batch: usize) -> Self {
+        let one = rpc("eth_call", json!([{ "to": to, "data": data }, "latest"]));
+        let body = if batch == 1 { one } else { vec![one; batch].into() };
         Self {
             node,
             call: call.to_owned(),
             url: url.to_owned(),
             request: Request::new(&body),
+            batch,
             measured: Vec::new(),
         }
+    }
+
+    fn rate(&self) -> f64 {
+        self.median(|measured| measured.rate) * self.batch as f64
     }
 
     fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
@@ -88,11 +103,11 @@ pub(crate) async fn measure(
     let rows: Vec<Vec<String>> = cases
         .iter()
         .map(|case| {
-            let rate = case.median(|measured| measured.rate);
+            let rate = case.rate();
             let peer = cases
                 .iter()
                 .find(|peer| peer.node == "anvil" && peer.call == case.call);
-            let peer = peer.map(|peer| peer.median(|measured| measured.rate));
+            let peer = peer.map(Case::rate);
             vec![
                 format!("{}: {}", case.node, case.call),
                 thousands(rate as u64),
@@ -106,8 +121,9 @@ pub(crate) async fn measure(
         "`eth_call` a second",
         &format!(
             "{CLIENTS} requests in flight, one on each of as many kept-alive HTTP connections, from a native load generator that writes \
-             prepared bytes and takes one thread of the same machine; medians of {ROUNDS} rounds in which the cases take turns. The \
-             latencies are those of this load."
+             prepared bytes and takes one thread of the same machine; medians of {ROUNDS} rounds in which the cases take turns. Most of \
+             a single call is the system's work for its connection, of which {BATCH} calls in one request show little. The latencies are \
+             those of this load's requests."
         ),
         &["call", "a second", "of anvil's", "median, ms", "99 of 100 within, ms"],
         &rows,
@@ -123,7 +139,9 @@ async fn contracts(name: &'static str, node: &Node, root: &Path) -> Result<Vec<C
     // STOP: the cheapest contract there is.
     let empty = node.deploy(&[0]).await?;
     // PUSH0 SLOAD PUSH0 MSTORE PUSH1 32 PUSH0 RETURN.
-    let reader = node.deploy(&[0x5f, 0x54, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3]).await?;
+    let reader = node
+        .deploy(&[0x5f, 0x54, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3])
+        .await?;
     let mut wire = Wire::connect(node.url()).await?;
     let slot = json!([reader, U256::ZERO, B256::with_last_byte(7)]);
     wire.call("hardhat_setStorageAt", slot).await?;
@@ -132,7 +150,9 @@ async fn contracts(name: &'static str, node: &Node, root: &Path) -> Result<Vec<C
         account: synod_testing::account(0).address(),
     };
     let case = |call, to, data| Case::new(name, call, node.url(), to, data);
+    let batch = format!("empty contract, {BATCH} in a request");
     Ok(vec![
+        Case::batch(name, &batch, node.url(), empty, Bytes::new(), BATCH),
         case("empty contract", empty, Bytes::new()),
         case("a slot", reader, Bytes::new()),
         case("ERC-20 balance", token, balance.abi_encode().into()),

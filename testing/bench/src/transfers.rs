@@ -35,9 +35,11 @@ sol! {
 /// Accounts that send.
 const SENDERS: usize = 64;
 /// Transactions of each in a round.
-const EACH: usize = 40;
+const EACH: usize = 20;
 /// Rounds; the nodes take turns in each, and the median counts.
 const ROUNDS: usize = 3;
+/// How long a transaction may take into a block.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections of a burst.
 const CONNECTIONS: usize = 16;
 
@@ -193,6 +195,10 @@ async fn one_after_another(url: &str, transactions: Vec<Vec<Signed>>) -> Result<
                     let sent = Instant::now();
                     wire.ask(&transaction.send).await?;
                     while !is_mined(wire.ask(&transaction.receipt).await?)? {
+                        ensure!(
+                            sent.elapsed() < PATIENCE,
+                            "a transaction is in no block after {PATIENCE:?}"
+                        );
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                     latencies.push(sent.elapsed().as_secs_f64());
@@ -215,7 +221,10 @@ async fn burst(url: &str, transactions: Vec<Vec<Signed>>, mine: bool) -> Result<
     let url = url.to_owned();
     on_one_thread(move || async move {
         let count: usize = transactions.iter().map(Vec::len).sum();
-        let last: Vec<_> = transactions.iter().filter_map(|mine| mine.last().cloned()).collect();
+        let last: Vec<_> = transactions
+            .iter()
+            .filter_map(|mine| mine.last().cloned())
+            .collect();
         let mut shares = vec![Vec::new(); CONNECTIONS];
         for (sender, mine) in transactions.into_iter().enumerate() {
             shares[sender % CONNECTIONS].extend(mine);
@@ -240,8 +249,8 @@ async fn burst(url: &str, transactions: Vec<Vec<Signed>>, mine: bool) -> Result<
         for transaction in last {
             while !is_mined(control.ask(&transaction.receipt).await?)? {
                 ensure!(
-                    start.elapsed() < Duration::from_secs(60),
-                    "a transaction of a burst is in no block after a minute"
+                    start.elapsed() < PATIENCE,
+                    "a transaction of a burst is in no block after {PATIENCE:?}"
                 );
                 if mine {
                     control.call("evm_mine", json!([])).await?;
@@ -306,6 +315,13 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
                 if case.told || case.name == "synod" {
                     rate = Some(burst(&url, case.target.round(kind).await?, case.told).await?);
                 }
+                eprintln!(
+                    "{} {}: {:.0} a second, burst {:.0}",
+                    case.name,
+                    kind.name(),
+                    measured.as_ref().map_or(0.0, |measured| measured.rate),
+                    rate.unwrap_or_default()
+                );
                 // The first round warms up.
                 if round > 0 {
                     steady[index].extend(measured);

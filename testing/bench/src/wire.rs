@@ -96,8 +96,7 @@ fn content_length(head: &[u8]) -> Result<usize> {
     let head = std::str::from_utf8(head)?;
     let field = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim())
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim())
     });
     Ok(field
         .ok_or_else(|| eyre!("an answer without its length: {head}"))?
@@ -134,7 +133,12 @@ impl Measured {
 /// Sends `request` over so many connections again and again, for `time`.
 ///
 /// All of the generator is on one thread: it takes its share of the cores and no more than it needs.
-pub(crate) async fn load(url: &str, request: Request, connections: usize, time: Duration) -> Result<Measured> {
+pub(crate) async fn load(
+    url: &str,
+    request: Request,
+    connections: usize,
+    time: Duration,
+) -> Result<Measured> {
     let (url, request) = (url.to_owned(), Arc::new(request));
     on_one_thread(move || async move {
         let start = Instant::now();

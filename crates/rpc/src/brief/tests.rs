@@ -19,7 +19,10 @@ const CODES: &[(&str, &str)] = &[
     ("gas left", "5a5f5260205ff3"),
     // CALL to "gas left" with all gas, and its answer: 63/64 of what is left.
     ("gas of a callee", "60205f5f5f5f63100000025af15060205ff3"),
-    ("gas left at the end of a loop", "6104005b60019003806003575a5f5260205ff3"),
+    (
+        "gas left at the end of a loop",
+        "6104005b60019003806003575a5f5260205ff3",
+    ),
     ("revert", "602a5f5260205ffd"),
     ("invalid", "fe"),
     ("underflow", "01"),
@@ -29,7 +32,10 @@ const CODES: &[(&str, &str)] = &[
     // Counts down from its call data.
     ("as long as asked", "5f355b60019003806002575a5f5260205ff3"),
     // STATICCALL to "for ever" with 5,000 gas, and whether it succeeded beside the gas that is left.
-    ("a callee out of gas", "5f5f5f5f6310000009611388fa5f525a60205260405ff3"),
+    (
+        "a callee out of gas",
+        "5f5f5f5f6310000009611388fa5f525a60205260405ff3",
+    ),
     // Calls itself with all gas.
     ("itself", "5f5f5f5f5f305af1"),
     // MSTORE at a mebibyte.
@@ -46,7 +52,10 @@ const CODES: &[(&str, &str)] = &[
     // The whole call data to PREDICT, and its answer: of its return data.
     ("predict", "365f5f375f5f365f61ae015afa3d5f5f3e3d5ff3"),
     // The same twenty times, answered with the gas that is left.
-    ("predict often", "365f5f3760145b5f5f365f61ae015afa5060019003806006575a5f5260205ff3"),
+    (
+        "predict often",
+        "365f5f3760145b5f5f365f61ae015afa5060019003806006575a5f5260205ff3",
+    ),
 ];
 
 const GAS_CAP: u64 = 30_000_000;
@@ -71,9 +80,7 @@ fn chain() -> Arc<Chain> {
 }
 
 fn request(name: &str, data: Vec<u8>) -> TransactionRequest {
-    TransactionRequest::default()
-        .to(address(name))
-        .input(data.into())
+    TransactionRequest::default().to(address(name)).input(data.into())
 }
 
 /// The answer among the workers and, if it is brief, the brief one, as text.
@@ -138,7 +145,10 @@ fn a_brief_call_comes_to_what_it_comes_to_among_the_workers() {
     }
     // The precompile itself, which has no instructions.
     for data in [pack.abi_encode(), unknown.abi_encode()] {
-        let (long, brief) = both(&chain, &TransactionRequest::default().to(PREDICT).input(data.into()));
+        let (long, brief) = both(
+            &chain,
+            &TransactionRequest::default().to(PREDICT).input(data.into()),
+        );
         assert_eq!(Some(long), brief);
     }
     // With a gas limit of the caller's, which it runs into or not.
@@ -181,7 +191,9 @@ fn what_is_long_is_stopped_and_handed_over() {
     }
     let (_, brief) = both(
         &chain,
-        &TransactionRequest::default().to(PREDICT).input(unpack.abi_encode().into()),
+        &TransactionRequest::default()
+            .to(PREDICT)
+            .input(unpack.abi_encode().into()),
     );
     assert_eq!(brief, None);
 }
