@@ -121,6 +121,10 @@ impl Control for DevNode {
         Ok(added.hash)
     }
 
+    fn submit_at_once(&self, raw: &[u8]) -> Option<Result<B256, PoolError>> {
+        self.feed.is_settled().then(|| self.submit(raw))
+    }
+
     fn dev(&self) -> Option<&dyn DevControl> {
         Some(self)
     }

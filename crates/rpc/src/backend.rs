@@ -34,6 +34,12 @@ pub trait Control: Send + Sync + 'static {
     /// Puts a signed transaction (EIP-2718 bytes) into the pool, tells subscribers and wakes the engine.
     fn submit(&self, raw: &[u8]) -> Result<B256, PoolError>;
 
+    /// The same if it takes no waiting for a pool that is on its way to a new head; `None` if it would, and nothing has happened.
+    fn submit_at_once(&self, raw: &[u8]) -> Option<Result<B256, PoolError>> {
+        let _ = raw;
+        None
+    }
+
     /// The development controls, on a node whose engine has them.
     fn dev(&self) -> Option<&dyn DevControl>;
 

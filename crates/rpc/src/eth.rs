@@ -35,6 +35,8 @@ use crate::{
 
 /// Slots in one request: each may be a walk through the trie.
 const MAX_SLOTS: usize = 1024;
+/// Bytes of a transaction that is judged where it was read: what it takes is to recover one signature.
+const SMALL_TRANSACTION: usize = 4 << 10;
 
 #[rpc(server, namespace = "eth")]
 pub(crate) trait EthApi {
@@ -199,8 +201,8 @@ pub(crate) trait EthApi {
         percentiles: Option<Vec<f64>>,
     ) -> RpcResult<FeeHistory>;
 
-    #[method(name = "sendRawTransaction", blocking)]
-    fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256>;
+    #[method(name = "sendRawTransaction")]
+    async fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256>;
 
     #[method(name = "sendTransaction")]
     async fn send_transaction(&self, request: TransactionRequest) -> RpcResult<B256>;
@@ -823,8 +825,16 @@ impl EthApiServer for Eth {
             .await
     }
 
-    fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256> {
-        Ok(self.backend.control.submit(&raw)?)
+    async fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256> {
+        if raw.len() <= SMALL_TRANSACTION {
+            let control = &self.backend.control;
+            let done = self.workers.here(|| control.submit_at_once(&raw));
+            if let Some(done) = done.await? {
+                return Ok(done?);
+            }
+        }
+        let control = self.backend.control.clone();
+        self.workers.aside(move || Ok(control.submit(&raw)?)).await
     }
 
     async fn send_transaction(&self, request: TransactionRequest) -> RpcResult<B256> {
