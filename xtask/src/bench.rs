@@ -30,6 +30,8 @@ enum Part {
     Text(bench_text::Options),
     /// Measure a cluster of four processes on this machine, into `docs/benchmarks-cluster.md`.
     Cluster,
+    /// Measure calls and transactions over RPC beside anvil into `docs/benchmarks.md`, beside what is there.
+    Rpc,
     /// Measure large states (time of a root, memory, disk, export and import) into `docs/benchmarks.md`, beside what is there.
     State(StateOptions),
     /// Quantise trained networks and measure what that costs and saves, into `docs/benchmarks-quantization.md`.
@@ -97,6 +99,14 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
                 .arg(root().join("docs/benchmarks-cluster.md"));
             return run("benchmarks of a cluster", &mut bench);
         }
+        Some(Part::Rpc) => {
+            clients::npm(&root().join("testing/bench"))?;
+            let mut bench = release()?;
+            bench.arg("--rpc");
+            bench.arg("--output").arg(root().join("docs/benchmarks.md"));
+            beside_anvil(&mut bench);
+            return run("benchmarks of RPC", &mut bench);
+        }
         Some(Part::State(options)) => {
             let mut bench = release()?;
             bench.args(["--state", "--accounts", &options.accounts]);
@@ -121,9 +131,14 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         .args(["--publish", &options.publish])
         .arg("--output")
         .arg(root().join("docs/benchmarks.md"));
+    beside_anvil(&mut bench);
+    run("benchmarks", &mut bench)
+}
+
+/// Lets the benchmarks compare with anvil, on machines for which npm has it.
+fn beside_anvil(bench: &mut std::process::Command) {
     let anvil = root().join(ANVIL);
     if anvil.exists() {
         bench.arg("--anvil").arg(anvil);
     }
-    run("benchmarks", &mut bench)
 }

@@ -70,6 +70,8 @@ pub struct Chain {
     pub(crate) store: Arc<Store>,
     pub(crate) tree: RwLock<Tree>,
     recent: RwLock<Recent>,
+    /// The last snapshot that somebody took, with the version of the store before it was taken.
+    snapshot: RwLock<Option<(u64, Arc<Snapshot>)>>,
     /// The council's epochs, if there is one.
     pub(crate) epochs: OnceLock<Epochs>,
     /// When the council's list changed.
@@ -127,6 +129,7 @@ impl Chain {
             store,
             tree: RwLock::new(Tree::new(head, limits)),
             recent: RwLock::default(),
+            snapshot: RwLock::default(),
             epochs: OnceLock::new(),
             changes: Mutex::default(),
             writer: Mutex::new(()),
@@ -167,19 +170,29 @@ impl Chain {
         self.tree.read().len()
     }
 
-    /// A consistent view of everything stored.
+    /// A consistent view of everything stored. Taken anew only when something was written since the last time: most requests are
+    /// reads, and come between two blocks.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, ChainError> {
-        Ok(self.store.snapshot()?)
+        let version = self.store.version();
+        if let Some((taken, snapshot)) = &*self.snapshot.read()
+            && *taken == version
+        {
+            return Ok(snapshot.clone());
+        }
+        let snapshot = self.store.snapshot()?;
+        // What another thread put here meanwhile may be newer; then this one is taken for old, and no harm is done.
+        *self.snapshot.write() = Some((version, snapshot.clone()));
+        Ok(snapshot)
     }
 
     /// The hash of the final block at a height.
     pub fn hash_of(&self, number: u64) -> Result<Option<B256>, ChainError> {
-        Ok(self.store.snapshot()?.block_hash(number)?)
+        Ok(self.snapshot()?.block_hash(number)?)
     }
 
     /// The height of the final block with a hash.
     pub fn number_of(&self, hash: B256) -> Result<Option<u64>, ChainError> {
-        Ok(self.store.snapshot()?.height(&hash)?)
+        Ok(self.snapshot()?.height(&hash)?)
     }
 
     /// The header of the final block at a height.
@@ -187,7 +200,7 @@ impl Chain {
         if let Some(data) = self.kept(number) {
             return Ok(Some(data.header().clone()));
         }
-        Ok(self.store.snapshot()?.header(number)?)
+        Ok(self.snapshot()?.header(number)?)
     }
 
     /// The header of a block that must be final here.
@@ -200,7 +213,7 @@ impl Chain {
         if let Some(data) = self.kept(number) {
             return Ok(Some(data));
         }
-        read_block(&*self.store.snapshot()?, number)
+        read_block(&*self.snapshot()?, number)
     }
 
     /// The final block with a hash.
@@ -209,7 +222,7 @@ impl Chain {
         if recent.is_some() {
             return Ok(recent);
         }
-        let snapshot = self.store.snapshot()?;
+        let snapshot = self.snapshot()?;
         match snapshot.height(&hash)? {
             Some(number) => read_block(&snapshot, number),
             None => Ok(None),
@@ -221,7 +234,7 @@ impl Chain {
         if let Some(data) = self.kept(number) {
             return Ok(Some(data.receipts.clone()));
         }
-        Ok(self.store.snapshot()?.receipts(number)?)
+        Ok(self.snapshot()?.receipts(number)?)
     }
 
     /// A final block that need not be read from the disk, by its hash: one of the last few.
@@ -247,17 +260,17 @@ impl Chain {
 
     /// Where a transaction stands in the final chain.
     pub fn transaction(&self, hash: B256) -> Result<Option<TransactionLocation>, ChainError> {
-        Ok(self.store.snapshot()?.transaction(&hash)?)
+        Ok(self.snapshot()?.transaction(&hash)?)
     }
 
     /// What consensus says about the final block at a height: digest, envelope (RLP of [`Envelope`]), certificate.
     pub fn seal(&self, number: u64) -> Result<Option<Seal>, ChainError> {
-        Ok(self.store.snapshot()?.seal(number)?)
+        Ok(self.snapshot()?.seal(number)?)
     }
 
     /// The final block at a height as it travelled between validators.
     pub fn proposal(&self, number: u64) -> Result<Option<Proposal>, ChainError> {
-        let snapshot = self.store.snapshot()?;
+        let snapshot = self.snapshot()?;
         let (Some(block), Some(seal)) = (snapshot.block(number)?, snapshot.seal(number)?) else {
             return Ok(None);
         };
@@ -276,7 +289,7 @@ impl Chain {
 
     /// The state after the last final block.
     pub fn state(&self) -> Result<StateView, ChainError> {
-        let snapshot = self.store.snapshot()?;
+        let snapshot = self.snapshot()?;
         let root = snapshot
             .marker()
             .map_or_else(|| self.head().header().state_root, |m| m.state_root);
@@ -288,7 +301,7 @@ impl Chain {
     /// # Errors
     /// [`StateError::Pruned`] when the state is not kept any more, and when the disk cannot be read.
     pub fn state_at(&self, number: u64) -> Result<Option<StateView>, ChainError> {
-        let snapshot = self.store.snapshot()?;
+        let snapshot = self.snapshot()?;
         let header = snapshot.header(number)?;
         let Some(header) = header else {
             return Ok(None);
@@ -305,7 +318,7 @@ impl Chain {
         let path = tree.path(digest).ok_or(ChainError::UnknownBlock(digest))?;
         let overlays: Arc<[Arc<Overlay>]> = path.iter().rev().map(|b| b.overlay.clone()).collect();
         let root = tree.head().state_root;
-        Ok(StateView::over(self.store.snapshot()?, root, overlays))
+        Ok(StateView::over(self.snapshot()?, root, overlays))
     }
 
     /// What the EVM sees in the block with this header.
@@ -392,7 +405,7 @@ impl Chain {
     }
 
     fn already_final(&self, height: u64, offered: Digest) -> Result<(), FinalizeError> {
-        let stored = self.store.snapshot()?.digest(height)?;
+        let stored = self.snapshot()?.digest(height)?;
         match stored.map(Digest) {
             Some(stored) if stored == offered => Ok(()),
             Some(stored) => Err(FinalizeError::Conflict {
@@ -411,7 +424,7 @@ impl Chain {
     /// of one node only: a cluster's final blocks are final.
     pub fn rewind(&self, to: u64, edits: Option<&Edits>) -> Result<(), ChainError> {
         let _writer = self.writer.lock();
-        let snapshot = self.store.snapshot()?;
+        let snapshot = self.snapshot()?;
         let head = self.head().number();
         let mut removed = Vec::new();
         for number in (to.saturating_add(1)..=head).rev() {

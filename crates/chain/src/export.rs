@@ -30,6 +30,15 @@ pub enum ExportError {
     /// The chain cannot be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// The states of old blocks are gone.
+    #[error(
+        "to name the accounts of a state, every block is run again from the first on, and this node has states only from block {oldest} \
+         on: export from a node with all of them (--history archive)"
+    )]
+    Pruned {
+        /// The oldest height whose state is here.
+        oldest: u64,
+    },
     /// A block does not run as it did.
     #[error("block {number} does not run as it did: {reason}")]
     Block {
@@ -71,6 +80,10 @@ impl Chain {
         };
         touch(&self.spec.genesis_state());
         let first = self.spec.genesis().number.unwrap_or_default();
+        let oldest = self.oldest_state()?;
+        if oldest > first {
+            return Err(ExportError::Pruned { oldest });
+        }
         for number in first.saturating_add(1)..=head.number {
             touch(&self.changes_of(number)?);
             progress(number);

@@ -305,6 +305,8 @@ const FRAME: usize = 1024;
 /// Takes transactions from a source until the block is full.
 struct Filling<'a> {
     best: Box<dyn BestTransactions + 'a>,
+    /// One that was taken to see whether there is any.
+    first: Option<Recovered<Transaction>>,
     context: &'a Context,
     /// What ran; the last entry may still be refused.
     taken: Vec<Recovered<Transaction>>,
@@ -325,7 +327,7 @@ impl Script for Filling<'_> {
             if room.gas < 21_000 {
                 return Next::Finish;
             }
-            let Some(transaction) = self.best.next() else {
+            let Some(transaction) = self.first.take().or_else(|| self.best.next()) else {
                 return Next::Finish;
             };
             let bytes = transaction.inner().length();
@@ -406,15 +408,21 @@ impl ChainApplication {
         let withdrawals = header.withdrawals_root.map(|_| Withdrawals::default());
         let view = self.chain.state_of(context.parent)?;
         let room = self.chain.tree.read().room_on(context.parent)?;
-        let best = match room {
+        let mut best = match room {
             tree::Room::Any => self.source.best(header.base_fee_per_gas.unwrap_or_default()),
             tree::Room::Empty(full) => {
                 tracing::warn!(%full, "building an empty block");
                 Box::new(NoTransactions)
             }
         };
+        let mut first = None;
+        if duty.needs_transactions {
+            // An engine looks again after each block: most often there is none.
+            first = Some(best.next().ok_or(BuildError::NothingToDo)?);
+        }
         let mut filling = Filling {
             best,
+            first,
             context,
             taken: Vec::new(),
             bytes_left: spec

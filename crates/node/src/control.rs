@@ -121,6 +121,10 @@ impl Control for DevNode {
         Ok(added.hash)
     }
 
+    fn submit_at_once(&self, raw: &[u8]) -> Option<Result<B256, PoolError>> {
+        self.feed.is_settled().then(|| self.submit(raw))
+    }
+
     fn dev(&self) -> Option<&dyn DevControl> {
         Some(self)
     }
@@ -222,6 +226,7 @@ impl DevControl for DevNode {
         *self.impersonated.lock() = Impersonated::default();
         self.engine.set(Setting::ClockOffset(0)).map_err(sentence)?;
         self.rewind(|chain| Some(chain.spec().genesis().number.unwrap_or_default()))
+            .map_err(|reason| format!("cannot go back to the genesis: {reason}"))
     }
 
     fn rollback(&self, blocks: u64) -> Result<(), String> {

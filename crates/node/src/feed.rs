@@ -50,6 +50,12 @@ impl Feed {
         Ok(added)
     }
 
+    /// Whether the pool is at the chain's head and nobody moves it: then a transaction can be judged without waiting.
+    pub(crate) fn is_settled(&self) -> bool {
+        let followed = self.followed.try_lock();
+        followed.is_some_and(|followed| followed.hash() == self.chain.head().hash())
+    }
+
     /// The same for a transaction whose sender is known, whatever its signature says.
     pub(crate) fn submit_from(&self, transaction: Recovered<TxEnvelope>) -> Result<Added, PoolError> {
         self.follow()?;

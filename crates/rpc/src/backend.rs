@@ -34,6 +34,12 @@ pub trait Control: Send + Sync + 'static {
     /// Puts a signed transaction (EIP-2718 bytes) into the pool, tells subscribers and wakes the engine.
     fn submit(&self, raw: &[u8]) -> Result<B256, PoolError>;
 
+    /// The same if it takes no waiting for a pool that is on its way to a new head; `None` if it would, and nothing has happened.
+    fn submit_at_once(&self, raw: &[u8]) -> Option<Result<B256, PoolError>> {
+        let _ = raw;
+        None
+    }
+
     /// The development controls, on a node whose engine has them.
     fn dev(&self) -> Option<&dyn DevControl>;
 
@@ -168,11 +174,7 @@ impl std::fmt::Debug for Backend {
 impl Backend {
     /// The finalised chain as it is now.
     pub(crate) fn view(&self) -> RpcResult<View> {
-        let snapshot = self.chain.snapshot().map_err(RpcError::internal)?;
-        Ok(View {
-            chain: self.chain.clone(),
-            snapshot,
-        })
+        View::of(&self.chain)
     }
 
     /// What a block's header does not say of its prices.
@@ -218,6 +220,14 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// The chain now.
+    pub(crate) fn of(chain: &Arc<Chain>) -> RpcResult<Self> {
+        Ok(Self {
+            chain: chain.clone(),
+            snapshot: chain.snapshot().map_err(RpcError::internal)?,
+        })
+    }
+
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -234,6 +244,12 @@ impl View {
     }
 
     pub(crate) fn header_at(&self, number: u64) -> RpcResult<Option<Header>> {
+        if let Some(marker) = self.snapshot.marker()
+            && marker.height == number
+            && let Some(head) = self.chain.recent(marker.hash)
+        {
+            return Ok(Some(head.header().clone()));
+        }
         Ok(self.snapshot.header(number)?)
     }
 
@@ -263,15 +279,19 @@ impl View {
         let Some(number) = self.resolve(id)? else {
             return Ok(None);
         };
-        // Most questions are about the last blocks, which the chain holds in memory.
-        let hash = self.snapshot.block_hash(number)?;
-        if let Some(recent) = hash.and_then(|hash| self.chain.recent(hash)) {
+        if let Some(recent) = self.recent(number)? {
             return Ok(Some(recent));
         }
         let (block, receipts) = (self.snapshot.block(number)?, self.snapshot.receipts(number)?);
         Ok(block
             .zip(receipts)
             .map(|(block, receipts)| Arc::new(BlockData { block, receipts })))
+    }
+
+    /// A block that the chain holds in memory: one of the last, about which most questions are.
+    pub(crate) fn recent(&self, number: u64) -> RpcResult<Option<Arc<BlockData>>> {
+        let hash = self.snapshot.block_hash(number)?;
+        Ok(hash.and_then(|hash| self.chain.recent(hash)))
     }
 
     /// The header of a block that must exist.

@@ -22,7 +22,8 @@ use synod_chain::{BlockData, Chain, Factory, SealedBlock, StateView, edit::imper
 
 use crate::{
     backend::{Backend, View},
-    deadline::{CallLimits, Deadline},
+    bounds::Bounds,
+    deadline::CallLimits,
     error::{RpcError, RpcResult},
     params::Hash,
     predictions,
@@ -304,7 +305,7 @@ impl<'a> Replay<'a> {
             Some(context),
             options.clone(),
             // What was mined once ends, and soon.
-            &mut Deadline::after(Duration::MAX),
+            &mut Bounds::time(Duration::MAX),
         )?;
         self.db.commit(state);
         Ok(trace)
@@ -319,12 +320,12 @@ pub(crate) fn watch(
     tx: TxEnv,
     context: Option<TransactionContext>,
     options: GethDebugTracingOptions,
-    deadline: &mut Deadline,
+    bounds: &mut Bounds,
 ) -> RpcResult<(GethTrace, revm::state::EvmState)> {
     let mut inspector = DebugInspector::new(options).map_err(|e| RpcError::InvalidParams(e.to_string()))?;
     let block = env.block_env.clone();
     let outcome = {
-        let mut evm = factory.create_evm_with_inspector(&mut *db, env, (&mut inspector, deadline));
+        let mut evm = factory.create_evm_with_inspector(&mut *db, env, (&mut inspector, bounds));
         evm.transact(tx.clone())
             .map_err(|e| RpcError::InvalidTransaction(e.to_string()))?
     };

@@ -15,12 +15,12 @@ use alloy_rpc_types_eth::{
     state::{EvmOverrides, StateOverride},
 };
 use jsonrpsee::{core::async_trait, proc_macros::rpc};
-use synod_chain::{BlockData, edit::impersonate};
+use synod_chain::{BlockData, StateView, edit::impersonate};
 
 use crate::{
     Limits,
     backend::{Backend, View},
-    convert,
+    brief, convert,
     deadline::CallLimits,
     error::{RpcError, RpcResult},
     fees::{self, Tips},
@@ -35,6 +35,8 @@ use crate::{
 
 /// Slots in one request: each may be a walk through the trie.
 const MAX_SLOTS: usize = 1024;
+/// Bytes of a transaction that is judged where it was read: what it takes is to recover one signature.
+const SMALL_TRANSACTION: usize = 4 << 10;
 
 #[rpc(server, namespace = "eth")]
 pub(crate) trait EthApi {
@@ -50,20 +52,20 @@ pub(crate) trait EthApi {
     #[method(name = "coinbase", blocking)]
     fn coinbase(&self) -> RpcResult<Address>;
 
-    #[method(name = "blockNumber", blocking)]
+    #[method(name = "blockNumber")]
     fn block_number(&self) -> RpcResult<U64>;
 
-    #[method(name = "getBalance", blocking)]
-    fn balance(&self, address: Address, block: Option<BlockId>) -> RpcResult<U256>;
+    #[method(name = "getBalance")]
+    async fn balance(&self, address: Address, block: Option<BlockId>) -> RpcResult<U256>;
 
-    #[method(name = "getTransactionCount", blocking)]
-    fn transaction_count(&self, address: Address, block: Option<BlockId>) -> RpcResult<U64>;
+    #[method(name = "getTransactionCount")]
+    async fn transaction_count(&self, address: Address, block: Option<BlockId>) -> RpcResult<U64>;
 
-    #[method(name = "getCode", blocking)]
-    fn code(&self, address: Address, block: Option<BlockId>) -> RpcResult<Bytes>;
+    #[method(name = "getCode")]
+    async fn code(&self, address: Address, block: Option<BlockId>) -> RpcResult<Bytes>;
 
-    #[method(name = "getStorageAt", blocking)]
-    fn storage_at(&self, address: Address, slot: Slot, block: Option<BlockId>) -> RpcResult<B256>;
+    #[method(name = "getStorageAt")]
+    async fn storage_at(&self, address: Address, slot: Slot, block: Option<BlockId>) -> RpcResult<B256>;
 
     #[method(name = "getStorageValues", blocking)]
     fn storage_values(
@@ -123,8 +125,8 @@ pub(crate) trait EthApi {
     #[method(name = "getTransactionByBlockHashAndIndex", blocking)]
     fn transaction_by_hash_and_index(&self, hash: B256, index: Index) -> RpcResult<Option<Transaction>>;
 
-    #[method(name = "getTransactionReceipt", blocking)]
-    fn transaction_receipt(&self, hash: B256) -> RpcResult<Option<TransactionReceipt>>;
+    #[method(name = "getTransactionReceipt")]
+    async fn transaction_receipt(&self, hash: B256) -> RpcResult<Option<TransactionReceipt>>;
 
     #[method(name = "getLogs")]
     async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>>;
@@ -199,8 +201,8 @@ pub(crate) trait EthApi {
         percentiles: Option<Vec<f64>>,
     ) -> RpcResult<FeeHistory>;
 
-    #[method(name = "sendRawTransaction", blocking)]
-    fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256>;
+    #[method(name = "sendRawTransaction")]
+    async fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256>;
 
     #[method(name = "sendTransaction")]
     async fn send_transaction(&self, request: TransactionRequest) -> RpcResult<B256>;
@@ -274,6 +276,49 @@ impl Eth {
             overrides,
             self.calls,
         )
+    }
+
+    /// Reads something small of a state: at once if it is the latest, where nothing is further than a look at a table. An older
+    /// one is found through its trie.
+    async fn read<T: Send + 'static>(
+        &self,
+        block: Option<BlockId>,
+        read: impl FnOnce(&StateView) -> RpcResult<T> + Send + 'static,
+    ) -> RpcResult<T> {
+        if is_latest(block) {
+            return self
+                .workers
+                .here(|| read(&self.backend.view()?.state_at(block)?))
+                .await?;
+        }
+        let this = self.clone();
+        self.workers
+            .aside(move || read(&this.backend.view()?.state_at(block)?))
+            .await
+    }
+
+    /// Tries a call at once: most are over before a worker would have woken. `None` if this one is not.
+    async fn briefly<T>(
+        &self,
+        request: &TransactionRequest,
+        block: Option<BlockId>,
+        has_overrides: bool,
+        run: impl FnOnce(&mut Simulation<'_>, TransactionRequest) -> RpcResult<T>,
+    ) -> Option<RpcResult<T>> {
+        if has_overrides || !is_latest(block) || !brief::may_be_brief(request) {
+            return None;
+        }
+        let attempt = || {
+            let view = self.backend.view()?;
+            let id = block.unwrap_or_default();
+            let mut simulation = Simulation::brief(&view, &self.backend.chain, id, self.calls)?;
+            let answer = run(&mut simulation, request.clone());
+            Ok(simulation.was_brief().then_some(answer))
+        };
+        match self.workers.here(attempt).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) | Err(error) => Some(Err(error)),
+        }
     }
 
     /// A transaction's block and position.
@@ -381,13 +426,18 @@ impl Eth {
             }
         }
         if request.gas.is_none() {
-            let simulation = self.simulation(None, None, None)?;
+            let mut simulation = self.simulation(None, None, None)?;
             request.gas = Some(simulation.estimate(request.clone())?);
         }
         request
             .build_unsigned()
             .map_err(|e| RpcError::InvalidParams(e.to_string()))
     }
+}
+
+/// Whether a request is about the state after the last block, whose accounts and slots lie in tables.
+fn is_latest(block: Option<BlockId>) -> bool {
+    block.is_none_or(|id| id.is_latest() || id.is_pending() || id.is_safe() || id.is_finalized())
 }
 
 fn sender(request: &TransactionRequest) -> RpcResult<Address> {
@@ -417,26 +467,35 @@ impl EthApiServer for Eth {
         Ok(U64::from(self.backend.view()?.height()))
     }
 
-    fn balance(&self, address: Address, block: Option<BlockId>) -> RpcResult<U256> {
-        let state = self.backend.view()?.state_at(block)?;
-        Ok(state.account(address)?.unwrap_or_default().balance)
+    async fn balance(&self, address: Address, block: Option<BlockId>) -> RpcResult<U256> {
+        self.read(block, move |state| {
+            Ok(state.account(address)?.unwrap_or_default().balance)
+        })
+        .await
     }
 
-    fn transaction_count(&self, address: Address, block: Option<BlockId>) -> RpcResult<U64> {
+    async fn transaction_count(&self, address: Address, block: Option<BlockId>) -> RpcResult<U64> {
         if block.is_some_and(|id| id.is_pending()) {
-            return Ok(U64::from(self.backend.next_nonce(address)?));
+            return self
+                .workers
+                .here(|| self.backend.next_nonce(address).map(U64::from))
+                .await?;
         }
-        let state = self.backend.view()?.state_at(block)?;
-        Ok(U64::from(state.account(address)?.unwrap_or_default().nonce))
+        self.read(block, move |state| {
+            Ok(U64::from(state.account(address)?.unwrap_or_default().nonce))
+        })
+        .await
     }
 
-    fn code(&self, address: Address, block: Option<BlockId>) -> RpcResult<Bytes> {
-        Ok(self.backend.view()?.state_at(block)?.code_at(address)?)
+    async fn code(&self, address: Address, block: Option<BlockId>) -> RpcResult<Bytes> {
+        self.read(block, move |state| Ok(state.code_at(address)?)).await
     }
 
-    fn storage_at(&self, address: Address, slot: Slot, block: Option<BlockId>) -> RpcResult<B256> {
-        let state = self.backend.view()?.state_at(block)?;
-        Ok(state.storage(address, slot.number())?.into())
+    async fn storage_at(&self, address: Address, slot: Slot, block: Option<BlockId>) -> RpcResult<B256> {
+        self.read(block, move |state| {
+            Ok(state.storage(address, slot.number())?.into())
+        })
+        .await
     }
 
     fn storage_values(
@@ -576,13 +635,30 @@ impl EthApiServer for Eth {
         self.transaction_at(hash.into(), index.0)
     }
 
-    fn transaction_receipt(&self, hash: B256) -> RpcResult<Option<TransactionReceipt>> {
-        let view = self.backend.view()?;
-        let Some((number, index)) = self.locate(&view, &hash)? else {
-            return Ok(None);
+    async fn transaction_receipt(&self, hash: B256) -> RpcResult<Option<TransactionReceipt>> {
+        let receipt = |this: &Self, data: Option<Arc<BlockData>>, index| {
+            data.and_then(|data| convert::receipt(&data, index, this.backend.prices(data.header())))
         };
-        let data = view.block(number.into())?;
-        Ok(data.and_then(|data| convert::receipt(&data, index, self.backend.prices(data.header()))))
+        // Most ask for what they have just sent: it is nowhere, or in a block that is in memory.
+        let found = self.workers.here(|| {
+            let view = self.backend.view()?;
+            let Some((number, index)) = self.locate(&view, &hash)? else {
+                return Ok(Ok(None));
+            };
+            Ok::<_, RpcError>(match view.recent(number)? {
+                Some(data) => Ok(receipt(self, Some(data), index)),
+                None => Err((view, number, index)),
+            })
+        });
+        match found.await?? {
+            Ok(answer) => Ok(answer),
+            Err((view, number, index)) => {
+                let this = self.clone();
+                self.workers
+                    .aside(move || Ok(receipt(&this, view.block(number.into())?, index)))
+                    .await
+            }
+        }
     }
 
     async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>> {
@@ -637,6 +713,13 @@ impl EthApiServer for Eth {
         state: Option<StateOverride>,
         overrides: Option<Box<BlockOverrides>>,
     ) -> RpcResult<Bytes> {
+        let has_overrides = state.is_some() || overrides.is_some();
+        let brief = self.briefly(&request, block, has_overrides, |simulation, request| {
+            simulation.call(request)
+        });
+        if let Some(answer) = brief.await {
+            return answer;
+        }
         let this = self.clone();
         self.workers
             .run(move || this.simulation(block, state, overrides)?.call(request))
@@ -650,9 +733,16 @@ impl EthApiServer for Eth {
         state: Option<StateOverride>,
         overrides: Option<Box<BlockOverrides>>,
     ) -> RpcResult<U64> {
-        let this = self.clone();
         // What is sent next goes into the next block, so that is where it is tried.
         let block = block.unwrap_or(BlockId::pending());
+        let has_overrides = state.is_some() || overrides.is_some();
+        let brief = self.briefly(&request, Some(block), has_overrides, |simulation, request| {
+            simulation.estimate(request)
+        });
+        if let Some(answer) = brief.await {
+            return answer.map(U64::from);
+        }
+        let this = self.clone();
         self.workers
             .run(move || {
                 this.simulation(Some(block), state, overrides)?
@@ -735,8 +825,16 @@ impl EthApiServer for Eth {
             .await
     }
 
-    fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256> {
-        Ok(self.backend.control.submit(&raw)?)
+    async fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256> {
+        if raw.len() <= SMALL_TRANSACTION {
+            let control = &self.backend.control;
+            let done = self.workers.here(|| control.submit_at_once(&raw));
+            if let Some(done) = done.await? {
+                return Ok(done?);
+            }
+        }
+        let control = self.backend.control.clone();
+        self.workers.aside(move || Ok(control.submit(&raw)?)).await
     }
 
     async fn send_transaction(&self, request: TransactionRequest) -> RpcResult<B256> {

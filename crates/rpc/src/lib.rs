@@ -15,6 +15,8 @@
 //! of the node is logged with its cause and told to the client as "internal error", no more.
 
 mod backend;
+mod bounds;
+mod brief;
 mod config;
 mod convert;
 mod deadline;

@@ -30,11 +30,13 @@ use revm::{
     database::CacheDB,
 };
 use revm_inspectors::access_list::AccessListInspector;
-use synod_chain::{Chain, StateError, StateView};
+use synod_chain::{Chain, Factory, StateError, StateView};
 
 use crate::{
     backend::View,
-    deadline::{CallLimits, Deadline},
+    bounds::Bounds,
+    brief,
+    deadline::CallLimits,
     debug,
     error::{RpcError, RpcResult},
 };
@@ -49,11 +51,13 @@ type Db = CacheDB<StateView>;
 /// A place where calls run: a state with its overrides, and an environment.
 pub(crate) struct Simulation<'a> {
     chain: &'a Chain,
+    /// With the limit of predictions that holds at the block.
+    factory: Factory,
     db: Db,
     env: EvmEnv,
     /// The node's cap for the gas of one call.
     gas_cap: u64,
-    deadline: Deadline,
+    bounds: Bounds,
 }
 
 impl<'a> Simulation<'a> {
@@ -65,14 +69,37 @@ impl<'a> Simulation<'a> {
         overrides: EvmOverrides,
         limits: CallLimits,
     ) -> RpcResult<Self> {
+        Self::bounded(view, chain, id, overrides, limits.gas, Bounds::time(limits.time))
+    }
+
+    /// One for what may be small enough to be done at once; the caller asks whether it was ([`Self::was_brief`]).
+    pub(crate) fn brief(view: &View, chain: &'a Chain, id: BlockId, limits: CallLimits) -> RpcResult<Self> {
+        let overrides = EvmOverrides::default();
+        Self::bounded(view, chain, id, overrides, limits.gas, Bounds::brief())
+    }
+
+    fn bounded(
+        view: &View,
+        chain: &'a Chain,
+        id: BlockId,
+        overrides: EvmOverrides,
+        gas_cap: u64,
+        bounds: Bounds,
+    ) -> RpcResult<Self> {
         let header = view.header(id)?;
         let env = view.env(id, &header);
+        let number = header.number.saturating_add(u64::from(id.is_pending()));
+        let mut limit = chain.spec().inference_gas_limit(number);
+        if bounds.are_brief() {
+            limit = brief::inference_gas(limit);
+        }
         let mut simulation = Self {
             chain,
+            factory: chain.factory().clone().with_inference_gas_limit(limit),
             db: CacheDB::new(view.state(&header)?),
             env,
-            gas_cap: limits.gas,
-            deadline: Deadline::after(limits.time),
+            gas_cap,
+            bounds,
         };
         simulation.apply(overrides.block.map(|block| *block), overrides.state)?;
         let cfg = &mut simulation.env.cfg_env;
@@ -130,19 +157,22 @@ impl<'a> Simulation<'a> {
         tx: TxEnv,
     ) -> RpcResult<Result<ExecutionResult<HaltReason>, EVMError<StateError>>> {
         let outcome = {
-            let mut evm = self.chain.factory().create_evm_with_inspector(
-                &mut self.db,
-                self.env.clone(),
-                &mut self.deadline,
-            );
+            let mut evm =
+                self.factory
+                    .create_evm_with_inspector(&mut self.db, self.env.clone(), &mut self.bounds);
             evm.transact(tx)
         };
-        self.deadline.kept()?;
+        self.bounds.kept()?;
         Ok(outcome.map(|outcome| outcome.result))
     }
 
+    /// Whether all that ran was small. If not, what came out means nothing.
+    pub(crate) const fn was_brief(&self) -> bool {
+        self.bounds.were_brief()
+    }
+
     /// The output of a call.
-    pub(crate) fn call(mut self, request: TransactionRequest) -> RpcResult<Bytes> {
+    pub(crate) fn call(&mut self, request: TransactionRequest) -> RpcResult<Bytes> {
         let cap = self.gas_cap.min(self.env.block_env.gas_limit);
         self.env.cfg_env.tx_gas_limit_cap = Some(u64::MAX);
         let tx = self.prepare(request, cap)?;
@@ -154,7 +184,7 @@ impl<'a> Simulation<'a> {
     /// Gas limits and success are not linked by a formula: a call passes on 63/64 of what is left (EIP-150), refunds
     /// come after the end, and a prediction that cannot be paid burns its frame. So the limit is searched for, by
     /// running the transaction with limits in the middle of what is known to fail and what is known to succeed.
-    pub(crate) fn estimate(mut self, request: TransactionRequest) -> RpcResult<u64> {
+    pub(crate) fn estimate(&mut self, request: TransactionRequest) -> RpcResult<u64> {
         let cfg = &self.env.cfg_env;
         let cap = self
             .gas_cap
@@ -222,7 +252,7 @@ impl<'a> Simulation<'a> {
     fn has_code(&mut self, address: alloy_primitives::Address) -> RpcResult<bool> {
         let info = revm::Database::basic(&mut self.db, address)?;
         let is_precompile = {
-            let evm = self.chain.factory().create_evm(&mut self.db, self.env.clone());
+            let evm = self.factory.create_evm(&mut self.db, self.env.clone());
             evm.precompiles()
                 .addresses()
                 .any(|precompile| *precompile == address)
@@ -251,17 +281,16 @@ impl<'a> Simulation<'a> {
         let cap = self.gas_cap.min(self.env.block_env.gas_limit);
         self.env.cfg_env.tx_gas_limit_cap = Some(u64::MAX);
         let tx = self.prepare(request, cap)?;
-        let deadline = &mut self.deadline;
         let (trace, _) = debug::watch(
-            self.chain.factory(),
+            &self.factory,
             &mut self.db,
             self.env,
             tx,
             None,
             options,
-            deadline,
+            &mut self.bounds,
         )?;
-        self.deadline.kept()?;
+        self.bounds.kept()?;
         Ok(trace)
     }
 
@@ -279,14 +308,14 @@ impl<'a> Simulation<'a> {
         let mut tx = self.prepare(request, cap)?;
         let mut inspector = AccessListInspector::new(given);
         {
-            let mut evm = self.chain.factory().create_evm_with_inspector(
+            let mut evm = self.factory.create_evm_with_inspector(
                 &mut self.db,
                 self.env.clone(),
-                (&mut inspector, &mut self.deadline),
+                (&mut inspector, &mut self.bounds),
             );
             evm.transact(tx.clone()).map_err(refused)?;
         }
-        self.deadline.kept()?;
+        self.bounds.kept()?;
         let list = inspector.into_access_list();
         tx.access_list = list.clone();
         // The list turns a request without a type into an EIP-2930 transaction.

@@ -313,7 +313,7 @@ impl Synod {
     /// Calls a contract of the chain and decodes its answer.
     fn ask<C: SolCall>(&self, view: &View, block: BlockId, to: Address, call: &C) -> RpcResult<C::Return> {
         let overrides = EvmOverrides::default();
-        let simulation = Simulation::new(view, &self.backend.chain, block, overrides, self.calls)?;
+        let mut simulation = Simulation::new(view, &self.backend.chain, block, overrides, self.calls)?;
         let request = TransactionRequest::default()
             .to(to)
             .input(call.abi_encode().into());

@@ -244,7 +244,7 @@ impl Import {
             Ok::<_, redb::Error>(())
         })()
         .map_err(|e| store.name(e))?;
-        tx.commit().map_err(|e| store.name(e.into()))?;
+        store.finish(tx)?;
         Ok(Self {
             store: Arc::new(store),
             batch: Batch::default(),
@@ -446,7 +446,7 @@ impl Import {
             Ok::<_, redb::Error>(())
         };
         write().map_err(|e| self.store.name(e))?;
-        tx.commit().map_err(|e| self.store.name(e.into()))
+        self.store.finish(tx)
     }
 
     /// Makes what came a chain whose head is `marker`, if the state and the accounts of older states that `keep` names are
@@ -474,7 +474,7 @@ impl Import {
             Ok::<_, redb::Error>(())
         };
         write().map_err(|e| store.name(e))?;
-        tx.commit().map_err(|e| store.name(e.into()))?;
+        store.finish(tx)?;
         Ok(store)
     }
 }

@@ -28,6 +28,7 @@
 mod block;
 mod changes;
 mod check;
+mod codes;
 mod commitment;
 mod error;
 mod import;

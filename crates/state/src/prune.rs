@@ -260,7 +260,7 @@ impl Store {
         report.oldest = oldest;
         if oldest > before.oldest_state() {
             write_history(&tx, oldest).map_err(|e| self.name(e))?;
-            tx.commit().map_err(|e| self.name(e.into()))?;
+            self.finish(tx)?;
         } else {
             drop(tx);
         }
@@ -404,7 +404,7 @@ impl Sweep<'_, '_> {
             let (seen, end, gone, bytes, total) = step().map_err(name)?;
             // Nothing to write down costs no write.
             if gone > 0 {
-                tx.commit().map_err(|e| name(e.into()))?;
+                self.store.finish(tx)?;
             } else {
                 tx.abort().map_err(|e| name(e.into()))?;
             }

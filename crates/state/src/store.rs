@@ -8,6 +8,7 @@
 use crate::{
     Account, Body, Committed, Edits, LAYOUT, Marker, NodeReader, Overlay, Receipt, Seal, SealedBlock,
     StateChanges, StateError, TransactionLocation,
+    codes::Codes,
     commitment::{decode, hash_slot},
     prune::{Written, whole},
     tables::{
@@ -30,7 +31,10 @@ use redb::{
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Memory that redb may keep pages in. Its own default is 1 GiB, more than a node beside models should take.
@@ -51,6 +55,10 @@ pub struct Store {
     pub(crate) pruner: Mutex<()>,
     /// States that somebody may come back to, by how many.
     pub(crate) held: Mutex<BTreeMap<B256, usize>>,
+    /// How many transactions were written.
+    version: AtomicU64,
+    /// Code that was run.
+    pub(crate) codes: Codes,
 }
 
 /// A block on its way into the store.
@@ -90,6 +98,8 @@ impl Store {
             written: Mutex::default(),
             pruner: Mutex::default(),
             held: Mutex::default(),
+            version: AtomicU64::new(0),
+            codes: Codes::default(),
         }
     }
 
@@ -125,7 +135,7 @@ impl Store {
             Ok::<_, redb::Error>(found)
         })()
         .map_err(|e| self.name(e))?;
-        tx.commit().map_err(|e| self.name(e.into()))?;
+        self.finish(tx)?;
         match found.map(|bytes| <[u8; 8]>::try_from(&bytes[..]).map(u64::from_be_bytes)) {
             None | Some(Ok(LAYOUT)) => Ok(Arc::new(self)),
             Some(Ok(UNFINISHED)) => Err(StateError::Unfinished { path: self.dir }),
@@ -140,6 +150,20 @@ impl Store {
 
     pub(crate) fn begin_write(&self) -> Result<WriteTransaction, StateError> {
         self.db.begin_write().map_err(|e| self.name(e.into()))
+    }
+
+    /// Makes what was written durable.
+    pub(crate) fn finish(&self, tx: WriteTransaction) -> Result<(), StateError> {
+        tx.commit().map_err(|e| self.name(e.into()))?;
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Changes with everything that is written: a snapshot that was taken after this was read shows all there is for as long as
+    /// it stays.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     pub(crate) fn name(&self, error: redb::Error) -> StateError {
@@ -241,7 +265,7 @@ impl Store {
             write_block(&tx, block).map_err(|e| self.name(e))?;
             self.note(&block.overlay.changes, &block.overlay.nodes);
         }
-        tx.commit().map_err(|e| self.name(e.into()))
+        self.finish(tx)
     }
 
     /// Tells whoever prunes that these nodes and this code are of use again. To be called while the write transaction is open.
@@ -277,7 +301,7 @@ impl Store {
         })()
         .map_err(|e| self.name(e))?;
         self.note(changes, &committed.nodes);
-        tx.commit().map_err(|e| self.name(e.into()))
+        self.finish(tx)
     }
 
     /// Makes block `to` the head again and forgets the blocks above it. Trie nodes and code stay. With `edits`, the state is the
@@ -333,7 +357,7 @@ impl Store {
             write_history(&tx, to).map_err(|e| self.name(e))?;
         }
         write_marker(&tx, &marker).map_err(|e| self.name(e))?;
-        tx.commit().map_err(|e| self.name(e.into()))
+        self.finish(tx)
     }
 
     /// Takes the flat tables from one state to another.

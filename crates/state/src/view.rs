@@ -183,7 +183,13 @@ impl DatabaseRef for StateView {
     }
 
     fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, StateError> {
-        Ok(Bytecode::new_raw(self.code(hash)?))
+        let kept = &self.snapshot.store().codes;
+        if let Some(code) = kept.get(&hash) {
+            return Ok(code);
+        }
+        let code = Bytecode::new_raw(self.code(hash)?);
+        kept.insert(hash, code.clone());
+        Ok(code)
     }
 
     fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, StateError> {

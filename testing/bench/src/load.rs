@@ -1,143 +1,160 @@
-//! A load of JSON-RPC requests over kept-alive connections, on this node and on anvil in turn.
+//! `eth_call` over kept-alive connections, on this node and on anvil in turn.
 
 use crate::{
     Options, examples,
     report::{Report, median, thousands},
+    transfers,
+    wire::{self, Measured, Request, Wire, rpc},
 };
-use alloy_primitives::{Address, Bytes, address};
+use alloy_primitives::{Address, B256, Bytes, U256, address};
 use alloy_sol_types::{SolCall, sol};
-use eyre::{Result, bail};
-use serde_json::{Value, json};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use eyre::Result;
+use serde_json::json;
+use std::{path::Path, time::Duration};
 use synod_testing::Node;
 
 sol! {
     function run(string model, bytes input) external view returns (bytes output);
+    function balanceOf(address account) external view returns (uint256);
 }
 
 const PREDICT: Address = address!("000000000000000000000000000000000000AE01");
 /// Requests in flight.
 const CLIENTS: usize = 16;
+/// Calls in one request, where it has many.
+const BATCH: usize = 100;
 /// Rounds; the nodes take turns in each, and the median counts.
 const ROUNDS: usize = 5;
 /// How long a round lasts.
 const ROUND: Duration = Duration::from_secs(2);
 
-/// `eth_call` of a predict beside `eth_call` of an empty contract, here and on anvil.
+/// A call that is made again and again.
+struct Case {
+    node: &'static str,
+    call: String,
+    url: String,
+    request: Request,
+    /// Calls in one request.
+    batch: usize,
+    measured: Vec<Measured>,
+}
+
+impl Case {
+    fn new(node: &'static str, call: &str, url: &str, to: Address, data: Bytes) -> Self {
+        Self::batch(node, call, url, to, data, 1)
+    }
+
+    /// So many calls in one request.
+    fn batch(node: &'static str, call: &str, url: &str, to: Address, data: Bytes, batch: usize) -> Self {
+        let one = rpc("eth_call", json!([{ "to": to, "data": data }, "latest"]));
+        let body = if batch == 1 { one } else { vec![one; batch].into() };
+        Self {
+            node,
+            call: call.to_owned(),
+            url: url.to_owned(),
+            request: Request::new(&body),
+            batch,
+            measured: Vec::new(),
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        self.median(|measured| measured.rate) * self.batch as f64
+    }
+
+    fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
+        median(self.measured.iter().map(of).collect())
+    }
+}
+
+/// `eth_call` of contracts and predicts here, and of the same contracts on anvil.
 pub(crate) async fn measure(
     options: &Options,
     node: &Node,
     folder: &Path,
     report: &mut Report,
 ) -> Result<()> {
-    let mut cases = Vec::new();
-    // STOP: the cheapest contract there is.
-    let empty = node.deploy(&[0]).await?;
-    cases.push((
-        "synod: empty contract".to_owned(),
-        node.url().to_owned(),
-        eth_call(empty, Bytes::new()),
-    ));
+    let mut cases = contracts("synod", node, &options.root).await?;
     for example in examples::load(&options.root)? {
         let input = runCall {
             model: example.published.into(),
             input: example.packed(),
         }
         .abi_encode();
-        let title = format!("synod: predict `{}`", example.name);
-        cases.push((title, node.url().to_owned(), eth_call(PREDICT, input.into())));
+        let call = format!("predict `{}`", example.name);
+        cases.push(Case::new("synod", &call, node.url(), PREDICT, input.into()));
     }
     let anvil = match &options.anvil {
         Some(binary) => Some(Node::anvil(binary, &folder.join("anvil.log")).await?),
         None => None,
     };
     if let Some(anvil) = &anvil {
-        let empty = anvil.deploy(&[0]).await?;
-        cases.push((
-            "anvil: empty contract".to_owned(),
-            anvil.url().to_owned(),
-            eth_call(empty, Bytes::new()),
-        ));
+        cases.extend(contracts("anvil", anvil, &options.root).await?);
     }
-    let mut rates = vec![Vec::with_capacity(ROUNDS); cases.len()];
     for round in 0..=ROUNDS {
-        for (rates, (_, url, body)) in rates.iter_mut().zip(&cases) {
-            let rate = rate(url, body).await?;
+        for case in &mut cases {
+            let measured = wire::load(&case.url, case.request.clone(), CLIENTS, ROUND).await?;
             // The first round warms up.
             if round > 0 {
-                rates.push(rate);
+                case.measured.push(measured);
             }
         }
     }
-    let medians: Vec<f64> = rates.into_iter().map(median).collect();
     let rows: Vec<Vec<String>> = cases
         .iter()
-        .zip(&medians)
-        .map(|((title, _, _), rate)| {
+        .map(|case| {
+            let rate = case.rate();
+            let peer = cases
+                .iter()
+                .find(|peer| peer.node == "anvil" && peer.call == case.call);
+            let peer = peer.map(Case::rate);
             vec![
-                title.clone(),
-                thousands(*rate as u64),
-                format!("{:.2}", rate / medians[0]),
+                format!("{}: {}", case.node, case.call),
+                thousands(rate as u64),
+                peer.map_or_else(|| "–".to_owned(), |peer| format!("{:.2}", rate / peer)),
+                format!("{:.2}", case.median(|measured| measured.percentile(50)) * 1e3),
+                format!("{:.2}", case.median(|measured| measured.percentile(99)) * 1e3),
             ]
         })
         .collect();
     report.table(
         "`eth_call` a second",
         &format!(
-            "{CLIENTS} requests in flight over kept-alive HTTP from a native client on the same machine, which takes its share of the cores; \
-             medians of {ROUNDS} rounds in which the cases take turns."
+            "{CLIENTS} requests in flight, one on each of as many kept-alive HTTP connections, from a native load generator that writes \
+             prepared bytes and takes one thread of the same machine; medians of {ROUNDS} rounds in which the cases take turns. Most of \
+             a single call is the system's work for its connection, of which {BATCH} calls in one request show little. The latencies are \
+             those of this load's requests."
         ),
-        &["call", "a second", "of synod's empty call"],
+        &["call", "a second", "of anvil's", "median, ms", "99 of 100 within, ms"],
         &rows,
     );
     if anvil.is_none() {
-        report.note("anvil was not there , so that comparison is missing.");
+        report.note("anvil was not there, so that comparison is missing.");
     }
     Ok(())
 }
 
-fn eth_call(to: Address, data: Bytes) -> Value {
-    json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [{ "to": to, "data": data }, "latest"] })
-}
-
-/// Requests a second that `url` answers when [`CLIENTS`] connections send `body` again and again.
-///
-/// # Errors
-/// When a request fails or is answered with an error: a rate of failures means nothing.
-async fn rate(url: &str, body: &Value) -> Result<f64> {
-    let http = reqwest::Client::builder()
-        .pool_max_idle_per_host(CLIENTS)
-        .build()?;
-    let text = body.to_string();
-    let answered = Arc::new(AtomicU64::new(0));
-    let start = Instant::now();
-    let mut tasks = Vec::new();
-    for _ in 0..CLIENTS {
-        let (http, url, text, answered) = (http.clone(), url.to_owned(), text.clone(), Arc::clone(&answered));
-        tasks.push(tokio::spawn(async move {
-            while start.elapsed() < ROUND {
-                let request = http
-                    .post(&url)
-                    .header("content-type", "application/json")
-                    .body(text.clone());
-                let answer = request.send().await?.text().await?;
-                if answer.contains("\"error\"") {
-                    bail!("the node answered {answer}");
-                }
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(())
-        }));
-    }
-    for task in tasks {
-        task.await??;
-    }
-    Ok(answered.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64())
+/// Calls that every EVM has.
+async fn contracts(name: &'static str, node: &Node, root: &Path) -> Result<Vec<Case>> {
+    // STOP: the cheapest contract there is.
+    let empty = node.deploy(&[0]).await?;
+    // PUSH0 SLOAD PUSH0 MSTORE PUSH1 32 PUSH0 RETURN.
+    let reader = node
+        .deploy(&[0x5f, 0x54, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3])
+        .await?;
+    let mut wire = Wire::connect(node.url()).await?;
+    let slot = json!([reader, U256::ZERO, B256::with_last_byte(7)]);
+    wire.call("hardhat_setStorageAt", slot).await?;
+    let token = transfers::token(node, root).await?;
+    let balance = balanceOfCall {
+        account: synod_testing::account(0).address(),
+    };
+    let case = |call, to, data| Case::new(name, call, node.url(), to, data);
+    let batch = format!("empty contract, {BATCH} in a request");
+    Ok(vec![
+        Case::batch(name, &batch, node.url(), empty, Bytes::new(), BATCH),
+        case("empty contract", empty, Bytes::new()),
+        case("a slot", reader, Bytes::new()),
+        case("ERC-20 balance", token, balance.abi_encode().into()),
+    ])
 }

@@ -18,6 +18,8 @@ mod predict;
 mod publish;
 mod report;
 mod state;
+mod transfers;
+mod wire;
 mod words;
 
 use clap::Parser;
@@ -47,6 +49,9 @@ struct Options {
     /// Measure a cluster of four processes instead.
     #[arg(long)]
     cluster: bool,
+    /// Measure calls, transactions or both over RPC alone, and put what comes out in its place in the report that is there.
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "calls,transactions")]
+    rpc: Option<Vec<String>>,
     /// Measure pipelines instead; the report is a part of another.
     #[arg(long)]
     words: bool,
@@ -109,6 +114,21 @@ async fn main() -> Result<()> {
         return report.write(&options.output);
     }
     let mut report = Report::new(&options.root);
+    if let Some(parts) = &options.rpc {
+        let wanted = |part: &str| parts.iter().any(|wanted| wanted == part);
+        if wanted("calls") {
+            let node = Node::synod(&options.synod, &folder.path().join("predict")).await?;
+            for example in examples::load(&options.root)? {
+                predict::publish(&options, &node, &example, &options.root)?;
+            }
+            load::measure(&options, &node, folder.path(), &mut report).await?;
+        }
+        if wanted("transactions") {
+            transfers::measure(&options, folder.path(), &mut report).await?;
+        }
+        report.merge(&options.output)?;
+        return Ok(());
+    }
 
     eprintln!("==> predict in the EVM, beside the bare engine and plain Solidity");
     let node = Node::synod(&options.synod, &folder.path().join("predict")).await?;
@@ -117,6 +137,9 @@ async fn main() -> Result<()> {
     eprintln!("==> calls a second over RPC");
     load::measure(&options, &node, folder.path(), &mut report).await?;
     drop(node);
+
+    eprintln!("==> transactions a second");
+    transfers::measure(&options, folder.path(), &mut report).await?;
 
     eprintln!("==> publishing");
     publish::measure(&options, folder.path(), &mut report).await?;

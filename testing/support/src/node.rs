@@ -123,9 +123,19 @@ impl Node {
     /// # Errors
     /// If it can't be started or does not answer.
     pub async fn anvil(binary: &Path, log: &Path) -> Result<Self, NodeError> {
+        Self::anvil_with(binary, log, &[]).await
+    }
+
+    /// The same with more options.
+    ///
+    /// # Errors
+    /// If it can't be started or does not answer.
+    pub async fn anvil_with(binary: &Path, log: &Path, options: &[&OsStr]) -> Result<Self, NodeError> {
         let port = free_port()?;
         let mut command = Command::new(binary);
-        command.args(["--port", &port.to_string(), "--silent"]);
+        command
+            .args(["--port", &port.to_string(), "--silent"])
+            .args(options);
         Self::start(command, port, log).await
     }
 

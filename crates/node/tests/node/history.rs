@@ -87,6 +87,8 @@ async fn old_states_go_and_blocks_and_snapshots_stay() {
     assert_eq!(balance(&world, 2).await, Some(json!("0x64")));
     let error = world.ask("hardhat_reset", json!([])).await.unwrap_err();
     assert!(error.to_string().contains("block 0 is pruned"), "{error}");
+    let error = world.ask("anvil_dumpState", json!([])).await.unwrap_err();
+    assert!(error.to_string().contains("--history archive"), "{error}");
     let report = world
         .node
         .chain()

@@ -179,3 +179,30 @@ async fn beside_a_client_that_burns_gas_another_gets_many_answers_for_each_of_it
     assert!(answers >= 24 * 2, "{answers} answers beside 24 calls");
     world.node.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_call_does_not_wait_for_long_ones() {
+    let world = World::start(|config| config.rpc.workers = 1).await;
+    // JUMPDEST PUSH1 0 JUMP: burns whatever gas it gets. One of these is at work at a time, the others wait for its place.
+    let burn = json!([{"data": "0x5b5f56", "gas": "0x4000000"}]);
+    let client = Arc::new(world.client.clone());
+    let long: Vec<_> = (0..8)
+        .map(|_| {
+            let (client, burn) = (client.clone(), burn[0].clone());
+            tokio::spawn(async move { client.request::<Value, _>("eth_call", [burn]).await.unwrap_err() })
+        })
+        .collect();
+    let account = world.accounts().await[0].clone();
+    for (method, params) in [
+        ("eth_call", json!([{"to": account}, "latest"])),
+        ("eth_getBalance", json!([account, "latest"])),
+        ("eth_estimateGas", json!([{"to": account, "from": account}])),
+    ] {
+        world.ask(method, params).await.unwrap();
+        assert!(long.iter().any(|call| !call.is_finished()), "{method} waited");
+    }
+    for call in long {
+        assert_eq!(code(&call.await.unwrap()), -32000);
+    }
+    world.node.stop().await.unwrap();
+}

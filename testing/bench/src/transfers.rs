@@ -1,0 +1,371 @@
+//! Transactions a second, submitted and mined, on this node and on anvil in turn.
+//!
+//! All are signed before the clock starts. Two loads, since nodes differ in what they are good at:
+//!
+//! * *one after another*: each sender has one transaction on its way and sends the next when it has the receipt. This is what
+//!   programs do.
+//! * *a burst*: all at once, each sender's in order; a node that makes no blocks by itself is then told to until nothing waits.
+//!   The clock stops at the last receipt. With automine anvil may leave transactions of a burst in no block, so there it gets
+//!   them with automine off.
+
+use crate::{
+    Options, predict,
+    report::{Report, median, thousands},
+    wire::{Measured, Request, Wire, on_one_thread, rpc},
+};
+use alloy_network::{Ethereum, EthereumWallet, NetworkTransactionBuilder, TransactionBuilder};
+use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use alloy_rpc_types_eth::TransactionRequest;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{SolCall, sol};
+use eyre::{Result, ensure};
+use serde_json::{Value, json};
+use std::{
+    ffi::OsStr,
+    path::Path,
+    time::{Duration, Instant},
+};
+use synod_testing::Node;
+
+sol! {
+    function take() external;
+    function transfer(address to, uint256 value) external returns (bool);
+}
+
+/// Accounts that send.
+const SENDERS: usize = 64;
+/// Transactions of each in a round.
+const EACH: usize = 20;
+/// Rounds; the nodes take turns in each, and the median counts.
+const ROUNDS: usize = 3;
+/// How long a transaction may take into a block.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Connections of a burst.
+const CONNECTIONS: usize = 16;
+
+/// OpenZeppelin's ERC-20, deployed.
+pub(crate) async fn token(node: &Node, root: &Path) -> Result<Address> {
+    predict::deploy(&node.signing(0), root, "BenchToken", &[]).await
+}
+
+/// What the transactions do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Transfer,
+    Erc20,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Transfer, Self::Erc20];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Transfer => "transfers",
+            Self::Erc20 => "ERC-20 transfers",
+        }
+    }
+}
+
+/// A node that takes transactions.
+struct Target {
+    node: Node,
+    senders: Vec<EthereumWallet>,
+    addresses: Vec<Address>,
+    token: Address,
+    chain_id: u64,
+}
+
+/// A signed transaction.
+#[derive(Debug, Clone)]
+struct Signed {
+    send: Request,
+    receipt: Request,
+}
+
+impl Target {
+    /// Gives the senders what they need. Whatever the node's way to make blocks, it is told to make one after each step.
+    async fn new(node: Node, root: &Path) -> Result<Self> {
+        let keys = (0..SENDERS).map(|index| PrivateKeySigner::from_bytes(&keccak256(index.to_be_bytes())));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let mut wire = Wire::connect(node.url()).await?;
+        let chain_id: U256 = serde_json::from_value(wire.call("eth_chainId", json!([])).await?)?;
+        for key in &keys {
+            let balance = U256::from(10).pow(U256::from(24));
+            let params = json!([key.address(), balance]);
+            wire.call("hardhat_setBalance", params).await?;
+        }
+        let token = token(&node, root).await?;
+        let target = Self {
+            node,
+            addresses: keys.iter().map(PrivateKeySigner::address).collect(),
+            senders: keys.into_iter().map(EthereumWallet::from).collect(),
+            token,
+            chain_id: chain_id.to(),
+        };
+        let take = Bytes::from(takeCall {}.abi_encode());
+        let takes = target.sign(1, |_| (token, take.clone(), 100_000)).await?;
+        one_after_another(&target.url(), takes).await?;
+        Ok(target)
+    }
+
+    fn url(&self) -> String {
+        self.node.url().to_owned()
+    }
+
+    /// The next transactions of a round, by sender.
+    async fn round(&self, kind: Kind) -> Result<Vec<Vec<Signed>>> {
+        let next = |sender: usize| self.addresses[(sender + 1) % SENDERS];
+        self.sign(EACH, |sender| match kind {
+            Kind::Transfer => (next(sender), Bytes::new(), 21_000),
+            Kind::Erc20 => {
+                let call = transferCall {
+                    to: next(sender),
+                    value: U256::ONE,
+                };
+                (self.token, call.abi_encode().into(), 100_000)
+            }
+        })
+        .await
+    }
+
+    async fn sign(
+        &self,
+        each: usize,
+        what: impl Fn(usize) -> (Address, Bytes, u64),
+    ) -> Result<Vec<Vec<Signed>>> {
+        let mut wire = Wire::connect(self.node.url()).await?;
+        let mut all = Vec::with_capacity(SENDERS);
+        for (sender, (wallet, address)) in self.senders.iter().zip(&self.addresses).enumerate() {
+            let count = wire
+                .call("eth_getTransactionCount", json!([address, "latest"]))
+                .await?;
+            let first: U256 = serde_json::from_value(count)?;
+            let first: u64 = first.to();
+            let mut mine = Vec::with_capacity(each);
+            for nonce in first..first + each as u64 {
+                let (to, input, gas) = what(sender);
+                let value = U256::from(u64::from(input.is_empty()));
+                let request = TransactionRequest::default()
+                    .with_chain_id(self.chain_id)
+                    .with_nonce(nonce)
+                    .with_gas_limit(gas)
+                    .with_max_fee_per_gas(100_000_000_000)
+                    .with_max_priority_fee_per_gas(1)
+                    .with_to(to)
+                    .with_value(value)
+                    .with_input(input);
+                let envelope = NetworkTransactionBuilder::<Ethereum>::build(request, wallet).await?;
+                let raw = alloy_eips::Encodable2718::encoded_2718(&envelope);
+                let hash: B256 = keccak256(&raw);
+                mine.push(Signed {
+                    send: Request::new(&rpc("eth_sendRawTransaction", json!([hex::encode_prefixed(raw)]))),
+                    receipt: Request::new(&rpc("eth_getTransactionReceipt", json!([hash]))),
+                });
+            }
+            all.push(mine);
+        }
+        Ok(all)
+    }
+}
+
+/// Whether a receipt is there. One of a transaction that failed is an error.
+fn is_mined(answer: &[u8]) -> Result<bool> {
+    let answer: Value = serde_json::from_slice(answer)?;
+    let receipt = &answer["result"];
+    if receipt.is_null() {
+        return Ok(false);
+    }
+    ensure!(receipt["status"] == "0x1", "a transaction failed: {receipt}");
+    Ok(true)
+}
+
+/// Each sender sends its next transaction when it has the receipt of the last.
+async fn one_after_another(url: &str, transactions: Vec<Vec<Signed>>) -> Result<Measured> {
+    let url = url.to_owned();
+    on_one_thread(move || async move {
+        let mut wires = Vec::new();
+        for _ in &transactions {
+            wires.push(Wire::connect(&url).await?);
+        }
+        let start = Instant::now();
+        let tasks = transactions.into_iter().zip(wires).map(|(mine, mut wire)| {
+            tokio::spawn(async move {
+                let mut latencies = Vec::with_capacity(mine.len());
+                for transaction in mine {
+                    let sent = Instant::now();
+                    wire.ask(&transaction.send).await?;
+                    while !is_mined(wire.ask(&transaction.receipt).await?)? {
+                        ensure!(
+                            sent.elapsed() < PATIENCE,
+                            "a transaction is in no block after {PATIENCE:?}"
+                        );
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    latencies.push(sent.elapsed().as_secs_f64());
+                }
+                Ok::<_, eyre::Report>(latencies)
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        let mut latencies = Vec::new();
+        for task in tasks {
+            latencies.append(&mut task.await??);
+        }
+        Ok(Measured::new(latencies, start.elapsed()))
+    })
+    .await
+}
+
+/// All at once; gives transactions a second.
+async fn burst(url: &str, transactions: Vec<Vec<Signed>>, mine: bool) -> Result<f64> {
+    let url = url.to_owned();
+    on_one_thread(move || async move {
+        let count: usize = transactions.iter().map(Vec::len).sum();
+        let last: Vec<_> = transactions
+            .iter()
+            .filter_map(|mine| mine.last().cloned())
+            .collect();
+        let mut shares = vec![Vec::new(); CONNECTIONS];
+        for (sender, mine) in transactions.into_iter().enumerate() {
+            shares[sender % CONNECTIONS].extend(mine);
+        }
+        let mut wires = Vec::new();
+        for _ in 0..=CONNECTIONS {
+            wires.push(Wire::connect(&url).await?);
+        }
+        let mut control = wires.swap_remove(0);
+        let start = Instant::now();
+        let tasks = shares.into_iter().zip(wires).map(|(share, mut wire)| {
+            tokio::spawn(async move {
+                for transaction in share {
+                    wire.ask(&transaction.send).await?;
+                }
+                Ok::<_, eyre::Report>(())
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await??;
+        }
+        for transaction in last {
+            while !is_mined(control.ask(&transaction.receipt).await?)? {
+                ensure!(
+                    start.elapsed() < PATIENCE,
+                    "a transaction of a burst is in no block after {PATIENCE:?}"
+                );
+                if mine {
+                    control.call("evm_mine", json!([])).await?;
+                } else {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        }
+        Ok(count as f64 / start.elapsed().as_secs_f64())
+    })
+    .await
+}
+
+/// A node with the way in which it makes blocks.
+struct Case {
+    name: &'static str,
+    target: Target,
+    /// Whether it is told when to make blocks, and gets its transactions as a burst only.
+    told: bool,
+}
+
+/// Transfers and ERC-20 transfers here and on anvil.
+pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Report) -> Result<()> {
+    let mut cases = vec![Case {
+        name: "synod",
+        target: Target::new(
+            Node::synod(&options.synod, &folder.join("transfers")).await?,
+            &options.root,
+        )
+        .await?,
+        told: false,
+    }];
+    if let Some(binary) = &options.anvil {
+        for (name, log, told) in [
+            ("anvil", "anvil-mining.log", false),
+            ("anvil, told to mine", "anvil-told.log", true),
+        ] {
+            // The block of `synod dev`.
+            let arguments = ["--gas-limit", "300000000"].map(OsStr::new);
+            let node = Node::anvil_with(binary, &folder.join(log), &arguments).await?;
+            let target = Target::new(node, &options.root).await?;
+            if told {
+                let mut wire = Wire::connect(target.node.url()).await?;
+                wire.call("evm_setAutomine", json!([false])).await?;
+            }
+            cases.push(Case { name, target, told });
+        }
+    }
+    let mut rows = Vec::new();
+    for kind in Kind::ALL {
+        let mut steady: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
+        let mut bursts: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
+        for round in 0..=ROUNDS {
+            for (index, case) in cases.iter().enumerate() {
+                let url = case.target.url();
+                let mut measured = None;
+                if !case.told {
+                    let transactions = case.target.round(kind).await?;
+                    measured = Some(one_after_another(&url, transactions).await?);
+                }
+                let mut rate = None;
+                if case.told || case.name == "synod" {
+                    rate = Some(burst(&url, case.target.round(kind).await?, case.told).await?);
+                }
+                eprintln!(
+                    "{} {}: {:.0} a second, burst {:.0}",
+                    case.name,
+                    kind.name(),
+                    measured.as_ref().map_or(0.0, |measured| measured.rate),
+                    rate.unwrap_or_default()
+                );
+                // The first round warms up.
+                if round > 0 {
+                    steady[index].extend(measured);
+                    bursts[index].extend(rate);
+                }
+            }
+        }
+        for ((case, steady), bursts) in cases.iter().zip(steady).zip(bursts) {
+            let of = |value: &dyn Fn(&Measured) -> f64| median(steady.iter().map(value).collect());
+            let mut row = vec![format!("{}: {}", case.name, kind.name())];
+            if steady.is_empty() {
+                row.extend(["–", "–", "–"].map(ToOwned::to_owned));
+            } else {
+                row.push(thousands(of(&|measured| measured.rate) as u64));
+                row.push(format!("{:.1}", of(&|measured| measured.percentile(50)) * 1e3));
+                row.push(format!("{:.1}", of(&|measured| measured.percentile(99)) * 1e3));
+            }
+            row.push(if bursts.is_empty() {
+                "–".to_owned()
+            } else {
+                thousands(median(bursts) as u64)
+            });
+            rows.push(row);
+        }
+    }
+    report.table(
+        "Transactions a second, submitted and mined",
+        &format!(
+            "{} transactions, signed before the clock starts, of {SENDERS} accounts over kept-alive HTTP, from the same generator; medians \
+             of {ROUNDS} rounds in which the nodes take turns. *One after another*: every account sends its next transaction when it has the \
+             receipt of its last (asked for every millisecond); the latencies are from sending to that receipt. *Burst*: all over \
+             {CONNECTIONS} connections as fast as they are taken, until the last receipt. synod mines each transaction at once, as it does \
+             by default, and every block is on the disk before anybody sees it; anvil keeps its blocks in memory. Of a burst anvil with \
+             automine may leave transactions in no block, so there it has automine off and is told to mine until none waits.",
+            SENDERS * EACH
+        ),
+        &[
+            "load",
+            "one after another, a second",
+            "median, ms",
+            "99 of 100 within, ms",
+            "burst, a second",
+        ],
+        &rows,
+    );
+    Ok(())
+}
