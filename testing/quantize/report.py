@@ -50,11 +50,29 @@ def classes(path, folder):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (array,) = session.get_inputs()
-    samples = np.load(folder / "evaluate.npz")[array.name]
     output = session.get_outputs()[0].name
-    answers = [session.run([output], {array.name: samples[at : at + 1]})[0] for at in range(len(samples))]
-    return np.concatenate([answer.argmax(-1).ravel() for answer in answers])
+    return np.concatenate([class_of(session.run([output], call)[0]) for call in calls(session, folder / "evaluate.npz")])
+
+
+def calls(session, path):
+    """The inputs of each call: a sample, within the first axis or on an axis of its own (docs/quantization.md)."""
+    arrays = np.load(path)
+    inputs = session.get_inputs()
+    for at in range(len(arrays[inputs[0].name])):
+        own_axis = lambda value: arrays[value.name].ndim > len(value.shape)
+        yield {
+            value.name: arrays[value.name][at] if own_axis(value) else arrays[value.name][at : at + 1]
+            for value in inputs
+        }
+
+
+def class_of(answer):
+    """The class of each row, as `model quantize` finds it."""
+    if np.issubdtype(answer.dtype, np.integer):
+        return answer.ravel()
+    if answer.shape[-1] == 1:
+        return (answer > 0.5).astype(np.int64).ravel()
+    return answer.argmax(-1).ravel()
 
 
 def theirs(folder):
@@ -64,13 +82,11 @@ def theirs(folder):
 
     class Reader(CalibrationDataReader):
         def __init__(self):
-            arrays = np.load(folder / "calibration.npz")
-            (self.name,) = arrays.files
-            self.samples = iter(arrays[self.name])
+            session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+            self.calls = calls(session, folder / "calibration.npz")
 
         def get_next(self):
-            sample = next(self.samples, None)
-            return None if sample is None else {self.name: sample[None]}
+            return next(self.calls, None)
 
     prepared, path = folder / "prepared.onnx", folder / "theirs.onnx"
     model = onnx.load(folder / "model.onnx")
@@ -90,6 +106,15 @@ def theirs(folder):
     return path
 
 
+def elsewhere(folder, model):
+    """The classes that ONNX Runtime gives; `None` if it refuses, which is a result too."""
+    try:
+        return classes(model(), folder)
+    except Exception as error:
+        print(f"{folder.name}: {error}", file=sys.stderr)
+        return None
+
+
 def percent(right, count):
     return f"{100 * right / count:.2f} %"
 
@@ -100,13 +125,9 @@ def main():
     for folder in sorted(path for path in FOLDER.iterdir() if (path / "calibration.npz").exists()):
         report = synod(folder)
         float_, int8, answers = report["float"], report["int8"], report["evaluation"]["answers"]
-        try:
-            ours_elsewhere = classes(folder / "int8.onnx", folder)
-            float_classes = classes(folder / "model.onnx", folder)
-            others = classes(theirs(folder), folder)
-        except Exception as error:  # what it refuses is a result too
-            print(f"{folder.name}: {error}", file=sys.stderr)
-            ours_elsewhere = float_classes = others = None
+        ours_elsewhere = elsewhere(folder, lambda: folder / "int8.onnx")
+        float_classes = elsewhere(folder, lambda: folder / "model.onnx")
+        others = elsewhere(folder, lambda: theirs(folder))
         row = [folder.name, str(answers)]
         if (folder / "labels.npy").exists():
             labels = np.load(folder / "labels.npy")
@@ -116,9 +137,10 @@ def main():
             row += [right(ours_elsewhere), right(others)]
         else:
             row += ["–"] * 5
-        agree = lambda found: "–" if found is None else percent((found == float_classes).sum(), answers)
+        agree = lambda found: "–" if found is None or float_classes is None else percent((found == float_classes).sum(), answers)
         row += [percent(report["evaluation"]["agree"], answers), agree(others)]
-        row += [f"{report['evaluation'].get('decibels', float('inf')):.1f}"]
+        decibels = report["evaluation"].get("decibels")  # of integers, and of answers without a difference, there are none
+        row += ["–" if decibels is None else f"{decibels:.1f}"]
         accuracy.append(row)
         size = lambda of: of["graph_bytes"] + of["weight_bytes"]
         pairs = [

@@ -23,7 +23,11 @@ pub(crate) fn real_models() -> Result<PathBuf> {
     let folder = target().join("real-models");
     clients::once(
         &folder.join(".stamp"),
-        &[script.clone(), root().join(REQUIREMENTS)],
+        &[
+            script.clone(),
+            root().join("testing/shipped.py"),
+            root().join(REQUIREMENTS),
+        ],
         || {
             if folder.exists() {
                 std::fs::remove_dir_all(&folder)?;

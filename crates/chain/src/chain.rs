@@ -122,7 +122,7 @@ impl Chain {
         }
         let head = read_head(&store)?;
         let (events, _) = broadcast::channel(EVENTS);
-        let factory = factory.with_inference_gas_limit(spec.inference_gas_limit(0));
+        let factory = factory.with_rules(spec.inference_rules(0));
         let chain = Arc::new(Self {
             spec: Arc::new(spec.afresh()),
             factory,

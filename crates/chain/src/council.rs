@@ -340,8 +340,8 @@ impl Chain {
     pub(crate) fn take_up_rules(&self, (epoch, upgrades): &(u64, Vec<Upgrade>)) {
         if let Some(epochs) = self.epochs() {
             self.spec.take_up(upgrades, *epoch, epochs);
-            let limit = self.spec.inference_gas_limit(epochs.first(*epoch));
-            self.factory.set_inference_gas_limit(limit);
+            let rules = self.spec.inference_rules(epochs.first(*epoch));
+            self.factory.set_rules(rules);
         }
     }
 

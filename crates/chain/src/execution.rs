@@ -155,9 +155,7 @@ where
     I: Inspector<EthEvmContext<State<DB>>>,
 {
     let env = spec.evm_env(header);
-    let factory = factory
-        .clone()
-        .with_inference_gas_limit(spec.inference_gas_limit(header.number));
+    let factory = factory.clone().with_rules(spec.inference_rules(header.number));
     let mut evm = factory.create_evm_with_inspector(state, env, inspector);
     evm.disable_inspector();
     let context = EthBlockExecutionCtx {
@@ -169,7 +167,8 @@ where
         tx_count_hint: None,
         slot_number: None,
     };
-    let mut executor = EthBlockExecutor::new(evm, context, spec, AlloyReceiptBuilder::default());
+    let forks = spec.forks_at(header.number);
+    let mut executor = EthBlockExecutor::new(evm, context, forks, AlloyReceiptBuilder::default());
     executor.apply_pre_execution_changes().map_err(judge)?;
     let limit = spec.inference_gas_limit(header.number);
     let mut inference_gas = 0u64;

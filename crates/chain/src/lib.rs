@@ -53,7 +53,7 @@ pub use seam::{
     Application, Cancellation, Context, Departures, Digest, Duty, Envelope, Finalization, Pending, Proposal,
     Timestamp, Verdict,
 };
-pub use spec::{ChainSpec, MAX_EXTRA_DATA, PROTOCOL, SpecError, UnknownProtocol};
+pub use spec::{ChainSpec, ForksAt, MAX_EXTRA_DATA, PROTOCOLS, Protocol, SpecError, UnknownProtocol};
 pub use synod_state::{
     Account, AccountProof, CheckReport, Edits, Finding, Held, Pace, Progress, PruneReport, Receipt, Seal,
     SealedBlock, StateError, StateView, StorageProof, Store, StoreStats, Transaction, TransactionLocation,

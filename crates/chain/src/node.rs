@@ -238,6 +238,7 @@ impl Chain {
         header.blob_gas_used = header.excess_blob_gas.map(|_| 0);
         header.requests_hash = self
             .spec
+            .forks_at(header.number)
             .is_prague_active_at_timestamp(header.timestamp)
             .then_some(EMPTY_REQUESTS_HASH);
         let body = Body {
@@ -272,15 +273,17 @@ fn template(
         // Ethereum's blocks are at least a second apart.
         time = time.max(header.timestamp.saturating_add(1));
     }
-    let cancun = spec.is_cancun_active_at_timestamp(time);
+    let number = header.number.saturating_add(1);
+    let forks = spec.forks_at(number);
+    let cancun = forks.is_cancun_active_at_timestamp(time);
     let excess = spec
-        .blob_params(time)
+        .blob_params(number, time)
         .map(|p| header.next_block_excess_blob_gas(p).unwrap_or_default());
     Header {
         parent_hash: parent.hash(),
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary: duty.beneficiary,
-        number: header.number.saturating_add(1),
+        number,
         gas_limit: duty
             .departures
             .gas_limit
@@ -289,7 +292,7 @@ fn template(
         extra_data: commitment.into(),
         mix_hash: context.randomness,
         base_fee_per_gas: duty.departures.base_fee.or_else(|| spec.next_base_fee(header)),
-        withdrawals_root: spec
+        withdrawals_root: forks
             .is_shanghai_active_at_timestamp(time)
             .then_some(EMPTY_WITHDRAWALS),
         excess_blob_gas: excess.filter(|_| cancun),
@@ -456,6 +459,7 @@ impl ChainApplication {
         header.state_root = executed.committed.root;
         header.blob_gas_used = header.excess_blob_gas.map(|_| executed.blob_gas_used);
         header.requests_hash = spec
+            .forks_at(header.number)
             .is_prague_active_at_timestamp(header.timestamp)
             .then(|| executed.requests.requests_hash());
         let body = Body {

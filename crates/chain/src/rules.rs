@@ -90,8 +90,8 @@ pub(crate) fn before_execution(
         departures.base_fee.or(spec.next_base_fee(parent)),
     )?;
 
-    let time = header.timestamp;
-    if spec.is_paris_active_at_block(header.number) {
+    let (time, forks) = (header.timestamp, spec.forks_at(header.number));
+    if forks.is_paris_active_at_block(header.number) {
         same("difficulty", header.difficulty, U256::ZERO)?;
         same("nonce", header.nonce, B64::ZERO)?;
         same("sha3Uncles", header.ommers_hash, EMPTY_OMMER_ROOT_HASH)?;
@@ -107,8 +107,8 @@ pub(crate) fn before_execution(
         calculate_transaction_root(&body.transactions),
     )?;
 
-    if body.withdrawals.is_some() != spec.is_shanghai_active_at_timestamp(time) {
-        let required = spec.is_shanghai_active_at_timestamp(time);
+    if body.withdrawals.is_some() != forks.is_shanghai_active_at_timestamp(time) {
+        let required = forks.is_shanghai_active_at_timestamp(time);
         return Err(InvalidBlock::Presence {
             field: "withdrawals",
             required,
@@ -124,8 +124,8 @@ pub(crate) fn before_execution(
         return Err(InvalidBlock::NotAllowed("withdrawals"));
     }
 
-    let cancun = spec.is_cancun_active_at_timestamp(time);
-    let blobs = spec.blob_params(time).filter(|_| cancun);
+    let cancun = forks.is_cancun_active_at_timestamp(time);
+    let blobs = spec.blob_params(header.number, time).filter(|_| cancun);
     // The first block of Cancun has a parent without blob fields, which counts as none used.
     let excess = blobs.map(|params| parent.next_block_excess_blob_gas(params).unwrap_or_default());
     optional("excessBlobGas", header.excess_blob_gas, excess)?;
@@ -155,7 +155,7 @@ pub(crate) fn before_execution(
             required: cancun,
         });
     }
-    let prague = spec.is_prague_active_at_timestamp(time);
+    let prague = forks.is_prague_active_at_timestamp(time);
     if header.requests_hash.is_some() != prague {
         return Err(InvalidBlock::Presence {
             field: "requestsHash",
@@ -176,8 +176,9 @@ fn gas_limit(spec: &ChainSpec, parent: &Header, header: &Header) -> Result<(), I
         return same("gasLimit", header.gas_limit, spec.next_gas_limit(parent));
     }
     // At London the limit doubles with the elasticity (EIP-1559).
-    let london = spec.is_london_active_at_block(header.number);
-    let parent_limit = if london && !spec.is_london_active_at_block(parent.number) {
+    let forks = spec.forks_at(header.number);
+    let london = forks.is_london_active_at_block(header.number);
+    let parent_limit = if london && !forks.is_london_active_at_block(parent.number) {
         parent
             .gas_limit
             .saturating_mul(spec.base_fee_params().elasticity_multiplier as u64)
@@ -202,7 +203,8 @@ pub(crate) fn after_execution(
 ) -> Result<(), InvalidBlock> {
     same("gasUsed", header.gas_used, executed.gas_used)?;
     // Before Byzantium (EIP-658) a receipt holds the state root after its transaction, which no one needs any more.
-    if spec.is_byzantium_active_at_block(header.number) {
+    let forks = spec.forks_at(header.number);
+    if forks.is_byzantium_active_at_block(header.number) {
         same(
             "receiptsRoot",
             header.receipts_root,

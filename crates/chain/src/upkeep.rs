@@ -48,8 +48,10 @@ impl Chain {
     /// When the disk cannot be read. What is wrong with the data is in the report.
     pub fn check_store(&self, watch: &mut Watch<'_>) -> Result<CheckReport, ChainError> {
         // Before Byzantium receipts had state roots, which are not kept.
-        let receipts_root =
-            |header: &alloy_consensus::Header| self.spec.is_byzantium_active_at_block(header.number);
+        let receipts_root = |header: &alloy_consensus::Header| {
+            let forks = self.spec.forks_at(header.number);
+            forks.is_byzantium_active_at_block(header.number)
+        };
         Ok(self.store.check(&self.lasting()?, &receipts_root, watch)?)
     }
 

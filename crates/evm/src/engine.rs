@@ -23,9 +23,7 @@ use alloy_evm::EvmInternals;
 use alloy_primitives::{Address, B256, Bytes, Keccak256};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use synod_model::{
-    Dim, Meter, Model, Plan, PlanError, RunError, Shape, Tensor, TensorSignature, limits::PROFILE_VERSION,
-};
+use synod_model::{Dim, Meter, Model, Plan, PlanError, RunError, Shape, Tensor, TensorSignature};
 use synod_pipeline::Pipeline;
 use synod_text::Tokenizer;
 
@@ -159,7 +157,7 @@ impl Engine {
         // A record is written only after `validate`, and what it names cannot change: any difference is a broken database.
         let broken = || broken(record.id);
         let compiled = assembled
-            .and_then(|(graph, weights)| compile(graph, weights))
+            .and_then(|(graph, weights)| compile(record.profile, graph, weights))
             .ok_or_else(broken)?;
         if compiled.id != record.id {
             return Err(broken());
@@ -206,6 +204,7 @@ impl Engine {
     /// Checks everything about the network or pipeline that a manifest names, charging before each step.
     pub(crate) fn validate(
         &self,
+        profile: u32,
         state: &mut EvmInternals<'_>,
         meter: &mut GasMeter,
         address: Address,
@@ -213,7 +212,7 @@ impl Engine {
         let refuse = || Failure::from(errors::InvalidManifest { manifest: address });
         let code = manifest_code(state, meter, address)?;
         if let Ok(listed) = PipelineManifest::decode(&code) {
-            return pipeline::validate(self, state, meter, address, &listed);
+            return pipeline::validate(self, profile, state, meter, address, &listed);
         }
         let manifest = Manifest::decode(&code).map_err(|_| refuse())?;
         meter.charge(gas::load(
@@ -223,11 +222,11 @@ impl Engine {
         ))?;
         let graph = gather(state, meter, &manifest.graph, Some(manifest.graph_bytes))?;
         let weights = gather(state, meter, &manifest.weights, Some(manifest.weight_bytes))?;
-        let compiled = compile(graph, weights).ok_or(errors::InvalidModel {})?;
+        let compiled = compile(profile, graph, weights).ok_or(errors::InvalidModel {})?;
         let compiled = self.keep(compiled);
         Ok(Validated {
             id: compiled.id,
-            profile: PROFILE_VERSION,
+            profile,
             graphBytes: manifest.graph_bytes,
             weightBytes: manifest.weight_bytes,
             chunks: manifest.chunks() as u32,
@@ -338,8 +337,8 @@ pub(crate) fn stands_at(code: &[u8], address: Address) -> bool {
     !code.is_empty() && CHUNK_FACTORY.create2(SALT, hash.finalize()) == address
 }
 
-pub(crate) fn compile(graph: Bytes, weights: Bytes) -> Option<Compiled> {
-    let model = Model::load(graph.into(), weights.into()).ok()?;
+pub(crate) fn compile(profile: u32, graph: Bytes, weights: Bytes) -> Option<Compiled> {
+    let model = Model::load_under(profile, graph.into(), weights.into()).ok()?;
     let port = |port: &TensorSignature| Port {
         name: port.name.clone(),
         dtype: port.dtype,

@@ -6,7 +6,7 @@
 use crate::{
     addresses,
     engine::Engine,
-    inference::{InferenceGas, SynodEvm},
+    inference::{Inference, InferenceRules, SynodEvm},
     opcode, precompile, rights,
 };
 use alloy_evm::{
@@ -26,17 +26,15 @@ use alloy_evm::{
         primitives::hardfork::SpecId,
     },
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 /// Builds EVMs that know PREDICT and share one [`Engine`].
 #[derive(Debug, Clone)]
 pub struct SynodEvmFactory {
     engine: Arc<Engine>,
     /// Shared by clones.
-    inference_gas_limit: Arc<AtomicU64>,
+    rules: Arc<RwLock<InferenceRules>>,
 }
 
 impl Default for SynodEvmFactory {
@@ -50,21 +48,20 @@ impl SynodEvmFactory {
     pub fn new(engine: Arc<Engine>) -> Self {
         Self {
             engine,
-            inference_gas_limit: Arc::new(AtomicU64::new(u64::MAX)),
+            rules: Arc::default(),
         }
     }
 
-    /// The same with a limit on what PREDICT may charge in one transaction. At the limit a call of the precompile is out
-    /// of gas, as if it had been given no more. Earlier clones keep theirs.
+    /// The same under these rules. Earlier clones keep theirs.
     #[must_use]
-    pub fn with_inference_gas_limit(mut self, limit: u64) -> Self {
-        self.inference_gas_limit = Arc::new(AtomicU64::new(limit));
+    pub fn with_rules(mut self, rules: InferenceRules) -> Self {
+        self.rules = Arc::new(RwLock::new(rules));
         self
     }
 
-    /// Changes that limit for this factory and its clones, in EVMs that they make from now on.
-    pub fn set_inference_gas_limit(&self, limit: u64) {
-        self.inference_gas_limit.store(limit, Relaxed);
+    /// Changes the rules for this factory and its clones, in EVMs that they make from now on.
+    pub fn set_rules(&self, rules: InferenceRules) {
+        *self.rules.write() = rules;
     }
 
     /// The engine.
@@ -79,7 +76,7 @@ impl SynodEvmFactory {
         inspector: I,
         inspect: bool,
     ) -> SynodEvm<DB, I> {
-        let inference = Arc::new(InferenceGas::new(self.inference_gas_limit.load(Relaxed)));
+        let inference = Arc::new(Inference::new(*self.rules.read()));
         let ethereum = Precompiles::new(PrecompileSpecId::from_spec_id(env.cfg_env.spec));
         let mut precompiles = PrecompilesMap::from_static(ethereum);
         precompiles.apply_precompile(&addresses::PREDICT, |_| {

@@ -1,4 +1,4 @@
-//! Inference gas: what PREDICT charges, counted apart from the rest of a transaction's gas.
+//! Inference gas: what PREDICT charges, counted apart from the rest of a transaction's gas; and the rules of inference in a block.
 //!
 //! A chain may give a block less gas for networks than for everything else, so somebody must count it. The journal cannot: a
 //! revert would undo the count although the work was done. So the count belongs to the EVM, beside the journal: it starts
@@ -24,27 +24,53 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
+use synod_model::limits::PROFILE_VERSION;
 
-/// The inference gas of the transaction that runs.
+/// What the chain's rules say about inference in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InferenceRules {
+    /// What PREDICT may charge in one transaction, at most. At the limit a call of the precompile is out of gas, as if it had
+    /// been given no more.
+    pub gas_limit: u64,
+    /// The profile that models are validated against. Those of earlier profiles run as they did.
+    pub profile: u32,
+}
+
+impl Default for InferenceRules {
+    /// No limit, the newest profile.
+    fn default() -> Self {
+        Self {
+            gas_limit: u64::MAX,
+            profile: PROFILE_VERSION,
+        }
+    }
+}
+
+/// The inference of the transaction that runs: its rules, and the gas that it took.
 ///
 /// An EVM runs on one thread; the atomic is there because a precompile must be `Sync`.
 #[derive(Debug)]
-pub(crate) struct InferenceGas {
-    limit: u64,
+pub(crate) struct Inference {
+    rules: InferenceRules,
     used: AtomicU64,
 }
 
-impl InferenceGas {
-    pub(crate) fn new(limit: u64) -> Self {
+impl Inference {
+    pub(crate) fn new(rules: InferenceRules) -> Self {
         Self {
-            limit,
+            rules,
             used: AtomicU64::new(0),
         }
     }
 
+    /// The profile in force.
+    pub(crate) fn profile(&self) -> u32 {
+        self.rules.profile
+    }
+
     /// What the transaction may still spend.
     pub(crate) fn left(&self) -> u64 {
-        self.limit.saturating_sub(self.used())
+        self.rules.gas_limit.saturating_sub(self.used())
     }
 
     pub(crate) fn spend(&self, gas: u64) {
@@ -64,11 +90,11 @@ impl InferenceGas {
 #[expect(missing_debug_implementations, reason = "the EVM inside has none")]
 pub struct SynodEvm<DB: Database, I> {
     inner: EthEvm<DB, I, PrecompilesMap>,
-    inference: Arc<InferenceGas>,
+    inference: Arc<Inference>,
 }
 
 impl<DB: Database, I> SynodEvm<DB, I> {
-    pub(crate) fn new(inner: EthEvm<DB, I, PrecompilesMap>, inference: Arc<InferenceGas>) -> Self {
+    pub(crate) fn new(inner: EthEvm<DB, I, PrecompilesMap>, inference: Arc<Inference>) -> Self {
         Self { inner, inference }
     }
 

@@ -48,4 +48,4 @@ mod wire;
 
 pub use engine::{Arithmetic, Engine, EngineConfig, EngineUsage};
 pub use factory::SynodEvmFactory;
-pub use inference::SynodEvm;
+pub use inference::{InferenceRules, SynodEvm};

@@ -15,9 +15,7 @@ use crate::{
 use alloy_evm::EvmInternals;
 use alloy_primitives::{Address, B256, Bytes};
 use synod_model::{
-    ModelId,
-    limits::PROFILE_VERSION,
-    merkle_root,
+    ModelId, merkle_root,
     patch::{Edits, LeafProof, Leaves, WeightMap},
 };
 
@@ -63,6 +61,7 @@ fn stored_edits(state: &mut EvmInternals<'_>, patch: &Patch) -> Result<Option<By
 /// Checks everything about the model that a patch makes of its base, charging before each step.
 pub(crate) fn validate(
     engine: &Engine,
+    profile: u32,
     state: &mut EvmInternals<'_>,
     meter: &mut GasMeter,
     address: Address,
@@ -80,14 +79,8 @@ pub(crate) fn validate(
         let task = base.kind.name().to_owned();
         return Err(errors::WrongTask { id, task }.into());
     }
-    if base.profile != PROFILE_VERSION {
-        return Err(errors::UnsupportedProfile {
-            id,
-            profile: base.profile,
-            supported: PROFILE_VERSION,
-        }
-        .into());
-    }
+    // What it makes of its base is of the base's profile.
+    let base = base.known_under(profile)?;
     if base.manifest != patch.base {
         return Err(no_patch());
     }
@@ -110,7 +103,7 @@ pub(crate) fn validate(
         let (graph, weights) = assemble(state, base.manifest)?.ok_or_else(|| broken(id))?;
         let mut weights = Vec::from(weights);
         edits.apply(&mut weights);
-        let compiled = compile(graph, weights.into()).ok_or(errors::InvalidModel {})?;
+        let compiled = compile(base.profile, graph, weights.into()).ok_or(errors::InvalidModel {})?;
         let compiled = engine.keep(compiled);
         (compiled.id, compiled.model.is_steady())
     } else {
@@ -188,7 +181,7 @@ fn proved_id(
         .map_err(|_| errors::InvalidProof {})?;
     let id = |weights| {
         let (graph, weights) = ((base.graph_bytes, graph_root), (base.weight_bytes, weights));
-        B256::from(ModelId::of_roots(PROFILE_VERSION, graph, weights).0)
+        B256::from(ModelId::of_roots(base.profile, graph, weights).0)
     };
     if id(old) != base.id {
         return Err(errors::InvalidProof {}.into());

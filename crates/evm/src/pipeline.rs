@@ -20,7 +20,7 @@ use crate::{
 use alloy_evm::EvmInternals;
 use alloy_primitives::{Address, B256, Bytes};
 use std::collections::BTreeMap;
-use synod_model::{Model, limits::PROFILE_VERSION};
+use synod_model::Model;
 use synod_pipeline::{Description, FileRole, Hash, Parts, Pipeline, Role, limits::MAX_DESCRIPTION_BYTES};
 
 const VERSION: u8 = 3;
@@ -88,6 +88,7 @@ impl PipelineManifest {
 /// Checks everything about a pipeline whose manifest was found to stand at its address; charges before each step.
 pub(crate) fn validate(
     engine: &Engine,
+    profile: u32,
     state: &mut EvmInternals<'_>,
     meter: &mut GasMeter,
     address: Address,
@@ -122,7 +123,7 @@ pub(crate) fn validate(
         parts.files.insert(role, bytes.into());
     }
     for (&role, id) in &description.models {
-        let record = network(state, meter, *id)?;
+        let record = network(profile, state, meter, *id)?;
         meter.charge(record.load_gas())?;
         parts
             .models
@@ -133,7 +134,7 @@ pub(crate) fn validate(
     engine.keep_pipeline(id, pipeline);
     Ok(Validated {
         id,
-        profile: PROFILE_VERSION,
+        profile,
         graphBytes: description_bytes,
         weightBytes: file_bytes,
         chunks: u32::try_from(accounts).unwrap_or(u32::MAX),
@@ -144,8 +145,9 @@ pub(crate) fn validate(
     })
 }
 
-/// The record of a network that a description names, of a profile that this engine runs. Charged for here.
+/// The record of a network that a description names, of a profile that is in force. Charged for here.
 pub(crate) fn network(
+    profile: u32,
     state: &mut EvmInternals<'_>,
     meter: &mut GasMeter,
     id: Hash,
@@ -157,15 +159,7 @@ pub(crate) fn network(
         let task = Kind::Pipeline.name().to_owned();
         return Err(errors::WrongTask { id, task }.into());
     }
-    if record.profile != PROFILE_VERSION {
-        return Err(errors::UnsupportedProfile {
-            id,
-            profile: record.profile,
-            supported: PROFILE_VERSION,
-        }
-        .into());
-    }
-    Ok(record)
+    record.known_under(profile)
 }
 
 /// What is read of a validated pipeline that is not in memory.

@@ -21,7 +21,7 @@ use crate::{
     engine::{Compiled, Engine},
     failure::Failure,
     gas::{self, GasMeter},
-    inference::InferenceGas,
+    inference::Inference,
     interface::IPredict::{self as interface, Quote},
     name::ModelName,
     patch,
@@ -41,22 +41,23 @@ use alloy_evm::{
 use alloy_primitives::{B256, I256, U256};
 use alloy_sol_types::SolCall;
 use std::sync::Arc;
-use synod_model::{Bound, Plan, Stop, Tensor, Work, limits::PROFILE_VERSION};
+use synod_model::{Bound, Plan, Stop, Tensor, Work};
 
 /// Bytes around the data in the encoding of one `bytes`: its offset and its length.
 const BYTES_ENVELOPE: usize = 2 * WORD;
 
 /// The precompile over an engine.
-pub(crate) fn predict(engine: Arc<Engine>, inference: Arc<InferenceGas>) -> DynPrecompile {
+pub(crate) fn predict(engine: Arc<Engine>, inference: Arc<Inference>) -> DynPrecompile {
     // Stateful: nobody may remember answers by call data, since they depend on the registry.
     DynPrecompile::new_stateful(PrecompileId::custom("PREDICT"), move |input| {
         run(&engine, &inference, input)
     })
 }
 
-fn run(engine: &Engine, inference: &InferenceGas, mut input: PrecompileInput<'_>) -> PrecompileResult {
+fn run(engine: &Engine, inference: &Inference, mut input: PrecompileInput<'_>) -> PrecompileResult {
     let mut call = Call {
         engine,
+        profile: inference.profile(),
         state: &mut input.internals,
         meter: GasMeter::new(input.gas.min(inference.left())),
     };
@@ -85,6 +86,8 @@ fn run(engine: &Engine, inference: &InferenceGas, mut input: PrecompileInput<'_>
 /// One call of the precompile.
 struct Call<'a, 'b> {
     engine: &'a Engine,
+    /// The profile in force.
+    profile: u32,
     state: &'a mut EvmInternals<'b>,
     meter: GasMeter,
 }
@@ -193,7 +196,7 @@ impl Call<'_, '_> {
 
     // ---------------------------------------------------------------- models
 
-    /// The validated-model record that a reference stands for now, of a profile that this engine runs.
+    /// The validated-model record that a reference stands for now, of a profile that is in force.
     fn record(&mut self, reference: Reference<'_>) -> Result<Record, Failure> {
         self.meter.charge(resolution_gas(reference)?)?;
         let record = match reference {
@@ -213,16 +216,7 @@ impl Call<'_, '_> {
                 })?
             }
         };
-        if record.profile != PROFILE_VERSION {
-            // The bytes may be fine, but they mean another arithmetic: no answer is better than other bits.
-            return Err(interface::UnsupportedProfile {
-                id: record.id,
-                profile: record.profile,
-                supported: PROFILE_VERSION,
-            }
-            .into());
-        }
-        Ok(record)
+        record.known_under(self.profile)
     }
 
     /// The compiled model of a record, loaded at most once a transaction as far as gas is concerned. Its inputs and outputs are
@@ -576,14 +570,23 @@ impl Call<'_, '_> {
     fn validate(&mut self, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
         let address = arguments.address(0)?;
         self.meter.charge(gas::answer(VALIDATED_WORDS * WORD))?;
-        let found = self.engine.validate(self.state, &mut self.meter, address)?;
+        let found = self
+            .engine
+            .validate(self.profile, self.state, &mut self.meter, address)?;
         Ok(interface::validateCall::abi_encode_returns(&found))
     }
 
     fn validate_patch(&mut self, arguments: Tuple<'_>) -> Result<Vec<u8>, Failure> {
         let (address, proof) = (arguments.address(0)?, arguments.bytes(1)?);
         self.meter.charge(gas::answer(VALIDATED_WORDS * WORD))?;
-        let found = patch::validate(self.engine, self.state, &mut self.meter, address, proof)?;
+        let found = patch::validate(
+            self.engine,
+            self.profile,
+            self.state,
+            &mut self.meter,
+            address,
+            proof,
+        )?;
         Ok(interface::validatePatchCall::abi_encode_returns(&found))
     }
 

@@ -5,7 +5,9 @@
 
 use crate::{
     addresses::MODEL_REGISTRY,
+    failure::Failure,
     gas,
+    interface::IPredict::UnsupportedProfile,
     name::{ModelName, Version},
 };
 use alloy_evm::{EvmInternals, EvmInternalsError};
@@ -71,6 +73,20 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record, if its profile is in force beside the newest one, `profile`: that one, or an earlier one.
+    pub(crate) fn known_under(self, profile: u32) -> Result<Self, Failure> {
+        if (1..=profile).contains(&self.profile) {
+            return Ok(self);
+        }
+        // The bytes may be fine, but they mean another arithmetic: no answer is better than other bits.
+        Err(UnsupportedProfile {
+            id: self.id,
+            profile: self.profile,
+            supported: profile,
+        }
+        .into())
+    }
+
     /// What loading the model costs; of a pipeline without its networks, which are loaded as models of their own.
     pub fn load_gas(&self) -> u64 {
         if self.kind == Kind::Pipeline {

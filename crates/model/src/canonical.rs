@@ -43,9 +43,14 @@ pub struct CanonicalModel {
 }
 
 impl CanonicalModel {
-    /// The Merkle root that identifies the model.
+    /// The Merkle root that identifies the model, under the newest profile.
     pub fn id(&self) -> ModelId {
-        ModelId::compute(PROFILE_VERSION, &self.graph, &self.weights)
+        self.id_under(PROFILE_VERSION)
+    }
+
+    /// The Merkle root that identifies the model under a profile.
+    pub fn id_under(&self, profile: u32) -> ModelId {
+        ModelId::compute(profile, &self.graph, &self.weights)
     }
 
     /// What it is made of, for tools that show or compare models.

@@ -44,5 +44,5 @@ pub const MIN_OPSET: i64 = 1;
 /// The newest opset of `ai.onnx` whose operators were reviewed.
 pub const MAX_OPSET: i64 = 28;
 
-/// The version of arithmetic and canonical form, hashed into every model id.
+/// The newest version of arithmetic and canonical form that this build knows. The version is hashed into every model id.
 pub const PROFILE_VERSION: u32 = 1;

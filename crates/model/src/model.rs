@@ -12,7 +12,7 @@ use crate::{
     cost::Cost,
     derived::Derived,
     import::{ImportError, NodeLabel},
-    limits::{MAX_FOLDED_ARITHMETIC, MAX_GRAPH_BYTES},
+    limits::{MAX_FOLDED_ARITHMETIC, MAX_GRAPH_BYTES, PROFILE_VERSION},
     ops::{self, NodeSpec, OpError, Operator, TensorType, Work},
     plan::{Given, Plan, check_output},
     proto::decode_model,
@@ -149,11 +149,20 @@ impl TensorSignature {
 }
 
 impl Model {
-    /// Validates a canonical model.
+    /// Validates a canonical model, under the newest profile.
     ///
     /// # Errors
     /// If the bytes are not canonical, the graph is not valid, or the weights are not the ones it describes.
     pub fn load(graph: Bytes, weights: Bytes) -> Result<Self, ModelError> {
+        Self::load_under(PROFILE_VERSION, graph, weights)
+    }
+
+    /// Validates a canonical model of a profile. So far the profile decides about the id alone: where a later one has other
+    /// bits, other limits or another price of work, this is where both are told apart.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_under(profile: u32, graph: Bytes, weights: Bytes) -> Result<Self, ModelError> {
         if graph.len() > MAX_GRAPH_BYTES {
             return Err(ModelError::GraphTooLarge { length: graph.len() });
         }
@@ -161,7 +170,7 @@ impl Model {
             graph: graph.clone(),
             weights: weights.clone(),
         }
-        .id();
+        .id_under(profile);
         let proto = decode_model(graph.clone()).map_err(ImportError::from)?;
         let mut source = Source::read_canonical(proto, &WeightBlob(weights.clone()))?;
         source.canonicalize()?;

@@ -1,5 +1,6 @@
 //! Why a network is not quantised.
 
+use crate::{Bound, Trial};
 use synod_model::{DType, ImportError, ModelError, PlanError, RunError, Shape};
 
 /// Why a network is not quantised.
@@ -46,6 +47,19 @@ pub enum QuantizeError {
     AllKept {
         /// How many layers there are.
         layers: usize,
+    },
+    /// A bound on the loss that integers do not keep.
+    #[error(
+        "with all but one of {layers} layers in float the network still loses more than the bound ({bound}): {last}; \
+         give a looser bound, or publish the network of floats"
+    )]
+    BoundNotMet {
+        /// The bound.
+        bound: Bound,
+        /// How many layers there are.
+        layers: usize,
+        /// What was measured last.
+        last: Trial,
     },
     /// A layer that is to stay in float is not there.
     #[error("there is no layer `{name}` to keep in float; the layers are {}", layers.join(", "))]

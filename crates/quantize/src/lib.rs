@@ -29,6 +29,7 @@ mod error;
 mod evaluate;
 mod fold;
 mod graph;
+mod keep;
 mod layers;
 mod measure;
 mod range;
@@ -39,6 +40,7 @@ mod write;
 pub use equalize::Equalization;
 pub use error::QuantizeError;
 pub use evaluate::Evaluation;
+pub use keep::{Bound, Keep, ParseBoundError, Trial};
 pub use measure::decibels;
 pub use range::{Grid, Method};
 pub use weights::Rounding;
@@ -73,7 +75,7 @@ pub struct Options {
     pub dims: BTreeMap<String, DimSetting>,
     /// Multiply-adds that each of the three stages of measurements (ranges, weights, layers) may take. What cannot be measured for it is not: ranges
     /// then have the least squared error of the value itself, biases are corrected, and losses of layers are known only if
-    /// [`Keep::Most`] needs them.
+    /// [`Keep::Most`] or [`Keep::Until`] needs them. What a bound needs beside is measured at any price.
     pub stage_multiply_adds: u64,
 }
 
@@ -85,18 +87,6 @@ impl Default for Options {
             stage_multiply_adds: STAGE_MULTIPLY_ADDS,
         }
     }
-}
-
-/// Which layers stay in float.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Keep {
-    /// None.
-    #[default]
-    None,
-    /// So many of those that lose most.
-    Most(usize),
-    /// Those of these names.
-    Named(Vec<String>),
 }
 
 /// Is told what goes on.
@@ -128,6 +118,8 @@ pub struct Quantized {
     pub rounding: Rounding,
     /// The layers, in the graph's order.
     pub layers: Vec<LayerReport>,
+    /// What was measured to find how many layers must stay in float, if a bound was given.
+    pub trials: Vec<Trial>,
     /// The activations that are bytes.
     pub activations: Vec<ActivationReport>,
     /// How free dimensions were settled for the calls that calibrated.
@@ -189,7 +181,7 @@ pub fn quantize(
             operators: operators.into_iter().collect(),
         });
     }
-    let named = kept_by_name(&layers, &options.keep)?;
+    let named = keep::by_name(&layers, &options.keep)?;
 
     let active: BTreeSet<usize> = (0..layers.len()).filter(|index| !named.contains(index)).collect();
     let float = graph.to_model();
@@ -203,8 +195,16 @@ pub fn quantize(
     let mut prepared = work.equalize(layers, &active, progress)?;
     let methods = work.choose_ranges(&mut prepared, progress)?;
     let rounding = work.choose_rounding(&mut prepared, &active, progress)?;
-    let wanted = matches!(options.keep, Keep::Most(_));
+    let wanted = matches!(options.keep, Keep::Most(_) | Keep::Until(_));
     let noises = work.sensitivities(&prepared, wanted, progress)?;
+    let order = keep::by_loss(prepared.layers.len(), &noises);
+    let float = encode(&float);
+    let (count, trials) = match options.keep {
+        Keep::Most(count) => (count, Vec::new()),
+        Keep::Until(bound) => work.keep_until(bound, &prepared, &order, &float, progress)?,
+        Keep::None | Keep::Named(_) => (0, Vec::new()),
+    };
+    let kept: BTreeSet<usize> = named.into_iter().chain(order.into_iter().take(count)).collect();
     let Prepared {
         graph,
         layers,
@@ -212,14 +212,6 @@ pub fn quantize(
         equalization,
         ..
     } = prepared;
-
-    let mut kept = named;
-    if let Keep::Most(count) = options.keep {
-        let mut order: Vec<usize> = (0..layers.len()).collect();
-        let noise = |index: usize| noises.get(index).copied().unwrap_or_default();
-        order.sort_by(|&a, &b| noise(b).total_cmp(&noise(a)).then(a.cmp(&b)));
-        kept.extend(order.into_iter().take(count));
-    }
     if kept.len() == layers.len() {
         return Err(QuantizeError::AllKept { layers: layers.len() });
     }
@@ -237,20 +229,14 @@ pub fn quantize(
             })
         })
         .collect();
-    let reports = layers.iter().enumerate().map(|(index, layer)| LayerReport {
-        name: layer.name.clone(),
-        op_type: layer.op_type.clone(),
-        weights: layer.rows.len(),
-        decibels: noises.get(index).copied().map(decibels),
-        kept: kept.contains(&index),
-    });
     Ok(Quantized {
         onnx,
-        float: encode(&float),
+        float,
         folded,
         equalization,
         rounding,
-        layers: reports.collect(),
+        layers: keep::reports(&layers, &noises, &kept),
+        trials,
         activations,
         dims: samples.dims().clone(),
     })
@@ -272,25 +258,6 @@ pub fn evaluate(
     evaluate::evaluate(&quantized.float, &quantized.onnx, &samples, labels, &mut || {
         progress.step()
     })
-}
-
-/// The layers that are to stay as they are because of their names.
-fn kept_by_name(layers: &[Layer], keep: &Keep) -> Result<BTreeSet<usize>, QuantizeError> {
-    let Keep::Named(names) = keep else {
-        return Ok(BTreeSet::new());
-    };
-    let mut kept = BTreeSet::new();
-    for name in names {
-        let index = layers.iter().position(|layer| layer.name == *name);
-        kept.insert(index.ok_or_else(|| QuantizeError::UnknownLayer {
-            name: name.clone(),
-            layers: layers.iter().map(|layer| layer.name.clone()).collect(),
-        })?);
-    }
-    if kept.len() == layers.len() {
-        return Err(QuantizeError::AllKept { layers: layers.len() });
-    }
-    Ok(kept)
 }
 
 /// The concatenations whose inputs have ranges alike: they can have one scale, and be made of bytes.

@@ -11,7 +11,7 @@ use synod_model::{
     DType, DimSetting, ExternalData, ImportOptions, Model, NoExternalData, Shape, Tensor, Unmetered,
     import_onnx, proto::ModelProto,
 };
-use synod_quantize::{Evaluation, Keep, Options, QuantizeError, Quantized, evaluate, quantize};
+use synod_quantize::{Bound, Evaluation, Keep, Options, QuantizeError, Quantized, evaluate, quantize};
 
 fn run(
     file: &[u8],
@@ -175,6 +175,48 @@ fn layers_can_stay_in_float() {
     let counts = operators(&named.onnx);
     assert_eq!((counts["Conv"], counts["Gemm"]), (1, 1));
     check(&named, Some(1), &[1, 3, 16, 16], &samples);
+}
+
+#[test]
+fn as_few_layers_stay_in_float_as_a_bound_asks_for() {
+    let samples = images(24, [3, 16, 16], 10);
+    let file = mobile(13);
+    let with = |keep: Keep| run(&file, &NoExternalData, "image", &samples, keep);
+    let plain = compare(&with(Keep::None).unwrap(), "image", &samples, None).decibels;
+
+    // What all layers with integers reach needs none in float.
+    let loose = with(Keep::Until(Bound::Decibels(plain - 1.0))).unwrap();
+    assert!(loose.layers.iter().all(|layer| !layer.kept));
+    assert_eq!(loose.trials.len(), 1);
+    assert!(loose.trials[0].met && loose.trials[0].kept == 0);
+
+    let bound = plain + 6.0;
+    let tight = with(Keep::Until(Bound::Decibels(bound))).unwrap();
+    let kept = tight.layers.iter().filter(|layer| layer.kept).count();
+    let reached = compare(&tight, "image", &samples, None).decibels;
+    assert!(reached >= bound, "{reached} dB, not {bound}");
+    // One fewer was tried and is not enough; they are those that lose most.
+    let trial = |count: usize| tight.trials.iter().find(|trial| trial.kept == count).unwrap();
+    assert!(
+        kept > 0 && trial(kept).met && !trial(kept - 1).met,
+        "{:?}",
+        tight.trials
+    );
+    assert!(
+        tight
+            .trials
+            .iter()
+            .all(|trial| trial.met == (trial.decibels >= bound))
+    );
+    assert_eq!(with(Keep::Most(kept)).unwrap().onnx, tight.onnx);
+    check(&tight, Some(2), &[2, 3, 16, 16], &samples);
+
+    let error = with(Keep::Until(Bound::Decibels(400.0))).unwrap_err();
+    assert!(
+        matches!(&error, QuantizeError::BoundNotMet { layers: 9, last, .. } if last.kept == 8 && !last.met),
+        "{error}"
+    );
+    assert!(error.to_string().contains("give a looser bound"));
 }
 
 #[test]

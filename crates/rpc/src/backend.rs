@@ -181,7 +181,7 @@ impl Backend {
     pub(crate) fn prices(&self, header: &Header) -> Prices {
         let spec = self.chain.spec();
         Prices {
-            blobs: spec.blob_params(header.timestamp),
+            blobs: spec.blob_params(header.number, header.timestamp),
             gas_is_free: spec.gas_is_free(),
         }
     }
@@ -327,7 +327,7 @@ impl View {
 
     /// Blob parameters at a block, for chains imported from Ethereum.
     pub(crate) fn blob_params(&self, header: &Header) -> Option<BlobParams> {
-        self.chain.spec().blob_params(header.timestamp)
+        self.chain.spec().blob_params(header.number, header.timestamp)
     }
 }
 

@@ -65,7 +65,7 @@ impl ConfigApiServer for Config {
 /// The rules from a time on; `None` before Cancun, which has no blob schedule.
 fn fork(chain: &Chain, head: &Header, genesis: B256, time: u64) -> Option<EthForkConfig> {
     let spec = chain.spec();
-    let blob_schedule = spec.blob_params(time.max(spec.genesis().timestamp))?;
+    let blob_schedule = spec.blob_params(head.number, time.max(spec.genesis().timestamp))?;
     let header = Header {
         timestamp: time.max(spec.genesis().timestamp),
         ..head.clone()
@@ -87,7 +87,8 @@ fn fork(chain: &Chain, head: &Header, genesis: B256, time: u64) -> Option<EthFor
         })
         .collect();
     let mut system_contracts: std::collections::BTreeMap<_, _> = SystemContract::cancun().into();
-    if spec.is_prague_active_at_timestamp(header.timestamp) {
+    let forks = spec.forks_at(head.number);
+    if forks.is_prague_active_at_timestamp(header.timestamp) {
         system_contracts.extend(SystemContract::prague(
             spec.genesis().config.deposit_contract_address,
         ));

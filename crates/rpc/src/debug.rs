@@ -247,11 +247,11 @@ impl<'a> Replay<'a> {
         let parent = view.header(parent.into())?;
         let env = chain.evm_env(&block.header);
         let mut db = CacheDB::new(view.state(&parent)?);
-        let limit = chain.spec().inference_gas_limit(block.header.number);
-        let factory = chain.factory().clone().with_inference_gas_limit(limit);
+        let rules = chain.spec().inference_rules(block.header.number);
+        let factory = chain.factory().clone().with_rules(rules);
         {
             let mut evm = factory.create_evm(&mut db, env.clone());
-            SystemCaller::new(chain.spec().as_ref())
+            SystemCaller::new(chain.spec().forks_at(block.header.number))
                 .apply_pre_execution_changes(&block.header, &mut evm)
                 .map_err(|e| RpcError::internal(e.to_string()))?;
         }

@@ -189,8 +189,9 @@ impl Simulator<'_> {
         let number = overrides.number.unwrap_or_default().saturating_to();
         let time = overrides.time.unwrap_or_default();
         let spec = self.spec;
-        let cancun = spec.is_cancun_active_at_timestamp(time);
-        let merged = spec.is_paris_active_at_block(number);
+        let forks = spec.forks_at(number);
+        let cancun = forks.is_cancun_active_at_timestamp(time);
+        let merged = forks.is_paris_active_at_block(number);
         let given = overrides.base_fee.map(|fee| fee.saturating_to());
         // Calls that name no fee are to run: without validation gas is free unless somebody says otherwise.
         let base_fee = given.or_else(|| match self.validation {
@@ -198,7 +199,7 @@ impl Simulator<'_> {
             false => Some(0),
         });
         let excess = spec
-            .blob_params(time)
+            .blob_params(number, time)
             .map(|params| parent.next_block_excess_blob_gas(params).unwrap_or_default());
         Header {
             parent_hash: parent.hash_slow(),
@@ -213,7 +214,7 @@ impl Simulator<'_> {
             timestamp: time,
             mix_hash: overrides.random.unwrap_or_default(),
             nonce: B64::ZERO,
-            base_fee_per_gas: base_fee.filter(|_| spec.is_london_active_at_block(number)),
+            base_fee_per_gas: base_fee.filter(|_| forks.is_london_active_at_block(number)),
             excess_blob_gas: excess.filter(|_| cancun),
             parent_beacon_block_root: cancun.then(|| overrides.beacon_root.unwrap_or_default()),
             ..Default::default()
@@ -223,8 +224,8 @@ impl Simulator<'_> {
     fn block(&mut self, parent: &Header, block: SimBlock) -> RpcResult<(Header, SimulatedBlock)> {
         let overrides = block.block_overrides.unwrap_or_default();
         let mut header = self.header(parent, &overrides);
-        let withdrawals = self
-            .spec
+        let forks = self.spec.forks_at(header.number);
+        let withdrawals = forks
             .is_shanghai_active_at_timestamp(header.timestamp)
             .then(Withdrawals::default);
 
@@ -242,28 +243,28 @@ impl Simulator<'_> {
         }
 
         let mut ran = Ran::default();
-        let limit = self.spec.inference_gas_limit(header.number);
-        let factory = self.chain.factory().clone().with_inference_gas_limit(limit);
+        let rules = self.spec.inference_rules(header.number);
+        let factory = self.chain.factory().clone().with_rules(rules);
         let system = |e: &dyn std::fmt::Display| RpcError::internal(e.to_string());
         {
             let mut evm = factory.create_evm(&mut self.state, env.clone());
-            SystemCaller::new(self.spec)
+            SystemCaller::new(forks)
                 .apply_pre_execution_changes(&header, &mut evm)
                 .map_err(|e| system(&e))?;
         }
         for request in block.calls {
             self.call(&factory, &env, &moves, &header, request, &mut ran)?;
         }
-        let prague = self.spec.is_prague_active_at_timestamp(header.timestamp);
+        let prague = forks.is_prague_active_at_timestamp(header.timestamp);
         if prague {
             let mut evm = factory.create_evm(&mut self.state, env.clone());
-            let requests = SystemCaller::new(self.spec)
+            let requests = SystemCaller::new(forks)
                 .apply_post_execution_changes(&mut evm)
                 .map_err(|e| system(&e))?;
             header.requests_hash = Some(requests.requests_hash());
         }
         let increments = post_block_balance_increments(
-            self.spec,
+            forks,
             &env.block_env,
             &[] as &[Header],
             withdrawals.as_deref().map(|w| &w[..]),

@@ -7,6 +7,7 @@ use crate::{
 use alloy_provider::Provider;
 use eyre::{Result, ensure};
 use std::{
+    ffi::OsStr,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -47,7 +48,25 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
             &format!("after publishing {megabytes} MB, still running"),
             &node,
         ));
-        imports.push(import(&options.synod, &file, bytes)?);
+        imports.push(import(
+            &options.synod,
+            "ONNX",
+            bytes,
+            &["inspect".as_ref(), file.as_ref()],
+        )?);
+        let keras = folder.join(format!("{megabytes}.keras"));
+        std::fs::write(
+            &keras,
+            synod_testing::keras::network(layers, width, seed as u64 + 1)?,
+        )?;
+        let converted = folder.join(format!("{megabytes}-keras.onnx"));
+        let arguments: [&OsStr; 4] = [
+            "import".as_ref(),
+            keras.as_ref(),
+            "-o".as_ref(),
+            converted.as_ref(),
+        ];
+        imports.push(import(&options.synod, "Keras", bytes, &arguments)?);
         updates.extend(update(&options.synod, &node, folder, &name, gas).await?);
         drop(node);
         let again = Node::synod(&options.synod, &data).await?;
@@ -68,8 +87,9 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
     );
     report.table(
         "Importing a file",
-        "`synod model inspect`: reading, canonical form, validation, planning. Memory is the process's largest resident set.",
-        &["weights", "seconds", "MiB"],
+        "Of an ONNX file `synod model inspect`: reading, canonical form, validation, planning. Of a `.keras` file with the same network `synod model import`: reading, \
+         conversion, writing the ONNX file. Memory is the process's largest resident set.",
+        &["file", "weights", "seconds", "MiB"],
         &imports,
     );
     report.table(
@@ -163,12 +183,12 @@ async fn update(
     Ok(rows)
 }
 
-/// Imports a file in a process of its own.
-fn import(synod: &Path, file: &Path, bytes: f64) -> Result<Vec<String>> {
+/// Runs a command about a file in a process of its own.
+fn import(synod: &Path, kind: &str, bytes: f64, arguments: &[&OsStr]) -> Result<Vec<String>> {
     let begin = Instant::now();
     let mut process = Command::new(synod)
-        .args(["model", "inspect"])
-        .arg(file)
+        .arg("model")
+        .args(arguments)
         .stdout(Stdio::null())
         .spawn()?;
     let status = format!("/proc/{}/status", process.id());
@@ -183,8 +203,9 @@ fn import(synod: &Path, file: &Path, bytes: f64) -> Result<Vec<String>> {
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    ensure!(ended.success(), "importing {} failed", file.display());
+    ensure!(ended.success(), "importing a file of {kind} failed");
     Ok(vec![
+        kind.to_owned(),
         format!("{:.1} MB", bytes / 1e6),
         format!("{:.2}", begin.elapsed().as_secs_f64()),
         (largest >> 10).to_string(),

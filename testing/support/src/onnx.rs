@@ -111,15 +111,7 @@ fn value(name: &str, shape: [usize; 2]) -> ValueInfo {
 /// The bytes of an ONNX file (opset 13): `layers` layers `h = relu(h · W)` of `width` units, from `x[1, width]` to
 /// `y[1, width]`, whose weights follow from `seed`. Its weights take `4 · layers · width²` bytes.
 pub fn network(layers: usize, width: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut weight = || {
-        // SplitMix64, scaled so that sums over a row stay near one.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
+    let mut weight = crate::weights(seed);
     let mut node = Vec::new();
     let mut initializer = Vec::new();
     let mut last = "x".to_owned();
@@ -134,9 +126,7 @@ pub fn network(layers: usize, width: usize, seed: u64) -> Vec<u8> {
             dims: vec![width as i64; 2],
             data_type: FLOAT,
             name: weights.clone(),
-            raw_data: (0..width * width)
-                .flat_map(|_| (weight() / 16.0).to_le_bytes())
-                .collect(),
+            raw_data: (0..width * width).flat_map(|_| weight().to_le_bytes()).collect(),
         });
         let (matmul, relu) = ("MatMul".to_owned(), "Relu".to_owned());
         node.push(Node {

@@ -1,9 +1,12 @@
-//! JSON-RPC over HTTP with a bound on what an answer may take. Whoever answers may be hostile: no answer is kept that is
-//! longer than any honest one.
+//! JSON-RPC over HTTP with bounds on what an answer may take. Whoever answers may be hostile, or gone: no answer is kept that
+//! is longer than any honest one, and none is waited for that does not come.
 
 use alloy_json_rpc::{RequestPacket, ResponsePacket};
 use alloy_provider::transport::{TransportError, TransportErrorKind, TransportFut};
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 use tower::Service;
 
 /// Bytes of an answer. Twice what a node sends at most unless its operator says otherwise.
@@ -14,33 +17,50 @@ const MAX_ANSWER: usize = 256 << 20;
 #[error("the answer is longer than {MAX_ANSWER} bytes: do not trust this node")]
 struct TooLong;
 
+/// A node that is silent.
+#[derive(Debug, thiserror::Error)]
+#[error("the node is silent for {} s: --rpc-timeout gives it longer", .0.as_secs())]
+struct Silent(Duration);
+
 /// The way to one node.
 #[derive(Debug, Clone)]
 pub(super) struct BoundedHttp {
     client: reqwest::Client,
     url: reqwest::Url,
+    /// How long the node may be silent: before it answers, and between two pieces of an answer.
+    patience: Duration,
 }
 
 impl BoundedHttp {
-    pub(super) fn new(url: reqwest::Url) -> Self {
+    pub(super) fn new(url: reqwest::Url, patience: Duration) -> Self {
         Self {
             client: reqwest::Client::new(),
             url,
+            patience,
         }
+    }
+
+    async fn within<T>(
+        patience: Duration,
+        answer: impl Future<Output = Result<T, reqwest::Error>>,
+    ) -> Result<T, TransportError> {
+        tokio::time::timeout(patience, answer)
+            .await
+            .map_err(|_| TransportErrorKind::custom(Silent(patience)))?
+            .map_err(TransportErrorKind::custom)
     }
 
     async fn ask(self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
         let body = serde_json::to_vec(&request).map_err(TransportError::ser_err)?;
-        let mut response = self
+        let sent = self
             .client
             .post(self.url)
             .header(reqwest::header::CONTENT_TYPE, "application/json")
             .body(body)
-            .send()
-            .await
-            .map_err(TransportErrorKind::custom)?;
+            .send();
+        let mut response = Self::within(self.patience, sent).await?;
         let mut answer = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(TransportErrorKind::custom)? {
+        while let Some(piece) = Self::within(self.patience, response.chunk()).await? {
             if answer.len() + piece.len() > MAX_ANSWER {
                 return Err(TransportErrorKind::custom(TooLong));
             }

@@ -21,9 +21,10 @@ pub(crate) use wallet::WalletArgs;
 
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::{BlockId, Encodable2718 as _};
+use alloy_json_rpc::{RpcRecv, RpcSend};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_provider::{DynProvider, Provider as _, ProviderBuilder, transport::utils::guess_local_url};
-use alloy_rpc_client::RpcClient;
+use alloy_rpc_client::{BatchRequest, RpcClient, Waiter};
 use alloy_rpc_types_eth::{
     EIP1186AccountProofResponse, Filter, Log, Transaction, TransactionReceipt, TransactionRequest,
 };
@@ -47,11 +48,24 @@ pub(crate) struct RpcArgs {
         default_value = "http://127.0.0.1:8545"
     )]
     rpc_url: String,
+
+    /// How long the node may be silent
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "ETH_RPC_TIMEOUT",
+        default_value_t = PATIENCE.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    rpc_timeout: u64,
 }
+
+/// How long a node may be silent, if not said otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl RpcArgs {
     pub(crate) async fn connect(&self) -> Result<Client> {
-        Client::connect(&self.rpc_url).await
+        Client::connect_within(&self.rpc_url, Duration::from_secs(self.rpc_timeout)).await
     }
 }
 
@@ -65,6 +79,10 @@ pub(crate) struct Client {
 impl Client {
     /// Connects, and makes sure that there is a chain that runs networks at the other end.
     pub(crate) async fn connect(url: &str) -> Result<Self> {
+        Self::connect_within(url, PATIENCE).await
+    }
+
+    async fn connect_within(url: &str, patience: Duration) -> Result<Self> {
         ensure!(
             url.starts_with("http://") || url.starts_with("https://"),
             "{url:?} is not an http or https address"
@@ -74,7 +92,10 @@ impl Client {
             .wrap_err_with(|| format!("{url:?} is not an address"))?;
         let provider = ProviderBuilder::new()
             .disable_recommended_fillers()
-            .connect_client(RpcClient::new(BoundedHttp::new(address), guess_local_url(url)))
+            .connect_client(RpcClient::new(
+                BoundedHttp::new(address, patience),
+                guess_local_url(url),
+            ))
             .erased();
         let chain_id = provider.get_chain_id().await.map_err(|error| {
             eyre::eyre!(
@@ -100,6 +121,22 @@ impl Client {
             .raw_request(method.into(), params)
             .await
             .map_err(|error| explain(&error))
+    }
+
+    /// Asks several questions in one exchange; the answers come in their order.
+    async fn batch<P: RpcSend, R: RpcRecv>(&self, method: &'static str, questions: &[P]) -> Result<Vec<R>> {
+        let mut batch = BatchRequest::new(self.provider.client());
+        let waiting = questions
+            .iter()
+            .map(|question| batch.add_call(method, question))
+            .collect::<Result<Vec<Waiter<R>>, _>>()
+            .map_err(|error| explain(&error))?;
+        batch.send().await.map_err(|error| explain(&error))?;
+        let mut answers = Vec::with_capacity(waiting.len());
+        for answer in waiting {
+            answers.push(answer.await.map_err(|error| explain(&error))?);
+        }
+        Ok(answers)
     }
 
     pub(crate) fn chain_id(&self) -> u64 {
@@ -132,6 +169,15 @@ impl Client {
             .map_err(|error| explain(&error))
     }
 
+    /// The same of several accounts.
+    pub(crate) async fn codes_at(&self, addresses: &[Address], block: B256) -> Result<Vec<Bytes>> {
+        let questions: Vec<_> = addresses
+            .iter()
+            .map(|address| (*address, BlockId::from(block)))
+            .collect();
+        self.batch("eth_getCode", &questions).await
+    }
+
     /// An account and its slots in the state after the block with this hash, with what is to prove them.
     pub(crate) async fn proof(
         &self,
@@ -145,6 +191,22 @@ impl Client {
             .hash(block)
             .await
             .map_err(|error| explain(&error))
+    }
+
+    /// The same of several accounts.
+    pub(crate) async fn proofs(
+        &self,
+        asked: &[(Address, Vec<U256>)],
+        block: B256,
+    ) -> Result<Vec<EIP1186AccountProofResponse>> {
+        let questions: Vec<_> = asked
+            .iter()
+            .map(|(address, slots)| {
+                let slots: Vec<B256> = slots.iter().map(|slot| B256::from(*slot)).collect();
+                (*address, slots, BlockId::from(block))
+            })
+            .collect();
+        self.batch("eth_getProof", &questions).await
     }
 
     pub(crate) async fn logs(&self, filter: &Filter) -> Result<Vec<Log>> {
@@ -255,16 +317,16 @@ impl Client {
     /// The receipt of a transaction, however long its block takes.
     pub(crate) async fn wait(&self, hash: B256) -> Result<TransactionReceipt> {
         const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-        const PATIENCE: Duration = Duration::from_secs(300);
+        const LONGEST: Duration = Duration::from_secs(300);
         let (started, mut pause) = (Instant::now(), Duration::from_millis(2));
         loop {
             if let Some(receipt) = self.receipt(hash).await? {
                 return Ok(receipt);
             }
             ensure!(
-                started.elapsed() < PATIENCE,
+                started.elapsed() < LONGEST,
                 "transaction {hash} is in no block after {} s; it may still come",
-                PATIENCE.as_secs()
+                LONGEST.as_secs()
             );
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

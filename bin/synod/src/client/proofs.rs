@@ -20,8 +20,9 @@ use revm::{
     state::{AccountInfo, Bytecode},
 };
 use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 use synod_chain::{InclusionProof, Transaction};
@@ -33,6 +34,45 @@ pub(crate) type Block = alloy_consensus::Block<Transaction>;
 
 /// Slots in one question.
 const MAX_SLOTS: usize = 256;
+
+/// Questions for proofs in one exchange. A node may take fewer: then each is asked alone.
+const MAX_QUESTIONS: usize = 64;
+
+/// Questions for code in one exchange: an account's may have 128 KiB.
+const MAX_CODES: usize = 32;
+
+/// Accounts and slots of a hint, at most. A longer one is none.
+const MAX_HINTS: usize = 1 << 16;
+
+/// What is to be proven: accounts with slots.
+pub(crate) type Wanted = BTreeMap<Address, BTreeSet<U256>>;
+
+/// What the transactions of a block read, as the node says. Nothing rests on it: it decides what is asked for early, in few
+/// exchanges, instead of when the EVM first reads it. `None` if the node does not say, or says too much.
+pub(crate) async fn read_by(client: &Client, block: B256) -> Option<Wanted> {
+    #[derive(Deserialize)]
+    struct Traced {
+        result: BTreeMap<Address, Touched>,
+    }
+    #[derive(Deserialize)]
+    struct Touched {
+        #[serde(default)]
+        storage: BTreeMap<B256, B256>,
+    }
+    let options = json!({ "tracer": "prestateTracer", "tracerConfig": { "disableCode": true } });
+    let request = client.request::<_, Box<RawValue>>("debug_traceBlockByHash", (block, options));
+    let traced: Vec<Traced> = serde_json::from_str(request.await.ok()?.get()).ok()?;
+    let mut wanted = Wanted::new();
+    for (address, touched) in traced.into_iter().flat_map(|traced| traced.result) {
+        let slots = touched
+            .storage
+            .into_keys()
+            .map(|slot| U256::from_be_bytes(slot.0));
+        wanted.entry(address).or_default().extend(slots);
+    }
+    let many = wanted.values().map(|slots| 1 + slots.len()).sum::<usize>() > MAX_HINTS;
+    (!many).then_some(wanted)
+}
 
 /// Where a transaction is, and the proof.
 #[derive(Debug, Clone, Deserialize)]
@@ -217,6 +257,8 @@ struct Known {
     slots: BTreeMap<(Address, U256), U256>,
     /// An account that has this code.
     holders: BTreeMap<B256, Address>,
+    /// Code that was fetched early and not read yet.
+    codes: BTreeMap<B256, Bytes>,
     /// Hashes of ancestors.
     hashes: BTreeMap<u64, B256>,
     /// The oldest ancestor among them.
@@ -266,14 +308,62 @@ impl ProvenState {
         self.known.lock().fault.clone()
     }
 
-    /// Proves an account and some of its slots, in as few questions as may be.
-    pub(crate) fn prove(&self, address: Address, slots: &[U256]) -> Result<(), StateFault> {
-        if slots.is_empty() {
-            return self.ask(address, &[]);
+    /// Proves accounts and some of their slots, in as few exchanges as may be.
+    pub(crate) fn prove(&self, wanted: &Wanted) -> Result<(), StateFault> {
+        let mut questions: Vec<(Address, Vec<U256>)> = Vec::new();
+        for (address, slots) in wanted {
+            let slots: Vec<U256> = slots.iter().copied().collect();
+            if slots.is_empty() {
+                questions.push((*address, slots));
+            } else {
+                questions.extend(slots.chunks(MAX_SLOTS).map(|slots| (*address, slots.to_vec())));
+            }
         }
-        slots
-            .chunks(MAX_SLOTS)
-            .try_for_each(|slots| self.ask(address, slots))
+        for questions in questions.chunks(MAX_QUESTIONS) {
+            match self.runtime.block_on(self.client.proofs(questions, self.hash)) {
+                Ok(answers) => questions
+                    .iter()
+                    .zip(&answers)
+                    .try_for_each(|((address, slots), answer)| self.check(*address, slots, answer))
+                    .map_err(|fault| self.remember(fault))?,
+                // A node that takes no batches, or has no answer to one of the questions, says why when it is asked alone.
+                Err(_) => questions
+                    .iter()
+                    .try_for_each(|(address, slots)| self.ask(*address, slots))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Proves what somebody is going to read, as far as is known, with the code of these accounts.
+    pub(crate) fn prepare(&self, wanted: &Wanted) -> Result<(), StateFault> {
+        self.prove(wanted)?;
+        let missing = |hash: &B256| {
+            let cached = self.cached(*hash).is_some_and(|file| file.exists());
+            *hash != KECCAK256_EMPTY && !cached
+        };
+        let holders = self.known.lock().holders.clone();
+        let wanted: Vec<(B256, Address)> = holders.into_iter().filter(|(hash, _)| missing(hash)).collect();
+        for wanted in wanted.chunks(MAX_CODES) {
+            let addresses: Vec<Address> = wanted.iter().map(|(_, address)| *address).collect();
+            let Ok(codes) = self.runtime.block_on(self.client.codes_at(&addresses, self.hash)) else {
+                // Each is asked for when it is needed.
+                return Ok(());
+            };
+            for ((hash, _), code) in wanted.iter().zip(codes) {
+                // Other code is found out when it is asked for alone.
+                if keccak256(&code) == *hash {
+                    self.known.lock().codes.insert(*hash, code);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the code with this hash is kept between audits.
+    fn cached(&self, hash: B256) -> Option<PathBuf> {
+        let folder = self.cache.as_ref()?;
+        Some(folder.join(format!("{hash:x}.code")))
     }
 
     fn ask(&self, address: Address, slots: &[U256]) -> Result<(), StateFault> {
@@ -343,15 +433,25 @@ impl ProvenState {
 
     /// Code with this hash, from the cache or the node.
     fn fetch_code(&self, hash: B256) -> Result<Bytes, StateFault> {
-        let file = self
-            .cache
-            .as_ref()
-            .map(|folder| folder.join(format!("{hash:x}.code")));
+        let file = self.cached(hash);
         // What is in the cache is checked like everything else, and fetched again if it is damaged.
         let cached = file.as_ref().and_then(|file| std::fs::read(file).ok());
         if let Some(code) = cached.filter(|code| keccak256(code) == hash) {
             return Ok(code.into());
         }
+        let prepared = self.known.lock().codes.remove(&hash);
+        let code = match prepared {
+            Some(code) => code,
+            None => self.ask_code(hash)?,
+        };
+        if let Some(file) = file {
+            // A cache that cannot be written costs time, nothing else.
+            let _ = std::fs::write(file, &code);
+        }
+        Ok(code)
+    }
+
+    fn ask_code(&self, hash: B256) -> Result<Bytes, StateFault> {
         let block = self.header.number;
         let holder = self.known.lock().holders.get(&hash).copied();
         let address = holder.ok_or(StateFault::NoCode { hash, block })?;
@@ -360,19 +460,15 @@ impl ProvenState {
             .block_on(self.client.code_at(address, self.hash))
             .map_err(|error| self.refused(&error))?;
         let got = keccak256(&code);
-        if got != hash {
-            return Err(StateFault::Code {
-                address,
-                block,
-                got,
-                expected: hash,
-            });
+        if got == hash {
+            return Ok(code);
         }
-        if let Some(file) = file {
-            // A cache that cannot be written costs time, nothing else.
-            let _ = std::fs::write(file, &code);
-        }
-        Ok(code)
+        Err(StateFault::Code {
+            address,
+            block,
+            got,
+            expected: hash,
+        })
     }
 
     /// The hash of an ancestor, by the chain of headers that leads to it.

@@ -7,7 +7,14 @@ use alloy_rpc_types_eth::{TransactionReceipt, TransactionRequest};
 use alloy_sol_types::{SolCall as _, SolConstructor as _, SolEvent as _};
 use axum::{Json, Router, extract::State, routing::post};
 use serde_json::{Value, json};
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use synod_evm::{
     addresses::{MODEL_REGISTRY, PREDICT},
     interface::{IPredict, ModelRegistry},
@@ -446,11 +453,14 @@ type Lie = Box<dyn Fn(&str, &Value, &mut Value) + Send + Sync>;
 /// A node that passes questions on and lies in its answers.
 struct Liar {
     url: String,
+    relay: Arc<Relay>,
 }
 
 struct Relay {
     upstream: String,
     lie: Lie,
+    /// How often it was asked something; several questions may come in one exchange.
+    exchanges: AtomicUsize,
 }
 
 impl Liar {
@@ -458,27 +468,42 @@ impl Liar {
         let relay = Arc::new(Relay {
             upstream: upstream.into(),
             lie: Box::new(lie),
+            exchanges: AtomicUsize::new(0),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().route("/", post(pass_on)).with_state(relay);
+        let router = Router::new().route("/", post(pass_on)).with_state(relay.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url }
+        Self { url, relay }
     }
 }
 
 async fn pass_on(State(relay): State<Arc<Relay>>, Json(question): Json<Value>) -> Json<Value> {
+    relay.exchanges.fetch_add(1, Ordering::Relaxed);
     let request = reqwest::Client::new()
         .post(&relay.upstream)
         .header("content-type", "application/json")
         .body(question.to_string());
     let answer = request.send().await.unwrap().text().await.unwrap();
     let mut answer: Value = serde_json::from_str(&answer).unwrap();
-    (relay.lie)(
-        question["method"].as_str().unwrap(),
-        &question["params"],
-        &mut answer["result"],
-    );
+    let lie = |question: &Value, answer: &mut Value| {
+        (relay.lie)(
+            question["method"].as_str().unwrap(),
+            &question["params"],
+            &mut answer["result"],
+        );
+    };
+    match (&question, &mut answer) {
+        // Questions of one exchange are numbered upwards, as are the answers.
+        (Value::Array(questions), Value::Array(answers)) => {
+            answers.sort_by_key(|answer| answer["id"].as_u64());
+            questions
+                .iter()
+                .zip(answers)
+                .for_each(|(question, answer)| lie(question, answer));
+        }
+        (question, answer) => lie(question, answer),
+    }
     Json(answer)
 }
 
@@ -623,6 +648,64 @@ async fn lies_are_found_out() {
         }
     });
     audit(&pruned.await).refuses(&["does not tell the state of block", "ask a node that keeps it"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_block_reads_is_proven_in_few_exchanges() {
+    let chain = Chain::start().await;
+    // A publication reads and writes many slots and all pieces of the network.
+    let published = chain.published["transaction"].as_str().unwrap();
+    let audited = async |lie: fn(&str, &Value, &mut Value)| {
+        let node = Liar::start(chain.node.url(), lie).await;
+        let out = synod(["audit", published, "--rpc-url", &node.url, "--json"]).succeeds();
+        let report: Value = serde_json::from_str(&out).unwrap();
+        (
+            node.relay.exchanges.load(Ordering::Relaxed),
+            report["replay"].clone(),
+        )
+    };
+    let (few, replay) = audited(|_, _, _| {}).await;
+    let entries = ["accounts", "slots"].map(|what| replay[what].as_u64().unwrap());
+    assert!(entries.iter().sum::<u64>() > 30, "{replay}");
+    assert!(few <= 20, "{few} exchanges for {replay}");
+    // Nothing rests on what the node says that the block reads: it may say nothing, or what is not so.
+    for lie in [
+        (|method: &str, _: &Value, answer: &mut Value| {
+            if method == "debug_traceBlockByHash" {
+                *answer = Value::Null;
+            }
+        }) as fn(&str, &Value, &mut Value),
+        |method, _, answer| {
+            if method == "debug_traceBlockByHash" {
+                let (somebody, slot) = (Address::repeat_byte(0x77), B256::repeat_byte(1));
+                *answer = json!([{ "result": { somebody.to_string(): { "storage": { slot.to_string(): slot } } } }]);
+            }
+        },
+    ] {
+        let (many, _) = audited(lie).await;
+        assert!(many > few + 10, "{many} exchanges, and {few} with a hint");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_node_is_not_waited_for() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // It takes connections and says nothing.
+    let silence = tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            taken.push(connection);
+        }
+    });
+    let transaction = B256::repeat_byte(3).to_string();
+    let ran = tokio::task::spawn_blocking(move || {
+        synod(["audit", &transaction, "--rpc-url", &url, "--rpc-timeout", "1"])
+    });
+    ran.await
+        .unwrap()
+        .refuses(&["silent for 1 s", "--rpc-timeout gives it longer"]);
+    silence.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,3 +78,21 @@ fn a_sample_of_another_model_is_refused() {
     let onnx = super::example("cellar/model.onnx");
     synod(["model", "import", arg(&onnx)]).refuses(&["needs no import"]);
 }
+
+#[test]
+fn a_network_written_as_keras_file_and_as_onnx_gives_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keras, onnx) = (folder.path().join("n.keras"), folder.path().join("n.onnx"));
+    fs::write(&keras, synod_testing::keras::network(3, 16, 7).unwrap()).unwrap();
+    fs::write(&onnx, synod_testing::onnx::network(3, 16, 7)).unwrap();
+    let input = folder.path().join("x.json");
+    let row: Vec<f32> = (0..16u8).map(|index| f32::from(index) - 7.5).collect();
+    fs::write(&input, serde_json::json!({ "x": [row] }).to_string()).unwrap();
+    let [keras, onnx] = [&keras, &onnx].map(|file| {
+        let out = synod(["model", "run", arg(file), "--input", arg(&input), "--json"]).succeeds();
+        let report: Value = serde_json::from_str(&out).unwrap();
+        report["outputs"][0]["values"].clone()
+    });
+    assert_eq!(keras, onnx);
+    assert_eq!(keras.as_array().unwrap().len(), 16);
+}

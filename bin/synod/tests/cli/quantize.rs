@@ -39,6 +39,17 @@ fn a_network_is_quantised_compared_and_published_like_any_other() {
     assert_eq!(layers.iter().filter(kept).count(), 1);
     assert_eq!(layers[0]["kept_float"], true, "what loses most comes first");
 
+    let bounded = common.iter().chain(&["--keep-float", "auto:30dB"]);
+    let text = synod(bounded).succeeds();
+    for part in ["at least 30 dB over its error", "not met", "classes changed"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    let usual = synod(common.iter().chain(&["--json", "--keep-float", "auto"])).succeeds();
+    let usual: Value = serde_json::from_str(&usual).unwrap();
+    let last = usual["trials"].as_array().unwrap().last().unwrap();
+    assert!(last["changed"].as_u64().unwrap() <= 1, "of 160, {usual}");
+    synod(common.iter().chain(&["--json", "--keep-float", "1"])).succeeds();
+
     // what was written is the model of the report to every command
     let inspected = synod(["model", "inspect", arg(&out), "--dim", "batch=1", "--json"]).succeeds();
     let inspected: Value = serde_json::from_str(&inspected).unwrap();
@@ -56,6 +67,14 @@ fn what_does_not_go_together_is_refused() {
     let given = ["--calibration", arg(&samples)];
     quantize(&[&given[..], &["-o", arg(&model)]].concat()).refuses(&["replace"]);
     quantize(&[&given[..], &["--keep-float", "nothing"]].concat()).refuses(&["/hidden/Gemm"]);
+    let nonsense = quantize(&[&given[..], &["--keep-float", "auto:little"]].concat());
+    assert_eq!(nonsense.code, Some(2));
+    assert!(
+        nonsense.stderr.contains("`little` is no bound"),
+        "{}",
+        nonsense.stderr
+    );
+    quantize(&[&given[..], &["--keep-float", "auto:500dB"]].concat()).refuses(&["looser bound"]);
     quantize(&["--calibration", arg(&example("fleet/heldout.npy"))])
         .refuses(&["[batch, 13]", "[160, 6, 25]"]);
     let few = folder.path().join("labels.csv");

@@ -148,6 +148,11 @@ async fn only_votes_change_a_governed_model() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_vote_edits_a_models_weights() {
+    governance(&["viem/governance/edits.mjs"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gate_lets_only_accurate_models_pass() {
     governance(&["viem/governance/gate.mjs"]).await;
 }

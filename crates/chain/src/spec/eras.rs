@@ -1,33 +1,26 @@
 //! Rules that change with an epoch.
 //!
-//! The council schedules an [`Upgrade`] for an epoch: the number of the rules (the *protocol*), and what changes in
-//! `config.synod`, as a JSON merge patch (RFC 7386). It counts as it stands in the contract after the last block before the
-//! epoch; from then on the contract does not let anybody touch it. So which rules a block follows is a function of its final
-//! ancestors, like everything else about it.
+//! The council schedules an [`Upgrade`] for an epoch: the number of the rules that are in code (the [`Protocol`]), and what
+//! changes in `config.synod`, as a JSON merge patch (RFC 7386). It counts as it stands in the contract after the last block
+//! before the epoch; from then on the contract does not let anybody touch it. So which rules a block follows is a function of
+//! its final ancestors, like everything else about it.
 //!
-//! | protocol | fork | arithmetic | since |
-//! |---|---|---|---|
-//! | 1 | Osaka, BPO2 | `docs/spec/arithmetic.md` as of profile 1 | genesis |
-//!
-//! A node that does not know a protocol cannot judge blocks of its epoch, and says so instead ([`UnknownProtocol`]). A model
-//! published under one protocol keeps its bits under all later ones: its record names the profile that it was validated
-//! against.
+//! Protocols only rise: an upgrade that names an earlier one than is in force, or 0, leaves it as it is. A node that does not
+//! know a protocol cannot judge blocks of its epoch, and says so instead ([`UnknownProtocol`]). A model published under one
+//! protocol keeps its bits under all later ones: its record names the profile that it was validated against.
 
 use crate::{
     council::{Epochs, Upgrade},
-    spec::{ChainSpec, SpecError, SynodParams},
+    spec::{ChainSpec, Protocol, SpecError, SynodParams},
 };
 use parking_lot::RwLock;
 use std::sync::Arc;
-
-/// The newest protocol that this build knows.
-pub const PROTOCOL: u64 = 1;
 
 /// The chain goes on under rules that this build does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "with epoch {epoch} (block {first_block}) the chain goes on under protocol {protocol}, and this build knows protocols up to \
-     {PROTOCOL}: install a newer one and start it on the same folder; nothing is lost"
+     {newest}: install a newer one and start it on the same folder; nothing is lost"
 )]
 pub struct UnknownProtocol {
     /// The epoch.
@@ -36,6 +29,8 @@ pub struct UnknownProtocol {
     pub first_block: u64,
     /// Its protocol.
     pub protocol: u64,
+    /// The newest protocol that this build knows.
+    pub newest: u64,
 }
 
 /// Rules from a block on.
@@ -43,7 +38,10 @@ pub struct UnknownProtocol {
 struct Era {
     epoch: u64,
     first_block: u64,
+    /// What the council asks for.
     protocol: u64,
+    /// The rules of that number, `None` if this build does not know them.
+    rules: Option<Protocol>,
     params: Arc<SynodParams>,
 }
 
@@ -76,10 +74,31 @@ impl ChainSpec {
         )
     }
 
-    /// The protocol of the block at a height.
+    /// The number of the protocol of the block at a height.
     #[must_use]
     pub fn protocol_at(&self, number: u64) -> u64 {
-        self.eras.of(number).map_or(1, |era| era.protocol)
+        self.eras
+            .of(number)
+            .map_or(self.first_protocol().number, |era| era.protocol)
+    }
+
+    /// The rules in code of the block at a height. If they are unknown ([`Self::known_at`]), the newest that are known.
+    pub(super) fn rules_at(&self, number: u64) -> Protocol {
+        let rules = self
+            .eras
+            .of(number)
+            .map_or(Some(self.first_protocol()), |era| era.rules);
+        rules.unwrap_or_else(|| self.newest_protocol())
+    }
+
+    /// The protocol that every chain begins with.
+    fn first_protocol(&self) -> Protocol {
+        *self.protocols.first().expect("the table is not empty")
+    }
+
+    /// The newest protocol that this build knows.
+    fn newest_protocol(&self) -> Protocol {
+        *self.protocols.last().expect("the table is not empty")
     }
 
     /// Whether this build can judge the block at a height.
@@ -89,11 +108,13 @@ impl ChainSpec {
                 epoch,
                 first_block,
                 protocol,
+                rules: None,
                 ..
-            }) if protocol > PROTOCOL => Err(UnknownProtocol {
+            }) => Err(UnknownProtocol {
                 epoch,
                 first_block,
                 protocol,
+                newest: self.newest_protocol().number,
             }),
             _ => Ok(()),
         }
@@ -104,7 +125,12 @@ impl ChainSpec {
         let Some(genesis) = &self.synod else { return };
         let mut eras: Vec<Era> = Vec::new();
         for upgrade in upgrades.iter().filter(|upgrade| upgrade.epoch <= epoch) {
-            let before = eras.last().map_or(genesis, |era| &era.params);
+            let (before, in_force) = eras
+                .last()
+                .map_or((genesis, self.first_protocol().number), |era| {
+                    (&era.params, era.protocol)
+                });
+            let protocol = upgrade.protocol.max(in_force);
             // Peers take no longer messages than the genesis file's blocks need, and whether gas is free stays.
             let fits = |params: &SynodParams| {
                 params.check(self.genesis.gas_limit).is_ok()
@@ -125,7 +151,12 @@ impl ChainSpec {
             eras.push(Era {
                 epoch: upgrade.epoch,
                 first_block: epochs.first(upgrade.epoch),
-                protocol: upgrade.protocol,
+                protocol,
+                rules: self
+                    .protocols
+                    .iter()
+                    .copied()
+                    .find(|known| known.number == protocol),
                 params,
             });
         }
@@ -172,6 +203,8 @@ fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
+    use crate::spec::dev_genesis;
+    use alloy_hardforks::EthereumHardfork;
 
     fn upgrade(epoch: u64, protocol: u64, parameters: &str) -> Upgrade {
         Upgrade {
@@ -210,13 +243,49 @@ mod tests {
     #[test]
     fn unknown_rules_are_named() {
         let spec = ChainSpec::dev();
-        spec.take_up(&[upgrade(3, PROTOCOL + 1, "")], 3, Epochs::new(10).unwrap());
+        let newest = spec.newest_protocol().number;
+        spec.take_up(&[upgrade(3, newest + 1, "")], 3, Epochs::new(10).unwrap());
         assert!(spec.known_at(29).is_ok());
         let error = spec.known_at(30).unwrap_err();
-        assert_eq!(
-            (error.epoch, error.first_block, error.protocol),
-            (3, 30, PROTOCOL + 1)
-        );
+        let expected = UnknownProtocol {
+            epoch: 3,
+            first_block: 30,
+            protocol: newest + 1,
+            newest,
+        };
+        assert_eq!(error, expected);
         assert!(error.to_string().contains("install a newer one"));
+    }
+
+    #[test]
+    fn protocols_only_rise() {
+        const TABLE: &[Protocol] = &[
+            Protocol {
+                number: 1,
+                fork: EthereumHardfork::Prague,
+                profile: 1,
+            },
+            Protocol {
+                number: 2,
+                fork: EthereumHardfork::Osaka,
+                profile: 2,
+            },
+        ];
+        let spec = ChainSpec::with_protocols(dev_genesis(), TABLE).unwrap();
+        let all = [
+            upgrade(1, 0, ""),
+            upgrade(2, 2, ""),
+            upgrade(3, 1, ""),
+            upgrade(4, 9, ""),
+        ];
+        spec.take_up(&all, 4, Epochs::new(10).unwrap());
+        let rules = |number| (spec.protocol_at(number), spec.rules_at(number).profile);
+        assert_eq!(
+            [0, 10, 19, 20, 30].map(rules),
+            [(1, 1), (1, 1), (1, 1), (2, 2), (2, 2)]
+        );
+        assert!(spec.known_at(39).is_ok() && spec.known_at(40).is_err());
+        assert_eq!(spec.inference_rules(19).profile, 1);
+        assert_eq!(spec.inference_rules(20).profile, 2);
     }
 }

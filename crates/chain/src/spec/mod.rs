@@ -3,17 +3,20 @@
 //! A genesis file is geth's: `config` (chain id, fork times, blob schedule), header fields, `alloc`. What is ours stands
 //! in `config.synod` ([`SynodParams`]); a file without it is plain Ethereum and follows Ethereum's rules to the letter,
 //! which is how the conformance suites run. Forks go up to Osaka with BPO5; Amsterdam is refused, since it reprices code
-//! and state, and the price of published bytes is a parameter here.
+//! and state, and the price of published bytes is a parameter here. A Synod chain begins under the first of [`PROTOCOLS`],
+//! and moves to a later one with an epoch, when its council says so.
 
 mod dev;
 mod eras;
 mod params;
+mod protocol;
 #[cfg(test)]
 mod tests;
 
 pub use dev::{DEV_CHAIN_ID, DEV_MNEMONIC, dev_accounts, dev_genesis, predict_contracts, system_contracts};
-pub use eras::{PROTOCOL, UnknownProtocol};
+pub use eras::UnknownProtocol;
 pub use params::{Fees, GasPrices, Limits, SynodParams};
+pub use protocol::{ForksAt, PROTOCOLS, Protocol};
 
 use alloy_consensus::{
     Header,
@@ -26,7 +29,7 @@ use alloy_eips::{
     eip7685::EMPTY_REQUESTS_HASH,
     eip7840::BlobParams,
 };
-use alloy_evm::{EvmEnv, FromRecoveredTx, eth::NextEvmEnvAttributes, eth::spec::EthExecutorSpec};
+use alloy_evm::{EvmEnv, FromRecoveredTx, eth::NextEvmEnvAttributes};
 use alloy_genesis::{ChainConfig, Genesis};
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork as Fork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
@@ -66,8 +69,10 @@ pub enum SpecError {
 pub struct ChainSpec {
     genesis: Genesis,
     forks: EthereumChainHardforks,
-    /// Activation times with their parameters, ascending.
-    blobs: Vec<(u64, BlobParams)>,
+    /// The forks that bring blob parameters, with those, ascending.
+    blobs: Vec<(Fork, BlobParams)>,
+    /// The rules in code that this build knows.
+    protocols: &'static [Protocol],
     synod: Option<Arc<SynodParams>>,
     eras: eras::Eras,
 }
@@ -80,6 +85,12 @@ impl ChainSpec {
 
     /// The chain of a genesis file.
     pub fn from_genesis(genesis: Genesis) -> Result<Self, SpecError> {
+        Self::with_protocols(genesis, PROTOCOLS)
+    }
+
+    /// The chain of a genesis file as a build with another table of protocols sees it: for a test of upgrades, in which older
+    /// and newer builds meet.
+    pub fn with_protocols(genesis: Genesis, protocols: &'static [Protocol]) -> Result<Self, SpecError> {
         let config = &genesis.config;
         if config.amsterdam_time.is_some() {
             return Err(SpecError::Fork("Amsterdam"));
@@ -127,10 +138,15 @@ impl ChainSpec {
             genesis,
             forks,
             blobs,
+            protocols,
             synod,
             eras: eras::Eras::default(),
         };
-        if spec.synod.is_some() && !spec.is_osaka_active_at_timestamp(spec.genesis.timestamp) {
+        let began = |fork: Fork| {
+            let condition = spec.forks.ethereum_fork_activation(fork);
+            condition.active_at_timestamp(spec.genesis.timestamp)
+        };
+        if spec.synod.is_some() && !began(spec.rules_at(0).fork) {
             return Err(SpecError::Parameter {
                 field: "config.osakaTime",
                 got: format!("{:?}", spec.genesis.config.osaka_time),
@@ -170,13 +186,19 @@ impl ChainSpec {
         BaseFeeParams::ethereum()
     }
 
-    /// Blob parameters at a time (EIP-7840), `None` before Cancun.
+    /// Blob parameters at a height and time (EIP-7840), `None` before Cancun.
     #[must_use]
-    pub fn blob_params(&self, timestamp: u64) -> Option<BlobParams> {
+    pub fn blob_params(&self, number: u64, timestamp: u64) -> Option<BlobParams> {
+        let forks = self.forks_at(number);
+        let active = |fork: Fork| {
+            forks
+                .ethereum_fork_activation(fork)
+                .active_at_timestamp(timestamp)
+        };
         self.blobs
             .iter()
             .rev()
-            .find(|(time, _)| *time <= timestamp)
+            .find(|(fork, _)| active(*fork))
             .map(|(_, params)| *params)
     }
 
@@ -213,7 +235,8 @@ impl ChainSpec {
     /// The base fee of a block on `parent`, `None` before London.
     #[must_use]
     pub fn next_base_fee(&self, parent: &Header) -> Option<u64> {
-        if !self.is_london_active_at_block(parent.number.saturating_add(1)) {
+        let number = parent.number.saturating_add(1);
+        if !self.forks_at(number).is_london_active_at_block(number) {
             return None;
         }
         if self.gas_is_free() {
@@ -268,7 +291,9 @@ impl ChainSpec {
         let limit = self
             .synod_at(number)
             .map_or(params::ETHEREUM_BLOCK_SIZE, |synod| synod.limits.block_size);
-        self.is_osaka_active_at_timestamp(timestamp).then_some(limit)
+        self.forks_at(number)
+            .is_osaka_active_at_timestamp(timestamp)
+            .then_some(limit)
     }
 
     /// Most gas of the predictions of a block at a height, and so of one transaction's. An Ethereum chain has no such limit.
@@ -282,8 +307,9 @@ impl ChainSpec {
     /// What the EVM sees when it executes the block with this header.
     #[must_use]
     pub fn evm_env(&self, header: &Header) -> EvmEnv {
-        let blobs = self.blob_params(header.timestamp);
-        let env = EvmEnv::for_eth_block(header, self, self.chain_id(), blobs);
+        let blobs = self.blob_params(header.number, header.timestamp);
+        let forks = self.forks_at(header.number);
+        let env = EvmEnv::for_eth_block(header, forks, self.chain_id(), blobs);
         self.with_params(env, header.number)
     }
 
@@ -303,10 +329,12 @@ impl ChainSpec {
             gas_limit: self.next_gas_limit(parent),
             slot_number: None,
         };
+        let number = parent.number.saturating_add(1);
         let base_fee = self.next_base_fee(parent).unwrap_or_default();
-        let blobs = self.blob_params(timestamp);
-        let env = EvmEnv::for_eth_next_block(parent, attributes, base_fee, self, self.chain_id(), blobs);
-        self.with_params(env, parent.number.saturating_add(1))
+        let blobs = self.blob_params(number, timestamp);
+        let forks = self.forks_at(number);
+        let env = EvmEnv::for_eth_next_block(parent, attributes, base_fee, forks, self.chain_id(), blobs);
+        self.with_params(env, number)
     }
 
     fn with_params(&self, mut env: EvmEnv, number: u64) -> EvmEnv {
@@ -338,8 +366,9 @@ impl ChainSpec {
         let genesis = &self.genesis;
         let number = genesis.number.unwrap_or_default();
         let time = genesis.timestamp;
-        let london = self.is_london_active_at_block(number);
-        let cancun = self.is_cancun_active_at_timestamp(time);
+        let forks = self.forks_at(number);
+        let london = forks.is_london_active_at_block(number);
+        let cancun = forks.is_cancun_active_at_timestamp(time);
         let default = if self.gas_is_free() { 0 } else { INITIAL_BASE_FEE };
         let base_fee = genesis
             .base_fee_per_gas
@@ -361,29 +390,17 @@ impl ChainSpec {
             mix_hash: genesis.mix_hash,
             nonce: B64::from(genesis.nonce.to_be_bytes()),
             base_fee_per_gas: london.then_some(base_fee),
-            withdrawals_root: self
+            withdrawals_root: forks
                 .is_shanghai_active_at_timestamp(time)
                 .then_some(EMPTY_WITHDRAWALS),
             blob_gas_used: cancun.then(|| genesis.blob_gas_used.unwrap_or_default()),
             excess_blob_gas: cancun.then(|| genesis.excess_blob_gas.unwrap_or_default()),
             parent_beacon_block_root: cancun.then_some(B256::ZERO),
-            requests_hash: self
+            requests_hash: forks
                 .is_prague_active_at_timestamp(time)
                 .then_some(EMPTY_REQUESTS_HASH),
             ..Default::default()
         }
-    }
-}
-
-impl EthereumHardforks for ChainSpec {
-    fn ethereum_fork_activation(&self, fork: Fork) -> ForkCondition {
-        self.forks.ethereum_fork_activation(fork)
-    }
-}
-
-impl EthExecutorSpec for ChainSpec {
-    fn deposit_contract_address(&self) -> Option<Address> {
-        self.genesis.config.deposit_contract_address
     }
 }
 
@@ -442,9 +459,9 @@ fn forks(config: &ChainConfig) -> EthereumChainHardforks {
     EthereumChainHardforks::new(forks)
 }
 
-/// Blob parameters by activation time. A genesis file gives target, maximum and update fraction (EIP-7840); what Osaka
+/// Blob parameters by fork, of all forks whose parameters are known. A genesis file gives target, maximum and update fraction (EIP-7840); what Osaka
 /// added (EIP-7594's cap for a transaction, EIP-7918's base cost) follows from the fork.
-fn blob_schedule(config: &ChainConfig) -> Vec<(u64, BlobParams)> {
+fn blob_schedule(config: &ChainConfig) -> Vec<(Fork, BlobParams)> {
     let osaka = |params: BlobParams| {
         let BlobParams {
             max_blobs_per_tx,
@@ -456,23 +473,22 @@ fn blob_schedule(config: &ChainConfig) -> Vec<(u64, BlobParams)> {
             .with_blob_base_cost(blob_base_cost)
     };
     let known = [
-        ("cancun", config.cancun_time, Some(BlobParams::cancun())),
-        ("prague", config.prague_time, Some(BlobParams::prague())),
-        ("osaka", config.osaka_time, Some(BlobParams::osaka())),
-        ("bpo1", config.bpo1_time, Some(BlobParams::bpo1())),
-        ("bpo2", config.bpo2_time, Some(BlobParams::bpo2())),
-        ("bpo3", config.bpo3_time, None),
-        ("bpo4", config.bpo4_time, None),
-        ("bpo5", config.bpo5_time, None),
+        ("cancun", Fork::Cancun, Some(BlobParams::cancun())),
+        ("prague", Fork::Prague, Some(BlobParams::prague())),
+        ("osaka", Fork::Osaka, Some(BlobParams::osaka())),
+        ("bpo1", Fork::Bpo1, Some(BlobParams::bpo1())),
+        ("bpo2", Fork::Bpo2, Some(BlobParams::bpo2())),
+        ("bpo3", Fork::Bpo3, None),
+        ("bpo4", Fork::Bpo4, None),
+        ("bpo5", Fork::Bpo5, None),
     ];
     let mut schedule = Vec::new();
-    for (name, time, default) in known {
-        let Some(time) = time else { continue };
+    for (name, fork, default) in known {
         let Some(params) = config.blob_schedule.get(name).copied().or(default) else {
             continue;
         };
-        let before_osaka = matches!(name, "cancun" | "prague");
-        schedule.push((time, if before_osaka { params } else { osaka(params) }));
+        let params = if fork < Fork::Osaka { params } else { osaka(params) };
+        schedule.push((fork, params));
     }
     schedule
 }

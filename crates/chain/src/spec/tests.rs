@@ -75,7 +75,10 @@ fn forks_come_by_block_and_then_by_time() {
         );
     }
     assert_eq!(spec.chain_id(), 7);
-    assert_eq!(spec.deposit_contract_address(), Some(Address::repeat_byte(1)));
+    assert_eq!(
+        spec.forks_at(0).deposit_contract_address(),
+        Some(Address::repeat_byte(1))
+    );
     assert!(spec.synod().is_none());
     assert_eq!(spec.inference_gas_limit(0), u64::MAX);
     assert_eq!(
@@ -98,8 +101,8 @@ fn forks_come_by_block_and_then_by_time() {
 #[test]
 fn blobs_follow_the_file_then_the_fork() {
     let spec = spec(&ethereum()).unwrap();
-    assert_eq!(spec.blob_params(1999), None);
-    let cancun = spec.blob_params(2000).unwrap();
+    assert_eq!(spec.blob_params(0, 1999), None);
+    let cancun = spec.blob_params(0, 2000).unwrap();
     assert_eq!(
         (
             cancun.target_blob_count,
@@ -109,14 +112,14 @@ fn blobs_follow_the_file_then_the_fork() {
         (1, 2, 11)
     );
     // Not in the file: Ethereum's.
-    assert_eq!(spec.blob_params(3500), Some(BlobParams::prague()));
-    let osaka = spec.blob_params(4000).unwrap();
+    assert_eq!(spec.blob_params(0, 3500), Some(BlobParams::prague()));
+    let osaka = spec.blob_params(0, 4000).unwrap();
     assert_eq!((osaka.target_blob_count, osaka.max_blob_count), (3, 4));
     // What Osaka added does not stand in files.
     assert_eq!(osaka.max_blobs_per_tx, BlobParams::osaka().max_blobs_per_tx);
     assert_eq!(osaka.blob_base_cost, BlobParams::osaka().blob_base_cost);
-    assert_eq!(spec.blob_params(5999), Some(BlobParams::bpo1()));
-    assert_eq!(spec.blob_params(u64::MAX), Some(BlobParams::bpo2()));
+    assert_eq!(spec.blob_params(0, 5999), Some(BlobParams::bpo1()));
+    assert_eq!(spec.blob_params(0, u64::MAX), Some(BlobParams::bpo2()));
 }
 
 #[test]
@@ -354,6 +357,6 @@ fn the_development_genesis_survives_its_own_json() {
         second.genesis_header(B256::ZERO)
     );
     assert_eq!(first.synod(), Some(&SynodParams::default()));
-    assert!(first.is_osaka_active_at_timestamp(0));
-    assert_eq!(first.blob_params(0), Some(BlobParams::bpo2()));
+    assert!(first.forks_at(0).is_osaka_active_at_timestamp(0));
+    assert_eq!(first.blob_params(0, 0), Some(BlobParams::bpo2()));
 }

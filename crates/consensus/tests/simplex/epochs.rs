@@ -26,12 +26,12 @@ fn proposers(world: &World, epoch: u64) -> BTreeSet<usize> {
         .collect()
 }
 
-fn epoch(world: &World, index: usize) -> u64 {
+pub(crate) fn epoch(world: &World, index: usize) -> u64 {
     world.committee.epochs().of(world.height(index) + 1)
 }
 
 /// The others decide something in the council.
-async fn decided(world: &mut World, validators: &[usize], call: &impl alloy_sol_types::SolCall) {
+pub(crate) async fn decided(world: &mut World, validators: &[usize], call: &impl alloy_sol_types::SolCall) {
     let quorum = validators.len() - (validators.len() - 1) / 3;
     let sent: Vec<B256> = validators[..quorum]
         .iter()
@@ -43,15 +43,8 @@ async fn decided(world: &mut World, validators: &[usize], call: &impl alloy_sol_
             sent.iter().all(|hash| world.has(first, *hash))
         })
         .await;
-    let chain = &world.nodes[first].chain;
     for hash in sent {
-        let place = chain.transaction(hash).unwrap().unwrap();
-        let receipts = chain.receipts(place.block_number).unwrap().unwrap();
-        let receipt = &receipts[usize::try_from(place.index).unwrap()];
-        assert!(
-            alloy_consensus::TxReceipt::status(receipt),
-            "a decision was refused"
-        );
+        assert!(world.succeeded(first, hash), "a decision was refused");
     }
 }
 

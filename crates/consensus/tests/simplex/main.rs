@@ -7,6 +7,7 @@
 //!   disks       writes fail, power fails everywhere    clocks  machines with another time
 //!   follow      a node outside the committee           epochs  validators that come and go
 //!   network     partitions; late, lost, overtaking and doubled messages
+//!   upgrades    rules in code that change, and builds that do not know them
 //! ```
 //!
 //! Each test runs its scenario for several seeds and sizes; after each run [`World::check`] asserts safety (one block a
@@ -29,9 +30,10 @@ mod lines;
 mod models;
 mod network;
 mod runs;
+mod upgrades;
 mod voters;
 mod world;
 
 pub(crate) use lines::Links;
-pub(crate) use runs::{simulate, simulate_epochs, simulate_sizes};
+pub(crate) use runs::{simulate, simulate_epochs, simulate_sizes, simulate_upgrades};
 pub(crate) use world::World;

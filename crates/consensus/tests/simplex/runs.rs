@@ -7,7 +7,7 @@ use commonware_runtime::{
 };
 use commonware_utils::probability;
 use std::time::Duration;
-use synod_chain::council::DEFAULT_EPOCH_BLOCKS;
+use synod_chain::{PROTOCOLS, Protocol, council::DEFAULT_EPOCH_BLOCKS};
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| {
@@ -60,7 +60,7 @@ pub(crate) fn simulate_sizes(scenario: impl AsyncFn(&mut World, u64)) {
 
 /// Runs a scenario with one seed.
 pub(crate) fn replay(validators: usize, seed: u64, scenario: impl AsyncFn(&mut World, u64)) {
-    replay_epochs(validators, 0, DEFAULT_EPOCH_BLOCKS, seed, scenario);
+    replay_epochs(PROTOCOLS, validators, 0, DEFAULT_EPOCH_BLOCKS, seed, scenario);
 }
 
 /// Runs a scenario with several seeds, with short epochs, and with machines that are no validators yet, the last ones.
@@ -70,14 +70,26 @@ pub(crate) fn simulate_epochs(
     epoch_blocks: u64,
     scenario: impl AsyncFn(&mut World, u64),
 ) {
+    simulate_upgrades(PROTOCOLS, validators, newcomers, epoch_blocks, scenario);
+}
+
+/// The same with machines whose builds know these protocols.
+pub(crate) fn simulate_upgrades(
+    protocols: &'static [Protocol],
+    validators: usize,
+    newcomers: usize,
+    epoch_blocks: u64,
+    scenario: impl AsyncFn(&mut World, u64),
+) {
     // Such a run is several times as long as others.
     for seed in range(15) {
         announce(validators, seed);
-        replay_epochs(validators, newcomers, epoch_blocks, seed, &scenario);
+        replay_epochs(protocols, validators, newcomers, epoch_blocks, seed, &scenario);
     }
 }
 
 fn replay_epochs(
+    protocols: &'static [Protocol],
     validators: usize,
     newcomers: usize,
     epoch_blocks: u64,
@@ -85,7 +97,8 @@ fn replay_epochs(
     scenario: impl AsyncFn(&mut World, u64),
 ) {
     deterministic::Runner::new(settings(seed)).start(async |runtime| {
-        let mut world = World::new(runtime, machines(validators, newcomers, epoch_blocks, seed)).await;
+        let machines = machines(protocols, validators, newcomers, epoch_blocks, seed);
+        let mut world = World::new(runtime, machines).await;
         scenario(&mut world, seed).await;
         world.check();
     });
@@ -104,7 +117,8 @@ pub(crate) fn power_failure(before: impl AsyncFn(&mut World, u64), after: impl A
         });
         let config = settings(seed).with_storage_fault_config(faults);
         let (machines, disks) = deterministic::Runner::new(config).start_and_recover(async |runtime| {
-            let mut world = World::new(runtime, machines(validators, 0, DEFAULT_EPOCH_BLOCKS, seed)).await;
+            let machines = machines(PROTOCOLS, validators, 0, DEFAULT_EPOCH_BLOCKS, seed);
+            let mut world = World::new(runtime, machines).await;
             before(&mut world, seed).await;
             world.check();
             world.machines()
@@ -124,7 +138,8 @@ pub(crate) fn simulate_failing_disks(scenario: impl AsyncFn(&mut World, u64)) {
         announce(validators, seed);
         let config = settings(seed).with_catch_panics(true);
         deterministic::Runner::new(config).start(async |runtime| {
-            let mut world = World::new(runtime, machines(validators, 0, DEFAULT_EPOCH_BLOCKS, seed)).await;
+            let machines = machines(PROTOCOLS, validators, 0, DEFAULT_EPOCH_BLOCKS, seed);
+            let mut world = World::new(runtime, machines).await;
             scenario(&mut world, seed).await;
             world.check();
         });

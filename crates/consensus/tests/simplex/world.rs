@@ -9,6 +9,7 @@ use alloy_consensus::{
     transaction::{Recovered, SignerRecoverable as _},
 };
 use alloy_eips::{Decodable2718 as _, Encodable2718 as _};
+use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, TxKind};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
@@ -29,11 +30,12 @@ use rand_core::SeedableRng as _;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::{Deref, DerefMut},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 use synod_chain::{
-    Application, BestTransactions, Chain, ChainApplication, ChainSpec, Skipped, Transaction,
+    Application, BestTransactions, Chain, ChainApplication, ChainSpec, Protocol, Skipped, Transaction,
     TransactionSource,
     council::{COUNCIL, Validator, genesis_account},
     spec::{DEV_CHAIN_ID, DEV_MNEMONIC, SynodParams, dev_genesis},
@@ -224,7 +226,15 @@ fn account(index: u32) -> PrivateKeySigner {
 /// New machines with empty disks.
 ///
 /// `newcomers` more are there and have keys, but are no validators yet.
-pub(crate) fn machines(validators: usize, newcomers: usize, epoch_blocks: u64, seed: u64) -> Machines {
+///
+/// All builds know these protocols, until [`World::install`] says otherwise of one.
+pub(crate) fn machines(
+    protocols: &'static [Protocol],
+    validators: usize,
+    newcomers: usize,
+    epoch_blocks: u64,
+    seed: u64,
+) -> Machines {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let mut key = |_| ValidatorKeys::random(&mut rng);
     let keys: Vec<_> = (0..validators + newcomers).map(&mut key).collect();
@@ -243,6 +253,10 @@ pub(crate) fn machines(validators: usize, newcomers: usize, epoch_blocks: u64, s
         .alloc
         .insert(COUNCIL, genesis_account(epoch_blocks, seats.collect()).unwrap());
     genesis.gas_limit = GAS;
+    if protocols[0].fork < EthereumHardfork::Osaka {
+        let config = &mut genesis.config;
+        (config.osaka_time, config.bpo1_time, config.bpo2_time) = (None, None, None);
+    }
     models::put_into(&mut genesis);
     let mut synod = SynodParams::default();
     synod.limits.transaction_gas = GAS;
@@ -256,7 +270,7 @@ pub(crate) fn machines(validators: usize, newcomers: usize, epoch_blocks: u64, s
     genesis.extra_data = params
         .commitment(&serde_json::to_value(&genesis.config).unwrap())
         .into();
-    let spec = ChainSpec::from_genesis(genesis).unwrap();
+    let spec = ChainSpec::with_protocols(genesis, protocols).unwrap();
     let mut machines = Machines {
         spec,
         nodes: Vec::new(),
@@ -519,6 +533,17 @@ impl World {
         let _ = task.await;
     }
 
+    /// Installs a build that knows these protocols on a stopped validator's machine, with its chain in this folder.
+    pub(crate) fn install(&mut self, index: usize, folder: &Path, protocols: &'static [Protocol]) {
+        assert!(self.nodes[index].running.is_none(), "it runs");
+        let genesis = self.spec.genesis().clone();
+        let spec = ChainSpec::with_protocols(genesis, protocols).unwrap();
+        // The build before it lets the folder go.
+        let away = Chain::in_memory(spec.clone()).unwrap();
+        self.nodes[index].replace_chain(away);
+        self.nodes[index].replace_chain(Chain::open(folder, spec).unwrap());
+    }
+
     /// Gives a stopped validator an empty disk.
     pub(crate) fn wipe(&mut self, index: usize) {
         assert!(self.nodes[index].running.is_none(), "it runs");
@@ -680,6 +705,14 @@ impl World {
             .transaction(transaction)
             .unwrap()
             .is_some()
+    }
+
+    /// Whether a transaction that is final on a node did what it was to do.
+    pub(crate) fn succeeded(&self, index: usize, transaction: B256) -> bool {
+        let chain = &self.nodes[index].chain;
+        let place = chain.transaction(transaction).unwrap().unwrap();
+        let receipts = chain.receipts(place.block_number).unwrap().unwrap();
+        receipts[usize::try_from(place.index).unwrap()].status()
     }
 
     /// Safety: one block a height, with one root, and certificates that anybody can check.

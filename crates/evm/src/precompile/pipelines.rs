@@ -69,7 +69,7 @@ impl Call<'_, '_> {
 
     /// The record of a network that a pipeline names, and loading it.
     fn network(&mut self, id: Hash) -> Result<Record, Failure> {
-        let network = pipeline::network(self.state, &mut self.meter, id)?;
+        let network = pipeline::network(self.profile, self.state, &mut self.meter, id)?;
         self.charge_loading(&network)?;
         Ok(network)
     }

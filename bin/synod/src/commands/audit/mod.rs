@@ -197,6 +197,9 @@ impl Case {
         ));
         let factory = SynodEvmFactory::new(Arc::new(self.engine.for_chain()?));
         let before = ProvenState::new(self.client.clone(), self.parent.clone(), self.cache.as_deref());
+        if let Some(read) = Self::wait(proofs::read_by(&self.client, self.hash)) {
+            before.prepare(&read)?;
+        }
         let mut watch = Watch::default();
         let ran = self
             .replay(&factory, &before, &mut watch)
@@ -439,6 +442,11 @@ fn receipts_differ(theirs: &Receipt, ours: &Receipt) -> String {
 
 /// Whether what the transaction wrote is what the state after the block holds.
 fn hold_against_state(after: &ProvenState, changed: &[ChangedAccount]) -> Result<Effects> {
+    let wanted = changed.iter().map(|changed| {
+        let slots = changed.slots.iter().map(|(slot, _)| *slot);
+        (changed.address, slots.collect())
+    });
+    after.prove(&wanted.collect())?;
     let mut differences = Vec::new();
     for ChangedAccount {
         address,
@@ -446,8 +454,6 @@ fn hold_against_state(after: &ProvenState, changed: &[ChangedAccount]) -> Result
         slots,
     } in changed
     {
-        let keys: Vec<_> = slots.iter().map(|(slot, _)| *slot).collect();
-        after.prove(*address, &keys)?;
         let facts = |account: &Option<AccountInfo>| {
             account
                 .as_ref()

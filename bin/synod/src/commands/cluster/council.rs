@@ -80,8 +80,9 @@ enum CouncilCommand {
     ScheduleUpgrade {
         /// The first epoch under the new rules
         epoch: u64,
-        /// Number of the rules. A node that does not know them stops before that epoch
-        #[arg(long, value_name = "N", default_value_t = synod_chain::PROTOCOL)]
+        /// Number of the rules in code; they stay as they are without it. A node that does not know them stops before that
+        /// epoch
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
         protocol: u64,
         /// JSON file with what changes in `config.synod` of the genesis file
         #[arg(long, value_name = "FILE")]
@@ -224,11 +225,12 @@ impl fmt::Display for State {
             writeln!(f, "only listed accounts may {}", listed.join(", "))?;
         }
         for upgrade in &self.upgrades {
-            writeln!(
-                f,
-                "upgrade at epoch {}: protocol {} {}",
-                upgrade.epoch, upgrade.protocol, upgrade.parameters
-            )?;
+            write!(f, "upgrade at epoch {}: ", upgrade.epoch)?;
+            match upgrade.protocol {
+                0 => write!(f, "the same protocol")?,
+                protocol => write!(f, "protocol {protocol}")?,
+            }
+            writeln!(f, " {}", upgrade.parameters)?;
         }
         Ok(())
     }

@@ -12,7 +12,6 @@ use clap::Args;
 use eyre::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use std::{
-    convert::Infallible,
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -20,8 +19,12 @@ use std::{
 use synod_model::{DType, ImportOptions, NoExternalData, Tensor, declared_inputs};
 use synod_numerics::pool;
 use synod_quantize::{
-    Equalization, Evaluation, Keep, LayerReport, Options, Progress, Quantized, STAGE_MULTIPLY_ADDS,
+    Bound, Equalization, Evaluation, Keep, LayerReport, Options, ParseBoundError, Progress, Quantized,
+    STAGE_MULTIPLY_ADDS,
 };
+
+/// The bound of `--keep-float auto`.
+const USUAL_BOUND: Bound = Bound::Changed(1.0);
 
 /// Layers and activations that the report shows.
 const SHOWN_LAYERS: usize = 8;
@@ -40,8 +43,9 @@ pub(crate) struct QuantizeArgs {
     #[arg(long, short, value_name = "OUT.onnx")]
     output: Option<PathBuf>,
 
-    /// Leave layers in float: so many of those that lose most, or those of these names
-    #[arg(long, value_name = "N|NAME,…", default_value = "0")]
+    /// Leave layers in float: so many of those that lose most, those of these names, or as few as a bound on the loss asks
+    /// for: `auto` (at most 1% of the calibration samples change their class), `auto:0.2%`, `auto:30dB`
+    #[arg(long, value_name = "N|NAME,…|auto[:BOUND]", default_value = "0")]
     keep_float: KeepFloat,
 
     /// Other samples, on which both networks are compared; those of --calibration if not given
@@ -61,14 +65,20 @@ pub(crate) struct QuantizeArgs {
     threads: Option<u16>,
 }
 
-/// `--keep-float`: a number or names.
+/// `--keep-float`: a number, names, or a bound.
 #[derive(Debug, Clone)]
 struct KeepFloat(Keep);
 
 impl FromStr for KeepFloat {
-    type Err = Infallible;
+    type Err = ParseBoundError;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
+    fn from_str(text: &str) -> Result<Self, ParseBoundError> {
+        if text == "auto" {
+            return Ok(Self(Keep::Until(USUAL_BOUND)));
+        }
+        if let Some(bound) = text.strip_prefix("auto:") {
+            return Ok(Self(Keep::Until(bound.parse()?)));
+        }
         Ok(Self(match text.parse() {
             Ok(0) => Keep::None,
             Ok(count) => Keep::Most(count),
@@ -90,6 +100,11 @@ struct Report {
     evaluation: Compared,
     /// Those that lose most come first.
     layers: Vec<LayerRow>,
+    /// The bound of `--keep-float auto`, and what was measured to meet it on the samples that calibrate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trials: Vec<TrialRow>,
     activations: Vec<ActivationRow>,
 }
 
@@ -129,6 +144,16 @@ struct LayerRow {
 }
 
 #[derive(Serialize)]
+struct TrialRow {
+    kept_float: usize,
+    answers: usize,
+    changed: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decibels: Option<f64>,
+    met: bool,
+}
+
+#[derive(Serialize)]
 struct ActivationRow {
     value: String,
     low: f32,
@@ -155,6 +180,7 @@ impl fmt::Display for Report {
         let header = ["loses most", "operator", "weights", "alone, dB", "now"];
         f.write_str(&table(&header, &rows))?;
         writeln!(f)?;
+        self.show_trials(f)?;
         let (float, int8) = (&self.float, &self.int8);
         let ratio = |float: f64, int8: f64| format!("{:.2}", int8 / float);
         let row = |what: &str, words: [String; 2], values: [f64; 2]| {
@@ -220,6 +246,32 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "-> {}", self.onnx.display())?;
         writeln!(f, "next: synod model inspect {}", self.onnx.display())
+    }
+}
+
+impl Report {
+    /// How many layers had to stay in float, and how that was found.
+    fn show_trials(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(bound) = &self.bound else { return Ok(()) };
+        let rows: Vec<Vec<String>> = self
+            .trials
+            .iter()
+            .map(|trial| {
+                vec![
+                    trial.kept_float.to_string(),
+                    format!(
+                        "{} of {}",
+                        thousands(trial.changed as u64),
+                        thousands(trial.answers as u64)
+                    ),
+                    trial.decibels.map_or("none".into(), |db| format!("{db:.1}")),
+                    if trial.met { "met" } else { "not met" }.into(),
+                ]
+            })
+            .collect();
+        let header = ["in float", "classes changed", "dB over error", bound];
+        f.write_str(&table(&header, &rows))?;
+        writeln!(f)
     }
 }
 
@@ -290,7 +342,11 @@ pub(crate) fn run(args: &QuantizeArgs, form: Form) -> Result<()> {
     let compared = synod_quantize::evaluate(&quantized, &evaluation, labels.as_deref(), &mut bars)?;
     bars.end();
     std::fs::write(&onnx, &quantized.onnx).wrap_err_with(|| format!("cannot write {}", onnx.display()))?;
-    form.print(&report(path, onnx, &quantized, &compared)?)
+    let mut report = report(path, onnx, &quantized, &compared)?;
+    if let Keep::Until(bound) = options.keep {
+        report.bound = Some(bound.to_string());
+    }
+    form.print(&report)
 }
 
 /// The samples for each input that a file declares.
@@ -368,6 +424,18 @@ fn report(path: &Path, onnx: PathBuf, quantized: &Quantized, compared: &Evaluati
             agree: compared.agree,
             decibels: finite(compared.decibels),
         },
+        bound: None,
+        trials: quantized
+            .trials
+            .iter()
+            .map(|trial| TrialRow {
+                kept_float: trial.kept,
+                answers: trial.answers,
+                changed: trial.changed,
+                decibels: finite(trial.decibels),
+                met: trial.met,
+            })
+            .collect(),
         layers: layers
             .into_iter()
             .map(|layer| LayerRow {
