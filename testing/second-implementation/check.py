@@ -252,6 +252,17 @@ def convolutions(kind, numbers, draw):
         yield Case("ConvTranspose", [x, w, bias], [stored(kind, shape, *y)], given | {"output_padding": extra})
 
 
+def single_positions(kind, numbers, draw):
+    """Convolutions with one output element: of some channels, and of more taps than windows are copied for."""
+    op = o.operations(kind)
+    for channels, space in ((5, (3, 4)), (1, (33_000,))):
+        x, w = (numbers.tensor(kind, (count, 2, *space), draw) for count in (1, channels))
+        bias, ones = numbers.tensor(kind, (channels,), draw), [1] * len(space)
+        shape = (1, channels, *ones)
+        y = o.conv(op, x, w, bias, shape, group=1, steps=ones, dilations=ones, pads=[0] * 2 * len(space))
+        yield Case("Conv whole", [x, w, bias], [stored(kind, shape, *y)], {"strides": ones})
+
+
 def padded_by_rule(kind, numbers, draw):
     """Windows whose padding follows from `auto_pad` or `output_shape` (8.1, 9.4)."""
     op = o.operations(kind)
@@ -446,6 +457,7 @@ def movement(kind, numbers, draw):
     own = lambda shape, source: [o.moved(x, shape, source)]
     yield Case("Identity", [x], [x])
     yield Case("Transpose", [x], [Tensor(kind, *o.transposed(x, (2, 0, 1)))], {"perm": [2, 0, 1]})
+    yield Case("Transpose rows", [x], [Tensor(kind, *o.transposed(x, (1, 0, 2)))], {"perm": [1, 0, 2]})
     yield Case("Transpose reversed", [x], [Tensor(kind, *o.transposed(x, (2, 1, 0)))])
     yield Case("Reshape", [x, [0, -1, 2]], [Tensor(kind, (3, 10, 2), x.items)])
     yield Case("Flatten", [x], [Tensor(kind, (12, 5), x.items)], {"axis": -1})
@@ -492,6 +504,7 @@ def movement(kind, numbers, draw):
         wide = o.moved(deep, (2, 3, 6, 4), depth)
         yield Case("DepthToSpace", [deep], [wide], {"mode": mode, "blocksize": 2}, NEWEST)
         yield Case("SpaceToDepth", [wide], [deep], {"mode": mode, "blocksize": 2}, NEWEST)
+    yield Case("DepthToSpace alone", [deep], [deep], {"blocksize": 1}, NEWEST)
     resized = [(2, 7, 5), (6, 1, 2)]
     for shape in resized:
         shift = [int((to - size) / 2) for to, size in zip(shape, x.shape)]
@@ -555,7 +568,10 @@ def floats(kind, numbers):
     if kind == "f32":
         yield from logic(numbers)
     for draw in (numbers.finite, numbers.any):
-        for family in (products, sums, convolutions, padded_by_rule, pools, reductions, normalizations, small_networks, quantization):
+        for family in (
+            products, sums, convolutions, single_positions, padded_by_rule, pools, reductions, normalizations,
+            small_networks, quantization,
+        ):  # fmt: skip
             yield from family(kind, numbers, draw)
     if kind in ("f32", "f64"):
         yield from casts(kind, numbers)

@@ -52,30 +52,40 @@ ELEMENTWISE = {
     2: ["Not"],
     4: ["And", "Or", "Xor"],
     6: ["Abs", "Neg", "Sign", "Relu", "Add", "Sub", "Mul", "BitwiseNot"],
-    8: ["LeakyRelu", "PRelu", "ThresholdedRelu", "IsNaN", "IsInf"],
+    8: ["LeakyRelu", "PRelu", "ThresholdedRelu", "IsNaN", "IsInf", "Where"],
     12: ["HardSigmoid"],
-    16: ["Floor", "Ceil", "Round", "HardSwish", "Clip"],
-    24: ["Sqrt", "Reciprocal"],
-    32: ["BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Softsign"],
-    60: ["Div"],
-    140: ["Exp"],
-    170: ["Sigmoid", "Tanh"],
-    250: ["Log"],
-    300: ["Erf", "Elu", "Selu"],
+    14: ["Floor", "Ceil", "Round"],
+    16: ["HardSwish", "Clip", "Sqrt", "Reciprocal", "Softsign"],
+    32: ["BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"],
+    100: ["Exp"],
+    130: ["Sigmoid", "Tanh"],
+    160: ["Mish"],
+    180: ["Log"],
+    190: ["Erf"],
+    210: ["Elu", "Selu"],
+    250: ["Swish"],
+    260: ["Gelu"],
+    300: ["SwiGLU"],
+    320: ["Softplus"],
     360: ["Celu"],
-    400: ["Swish"],
-    420: ["SwiGLU"],
-    500: ["Softplus"],
-    700: ["Gelu"],
-    900: ["Mish"],
-    1_500: ["Sin", "Cos", "Sinh", "Cosh"],
+    1_000: ["Sin", "Cos", "Sinh"],
+    1_500: ["Cosh"],
     2_000: ["Tan"],
+    2_400: ["Pow"],
     2_500: ["Asin", "Acos", "Atan", "Asinh", "Acosh", "Atanh"],
-    3_000: ["Pow"],
+}
+# of floats, and of integers
+BY_TYPE = {"Div": (24, 64), "Mod": (3_000, 160), "Shrink": (20, 200)}
+OF_DOUBLES = {"Mish": 1_100} | {
+    name: c
+    for c, names in ELEMENTWISE.items()
+    for name in names
+    if name in ("Exp", "Sigmoid", "Tanh", "Elu", "Selu", "Swish", "SwiGLU", "Pow") or c >= 1_000
 }
 PER_ELEMENT = {name: c for c, names in ELEMENTWISE.items() for name in names}
 COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+COPYING = (*MOVING, "Dropout", "Concat", "Split", "Slice", "Transpose", "Expand", "Tile", "Gather", "Where")
 ATTENTIONS = ("Attention", "RotaryEmbedding", "LinearAttention", "CausalConvWithState")
 RECURRENT = ("LSTM", "GRU", "RNN")
 NORMALISATIONS = (
@@ -101,6 +111,14 @@ def defined_outputs(step):
     return outputs + [kind for at, kind in missing.items() if at >= len(outputs)]
 
 
+def widening(step):
+    """Of 16-bit floats to f32 and back."""
+    if step.operator in COPYING:
+        return 0
+    touched = (*step.inputs, *defined_outputs(step))
+    return 8 * sum(kind.elements for kind in touched if kind.kind in ("f16", "bf16"))
+
+
 def side_by_side(shape, axes):
     """Whether the reduced axes lie side by side, those of 1 left aside."""
     reduced = [axis in axes for axis in range(len(shape)) if shape[axis] != 1]
@@ -108,13 +126,33 @@ def side_by_side(shape, axes):
 
 
 def product(kind, m, n, k):
-    return (1 if m == 1 else up(m, 6)) * up(n, 16) * (k + 12) * (1 if kind in ("f32", "f16", "bf16") else 24)
+    if kind == "f64":
+        return m * n * (16 * k + 160)
+    if kind not in FLOATS:
+        return m * (10 * k + 60) if n == 1 else m * n * (24 * k + 60)
+    return (1 if m == 1 else up(m, 6)) * up(n, 16) * (k + 12)
+
+
+@dataclass
+class Axis:
+    """Of a convolution's space, by default a trivial one."""
+
+    input: int = 1
+    output: int = 1
+    kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    padding: tuple = (0, 0)
+
+    def sees_itself(self):
+        return self.kernel == 1 and self.padding == (0, 0)
 
 
 class Convolution:
     """Its sizes, as the tables name them."""
 
     def __init__(self, step):
+        self.step = step
         x, w = step.inputs[0].shape, step.inputs[1].shape
         self.images, self.groups = x[0], step.attributes.get("group", 1)
         self.channels = w[0] // self.groups
@@ -123,10 +161,62 @@ class Convolution:
         self.positions = prod(self.space)
         self.kernel = w[2:]
 
+    def arithmetic(self):
+        m, terms, positions, images = self.channels, self.terms, self.positions, self.images * self.groups
+        kind, width = self.step.inputs[0].kind, self.space[-1]
+        if kind == "f64":
+            return terms * m * (positions // width * (width * 8 + 120) + 240) * images
+        if m < 4:
+            return terms * m * up(positions, 8) * 4 * images + self.finding()
+        one = product(kind, m + 2, positions, terms)
+        if positions == 1 and self.groups == 1:
+            one = min(one, product(kind, 1, m, terms))
+        return one * images + self.finding()
+
     def finding(self):
-        width = self.space[-1]
-        pieces = prod(self.kernel) * -(-width // 16) * (self.positions // width) if width else 0
-        return pieces * 230 * (1 if pieces <= 32_768 else self.images * self.groups)
+        width, taps = self.space[-1], prod(self.kernel)
+        pieces = taps * (self.positions // width) * -(-width // 16)
+        if pieces <= 32_768:
+            times = int(taps > 1)
+        else:
+            times = self.images * self.groups if self.adds_tap_by_tap() else 0
+        return self.terms * 64 + pieces * 230 * times
+
+    def adds_tap_by_tap(self):
+        return (self.channels < 4 or self.terms == 0) and not self.has_windows()
+
+    def axes(self):
+        """Three of them, as few as possible not trivial."""
+        rank, attributes = len(self.space), self.step.attributes
+        ones = [1] * rank
+        # where padding follows from a rule there is none of a window of one element
+        pads = list(attributes.get("pads") or [int(kernel > 1) for kernel in self.kernel] * 2)
+        given = zip(
+            self.step.inputs[0].shape[2:], self.space, self.kernel, attributes.get("strides") or ones,
+            attributes.get("dilations") or ones, zip(pads[:rank], pads[rank:]),
+        )  # fmt: skip
+        axes = [Axis()] * (3 - rank) + [Axis(*axis) for axis in given]
+        is_point = lambda axis: axis.sees_itself() and axis.input == axis.output == 1
+        while is_point(axes[2]) and axes[1] != Axis():
+            axes = [Axis(), *axes[:2]]
+        if all(axis.sees_itself() and axis.stride == 1 and axis.input == axis.output for axis in axes):
+            size = prod(axis.input for axis in axes)
+            return [Axis(), Axis(), Axis(size, size)]
+        return axes
+
+    def has_windows(self):
+        first, high, wide = self.axes()
+        if first != Axis() or not 1 <= self.terms <= 65_536:
+            return False
+        columns = min(wide.output, 512)
+        across = (wide.kernel - 1) * wide.dilation
+        phases = min(wide.stride, across + 1)
+        phase = columns + across // wide.stride
+        phase = up(phase, 16) if phases > 1 else phase
+        lines = (high.kernel - 1) * high.dilation + 1
+        inputs = self.terms // prod(self.kernel)
+        copies = -(-wide.output // columns) * phases * -(-phase // 16)
+        return lines * phase * phases * inputs + 32 <= 262_144 and copies <= 32_768
 
 
 class Sums:
@@ -169,9 +259,9 @@ class Recurrence:
     def arithmetic(self, name, kind):
         f = 4 if kind == "f64" else 1
         evaluations = {"LSTM": 5, "GRU": 3, "RNN": 1}[name]
-        ahead = product(kind, self.steps * self.batch + 16, self.rows, self.input)
-        one = product(kind, self.batch + 16, self.rows, self.hidden) + product(kind, self.batch, 16, self.hidden)
-        rows = self.steps * self.batch * (self.hidden * evaluations * 600 * f + 6_000)
+        ahead = product(kind, self.steps * self.batch + 8, self.rows, self.input)
+        one = product(kind, self.batch + 8, self.rows, self.hidden) + product(kind, self.batch, 16, self.hidden)
+        rows = self.steps * self.batch * (self.hidden * evaluations * 280 * f + 4_500)
         return self.directions * (ahead + self.steps * one + rows)
 
     def bytes(self, kind):
@@ -199,9 +289,9 @@ class Scores:
 
     def arithmetic(self, kind):
         q, k, f = self.queries, self.keys, 4 if kind == "f64" else 1
-        products = product(kind, q + 80, k, self.size) + product(kind, q + 80, self.value, k)
-        products += product(kind, k, 1, self.size if q == 1 else 0)
-        return self.heads * (products + q * k * 900 * f + q * 4_000 + 20_000)
+        products = product(kind, q + 24, k, self.size) + product(kind, q + 24, self.value, k)
+        products += k * (self.size + 12) * 4 * f if q == 1 else 0
+        return self.heads * (products + q * k * 320 * f + q * 4_000 + 12_000)
 
     def scratch(self, computing):
         q, k = self.queries, self.keys
@@ -238,7 +328,7 @@ def integer_product(step):
 
 
 def bytes_product(m, n, k):
-    return m * up(n, 16) * ((up(k, 4) + 16) // 2)
+    return m * up(n, 16) * (up(k, 4) * 3 // 8 + 10)
 
 
 def integer_product_scratch(step):
@@ -299,12 +389,12 @@ class IntegerConvolution:
     def arithmetic(self):
         m, terms, positions = self.channels, self.terms, self.positions
         if self.alone():
-            image = up(self.groups, 64) * positions * (terms + 12) + self.groups * 40
+            image = up(self.groups, 64) * positions * (terms + 12) + self.groups * 70
         else:
-            gathering = 64 if self.gathers() else 0
+            gathering = 110 if self.gathers() else 0
             image = self.groups * (bytes_product(positions, m, terms) + gathering * positions * terms)
-        each = 10 if self.quantizes else 240 if self.alone() else 40
-        return self.batch * (image + 4_000) + self.groups * m * terms * 80 + self.n * each
+        each = 10 if self.quantizes else 360 if self.alone() else 40
+        return self.batch * (image + 8_000) + self.groups * m * terms * 80 + self.n * each
 
     def scratch(self, step):
         zeros = step.inputs[5 if self.quantizes else 3].elements if self.quantizes or len(step.inputs) > 3 else 1
@@ -334,16 +424,19 @@ def product_scratch(m, n, k):
 def arithmetic(step):
     name, x, y, attributes = step.operator, step.inputs[0], step.outputs[0], step.attributes
     n, elements = y.elements, x.elements
-    if name in PER_ELEMENT or name in ("Min", "Max", "Sum", "Mean", "Mod", "Shrink", *COMPARISONS):
+    if name in PER_ELEMENT or name in ("Min", "Max", "Sum", "Mean", *BY_TYPE, *COMPARISONS):
         c = PER_ELEMENT.get(name, 10 * max(1, len(step.inputs) - 1))
         if name in ("Sum", "Mean"):
-            c = (120 if x.kind in ("f16", "bf16") else 24) * len(step.inputs)
-        if name in ("Mod", "Shrink"):
-            floats, integers = {"Mod": (3_000, 160), "Shrink": (20, 200)}[name]
+            c = 20 * len(step.inputs)
+        if name in BY_TYPE:
+            floats, integers = BY_TYPE[name]
             c = floats if x.kind in FLOATS else integers
         if name in COMPARISONS:
-            c = 300 if x.kind in ("f16", "bf16") else 20
-        c = c + 250 if y.kind in ("f16", "bf16") else 4 * c if y.kind == "f64" else c
+            c = 28 if SIZES[x.kind] == 8 else 10
+        if y.kind == "f64":
+            c = OF_DOUBLES.get(name, 2 * c)
+        if y.kind in ("i8", "u8", "bool"):
+            c = -(-c // 2)
         broadcasts = any(operand.elements != n for operand in step.inputs)
         runs = n // y.shape[-1] if broadcasts and y.shape and y.shape[-1] else 1
         return n * c + 1_000 * runs
@@ -356,7 +449,8 @@ def arithmetic(step):
         return Scores(step).arithmetic(x.kind)
     if name in ("MatMulInteger", "QLinearMatMul"):
         m, width, k, products = integer_product(step)
-        return products * (bytes_product(m, width, k) + 3_000 + width * 20 + m * k * 4 + m * width * 10 + width * k * 24)
+        one = bytes_product(m, width, k) + 9_000 + width * 20 + m * 12
+        return products * (one + m * k * 4 + m * width * 10 + width * k * 24)
     if name in ("ConvInteger", "QLinearConv"):
         return IntegerConvolution(step).arithmetic()
     if name in ("QuantizeLinear", "DequantizeLinear"):
@@ -366,93 +460,92 @@ def arithmetic(step):
     if name == "LinearAttention":
         return Delta(step).arithmetic(x.kind)
     if name == "RotaryEmbedding":
-        return n * 60 + n // x.shape[-1] * 1_500
+        return n * 40 + n // x.shape[-1] * 1_500
     if name == "CausalConvWithState":
         rows, taps = prod(x.shape[:2]), step.inputs[1].shape[2]
         per_element = taps * 8 + (30 if attributes.get("activation", "none") == "none" else 250)
         f = 4 if x.kind == "f64" else 1
         return rows * up(x.shape[2], 8) * per_element * f + rows * (2_000 + 400 * taps)
     if name == "GroupNormalization":
-        return n * 40 + x.shape[0] * attributes["num_groups"] * 4_000 + prod(x.shape[:2]) * 1_000
+        return n * 32 + x.shape[0] * attributes["num_groups"] * 4_000 + prod(x.shape[:2]) * 1_000
     if name == "Conv":
-        c = Convolution(step)
-        if c.channels >= 4:
-            one = product(x.kind, max(c.channels, 2) + 2, c.positions, c.terms)
-        else:
-            one = c.terms * c.channels * up(c.positions, 8) * 4
-        return one * c.images * c.groups + (0 if c.channels >= 4 else c.finding())
+        return Convolution(step).arithmetic()
     if name == "ConvTranspose":
         w, width = step.inputs[1].shape, y.shape[-1]
         terms = w[0] // attributes.get("group", 1) * prod(w[2:])
         return n // width * terms * (-(-width // attributes["strides"][-1]) + 8) * 64
     if name.startswith("Reduce"):
-        more = {"ReduceL1": 16, "ReduceMax": 24, "ReduceMin": 24, "ReduceLogSumExp": 240}.get(name, 0)
-        return elements * ((16 if side_by_side(x.shape, step.axes) else 80) + more) + n * 1_500
+        more = {"ReduceL1": 16, "ReduceLogSumExp": 320}.get(name, 0)
+        return elements * ((7 if side_by_side(x.shape, step.axes) else 80) + more) + n * 1_500
     if name in ("Softmax", "LogSoftmax", "Hardmax"):
         axis = attributes.get("axis", 1)
         length = prod(x.shape[axis:]) if step.opset < 13 else x.shape[axis]
         whole = step.opset < 13 or prod(x.shape[axis + 1 :]) == 1
-        return n * (220 if whole else 700) + n // length * 3_000
+        return n * (130 if whole else 300) + n // length * 3_400
     if name == "MaxPool" and len(step.outputs) == 1 and x.kind in ("f32", "i8", "u8"):
-        return n * (2 * prod(attributes["kernel_shape"]) + 64) + elements * 32
+        return n * (prod(attributes["kernel_shape"]) + 46) + elements * 20 + prod(x.shape[:2]) * 320
     if name in ("MaxPool", "AveragePool"):
-        return n * (prod(attributes["kernel_shape"]) + 2) * 64 * (12 if len(step.outputs) > 1 else 1)
+        return n * (prod(attributes["kernel_shape"]) + 2) * 46 * (12 if len(step.outputs) > 1 else 1)
     if name == "Einsum":
         sums = Sums(step)
         if sums.is_product and x.kind in FLOATS:
             moved = n + sum(kind.elements for kind in step.inputs)
-            return 4_000 + product(x.kind, sums.m, sums.n, sums.k) * sums.b + 64 * moved + 1_000 * sums.b
+            return 4_000 + product(x.kind, sums.m, sums.n, sums.k) * sums.b + 48 * moved + 1_000 * sums.b
         return 4_000 + n * (sums.k * len(step.inputs) * 160 + 4_000)
     if name in ("GatherElements", "GatherND"):
         return step.inputs[1].elements * 512
     if name in ("ScatterElements", "ScatterND"):
         return step.inputs[1].elements * 512 + step.inputs[2].elements * 32
     if name == "TopK":
-        return elements * (x.shape[attributes["axis"]].bit_length() + 4) * 160
+        lines, wanted = elements // x.shape[attributes["axis"]], y.shape[attributes["axis"]]
+        return elements * 240 + lines * 2_000 + lines * wanted * (wanted.bit_length() + 4) * 60
     if name == "LpPool":
-        return n * (prod(attributes["kernel_shape"]) + 2) * (512 if attributes["p"] <= 2 else 3_840)
+        return n * (prod(attributes["kernel_shape"]) + 2) * (230 if attributes["p"] <= 2 else 1_380)
     if name == "LRN":
         return n * (min(attributes["size"], x.shape[1]) * 32 + 3_500)
     if name == "LpNormalization":
-        return n * 240 + n // x.shape[attributes["axis"]] * 2_000
+        axis = attributes["axis"] % len(x.shape)
+        return n * (60 if prod(x.shape[axis + 1 :]) == 1 else 100) + n // x.shape[axis] * 2_000
     if name == "MeanVarianceNormalization":
         groups = prod(size for axis, size in enumerate(x.shape) if axis not in attributes["axes"])
-        return n * 320 + groups * 4_000
+        return n * 220 + groups * 4_000
     if name in ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"):
         samples = step.inputs[1].elements
         of_softmax = name == "SoftmaxCrossEntropyLoss"
         return samples * (4_000 if of_softmax else 1_000) + of_softmax * elements * 1_200 + 4_000
     if name == "BatchNormalization":
-        return n * (800 if attributes.get("training_mode") else 8) + prod(x.shape[:2]) * 1_000
+        return n * (520 if attributes.get("training_mode") else 8) + prod(x.shape[:2]) * 1_000
     if name == "Gather":
         return step.inputs[1].elements * prod(x.shape[: attributes["axis"]]) * 512
     if name in ("Concat", "Split"):
         tensors = len(step.inputs) if name == "Concat" else len(step.outputs)
         return prod(x.shape[: attributes.get("axis", 0)]) * tensors * 64
     rows = n // (y.shape[-1] or 1) if y.shape else n
+    if name == "Transpose":
+        stays = attributes.get("perm", range(len(x.shape))[::-1])[-1] == len(x.shape) - 1
+        return n * 2 + rows * 100 if stays else n * 24
+    if name == "Cast":
+        return n * (8 if y.kind in FLOATS and (x.kind in FLOATS or SIZES[x.kind] < 8) else 24)
     return {
-        "ArgMax": elements * 160,
-        "ArgMin": elements * 160,
+        "ArgMax": elements * 120,
+        "ArgMin": elements * 120,
         "GlobalAveragePool": elements * 6 + n * 1_000,
         "GlobalMaxPool": elements * 6 + n * 1_000,
-        "InstanceNormalization": n * 40 + prod(x.shape[:2]) * 4_000,
-        "RMSNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
-        "LayerNormalization": n * 40 + n // step.inputs[-1].elements * 4_000,
-        "CumSum": n * 240,
-        "CumProd": n * 240,
+        "InstanceNormalization": n * 26 + prod(x.shape[:2]) * 4_000,
+        "RMSNormalization": n * 32 + n // step.inputs[-1].elements * 4_000,
+        "LayerNormalization": n * 26 + n // step.inputs[-1].elements * 4_000,
+        "CumSum": n * 64,
+        "CumProd": n * 64,
         "Trilu": n * 16 + rows * 200,
         "BitCast": n * 16,
         "ReverseSequence": prod(x.shape[:2]) * 256,
-        "DepthToSpace": n * 24,
-        "SpaceToDepth": n * 24,
+        "DepthToSpace": n * (2 if attributes.get("blocksize") == 1 else 32),
+        "SpaceToDepth": n * (2 if attributes.get("blocksize") == 1 else 32),
         "CenterCropPad": n * 64,
         "OneHot": n * 16 + elements * 600,
-        "Slice": n * 8 + rows * 64,
-        "Expand": n * 8,
-        "Tile": n * 8,
-        "Where": n * 40,
-        "Transpose": n * 48,
-        "Cast": n * 64,
+        "Slice": n * 14 + rows * 64,
+        "Expand": n * 4,
+        "Tile": n * 4,
         "Pad": n * 64,
         **dict.fromkeys(MOVING, 0),
     }[name]
@@ -474,6 +567,8 @@ def streamed(step):
         return everything + 4 * y.elements + convolution.batch * copied
     if name in RECURRENT:
         return everything + Recurrence(step).bytes(x.kind)
+    if name == "NegativeLogLikelihoodLoss":
+        return 128 * step.inputs[1].elements
     return {
         "Softmax": 2 * everything,
         "Attention": 3 * everything,
@@ -496,7 +591,7 @@ def streamed(step):
 
 
 def gas(step):
-    return NODE + max(-(-arithmetic(step) // MACS_PER_GAS), -(-streamed(step) // BYTES_PER_GAS))
+    return NODE + max(-(-(arithmetic(step) + widening(step)) // MACS_PER_GAS), -(-streamed(step) // BYTES_PER_GAS))
 
 
 # ------------------------------------------------------------------------------------------------------- memory
@@ -568,7 +663,7 @@ def scratch(step):
     if name == "Pow":
         return 8 * step.inputs[1].elements
     if name == "TopK":
-        return 4 * x.shape[step.attributes["axis"]]
+        return (16 if SIZES[x.kind] == 8 else 8) * x.shape[step.attributes["axis"]]
     if name == "OneHot":
         return 8 * x.elements
     if name in ("ArgMax", "ArgMin"):
