@@ -89,13 +89,13 @@ impl<'a> Simulation<'a> {
         let header = view.header(id)?;
         let env = view.env(id, &header);
         let number = header.number.saturating_add(u64::from(id.is_pending()));
-        let mut limit = chain.spec().inference_gas_limit(number);
+        let mut rules = chain.spec().inference_rules(number);
         if bounds.are_brief() {
-            limit = brief::inference_gas(limit);
+            rules.gas_limit = brief::inference_gas(rules.gas_limit);
         }
         let mut simulation = Self {
             chain,
-            factory: chain.factory().clone().with_inference_gas_limit(limit),
+            factory: chain.factory().clone().with_rules(rules),
             db: CacheDB::new(view.state(&header)?),
             env,
             gas_cap,
