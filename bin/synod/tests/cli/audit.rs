@@ -667,7 +667,7 @@ async fn what_a_block_reads_is_proven_in_few_exchanges() {
     let (few, replay) = audited(|_, _, _| {}).await;
     let entries = ["accounts", "slots"].map(|what| replay[what].as_u64().unwrap());
     assert!(entries.iter().sum::<u64>() > 30, "{replay}");
-    assert!(few <= 20, "{few} exchanges for {replay}");
+    assert!(few <= 40, "{few} exchanges for {replay}");
     // Nothing rests on what the node says that the block reads: it may say nothing, or what is not so.
     for lie in [
         (|method: &str, _: &Value, answer: &mut Value| {
