@@ -76,7 +76,7 @@ fn question_to(name: &str, wine: u8) -> Bytes {
         .flat_map(|feature| (f32::from(feature ^ wine) / 4.0).to_be_bytes())
         .collect();
     let call = IPredict::runCall {
-        model: name.to_owned().into(),
+        model: name.to_owned(),
         input: features.into(),
     };
     call.abi_encode().into()
