@@ -543,7 +543,7 @@ def arithmetic(step):
         "SpaceToDepth": n * (2 if attributes.get("blocksize") == 1 else 32),
         "CenterCropPad": n * 64,
         "OneHot": n * 16 + elements * 600,
-        "Slice": n * 14 + rows * 64,
+        "Slice": n * 20 + rows * 64,
         "Expand": n * 4,
         "Tile": n * 4,
         "Pad": n * 64,

@@ -137,7 +137,7 @@ impl Operator for Slice {
         let rows = elements / outputs[0].shape.last().map_or(1, |&last| last.max(1) as u64);
         Work {
             arithmetic: elements
-                .saturating_mul(14)
+                .saturating_mul(20)
                 .saturating_add(rows.saturating_mul(64)),
             bytes: bytes.saturating_mul(2),
         }
