@@ -42,6 +42,18 @@ impl Axis {
         (element < self.input).then_some(element)
     }
 
+    /// The windows whose tap `tap` lies on an element of the input, which are neighbours.
+    #[inline(always)]
+    pub(crate) fn windows_over_input(&self, tap: usize) -> std::ops::Range<usize> {
+        let reach = tap * self.dilation;
+        let first = self.pad_begin.saturating_sub(reach).div_ceil(self.stride);
+        let end = (self.pad_begin + self.input)
+            .saturating_sub(reach)
+            .div_ceil(self.stride)
+            .min(self.output);
+        first.min(end)..end
+    }
+
     /// Whether tap `tap` of window `window` lies within the input or its padding: with ONNX's `ceil_mode` the last
     /// window may reach beyond both.
     #[inline(always)]

@@ -243,11 +243,14 @@ impl Geometry {
         if !wanted {
             return None;
         }
-        self.table.get(Table::bytes(runs, taps), || {
-            let mut table = Table::default();
-            table.fill(&self.shape, (0..runs).map(|index| self.run(index)), 0..taps);
-            table
-        })
+        self.table.get(
+            || Table::bytes(runs, taps),
+            || {
+                let mut table = Table::default();
+                table.fill(&self.shape, (0..runs).map(|index| self.run(index)), 0..taps);
+                table
+            },
+        )
     }
 
     /// Lends the patches of some runs and taps and the number of the first run in the table.
@@ -365,7 +368,7 @@ pub fn conv_packed(
         let make = || Windows::new(shape).expect("the way was chosen because they are possible");
         geometry
             .windows
-            .with(windows::bytes(shape), make, |windows| by(Some(windows)));
+            .with(|| windows::bytes(shape), make, |windows| by(Some(windows)));
     } else {
         by(None);
     }

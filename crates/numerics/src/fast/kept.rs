@@ -38,16 +38,21 @@ impl Drop for Room {
 
 impl<T> Kept<T> {
     /// The table, made now if it was not before; `None` if there is no room for its `bytes`.
-    pub(super) fn get(&self, bytes: usize, make: impl FnOnce() -> T) -> Option<&T> {
+    pub(super) fn get(&self, bytes: impl FnOnce() -> usize, make: impl FnOnce() -> T) -> Option<&T> {
         if let Some((table, _)) = self.0.get() {
             return Some(table);
         }
-        let room = Room::take(bytes)?;
+        let room = Room::take(bytes())?;
         Some(&self.0.get_or_init(|| (make(), room)).0)
     }
 
     /// Lends the table, kept or made for this once.
-    pub(super) fn with<R>(&self, bytes: usize, make: impl Fn() -> T, f: impl FnOnce(&T) -> R) -> R {
+    pub(super) fn with<R>(
+        &self,
+        bytes: impl FnOnce() -> usize,
+        make: impl Fn() -> T,
+        f: impl FnOnce(&T) -> R,
+    ) -> R {
         match self.get(bytes, &make) {
             Some(table) => f(table),
             None => f(&make()),
@@ -94,16 +99,19 @@ mod tests {
         let made = AtomicUsize::new(0);
         let make = || made.fetch_add(1, Ordering::Relaxed) + 1;
         let kept = Kept::default();
-        assert_eq!([kept.with(8, make, |&n| n), kept.with(8, make, |&n| n)], [1, 1]);
+        assert_eq!(
+            [kept.with(|| 8, make, |&n| n), kept.with(|| 8, make, |&n| n)],
+            [1, 1]
+        );
         let vast = Kept::default();
-        assert!(vast.get(MOST + 1, make).is_none());
+        assert!(vast.get(|| MOST + 1, make).is_none());
         assert_eq!(
             [
-                vast.with(MOST + 1, make, |&n| n),
-                vast.with(MOST + 1, make, |&n| n)
+                vast.with(|| MOST + 1, make, |&n| n),
+                vast.with(|| MOST + 1, make, |&n| n)
             ],
             [2, 3]
         );
-        assert_eq!(kept.clone().with(8, make, |&n| n), 4);
+        assert_eq!(kept.clone().with(|| 8, make, |&n| n), 4);
     }
 }

@@ -5,20 +5,6 @@
 use crate::float::Float;
 use crate::isa::multiversion;
 use crate::shape::{Axis, ConvShape};
-use std::ops::Range;
-
-/// The windows of an axis whose tap `tap` lies on an element, which are neighbours, and the element of the first.
-fn windows_on_elements(axis: &Axis, tap: usize) -> (Range<usize>, usize) {
-    let offset = tap * axis.dilation;
-    let first = axis.pad_begin.saturating_sub(offset).div_ceil(axis.stride);
-    let end = (axis.pad_begin + axis.input)
-        .saturating_sub(offset)
-        .div_ceil(axis.stride)
-        .min(axis.output);
-    let first = first.min(end);
-    let element = (first * axis.stride + offset).saturating_sub(axis.pad_begin);
-    (first..end, element)
-}
 
 multiversion! {
     /// Adds the terms of one weight to a plane of chains.
@@ -26,7 +12,9 @@ multiversion! {
         axes: &[Axis; 3], taps: [usize; 3], weight: T, x: &[T], chains: &mut [T]
     ) {
         let [depth, height, width] = axes;
-        let (inside, element) = windows_on_elements(width, taps[2]);
+        let inside = width.windows_over_input(taps[2]);
+        // under the first of them
+        let element = (inside.start * width.stride + taps[2] * width.dilation).saturating_sub(width.pad_begin);
         // over padding a weight multiplies with +0.0
         let outside = |chains: &mut [T]| chains.iter_mut().for_each(|chain| *chain = weight.fma(T::ZERO, *chain));
         for (row, chains) in chains.chunks_exact_mut(width.output).enumerate() {

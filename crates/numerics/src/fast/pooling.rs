@@ -27,18 +27,6 @@ fn over_input(axis: &Axis, window: usize) -> Range<usize> {
     first.min(axis.kernel)..end.min(axis.kernel)
 }
 
-/// The windows of which a tap lies over the input.
-#[inline(always)]
-fn windows_over_input(axis: &Axis, tap: usize) -> Range<usize> {
-    let reach = tap * axis.dilation;
-    let first = axis.pad_begin.saturating_sub(reach).div_ceil(axis.stride);
-    let end = (axis.pad_begin + axis.input)
-        .saturating_sub(reach)
-        .div_ceil(axis.stride)
-        .min(axis.output);
-    first.min(end)..end
-}
-
 /// out\[i\] = take(out\[i\], line\[i × stride\]).
 #[inline(always)]
 fn take_each<T: Copy>(out: &mut [T], line: &[T], stride: usize, take: impl Fn(T, T) -> T) {
@@ -123,7 +111,7 @@ multiversion! {
                         let h = oh * height.stride + kh * height.dilation - height.pad_begin;
                         let x = &plane[(d * height.input + h) * width.input..][..width.input];
                         for kw in 0..width.kernel {
-                            let windows = windows_over_input(width, kw);
+                            let windows = width.windows_over_input(kw);
                             if windows.is_empty() {
                                 continue;
                             }
@@ -204,7 +192,7 @@ multiversion! {
             }
             line.fill(T::LOWEST);
             for kw in 0..width.kernel {
-                let windows = windows_over_input(width, kw);
+                let windows = width.windows_over_input(kw);
                 if !windows.is_empty() {
                     let first = windows.start * width.stride + kw * width.dilation - width.pad_begin;
                     take_each(&mut line[windows], &folded[first..], width.stride, T::greater);

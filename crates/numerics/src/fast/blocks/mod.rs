@@ -172,7 +172,8 @@ impl Blocks {
             );
             offsets
         };
-        self.offsets.with(4 * shape.terms(), make, |offsets| f(offsets))
+        self.offsets
+            .with(|| 4 * shape.terms(), make, |offsets| f(offsets))
     }
 
     /// Rows of the output.
