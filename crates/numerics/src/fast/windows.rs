@@ -36,15 +36,7 @@ const COLUMNS: usize = 512;
 /// How the elements under the windows of some positions lie in the buffer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Windows {
-    /// Rows and columns of the output that are computed from one window.
-    rows: usize,
-    columns: usize,
-    /// Elements of a channel, of a row, and of every s-th element of it.
-    plane: usize,
-    pitch: usize,
-    phase: usize,
-    /// How many such sequences a row has: the stride, or less if no tap sees the others.
-    phases: usize,
+    extent: Extent,
     /// Where the terms of an output lie.
     offsets: Vec<u32>,
     /// How a row is copied for each piece of the output's columns, one after another.
@@ -63,12 +55,16 @@ pub(super) struct Copy {
 }
 
 /// How large windows are.
+#[derive(Debug, Clone, PartialEq)]
 struct Extent {
+    /// Rows and columns of the output that are computed from one window.
     rows: usize,
     columns: usize,
+    /// Elements of a channel, of a row, and of every s-th element of it.
     plane: usize,
     pitch: usize,
     phase: usize,
+    /// How many such sequences a row has: the stride, or less if no tap sees the others.
     phases: usize,
 }
 
@@ -143,14 +139,15 @@ pub(super) fn possible(shape: &ConvShape) -> bool {
 impl Windows {
     /// Plans a convolution, if that is [`possible`].
     pub(super) fn new(shape: &ConvShape) -> Option<Self> {
-        let Extent {
-            rows,
+        let extent = Extent::new(shape)?;
+        let &Extent {
             columns,
             plane,
             pitch,
             phase,
             phases,
-        } = Extent::new(shape)?;
+            ..
+        } = &extent;
         let [_, height, width] = &shape.axes;
         let mut offsets = Vec::with_capacity(shape.terms());
         for channel in 0..shape.in_channels {
@@ -168,25 +165,20 @@ impl Windows {
             .map(|first| copies_of_row(width, first, [phases, phase]))
             .collect();
         Some(Windows {
+            extent,
             copies,
-            rows,
-            columns,
-            plane,
-            pitch,
-            phase,
-            phases,
             offsets,
         })
     }
 
     /// The rows that are computed from one window.
     pub(super) fn rows(&self) -> usize {
-        self.rows
+        self.extent.rows
     }
 
     /// Columns of the output in pieces that are computed from one window each.
     pub(super) fn columns(&self, shape: &ConvShape) -> impl Iterator<Item = Range<usize>> {
-        let (step, end) = (self.columns.max(1), shape.axes[2].output);
+        let (step, end) = (self.extent.columns.max(1), shape.axes[2].output);
         (0..end)
             .step_by(step)
             .map(move |first| first..end.min(first + step))
@@ -194,7 +186,7 @@ impl Windows {
 
     /// Elements of the buffer that a window takes: vectors may be read and written beyond its last element.
     pub(super) fn size(&self, shape: &ConvShape) -> usize {
-        shape.in_channels * self.plane + 2 * VECTOR
+        shape.in_channels * self.extent.plane + 2 * VECTOR
     }
 
     /// Copies what lies under the windows of some rows and columns of the output, with the zeros around it.
@@ -217,16 +209,16 @@ impl Windows {
         );
         assert!(buffer.len() >= self.size(shape), "room for a window");
         assert!(
-            rows.len() <= self.rows && columns.len() <= self.columns && !rows.is_empty(),
+            rows.len() <= self.extent.rows && columns.len() <= self.extent.columns && !rows.is_empty(),
             "a window of the planned size"
         );
         let lines = (rows.len() - 1) * height.stride + (height.kernel - 1) * height.dilation + 1;
-        let last = (shape.in_channels - 1) * self.plane + (lines - 1) * self.pitch;
+        let last = (shape.in_channels - 1) * self.extent.plane + (lines - 1) * self.extent.pitch;
         assert!(
-            last + self.pitch + VECTOR <= buffer.len(),
+            last + self.extent.pitch + VECTOR <= buffer.len(),
             "room for whole vectors of the last row"
         );
-        let copies = &self.copies[columns.start / self.columns.max(1)];
+        let copies = &self.copies[columns.start / self.extent.columns.max(1)];
         for channel in 0..shape.in_channels {
             let x = &x[channel * shape.input_size()..][..shape.input_size()];
             let job = Lines {
@@ -235,16 +227,16 @@ impl Windows {
                 first: (rows.start * height.stride) as isize - height.pad_begin as isize,
                 count: lines,
                 copies,
-                pitch: self.pitch,
-                phase: self.phase,
+                pitch: self.extent.pitch,
+                phase: self.extent.phase,
             };
-            let to = buffer[channel * self.plane..].as_mut_ptr();
+            let to = buffer[channel * self.extent.plane..].as_mut_ptr();
             // SAFETY: copies name elements of a row of `length` and lie, with fifteen elements more, in rows of the buffer, which has
             // all lines.
             unsafe {
                 match width.stride {
                     1 => copy_lines::<1>(isa, &job, 1, to),
-                    2 if self.phases == 2 => copy_lines::<2>(isa, &job, 2, to),
+                    2 if self.extent.phases == 2 => copy_lines::<2>(isa, &job, 2, to),
                     stride => copy_lines::<3>(isa, &job, stride, to),
                 }
             }
@@ -274,7 +266,7 @@ impl Windows {
         let [_, height, width] = &shape.axes;
         assert!(window.len() >= self.size(shape), "a whole window");
         assert!(
-            rows <= self.rows && columns <= self.columns,
+            rows <= self.extent.rows && columns <= self.extent.columns,
             "a window of the planned size"
         );
         assert!(
@@ -288,7 +280,7 @@ impl Windows {
         if channels == 1 && shape.in_channels == 1 && height.dilation == 1 && rows >= SHARING {
             let plane = Plane {
                 x: window.as_ptr(),
-                pitch: self.pitch,
+                pitch: self.extent.pitch,
                 offsets: &self.offsets,
                 w: w.as_ptr(),
                 w_stride,
@@ -329,7 +321,7 @@ impl Windows {
             for column in (0..columns).step_by(VECTOR) {
                 group.x[vectors] = window
                     .as_ptr()
-                    .wrapping_add(row * height.stride * self.pitch + column);
+                    .wrapping_add(row * height.stride * self.extent.pitch + column);
                 group.out[vectors] = out.wrapping_add(row * width.output + column);
                 group.masks[vectors] = first_lanes(VECTOR.min(columns - column));
                 vectors += 1;
