@@ -92,13 +92,7 @@ fn unknown_operators_domains_and_opsets_are_named() {
         refusal(unknown),
         "node 2 (ImageDecoder `z`): the operator is not supported (opset 13)"
     );
-    let foreign = [
-        field(1, b"h"),
-        field(2, b"z"),
-        field(4, b"Inverse"),
-        field(7, b"com.microsoft"),
-    ]
-    .concat();
+    let foreign = node("com.microsoft", "Inverse", &["h"], &["z"], &[]);
     assert_eq!(
         refusal(small().raw(&field(1, &foreign))),
         "node 2 (Inverse `z`) is of domain `com.microsoft`: only the operators of ai.onnx and ai.onnx.ml are supported, and \
@@ -147,13 +141,7 @@ fn unknown_operators_domains_and_opsets_are_named() {
 /// What the chain loads has ONNX's operators alone: nothing is inlined there, where only the bytes that are read are paid.
 #[test]
 fn calls_are_not_inlined_where_a_model_is_loaded() {
-    let call = [
-        field(1, b"h"),
-        field(2, b"z"),
-        field(4, b"Gelu"),
-        field(7, b"com.microsoft"),
-    ]
-    .concat();
+    let call = node("com.microsoft", "Gelu", &["h"], &["z"], &[]);
     let file = small().raw(&field(1, &call)).encode();
     import(&file).expect("the importer inlines the call");
     let refused = Model::load(file.into(), Vec::new().into()).expect_err("the loader does not");
