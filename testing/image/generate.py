@@ -370,7 +370,48 @@ CONFIGS = {
     "unscaled": {
         "do_normalize": True, "do_rescale": False, "do_resize": True, "image_mean": [123.675, 116.28, 103.53],
         "image_std": [58.395, 57.12, 57.375], "image_processor_type": "BeitImageProcessor", "resample": 2,
-        "size": {"height": 64, "width": 80},
+        "size": {"height": 64, "width": 80}, "do_reduce_labels": True,
+    },
+    # zeros stand where the values are normalised already
+    "pad": {
+        "do_normalize": True, "do_pad": True, "do_rescale": True, "do_resize": True, **HALF, "image_processor_type": "ViTImageProcessor",
+        "pad_size": {"height": 70, "width": 80}, "resample": 2, "rescale_factor": 0.00392156862745098, "size": {"height": 64, "width": 64},
+    },
+    "pad-after-crop": {
+        "crop_size": {"height": 60, "width": 60}, "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True, "do_pad": True,
+        "do_rescale": True, "do_resize": True, **CLIP, "image_processor_type": "CLIPImageProcessor", "pad_size": {"height": 60, "width": 64},
+        "resample": 3, "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 50},
+    },
+    "pad-without-size": {
+        "do_normalize": False, "do_pad": True, "do_rescale": False, "do_resize": True, "image_processor_type": "ViTImageProcessor",
+        "resample": 2, "size": {"height": 30, "width": 40},
+    },
+    "levit": {
+        "crop_size": {"height": 56, "width": 56}, "do_center_crop": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
+        **IMAGENET, "image_processor_type": "LevitImageProcessor", "resample": 3, "rescale_factor": 0.00392156862745098,
+        "size": {"shortest_edge": 57},
+    },
+    "poolformer": {
+        "crop_pct": 0.95, "crop_size": {"height": 64, "width": 64}, "do_center_crop": True, "do_normalize": True, "do_rescale": True,
+        "do_resize": True, **IMAGENET, "image_processor_type": "PoolFormerImageProcessor", "resample": 3,
+        "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 64},
+    },
+    "poolformer-legacy": {
+        "crop_size": 64, "do_normalize": True, "do_resize": True, **IMAGENET, "feature_extractor_type": "PoolFormerFeatureExtractor",
+        "resample": 3, "size": {"height": 64, "width": 64},
+    },
+    "poolformer-plain": {
+        "crop_pct": None, "crop_size": {"height": 56, "width": 64}, "do_center_crop": True, "do_normalize": True, "do_rescale": True,
+        "do_resize": True, **IMAGENET, "image_processor_type": "PoolFormerImageProcessor", "resample": 2,
+        "rescale_factor": 0.00392156862745098, "size": {"height": 60, "width": 70},
+    },
+    "pvt": {
+        "do_normalize": True, "do_rescale": True, "do_resize": True, **IMAGENET, "image_processor_type": "PvtImageProcessor",
+        "resample": 2, "rescale_factor": 0.00392156862745098, "size": {"height": 64, "width": 64},
+    },
+    "segformer": {
+        "do_normalize": True, "do_resize": True, **IMAGENET, "feature_extractor_type": "SegformerFeatureExtractor",
+        "reduce_labels": False, "resample": 2, "size": 64,
     },
 }  # fmt: skip
 
@@ -385,6 +426,7 @@ def rules(files):
         module = {
             "ViT": "vit", "DeiT": "deit", "CLIP": "clip", "ConvNext": "convnext", "MobileNetV1": "mobilenet_v1", "Beit": "beit",
             "MobileNetV2": "mobilenet_v2", "EfficientNet": "efficientnet", "MobileViT": "mobilevit", "Siglip": "siglip",
+            "Levit": "levit", "PoolFormer": "poolformer", "Pvt": "pvt", "Segformer": "segformer",
         }[stem]  # fmt: skip
         __import__(f"transformers.models.{module}.image_processing_pil_{module}")
         source = sys.modules[f"transformers.models.{module}.image_processing_pil_{module}"]
@@ -392,7 +434,7 @@ def rules(files):
         for file in ("jpeg-cup", "jpeg-cat-420", "png-cat", "jpeg-small-17x15-444"):
             image = Image.open(io.BytesIO(files[file])).convert("L" if name == "grey" else "RGB")
             tensor = processor(image, return_tensors="np")["pixel_values"]
-            assert tensor.dtype == (np.uint8 if name == "bytes" else np.float32), (name, tensor.dtype)
+            assert tensor.dtype == (np.uint8 if name in ("bytes", "pad-without-size") else np.float32), (name, tensor.dtype)
             tensor = np.ascontiguousarray(tensor)
             cases.append([name, file, list(tensor.shape), sha(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())[:16]])
     return cases

@@ -170,6 +170,16 @@ pub enum ApplyError {
         /// After resizing.
         to_height: u64,
     },
+    /// What is to be filled up is larger already.
+    #[error("{width} × {height} pixels are to be filled up to {} × {}: they are more", pad.width, pad.height)]
+    Pad {
+        /// After resizing and cropping.
+        width: u32,
+        /// After resizing and cropping.
+        height: u32,
+        /// The rule's.
+        pad: crate::Pad,
+    },
     /// The picture's channels are not those that were announced.
     #[error("a picture in {0} where the cost was asked for another")]
     Channels(Channels),

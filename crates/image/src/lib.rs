@@ -50,5 +50,5 @@ pub use error::{ApplyError, DecodeError, ImageError, RuleError};
 pub use filter::Filter;
 pub use image::{Channels, Image};
 pub use resize::{resize, resize_cost};
-pub use rule::{Cost, Crop, Element, Layout, Normalize, Order, Resize, Rule, Size, VERSION};
+pub use rule::{Cost, Crop, Element, Layout, Normalize, Order, Pad, Resize, Rule, Size, VERSION};
 pub use tensor::Tensor;

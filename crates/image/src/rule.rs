@@ -1,15 +1,16 @@
 //! Rules: how a picture becomes a network's input, as data.
 //!
-//! A rule says six steps, in this order; each may be left out:
+//! A rule says seven steps, in this order; each may be left out:
 //!
 //! 1. **channels**: grey pictures become red = green = blue, or colours become grey; red and blue may change places;
 //! 2. **resize** ([`crate::resize`]);
 //! 3. **crop** of the middle, which fills with 0 what the picture does not have;
 //! 4. **rescale**: f32(f64(v) × factor), as transformers' `rescale`;
 //! 5. **normalise**: (x − mean) ÷ deviation in `f32`, once or more, as transformers' `normalize`;
-//! 6. **layout**: channels first or last.
+//! 6. **pad**: zeros below and to the right of what there is by now, as transformers' `pad`;
+//! 7. **layout**: channels first or last.
 //!
-//! It is JSON with one canonical form ([`Rule::to_json`]), all fields always there, unknown ones refused. Rules are made of
+//! It is JSON with one canonical form ([`Rule::to_json`]), all fields but `pad` always there, unknown ones refused. Rules are made of
 //! `preprocessor_config.json` ([`Rule::from_hugging_face`]), which says the same with defaults that depend on the class.
 
 mod hugging_face;
@@ -44,6 +45,9 @@ pub struct Rule {
     pub rescale: Option<f64>,
     /// What is subtracted, then divided by, one behind the other.
     pub normalize: Vec<Normalize>,
+    /// To which size the tensor is filled up. Left out of the canonical form where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pad: Option<Pad>,
     /// Where the channels stand.
     pub layout: Layout,
     /// Elements of the tensor. [`Element::U8`] goes without rescaling and normalising.
@@ -95,6 +99,17 @@ pub struct Crop {
     /// Pixels down.
     pub height: u32,
     /// Pixels across.
+    pub width: u32,
+}
+
+/// The size of the tensor, which zeros below and to the right of the picture fill up: elements that are 0, whatever a black pixel
+/// becomes. A picture that is larger is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pad {
+    /// Elements down.
+    pub height: u32,
+    /// Elements across.
     pub width: u32,
 }
 
@@ -208,6 +223,7 @@ impl Rule {
                 }),
             ),
             ("crop", self.crop.map(|crop| (crop.width, crop.height))),
+            ("pad", self.pad.map(|pad| (pad.width, pad.height))),
         ];
         for (field, size) in sizes {
             if let Some((width, height)) = size
@@ -284,10 +300,16 @@ impl Rule {
     /// The tensor's dimensions for a picture of this size.
     ///
     /// # Errors
-    /// [`ApplyError`] where resizing leads beyond the limits.
+    /// [`ApplyError`] where resizing leads beyond the limits, or beyond the size that is filled up.
     pub fn shape(&self, width: u32, height: u32) -> Result<[usize; 4], ApplyError> {
         let resized = self.resized(width, height)?;
-        let (width, height) = self.crop.map_or(resized, |crop| (crop.width, crop.height));
+        let (mut width, mut height) = self.crop.map_or(resized, |crop| (crop.width, crop.height));
+        if let Some(pad) = self.pad {
+            if width > pad.width || height > pad.height {
+                return Err(ApplyError::Pad { width, height, pad });
+            }
+            (width, height) = (pad.width, pad.height);
+        }
         let (width, height, channels) = (width as usize, height as usize, self.channels.channels().count());
         Ok(match self.layout {
             Layout::Chw => [1, channels, height, width],
@@ -298,7 +320,7 @@ impl Rule {
     /// What [`apply`](Self::apply) takes at most for a picture of this size and these channels: known before the file is decoded.
     ///
     /// # Errors
-    /// [`ApplyError`] where resizing leads beyond the limits.
+    /// As [`shape`](Self::shape).
     pub fn cost(&self, width: u32, height: u32, channels: Channels) -> Result<Cost, ApplyError> {
         let to = self.resized(width, height)?;
         let elements = self.shape(width, height)?.iter().product::<usize>() as u64;
@@ -330,7 +352,7 @@ impl Rule {
     /// The tensor of a picture.
     ///
     /// # Errors
-    /// [`ApplyError`] where resizing leads beyond the limits.
+    /// As [`shape`](Self::shape).
     pub fn apply(&self, image: &Image) -> Result<Tensor, ApplyError> {
         let shape = self.shape(image.width(), image.height())?;
         let (to_width, to_height) = self.resized(image.width(), image.height())?;
@@ -371,7 +393,7 @@ impl Rule {
     }
 
     /// The part of the picture that the crop takes, each byte looked up, in the tensor's layout.
-    fn laid_out<T: Copy>(&self, image: &Image, tables: &[[T; 256]; 3]) -> Vec<T> {
+    fn laid_out<T: Copy + Default>(&self, image: &Image, tables: &[[T; 256]; 3]) -> Vec<T> {
         let (width, height, stride) = (
             image.width() as usize,
             image.height() as usize,
@@ -383,6 +405,14 @@ impl Rule {
         });
         let rows = Window::new(height, crop.height as usize);
         let columns = Window::new(width, crop.width as usize);
+        let pad = self.pad.unwrap_or(Pad {
+            height: crop.height,
+            width: crop.width,
+        });
+        let (below, behind) = (
+            pad.height as usize - rows.length,
+            pad.width as usize - columns.length,
+        );
         let channels = self.channels.channels().count();
         // where a channel of the tensor stands in a pixel of the picture
         let source = |channel: usize| match (self.channels, image.channels()) {
@@ -390,26 +420,31 @@ impl Rule {
             (Order::Bgr, _) => 2 - channel,
             (Order::Rgb | Order::Grey, _) => channel,
         };
-        let mut out = Vec::with_capacity(channels * rows.length * columns.length);
+        let mut out = Vec::with_capacity(channels * (pad.height as usize) * (pad.width as usize));
+        let fill =
+            |out: &mut Vec<T>, elements: usize| out.extend(std::iter::repeat_n(T::default(), elements));
         match self.layout {
             Layout::Chw => {
                 for (channel, table) in tables[..channels].iter().enumerate() {
                     let offset = source(channel);
                     for y in 0..rows.length {
-                        let Some(row) = rows.source(y) else {
+                        if let Some(row) = rows.source(y) {
+                            let row = &image.data()[row * width * stride..][..width * stride];
+                            out.extend(std::iter::repeat_n(table[0], columns.before));
+                            let pixels =
+                                &row[columns.skip * stride..(columns.skip + columns.inside) * stride];
+                            out.extend(
+                                pixels
+                                    .chunks_exact(stride)
+                                    .map(|pixel| table[usize::from(pixel[offset])]),
+                            );
+                            out.extend(std::iter::repeat_n(table[0], columns.after()));
+                        } else {
                             out.extend(std::iter::repeat_n(table[0], columns.length));
-                            continue;
-                        };
-                        let row = &image.data()[row * width * stride..][..width * stride];
-                        out.extend(std::iter::repeat_n(table[0], columns.before));
-                        let pixels = &row[columns.skip * stride..(columns.skip + columns.inside) * stride];
-                        out.extend(
-                            pixels
-                                .chunks_exact(stride)
-                                .map(|pixel| table[usize::from(pixel[offset])]),
-                        );
-                        out.extend(std::iter::repeat_n(table[0], columns.after()));
+                        }
+                        fill(&mut out, behind);
                     }
+                    fill(&mut out, below * pad.width as usize);
                 }
             }
             Layout::Hwc => {
@@ -420,21 +455,23 @@ impl Rule {
                     }
                 };
                 for y in 0..rows.length {
-                    let Some(row) = rows.source(y) else {
-                        blank(&mut out, columns.length);
-                        continue;
-                    };
-                    let row = &image.data()[row * width * stride..][..width * stride];
-                    blank(&mut out, columns.before);
-                    for pixel in row[columns.skip * stride..(columns.skip + columns.inside) * stride]
-                        .chunks_exact(stride)
-                    {
-                        for (channel, table) in tables[..channels].iter().enumerate() {
-                            out.push(table[usize::from(pixel[source(channel)])]);
+                    if let Some(row) = rows.source(y) {
+                        let row = &image.data()[row * width * stride..][..width * stride];
+                        blank(&mut out, columns.before);
+                        for pixel in row[columns.skip * stride..(columns.skip + columns.inside) * stride]
+                            .chunks_exact(stride)
+                        {
+                            for (channel, table) in tables[..channels].iter().enumerate() {
+                                out.push(table[usize::from(pixel[source(channel)])]);
+                            }
                         }
+                        blank(&mut out, columns.after());
+                    } else {
+                        blank(&mut out, columns.length);
                     }
-                    blank(&mut out, columns.after());
+                    fill(&mut out, behind * channels);
                 }
+                fill(&mut out, below * pad.width as usize * channels);
             }
         }
         out

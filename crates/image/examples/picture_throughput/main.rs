@@ -151,6 +151,7 @@ fn rules(report: &mut Report) {
                 }),
                 rescale: floats.then_some(1.0 / 255.0),
                 normalize: if floats { vec![step; 4] } else { Vec::new() },
+                pad: None,
                 layout,
                 element,
             };

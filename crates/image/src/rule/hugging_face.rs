@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Crop, Element, Layout, Normalize, Order, Resize, Rule, Size, VERSION};
+use super::{Crop, Element, Layout, Normalize, Order, Pad, Resize, Rule, Size, VERSION};
 use crate::error::RuleError;
 use crate::filter::Filter;
 
@@ -17,6 +17,8 @@ struct Class {
     square: bool,
     /// Whether the middle is cut out where nothing is said.
     crops: bool,
+    /// Whether it pads where it is told to.
+    pads: bool,
     /// What else it does.
     special: Special,
 }
@@ -28,35 +30,46 @@ enum Special {
     ConvNext,
     /// `rescale_offset`, and `include_top`, which divides by the deviation once more.
     EfficientNet,
+    /// Resizes to `size` ÷ `crop_pct` where that is not null.
+    PoolFormer,
+    /// Resizes a shortest edge to 256 ÷ 224 of it.
+    Levit,
+    /// Does not cut the middle out.
+    Segformer,
     /// `do_flip_channel_order`, which is on where nothing is said; `do_normalize` is off.
     MobileVit,
 }
 
-const fn class(name: &'static str, square: bool, crops: bool, special: Special) -> Class {
+const fn class(name: &'static str, square: bool, crops: bool, pads: bool, special: Special) -> Class {
     Class {
         name,
         square,
         crops,
+        pads,
         special,
     }
 }
 
-const CLASSES: [Class; 11] = [
-    class("ViT", true, false, Special::Nothing),
-    class("DeiT", true, true, Special::Nothing),
-    class("Beit", true, false, Special::Nothing),
-    class("Siglip", true, false, Special::Nothing),
-    class("CLIP", false, true, Special::Nothing),
-    class("Bit", false, true, Special::Nothing),
-    class("MobileNetV1", false, true, Special::Nothing),
-    class("MobileNetV2", false, true, Special::Nothing),
-    class("ConvNext", false, false, Special::ConvNext),
-    class("EfficientNet", true, false, Special::EfficientNet),
-    class("MobileViT", false, true, Special::MobileVit),
+const CLASSES: [Class; 15] = [
+    class("ViT", true, false, true, Special::Nothing),
+    class("DeiT", true, true, true, Special::Nothing),
+    class("Beit", true, false, false, Special::Nothing),
+    class("Siglip", true, false, true, Special::Nothing),
+    class("CLIP", false, true, true, Special::Nothing),
+    class("Bit", false, true, true, Special::Nothing),
+    class("MobileNetV1", false, true, true, Special::Nothing),
+    class("MobileNetV2", false, true, false, Special::Nothing),
+    class("Pvt", true, false, true, Special::Nothing),
+    class("ConvNext", false, false, false, Special::ConvNext),
+    class("EfficientNet", true, false, false, Special::EfficientNet),
+    class("PoolFormer", false, true, true, Special::PoolFormer),
+    class("Levit", false, true, true, Special::Levit),
+    class("Segformer", true, false, false, Special::Segformer),
+    class("MobileViT", false, true, false, Special::MobileVit),
 ];
 
 /// Fields that say nothing about pixels.
-const IGNORED: [&str; 8] = [
+const IGNORED: [&str; 10] = [
     "processor_class",
     "_processor_class",
     "_valid_processor_keys",
@@ -65,18 +78,13 @@ const IGNORED: [&str; 8] = [
     "device",
     "disable_grouping",
     "return_tensors",
+    // of maps that say what each pixel shows, not of pictures
+    "do_reduce_labels",
+    "reduce_labels",
 ];
 
 /// Fields that say nothing as long as they are null or false.
-const NEUTRAL: [&str; 7] = [
-    "do_pad",
-    "pad_size",
-    "do_reduce_labels",
-    "reduce_labels",
-    "image_seq_length",
-    "input_data_format",
-    "use_square_size",
-];
+const NEUTRAL: [&str; 3] = ["image_seq_length", "input_data_format", "use_square_size"];
 
 /// A file whose fields are taken out one by one, so that those nobody asked for are left.
 struct Fields(Map<String, Value>);
@@ -140,6 +148,7 @@ pub(super) fn rule(json: &[u8]) -> Result<Rule, RuleError> {
     fields.flag("do_convert_rgb", true)?;
     let square = fields.flag("default_to_square", class.square)?;
     let (resize, crop) = sizes(&mut fields, class, square)?;
+    let pad = pad(&mut fields, class)?;
     let rescale = rescale(&mut fields)?;
     let (normalize, grey) = normalize(&mut fields, class, rescale.is_some())?;
     let flip = class.special == Special::MobileVit;
@@ -172,6 +181,7 @@ pub(super) fn rule(json: &[u8]) -> Result<Rule, RuleError> {
         crop,
         rescale,
         normalize,
+        pad,
         layout,
         element,
     })
@@ -209,11 +219,21 @@ fn sizes(
 ) -> Result<(Option<Resize>, Option<Crop>), RuleError> {
     let do_resize = fields.flag("do_resize", true)?;
     let do_crop = fields.flag("do_center_crop", class.crops)?;
-    let crop_pct = if class.special == Special::ConvNext {
-        fields.number("crop_pct")?
-    } else {
-        None
+    if do_crop && class.special == Special::Segformer {
+        return Err(bad(
+            "do_center_crop",
+            &Value::Bool(true),
+            "false: this class does not cut",
+        ));
+    }
+    let crop_pct = match class.special {
+        Special::ConvNext => Some(fields.number("crop_pct")?.unwrap_or(224.0 / 256.0)),
+        Special::PoolFormer if fields.0.contains_key("crop_pct") => fields.number("crop_pct")?,
+        Special::PoolFormer => Some(0.9),
+        _ => None,
     };
+    // as Python: an integer over a fraction, cut off
+    let enlarged = |edge: u32| crop_pct.map_or(edge, |part| (f64::from(edge) / part) as u32);
     let mut resize = None;
     let mut crop = None;
     if do_crop {
@@ -226,35 +246,46 @@ fn sizes(
     if do_resize {
         let value = fields.needed("size", "do_resize")?;
         let mut size = size("size", &value, square)?;
-        if class.special == Special::ConvNext {
-            let Size::ShortestEdge(edge) = size else {
-                return Err(bad(
-                    "size",
-                    &value,
-                    "shortest_edge, which is what this class reads",
-                ));
-            };
-            if crop.is_some() {
-                return Err(bad(
-                    "do_center_crop",
-                    &Value::Bool(true),
-                    "false: this class cuts by crop_pct",
-                ));
+        match (class.special, size) {
+            (Special::ConvNext, _) if crop.is_some() => {
+                let expected = "false: this class cuts by crop_pct";
+                return Err(bad("do_center_crop", &Value::Bool(true), expected));
             }
-            if edge < 384 {
-                // as Python: an integer over a fraction, cut off
-                let larger = (f64::from(edge) / crop_pct.unwrap_or(224.0 / 256.0)) as u32;
-                size = Size::ShortestEdge(larger);
+            (Special::ConvNext, Size::ShortestEdge(edge)) if edge < 384 => {
+                size = Size::ShortestEdge(enlarged(edge));
                 crop = Some(Crop {
                     height: edge,
                     width: edge,
                 });
-            } else {
+            }
+            (Special::ConvNext, Size::ShortestEdge(edge)) => {
                 size = Size::Exact {
                     height: edge,
                     width: edge,
                 };
             }
+            (Special::ConvNext, Size::Exact { .. }) => {
+                return Err(bad(
+                    "size",
+                    &value,
+                    "shortest_edge, which is what this class reads",
+                ));
+            }
+            (Special::PoolFormer, Size::ShortestEdge(edge)) => size = Size::ShortestEdge(enlarged(edge)),
+            (Special::PoolFormer, Size::Exact { height, width }) if crop_pct.is_some() => {
+                size = if height == width {
+                    Size::ShortestEdge(enlarged(height))
+                } else {
+                    Size::Exact {
+                        height: enlarged(height),
+                        width: enlarged(width),
+                    }
+                };
+            }
+            (Special::Levit, Size::ShortestEdge(edge)) => {
+                size = Size::ShortestEdge((256.0 / 224.0 * f64::from(edge)) as u32);
+            }
+            _ => {}
         }
         let resample = fields.needed("resample", "do_resize")?;
         let filter = resample.as_u64().and_then(Filter::from_pillow).ok_or_else(|| {
@@ -270,6 +301,26 @@ fn sizes(
         fields.0.remove(unused);
     }
     Ok((resize, crop))
+}
+
+/// To which size the tensor is filled up. Without a size, a picture alone is not.
+fn pad(fields: &mut Fields, class: &Class) -> Result<Option<Pad>, RuleError> {
+    let on = fields.flag("do_pad", false)?;
+    let pad_size = fields.take("pad_size");
+    if on && !class.pads {
+        return Err(bad(
+            "do_pad",
+            &Value::Bool(true),
+            "null or false: this class does not pad",
+        ));
+    }
+    let Some(value) = pad_size.filter(|_| on) else {
+        return Ok(None);
+    };
+    match size("pad_size", &value, true)? {
+        Size::Exact { height, width } => Ok(Some(Pad { height, width })),
+        Size::ShortestEdge(_) => Err(bad("pad_size", &value, "height and width")),
+    }
 }
 
 /// A size in one of its forms: a number, a height and a width, a shortest edge.

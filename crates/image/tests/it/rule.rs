@@ -138,9 +138,9 @@ fn what_a_configuration_means_beyond_this_is_refused_with_field_and_value() {
         ("\"channels_first\"", "\"planar\"", "data_format", "planar"),
         (
             "\"do_reduce_labels\": false",
-            "\"do_reduce_labels\": true",
-            "do_reduce_labels",
-            "true",
+            "\"size_divisor\": 32",
+            "size_divisor",
+            "32",
         ),
         (
             "\"do_reduce_labels\": false",
@@ -160,6 +160,65 @@ fn what_a_configuration_means_beyond_this_is_refused_with_field_and_value() {
 }
 
 #[test]
+fn zeros_fill_up_behind_the_picture_and_never_cut_it() {
+    let padded = String::from_utf8(config("pad")).expect("text");
+    let rule = Rule::from_hugging_face(padded.as_bytes()).expect("known");
+    let end = r#","pad":{"height":70,"width":80},"layout":"chw","element":"f32"}"#;
+    assert!(rule.to_json().ends_with(end), "{}", rule.to_json());
+    let unnamed = padded.replacen("\"height\": 70", "\"shortest_edge\": 70", 1);
+    let error = Rule::from_hugging_face(unnamed.as_bytes()).expect_err("one side is not said");
+    assert!(error.to_string().contains("pad_size"), "{error}");
+
+    let rule = |layout, pad| Rule {
+        version: synod_image::VERSION,
+        channels: Order::Rgb,
+        resize: None,
+        crop: None,
+        rescale: Some(1.0),
+        normalize: vec![synod_image::Normalize {
+            mean: vec![-1.0; 3],
+            std: vec![1.0; 3],
+        }],
+        pad: Some(pad),
+        layout,
+        element: Element::F32,
+    };
+    let pad = synod_image::Pad { height: 2, width: 3 };
+    let image = Image::new(2, 1, Channels::Rgb, vec![1, 2, 3, 4, 5, 6]).expect("a picture");
+    let data = |layout| match rule(layout, pad).apply(&image).expect("it fits") {
+        Tensor::F32 { data, .. } => data,
+        Tensor::U8 { .. } => panic!("floats were asked for"),
+    };
+    let planes = [[2.0, 5.0], [3.0, 6.0], [4.0, 7.0]];
+    let planes: Vec<f32> = planes
+        .iter()
+        .flat_map(|[a, b]| [*a, *b, 0.0, 0.0, 0.0, 0.0])
+        .collect();
+    assert_eq!(data(Layout::Chw), planes);
+    let pixels = [
+        [2.0, 3.0, 4.0],
+        [5.0, 6.0, 7.0],
+        [0.0; 3],
+        [0.0; 3],
+        [0.0; 3],
+        [0.0; 3],
+    ];
+    assert_eq!(data(Layout::Hwc), pixels.concat());
+
+    let narrow = synod_image::Pad { height: 2, width: 1 };
+    let error = rule(Layout::Chw, narrow).apply(&image).expect_err("it is wider");
+    assert_eq!(
+        error,
+        synod_image::ApplyError::Pad {
+            width: 2,
+            height: 1,
+            pad: narrow
+        }
+    );
+    assert_eq!(rule(Layout::Chw, narrow).cost(2, 1, Channels::Rgb), Err(error));
+}
+
+#[test]
 fn grey_bgr_and_channels_last() {
     let rule = |channels, layout| Rule {
         version: synod_image::VERSION,
@@ -168,6 +227,7 @@ fn grey_bgr_and_channels_last() {
         crop: None,
         rescale: None,
         normalize: Vec::new(),
+        pad: None,
         layout,
         element: Element::U8,
     };
