@@ -1,6 +1,6 @@
 """Pipelines in the layout of Hugging Face's exports, with random weights, and what transformers makes of texts with them.
 
-    python generate.py              writes the fixtures
+    python generate.py              writes the fixtures; `merge.py` then merges decoders
     python generate.py bench FOLDER writes a larger one in the layout of `marian`, with its weights, for `--example generate`
 
 A fixture: the graphs as `torch.onnx` exports them under the names that Optimum gives to files, inputs and outputs,

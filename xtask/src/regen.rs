@@ -8,7 +8,7 @@ use eyre::{Result, WrapErr};
 use std::path::PathBuf;
 
 /// Trains and exports the scikit-learn models of `testing/sklearn`; exports the PyTorch networks of `testing/exports`; saves the Keras
-/// models of `testing/keras`; trains the tokenizers of `testing/text`; exports the pipelines of `testing/pipelines`.
+/// models of `testing/keras`; trains the tokenizers of `testing/text`; exports the pipelines of `testing/pipelines`, and merges decoders.
 ///
 /// # Errors
 /// When Python or a package fails.
@@ -41,6 +41,13 @@ pub(crate) fn regen() -> Result<()> {
     run(
         "export the pipelines of testing/pipelines",
         command(python).arg(root().join("testing/pipelines/generate.py")),
+    )?;
+    let python = clients::exact_environment("venv-merge", &["testing/pipelines/merge.txt"])?;
+    run(
+        "merge decoders of testing/pipelines",
+        command(python)
+            .arg(root().join("testing/pipelines/merge.py"))
+            .env("PYTHONHASHSEED", "0"),
     )
 }
 

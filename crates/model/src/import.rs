@@ -99,7 +99,18 @@ pub fn import_onnx(
     external: &dyn ExternalData,
     options: &ImportOptions,
 ) -> Result<CanonicalModel, ImportError> {
-    let proto = decode_model(Bytes::copy_from_slice(file))?;
+    import_proto(decode_model(Bytes::copy_from_slice(file))?, external, options)
+}
+
+/// [`import_onnx`] of a file that was decoded, or built.
+///
+/// # Errors
+/// As [`import_onnx`].
+pub fn import_proto(
+    proto: ModelProto,
+    external: &dyn ExternalData,
+    options: &ImportOptions,
+) -> Result<CanonicalModel, ImportError> {
     let mut source = Source::read(proto, external, options)?;
     if options.integers {
         source.compute_with_integers();

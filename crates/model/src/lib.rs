@@ -67,7 +67,8 @@ pub use dtype::DType;
 pub use external::{ExternalData, ExternalDataError, NoExternalData};
 pub use id::{LEAF_BYTES, ModelId, ParseModelIdError, merkle_root};
 pub use import::{
-    DimArgument, DimSetting, ImportError, ImportOptions, NodeLabel, ParseDimError, import_onnx, plain_onnx,
+    DimArgument, DimSetting, ImportError, ImportOptions, NodeLabel, ParseDimError, import_onnx, import_proto,
+    plain_onnx,
 };
 pub use inputs::{bind_input, declared_inputs};
 pub use model::{Dim, Model, ModelError, PlanError, Signature, TensorSignature};

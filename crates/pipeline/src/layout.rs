@@ -153,7 +153,7 @@ pub(crate) fn cache_names(decoder: &Model, with_past: &Model) -> Result<Vec<Stri
     Ok(names)
 }
 
-const PAST: &str = "past_key_values.";
+pub(crate) const PAST: &str = "past_key_values.";
 
 fn input(task: Task, role: Role, port: &TensorSignature, cache: &[String]) -> Result<Input, Misfit> {
     use Role::{Decoder, DecoderWithPast, Encoder, Model};

@@ -1,12 +1,11 @@
 //! Graphs of an export: their free dimensions get sizes or bounds by what they are of.
 
-use super::{FolderError, ImportOptions};
+use super::{FolderError, ImportOptions, files::GraphFile};
 use crate::{Role, Task};
-use bytes::Bytes;
 use std::collections::BTreeMap;
 use synod_model::{
-    CanonicalModel, DimSetting, ExternalData, import_onnx,
-    proto::{DimensionValue, ValueInfoProto, decode_model},
+    CanonicalModel, DimSetting, ExternalData, import_proto,
+    proto::{DimensionValue, ValueInfoProto},
 };
 
 /// What bounds dimensions.
@@ -67,59 +66,49 @@ impl Bounds {
 /// Imports a graph.
 pub(super) fn import(
     role: Role,
-    name: &str,
-    file: &[u8],
+    file: GraphFile,
     external: &dyn ExternalData,
     bounds: &Bounds,
     options: &ImportOptions,
 ) -> Result<CanonicalModel, FolderError> {
-    let fail = |error| FolderError::Import {
-        file: name.into(),
-        error: Box::new(error),
-    };
-    let mut settings = synod_model::ImportOptions {
-        dims: BTreeMap::new(),
+    let GraphFile { name, mut model, .. } = file;
+    let mut dims = BTreeMap::new();
+    let inputs = model.graph.iter_mut().flat_map(|graph| &mut graph.input);
+    inputs.for_each(|input| bound(role, input, bounds, &mut dims));
+    let settings = synod_model::ImportOptions {
+        dims,
         integers: options.integers,
     };
-    for (input, axis, dim) in free_dimensions(file) {
-        let Some(setting) = bounds.setting(role, &input, axis) else {
+    import_proto(model, external, &settings).map_err(|error| FolderError::Import {
+        file: name,
+        error: Box::new(error),
+    })
+}
+
+/// Settles the free dimensions of an input.
+fn bound(
+    role: Role,
+    input: &mut ValueInfoProto,
+    bounds: &Bounds,
+    settings: &mut BTreeMap<String, DimSetting>,
+) {
+    let name = input.name().to_owned();
+    let tensor = input.r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut());
+    let shape = tensor.and_then(|tensor| tensor.shape.as_mut());
+    for (axis, dim) in shape.into_iter().flat_map(|shape| &mut shape.dim).enumerate() {
+        let own = format!("{name}.{axis}");
+        let given = match &dim.value {
+            Some(DimensionValue::Value(_)) => continue,
+            Some(DimensionValue::Param(param)) if !param.is_empty() => param.clone(),
+            _ => own.clone(),
+        };
+        let Some(setting) = bounds.setting(role, &name, axis) else {
             continue;
         };
-        let known = settings.dims.entry(dim.clone()).or_insert(setting);
-        if *known != setting {
-            // one name for two things: the smaller bound would refuse what the other allows
-            let (DimSetting::Pin(a) | DimSetting::AtMost(a), DimSetting::Pin(b) | DimSetting::AtMost(b)) =
-                (*known, setting);
-            *known = DimSetting::AtMost(a.max(b));
+        if *settings.entry(given).or_insert(setting) != setting {
+            // the file has one name for dimensions that differ
+            dim.value = Some(DimensionValue::Param(own.clone()));
+            settings.insert(own, setting);
         }
     }
-    import_onnx(file, external, &settings).map_err(fail)
-}
-
-/// Inputs' free dimensions: input, axis and name.
-fn free_dimensions(file: &[u8]) -> Vec<(String, usize, String)> {
-    // what is not ONNX is refused by the import itself
-    let model = decode_model(Bytes::copy_from_slice(file)).ok();
-    let inputs = model.and_then(|model| model.graph).map(|graph| graph.input);
-    inputs.unwrap_or_default().iter().flat_map(dimensions).collect()
-}
-
-fn dimensions(input: &ValueInfoProto) -> Vec<(String, usize, String)> {
-    let name = input.name.clone().unwrap_or_default();
-    let tensor = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-    let dims = tensor
-        .and_then(|tensor| tensor.shape.as_ref())
-        .map(|shape| shape.dim.as_slice());
-    dims.unwrap_or_default()
-        .iter()
-        .enumerate()
-        .filter_map(|(axis, dim)| {
-            let given = match &dim.value {
-                Some(DimensionValue::Value(_)) => return None,
-                Some(DimensionValue::Param(param)) if !param.is_empty() => param.clone(),
-                _ => format!("{name}.{axis}"),
-            };
-            Some((name.clone(), axis, given))
-        })
-        .collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! | file | what is taken from it |
 //! |---|---|
-//! | `encoder_model.onnx`, `decoder_model.onnx`, `decoder_with_past_model.onnx`, `model.onnx` | graphs, with the weights beside them; here or in `onnx/` |
+//! | `encoder_model.onnx`, `decoder_model.onnx`, `decoder_with_past_model.onnx`, `decoder_model_merged.onnx`, `model.onnx` | graphs, with the weights beside them; here or in `onnx/`; where there are none of these names, `…_quantized.onnx`, `…_int8.onnx` or `…_uint8.onnx` |
 //! | `tokenizer.json` | the tokenizer, as it is |
 //! | `generation_config.json`, else `config.json` | how tokens are generated |
 //! | `config.json` | the task, the longest text, labels |
@@ -11,6 +11,8 @@
 //! What a field says that this crate does not do is refused with the file and the field, not left out.
 
 mod config;
+mod decoders;
+mod files;
 mod graphs;
 
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
 };
 use bytes::Bytes;
 use config::Config;
+use files::Graphs;
 use std::{
     collections::BTreeMap,
     io,
@@ -34,6 +37,14 @@ pub trait Source: ExternalData {
     /// # Errors
     /// If it is there and cannot be read.
     fn file(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
+
+    /// Whether there is a file of this name.
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    fn has(&self, name: &str) -> io::Result<bool> {
+        Ok(self.file(name)?.is_some())
+    }
 }
 
 /// A folder on disk.
@@ -56,6 +67,10 @@ impl Source for Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn has(&self, name: &str) -> io::Result<bool> {
+        self.path.join(name).try_exists()
     }
 }
 
@@ -120,8 +135,9 @@ pub struct ImportOptions {
     pub num_beams: Option<u32>,
     /// Whether a rule that asks for sampling is taken as one that does not. Without it such a rule is refused.
     pub without_sampling: bool,
-    /// What stands before `.onnx` in the names of the graphs, as `_int8`: `encoder_model_int8.onnx`.
-    pub suffix: String,
+    /// What stands before `.onnx` in the names of the graphs, as `_int8` of `encoder_model_int8.onnx`. Without it nothing; where there
+    /// are no such graphs `_quantized`, `_int8` or `_uint8`, the first of which there are.
+    pub variant: Option<String>,
     /// As [`synod_model::ImportOptions::integers`].
     pub integers: bool,
 }
@@ -228,6 +244,13 @@ impl FolderError {
             reason: reason.into(),
         }
     }
+
+    fn read(file: &str, error: io::Error) -> Self {
+        Self::Read {
+            file: file.into(),
+            error,
+        }
+    }
 }
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -239,16 +262,19 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 /// If a file is missing or is not what it should be, or a field says what is not done here.
 pub fn import(source: &dyn Source, options: &ImportOptions) -> Result<Imported, FolderError> {
     let config = Config::read(source)?;
-    let task = task(source, &config, options)?;
+    let graphs = Graphs::find(source, options)?;
+    let task = task(source, &graphs, &config, options)?;
     if task == Task::ImageClassification {
-        return pictures(source, &config, options);
+        return pictures(source, &graphs, &config, options);
     }
     let tokenizer_bytes = required(source, TOKENIZER, task)?;
-    let tokenizer = Tokenizer::from_json(&tokenizer_bytes).map_err(|error| FolderError::Read {
-        file: TOKENIZER.into(),
-        error: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    let tokenizer = Tokenizer::from_json(&tokenizer_bytes).map_err(|error| {
+        FolderError::read(
+            TOKENIZER,
+            io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+        )
     })?;
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(graphs.note(options));
     let positions = config.positions();
     let longest = [
         options.max_input_tokens,
@@ -275,13 +301,7 @@ pub fn import(source: &dyn Source, options: &ImportOptions) -> Result<Imported, 
         beams: generation.as_ref().map_or(1, |rule| rule.num_beams),
         picture: None,
     };
-    let mut models = BTreeMap::new();
-    for &role in task.roles() {
-        let (name, file, folder) = graph_file(source, role, task, options)?;
-        let within = Within { source, folder };
-        let model = graphs::import(role, &name, &file, &within, &bounds, options)?;
-        models.insert(role, model);
-    }
+    let models = import_graphs(source, &graphs, &bounds, options)?;
     let labels = if task == Task::TextClassification {
         config.labels()?
     } else {
@@ -291,10 +311,7 @@ pub fn import(source: &dyn Source, options: &ImportOptions) -> Result<Imported, 
     let description = Description {
         version: DESCRIPTION_VERSION,
         task,
-        models: models
-            .iter()
-            .map(|(&role, model)| (role, Hash::from(model.id())))
-            .collect(),
+        models: ids(&models),
         files: files
             .iter()
             .map(|(&role, bytes)| (role, StoredFile::of(bytes)))
@@ -316,7 +333,12 @@ pub fn import(source: &dyn Source, options: &ImportOptions) -> Result<Imported, 
 }
 
 /// Reads a folder with a network that classifies pictures.
-fn pictures(source: &dyn Source, config: &Config, options: &ImportOptions) -> Result<Imported, FolderError> {
+fn pictures(
+    source: &dyn Source,
+    graphs: &Graphs<'_>,
+    config: &Config,
+    options: &ImportOptions,
+) -> Result<Imported, FolderError> {
     let task = Task::ImageClassification;
     let bytes = required(source, PREPROCESSOR, task)?;
     let rule = synod_image::Rule::from_hugging_face(&bytes)
@@ -339,32 +361,46 @@ fn pictures(source: &dyn Source, config: &Config, options: &ImportOptions) -> Re
         beams: 1,
         picture: Some(shape),
     };
-    let role = Role::Model;
-    let (name, file, folder) = graph_file(source, role, task, options)?;
-    let within = Within { source, folder };
-    let model = graphs::import(role, &name, &file, &within, &bounds, options)?;
+    let models = import_graphs(source, graphs, &bounds, options)?;
     Ok(Imported {
         description: Description {
             version: DESCRIPTION_VERSION,
             task,
-            models: BTreeMap::from([(role, Hash::from(model.id()))]),
+            models: ids(&models),
             files: BTreeMap::new(),
             text: None,
             generation: None,
             image: Some(rule),
             labels: config.labels()?,
         },
-        models: BTreeMap::from([(role, model)]),
+        models,
         files: BTreeMap::new(),
-        notes: Vec::new(),
+        notes: Vec::from_iter(graphs.note(options)),
     })
 }
 
+/// The graphs of the task, each imported.
+fn import_graphs(
+    source: &dyn Source,
+    graphs: &Graphs<'_>,
+    bounds: &graphs::Bounds,
+    options: &ImportOptions,
+) -> Result<BTreeMap<Role, CanonicalModel>, FolderError> {
+    let files = graphs.read(bounds.task)?.into_iter();
+    let imported = files.map(|(role, file)| {
+        let within = file.beside(source);
+        Ok((role, graphs::import(role, file, &within, bounds, options)?))
+    });
+    imported.collect()
+}
+
+fn ids(models: &BTreeMap<Role, CanonicalModel>) -> BTreeMap<Role, Hash> {
+    let ids = models.iter().map(|(&role, model)| (role, Hash::from(model.id())));
+    ids.collect()
+}
+
 fn optional(source: &dyn Source, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
-    source.file(name).map_err(|error| FolderError::Read {
-        file: name.into(),
-        error,
-    })
+    source.file(name).map_err(|error| FolderError::read(name, error))
 }
 
 fn required(source: &dyn Source, name: &str, task: Task) -> Result<Vec<u8>, FolderError> {
@@ -374,47 +410,23 @@ fn required(source: &dyn Source, name: &str, task: Task) -> Result<Vec<u8>, Fold
     })
 }
 
-fn file_name(role: Role) -> &'static str {
-    match role {
-        Role::Encoder => "encoder_model",
-        Role::Decoder => "decoder_model",
-        Role::DecoderWithPast => "decoder_with_past_model",
-        Role::Model => "model",
-    }
-}
-
-/// A graph's file: its name, its bytes, and the folder that it is in.
-fn graph_file(
-    source: &dyn Source,
-    role: Role,
-    task: Task,
-    options: &ImportOptions,
-) -> Result<(String, Vec<u8>, &'static str), FolderError> {
-    let name = format!("{}{}.onnx", file_name(role), options.suffix);
-    for folder in ["", "onnx/"] {
-        let path = format!("{folder}{name}");
-        if let Some(bytes) = optional(source, &path)? {
-            return Ok((path, bytes, folder));
-        }
-    }
-    Err(FolderError::Missing {
-        file: name,
-        task: task.name(),
-    })
-}
-
 /// What the options say, else the architecture, else the files.
-fn task(source: &dyn Source, config: &Config, options: &ImportOptions) -> Result<Task, FolderError> {
+fn task(
+    source: &dyn Source,
+    graphs: &Graphs<'_>,
+    config: &Config,
+    options: &ImportOptions,
+) -> Result<Task, FolderError> {
     if let Some(task) = options.task {
         return Ok(task);
     }
-    let there = |role: Role| graph_file(source, role, Task::TextToText, options).is_ok();
-    if there(Role::Encoder) && there(Role::Decoder) {
+    let decodes = graphs.has_decoder()?;
+    if decodes && graphs.has_encoder()? {
         return Ok(Task::TextToText);
     }
     let architecture = config.architecture();
     let ends = |ends: &[&str]| ends.iter().any(|end| architecture.ends_with(end));
-    if there(Role::Decoder) || ends(&["ForCausalLM", "LMHeadModel"]) {
+    if decodes || ends(&["ForCausalLM", "LMHeadModel"]) {
         return Ok(Task::TextGeneration);
     }
     if ends(&["ForSequenceClassification"]) {
@@ -423,7 +435,11 @@ fn task(source: &dyn Source, config: &Config, options: &ImportOptions) -> Result
     if ends(&["ForImageClassification"]) {
         return Ok(Task::ImageClassification);
     }
-    if there(Role::Model) && optional(source, TOKENIZER)?.is_some() {
+    if graphs.has_model()?
+        && source
+            .has(TOKENIZER)
+            .map_err(|error| FolderError::read(TOKENIZER, error))?
+    {
         return Ok(Task::FeatureExtraction);
     }
     Err(FolderError::Task {

@@ -5,6 +5,7 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
+mod decoders;
 mod generate;
 mod refusals;
 mod vectors;

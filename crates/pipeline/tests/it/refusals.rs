@@ -28,7 +28,9 @@ fn folders_are_refused_with_file_and_field() {
             "tokenizer.json: there is no such file",
         ),
         (
-            marian().without("decoder_with_past_model.onnx"),
+            marian()
+                .without("decoder_with_past_model.onnx")
+                .without("decoder_model_merged.onnx"),
             "decoder_with_past_model.onnx: there is no such file",
         ),
         (marian().with("tokenizer.json", "{}"), "tokenizer.json: line 1"),

@@ -31,6 +31,11 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "ORG/MODEL[@N]")]
     from: Option<ModelName>,
 
+    /// Of a folder: which of several files of a network is taken, by what stands before .onnx in its name (_int8). Without it nothing
+    /// does; where there are no such files it is _quantized, _int8 or _uint8
+    #[arg(long, value_name = "ENDING", allow_hyphen_values = true)]
+    variant: Option<String>,
+
     /// Leave the name standing for the version that it stands for: `synod model latest` moves it later
     #[arg(long)]
     keep_latest: bool,
@@ -133,6 +138,11 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     if args.model.file.is_dir() {
         return folder::run(args, form).await;
     }
+    ensure!(
+        args.variant.is_none(),
+        "--variant is for a folder; {} is one network",
+        args.model.file.display()
+    );
     // Everything that can be wrong here is found before the node is asked for anything.
     let signer = args.wallet.signer()?;
     let loaded = args.model.load()?;

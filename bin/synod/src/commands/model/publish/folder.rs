@@ -21,6 +21,7 @@ pub(super) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     let folder = &args.model.file;
     let options = ImportOptions {
         integers: args.model.integers,
+        variant: args.variant.clone(),
         ..ImportOptions::default()
     };
     let imported = import(&Directory::new(folder), &options)
