@@ -128,6 +128,7 @@ fn transactions() -> Result<String> {
         "build with the release profile",
         cargo().args(["build", "--release", "-p", "synod", "-p", "synod-bench"]),
     )?;
+    let python = clients::exact_environment("venv-picture", &["testing/bench/engine/picture.txt"])?;
     let (release, part) = (target().join("release"), target().join("benchmarks-words.md"));
     run(
         "transactions with pipelines",
@@ -137,6 +138,8 @@ fn transactions() -> Result<String> {
             .arg("--root")
             .arg(root())
             .arg("--words")
+            .arg("--python")
+            .arg(python)
             .arg("--output")
             .arg(&part),
     )?;

@@ -55,6 +55,9 @@ struct Options {
     /// Measure pipelines instead; the report is a part of another.
     #[arg(long)]
     words: bool,
+    /// With `--words`: the Python of `testing/bench/engine/picture.txt`.
+    #[arg(long, requires = "words")]
+    python: Option<PathBuf>,
     /// Blocks that an empty node of the cluster has to fetch.
     #[arg(long, default_value_t = 2000)]
     blocks: u64,

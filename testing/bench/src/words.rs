@@ -14,11 +14,12 @@ use eyre::{OptionExt as _, Result, WrapErr as _, ensure};
 use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
 use serde_json::Value;
 use std::{
-    path::Path,
+    ffi::OsStr,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
-use synod_pipeline::{Role, Source as _};
+use synod_pipeline::{Directory, ImportOptions, Local, Role, Source as _, Unmetered, import};
 use synod_testing::Node;
 
 sol! {
@@ -45,8 +46,14 @@ const SIDES: (usize, usize) = (1_152, 868);
 pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Report) -> Result<()> {
     let data = folder.join("words");
     let node = Node::synod(&options.synod, &data).await?;
-    let resnet = folder.join("resnet-50");
+    let python = options.python.as_deref().ok_or_eyre("--words needs --python")?;
+    let peer = Peer {
+        python,
+        script: options.root.join("testing/bench/engine/picture.py"),
+    };
+    let [resnet, integers] = ["resnet-50", "resnet-50-int8"].map(|name| folder.join(name));
     write_resnet(&resnet)?;
+    peer.run(&[OsStr::new("quantize"), resnet.as_ref(), integers.as_ref()])?;
     let examples = options.root.join("examples");
     let published = [
         (
@@ -59,16 +66,19 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
             "gate/guard",
             examples.join("gate/model"),
         ),
-        ("ResNet-50, floats", "gate/resnet", resnet),
+        ("ResNet-50, floats", "gate/resnet", resnet.clone()),
+        ("ResNet-50, 8 bits", "gate/resnet-int8", integers.clone()),
     ];
     let mut rows = Vec::new();
     for (what, name, folder) in &published {
-        rows.push(publish(options, &node, what, name, folder).await?);
+        let more: &[&str] = if *folder == integers { &["--integers"] } else { &[] };
+        rows.push(publish(options, &node, (what, name), folder, more).await?);
     }
     report.table(
         "Publishing a pipeline",
         "`synod model publish FOLDER` from start to registered, on a node that mines each transaction at once and makes every block durable. ResNet-50 \
-         is PyTorch's graph with drawn weights.",
+         is PyTorch's graph with drawn weights; that of 8 bits is made of it by ONNX Runtime's `quantize_static` (QDQ, u8 activations, i8 weights for each \
+         channel) and published with `--integers`.",
         &["pipeline", "MB on the chain", "Mgas", "blocks", "seconds"],
         &rows,
     );
@@ -80,7 +90,57 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
     std::fs::write(&picture, &file)?;
     let address = put(options, &node, &picture)?;
     drop(node);
-    transactions(options, &data, address, file.len(), report).await
+    transactions(options, &data, address, file.len(), report).await?;
+
+    let mut rows = Vec::new();
+    for (what, folder) in [("ResNet-50, floats", &resnet), ("ResNet-50, 8 bits", &integers)] {
+        let runs = RUNS.to_string();
+        let answer = peer.run(&["look".as_ref(), folder.as_ref(), picture.as_ref(), runs.as_ref()])?;
+        let seen: Value = serde_json::from_str(&answer)?;
+        let class = class_here(folder, &file)?;
+        let milliseconds = seen["milliseconds"]
+            .as_f64()
+            .ok_or_eyre("the peer tells its time")?;
+        rows.push(vec![
+            what.to_owned(),
+            format!("{milliseconds:.0}"),
+            seen["class"].to_string(),
+            class.to_string(),
+        ]);
+    }
+    report.table(
+        "The same picture by Pillow and ONNX Runtime",
+        &format!(
+            "Decoded and resized by Pillow 13, normalised by numpy, and the network run by ONNX Runtime 1.32.0 with its default threads, in one process that has \
+             it at hand: the fastest of {RUNS}. The transactions above do that and are in a block besides. The classes are those that the peer and this engine give."
+        ),
+        &["network", "ms", "class there", "class here"],
+        &rows,
+    );
+    Ok(())
+}
+
+/// Pillow and ONNX Runtime.
+struct Peer<'o> {
+    python: &'o Path,
+    script: PathBuf,
+}
+
+impl Peer<'_> {
+    /// Runs the script; gives what it prints.
+    fn run(&self, arguments: &[&OsStr]) -> Result<String> {
+        let output = Command::new(self.python)
+            .arg(&self.script)
+            .args(arguments)
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "{} {arguments:?}: {}",
+            self.script.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
 }
 
 /// A folder with the network and its rule.
@@ -96,6 +156,17 @@ fn write_resnet(folder: &Path) -> Result<()> {
         std::fs::write(folder.join(name), file)?;
     }
     Ok(())
+}
+
+/// The class that this engine gives a picture by the network of a folder.
+fn class_here(folder: &Path, picture: &[u8]) -> Result<usize> {
+    let options = ImportOptions {
+        integers: true,
+        ..ImportOptions::default()
+    };
+    let pipeline = import(&Directory::new(folder), &options)?.pipeline()?;
+    let seen = pipeline.classify_picture(picture, &mut Local::default(), &mut Unmetered)?;
+    Ok(seen.class)
 }
 
 /// A picture with soft areas, edges and some grain, as photographs have, in JPEG's usual quality.
@@ -137,15 +208,19 @@ fn synod(options: &Options, node: &Node, arguments: &[&str]) -> Result<Value> {
 async fn publish(
     options: &Options,
     node: &Node,
-    what: &str,
-    name: &str,
+    (what, name): (&str, &str),
     folder: &Path,
+    more: &[&str],
 ) -> Result<Vec<String>> {
     let rpc = node.provider();
     let first = rpc.get_block_number().await?;
     let begin = Instant::now();
     let path = folder.to_str().ok_or_eyre("the folder's path is not text")?;
-    let report = synod(options, node, &["model", "publish", path, "--name", name])?;
+    let report = synod(
+        options,
+        node,
+        &[&["model", "publish", path, "--name", name], more].concat(),
+    )?;
     let seconds = begin.elapsed().as_secs_f64();
     let blocks = rpc.get_block_number().await? - first;
     let number = |field: &str| report[field].as_u64().ok_or_eyre("the report has numbers");
@@ -229,6 +304,10 @@ async fn transactions(
         ),
         ("the picture, by the guard".to_owned(), look("gate/guard")),
         ("the picture, by ResNet-50".to_owned(), look("gate/resnet")),
+        (
+            "the picture, by ResNet-50 of 8 bits".to_owned(),
+            look("gate/resnet-int8"),
+        ),
     ];
     let mut rows = Vec::new();
     for (what, data_of_call) in cases {
