@@ -50,6 +50,18 @@ impl Chain {
         Ok(Some((epoch, council.upgrades()?)))
     }
 
+    /// The rules with the council's upgrades as they stand in the state after the final block with this header. Those of epochs to
+    /// come may still change, or be taken back.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn scheduled(&self, header: &Header) -> Result<ChainSpec, ChainError> {
+        let (Some(epochs), Some(council)) = (self.epochs(), self.council(header)?) else {
+            return Ok(self.spec.as_ref().clone());
+        };
+        Ok(self.spec.scheduled(&council.upgrades()?, epochs))
+    }
+
     /// Lets an epoch begin.
     pub(crate) fn take_up_rules(&self, (epoch, upgrades): &(u64, Vec<Upgrade>)) {
         if let Some(epochs) = self.epochs() {

@@ -43,6 +43,8 @@ struct Era {
     /// The rules of that number, `None` if this build does not know them.
     rules: Option<Protocol>,
     params: Arc<SynodParams>,
+    /// Whether the upgrade's own parameters cannot be, so that `params` are those before it.
+    refused: bool,
 }
 
 /// The eras of a chain that have begun, by their first block. Empty means: the genesis file's rules, for ever so far.
@@ -61,6 +63,21 @@ impl ChainSpec {
     pub(crate) fn afresh(mut self) -> Self {
         self.eras = Eras::default();
         self
+    }
+
+    /// The same rules with all of the council's upgrades, those of epochs to come too.
+    pub(crate) fn scheduled(&self, upgrades: &[Upgrade], epochs: Epochs) -> Self {
+        let spec = self.clone().afresh();
+        *spec.eras.0.write() = self.eras_by(u64::MAX, upgrades, epochs);
+        spec
+    }
+
+    /// The first blocks of the upgrades that this build knows the rules of, ascending.
+    #[must_use]
+    pub fn upgrade_blocks(&self) -> Vec<u64> {
+        let eras = self.eras.0.read();
+        let known = eras.iter().filter(|era| era.rules.is_some());
+        known.map(|era| era.first_block).collect()
     }
 
     /// Our parameters for the block at a height; `None` on a chain that follows Ethereum's.
@@ -122,8 +139,19 @@ impl ChainSpec {
 
     /// Takes up the council's upgrades, as they stand at the end of the epoch before `epoch`.
     pub(crate) fn take_up(&self, upgrades: &[Upgrade], epoch: u64, epochs: Epochs) {
-        let Some(genesis) = &self.synod else { return };
+        let eras = self.eras_by(epoch, upgrades, epochs);
+        for Era { epoch, .. } in eras.iter().filter(|era| era.refused) {
+            tracing::error!(epoch, "an upgrade's parameters cannot be: they stay as they are");
+        }
+        *self.eras.0.write() = eras;
+    }
+
+    /// The eras that have begun when an epoch runs.
+    fn eras_by(&self, epoch: u64, upgrades: &[Upgrade], epochs: Epochs) -> Vec<Era> {
         let mut eras: Vec<Era> = Vec::new();
+        let Some(genesis) = &self.synod else {
+            return eras;
+        };
         for upgrade in upgrades.iter().filter(|upgrade| upgrade.epoch <= epoch) {
             let (before, in_force) = eras
                 .last()
@@ -137,17 +165,10 @@ impl ChainSpec {
                     && params.limits.block_size <= genesis.limits.block_size
                     && params.fees.free == genesis.fees.free
             };
-            let params = match before.changed(&upgrade.parameters) {
-                Ok(params) if fits(&params) => Arc::new(params),
-                // What cannot be parameters changes none, on every node.
-                _ => {
-                    tracing::error!(
-                        epoch = upgrade.epoch,
-                        "an upgrade's parameters cannot be: they stay as they are"
-                    );
-                    before.clone()
-                }
-            };
+            // What cannot be parameters changes none, on every node.
+            let changed = before.changed(&upgrade.parameters).ok().filter(fits);
+            let refused = changed.is_none();
+            let params = changed.map_or_else(|| before.clone(), Arc::new);
             eras.push(Era {
                 epoch: upgrade.epoch,
                 first_block: epochs.first(upgrade.epoch),
@@ -158,9 +179,10 @@ impl ChainSpec {
                     .copied()
                     .find(|known| known.number == protocol),
                 params,
+                refused,
             });
         }
-        *self.eras.0.write() = eras;
+        eras
     }
 }
 

@@ -212,9 +212,10 @@ impl ChainSpec {
         times.map(|time| if time <= genesis { 0 } else { time }).collect()
     }
 
-    /// The fork hash (EIP-2124, EIP-6122) of the rules in force at a time, all changes by block number being past.
+    /// The fork hash (EIP-2124, EIP-6122) of the rules in force at a height and time, all of Ethereum's changes by block number
+    /// being past. The first blocks of upgrades count after everything that the genesis file knew.
     #[must_use]
-    pub fn fork_hash(&self, genesis_hash: B256, timestamp: u64) -> ForkHash {
+    pub fn fork_hash(&self, genesis_hash: B256, number: u64, timestamp: u64) -> ForkHash {
         let blocks: BTreeSet<u64> = Fork::VARIANTS
             .iter()
             .filter_map(|fork| match self.forks.ethereum_fork_activation(*fork) {
@@ -226,9 +227,12 @@ impl ChainSpec {
             .collect();
         let times = self.fork_times();
         let times = times.range(1..=timestamp.max(1));
+        let mut upgrades = self.upgrade_blocks();
+        upgrades.retain(|first| *first <= number);
         blocks
             .iter()
             .chain(times)
+            .chain(&upgrades)
             .fold(ForkHash::from(genesis_hash), |hash, at| hash + *at)
     }
 
