@@ -14,7 +14,7 @@ use synod_evm::{
     name::{ModelName, Version},
     pipeline::PipelineManifest,
 };
-use synod_model::{CanonicalModel, Model, patch::Edits};
+use synod_model::{CanonicalModel, Model, limits::PROFILE_VERSION, patch::Edits};
 use synod_pipeline::{Description, FileRole, Parts, Pipeline, Role, StoredFile};
 
 /// Pieces read at the same time.
@@ -26,6 +26,8 @@ pub(crate) struct Located {
     pub(crate) version: u64,
     pub(crate) status: Status,
     pub(crate) id: B256,
+    /// The profile that it was validated against, which its id names.
+    pub(crate) profile: u32,
     pub(crate) manifest: Address,
     pub(crate) graph_bytes: u64,
     pub(crate) weight_bytes: u64,
@@ -117,6 +119,7 @@ pub(crate) async fn locate(client: &Client, name: &ModelName, block: BlockId) ->
         version: number,
         status: Status::new(version.status, version.reason),
         id,
+        profile: record.profile,
         manifest: record.manifest,
         graph_bytes: record.graphBytes,
         weight_bytes: record.weightBytes,
@@ -128,6 +131,11 @@ pub(crate) async fn locate(client: &Client, name: &ModelName, block: BlockId) ->
 ///
 /// Nothing the node says is trusted: the id is computed afresh from the bytes.
 pub(crate) async fn pull(client: &Client, located: &Located) -> Result<CanonicalModel> {
+    ensure!(
+        located.profile <= PROFILE_VERSION,
+        "the model is of profile {}, and this program knows profiles up to {PROFILE_VERSION}: install a newer one",
+        located.profile
+    );
     let mut address = located.manifest;
     let mut patches = Vec::new();
     let manifest = loop {
@@ -163,10 +171,10 @@ pub(crate) async fn pull(client: &Client, located: &Located) -> Result<Canonical
     }
     let weights = weights.freeze();
     let model = CanonicalModel { graph, weights };
+    let id = model.id_under(located.profile);
     ensure!(
-        model.id().0 == located.id.0,
-        "the bytes that the node gave are another model ({}) than the registry names ({}): do not trust this node",
-        model.id(),
+        id.0 == located.id.0,
+        "the bytes that the node gave are another model ({id}) than the registry names ({}): do not trust this node",
         located.id
     );
     Ok(model)
@@ -263,6 +271,7 @@ pub(crate) async fn pull_parts(client: &Client, located: &Located) -> Result<Fet
         let record = client.call(MODEL_REGISTRY, &call, BlockId::latest()).await?;
         let network = Located {
             id,
+            profile: record.profile,
             manifest: record.manifest,
             graph_bytes: record.graphBytes,
             weight_bytes: record.weightBytes,

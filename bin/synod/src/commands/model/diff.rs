@@ -157,8 +157,12 @@ async fn open(
     };
     let located = client::locate(client, &name, BlockId::latest()).await?;
     let canonical = client::pull(client, &located).await?;
-    let model = Model::load(canonical.graph.clone(), canonical.weights.clone())
-        .wrap_err_with(|| format!("{name} is no model that this tool's profile knows"))?;
+    let model = Model::load_under(
+        located.profile,
+        canonical.graph.clone(),
+        canonical.weights.clone(),
+    )
+    .wrap_err_with(|| format!("{name} is no model that this tool's profile knows"))?;
     let file_bytes = located.graph_bytes + located.weight_bytes;
     Ok(Given {
         model: text.to_owned(),
