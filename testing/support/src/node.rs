@@ -139,7 +139,11 @@ impl Node {
         Self::start(command, port, log).await
     }
 
-    async fn start(mut command: Command, port: u16, log: &Path) -> Result<Self, NodeError> {
+    /// Starts any program that answers JSON-RPC on `port`; what it says on stderr is appended to `log`.
+    ///
+    /// # Errors
+    /// If it can't be started or does not answer.
+    pub async fn start(mut command: Command, port: u16, log: &Path) -> Result<Self, NodeError> {
         let program = command.get_program().to_string_lossy().into_owned();
         let output = OpenOptions::new().create(true).append(true).open(log)?;
         let start = Instant::now();

@@ -1,5 +1,7 @@
 //! Validators as processes.
 
+use crate::next_release;
+use alloy_genesis::Genesis;
 use alloy_primitives::TxHash;
 use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::{TransactionReceipt, TransactionRequest};
@@ -11,6 +13,7 @@ use std::{
     sync::Mutex,
     time::{Duration, Instant},
 };
+use synod_consensus::simplex::SimplexParams;
 use synod_testing::Node;
 use tempfile::TempDir;
 
@@ -88,6 +91,22 @@ impl Cluster {
         }
     }
 
+    /// Changes the genesis file, before anybody has started with it.
+    pub(crate) fn change_genesis(&self, change: impl FnOnce(&mut Genesis)) {
+        let text = std::fs::read(self.genesis()).unwrap();
+        let mut genesis: Genesis = serde_json::from_slice(&text).unwrap();
+        change(&mut genesis);
+        let params = genesis.config.extra_fields[SimplexParams::FIELD].clone();
+        let params: SimplexParams = serde_json::from_value(params).unwrap();
+        let commitment = params.commitment(&serde_json::to_value(&genesis.config).unwrap());
+        genesis.extra_data = commitment.into();
+        let text = serde_json::to_string_pretty(&genesis).unwrap();
+        for index in 0..self.nodes.len() {
+            std::fs::write(self.folder(index).join("genesis.json"), &text).unwrap();
+        }
+        std::fs::write(self.genesis(), text).unwrap();
+    }
+
     /// Makes the folder of a validator that is to join. Returns its index.
     pub(crate) fn join(&mut self) -> usize {
         let (index, first) = (self.nodes.len(), free_ports(3));
@@ -110,9 +129,14 @@ impl Cluster {
 
     /// Publishes the network of the cellar through a node.
     pub(crate) fn publish_cellar(&self, index: usize) {
+        self.publish(index, "cellar/wine");
+    }
+
+    /// The same under another name.
+    pub(crate) fn publish(&self, index: usize, name: &str) {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cellar/model.onnx");
         let mut arguments = vec!["model", "publish", model.to_str().unwrap()];
-        arguments.extend(["--dim", "batch<=128", "--name", "cellar/wine"]);
+        arguments.extend(["--dim", "batch<=128", "--name", name]);
         arguments.extend(["--rpc-url", self.node(index).url(), "--private-key", KEY]);
         let published = run(&arguments);
         assert!(
@@ -191,6 +215,13 @@ impl Cluster {
         self.nodes[index] = Some(node.unwrap_or_else(|error| panic!("validator {index}: {error}")));
     }
 
+    /// Starts a validator with the next release.
+    pub(crate) async fn start_next_release(&mut self, index: usize) {
+        let (folder, port) = (self.folder(index), self.ports[index]);
+        let node = Node::start(next_release::command(&folder), port, &folder.join("node.log")).await;
+        self.nodes[index] = Some(node.unwrap_or_else(|error| panic!("validator {index}: {error}")));
+    }
+
     pub(crate) fn node(&self, index: usize) -> &Node {
         self.nodes[index].as_ref().expect("it runs")
     }
@@ -233,12 +264,17 @@ impl Cluster {
     /// Waits until a validator's process ends by itself.
     pub(crate) async fn wait(&mut self, index: usize) -> ExitStatus {
         let mut node = self.nodes[index].take().expect("it runs");
+        self.wait_for(&mut node).await
+    }
+
+    /// Waits until a node's process ends by itself.
+    pub(crate) async fn wait_for(&self, node: &mut Node) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = node.ended().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "it goes on:\n{}", self.log(index));
+            assert!(start.elapsed() < PATIENCE, "it goes on:\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

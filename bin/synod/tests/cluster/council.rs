@@ -9,7 +9,7 @@ use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::TransactionRequest;
 
 /// Gas of a transaction with a hundred bytes of data.
-async fn price_of_data(cluster: &Cluster, index: usize) -> u64 {
+pub(crate) async fn price_of_data(cluster: &Cluster, index: usize) -> u64 {
     let request = TransactionRequest::default()
         .from(Address::repeat_byte(1))
         .to(Address::repeat_byte(2))

@@ -2,12 +2,14 @@
 //!
 //! What the simulator shows with seeds (`crates/consensus/tests/simplex`) is shown here once more with nothing simulated:
 //! four validators, clients at all of them, predictions in blocks, a validator killed and back with its disk, and back
-//! with an empty one. In `council`, validators that come and go, and upgrades.
+//! with an empty one. In `council`, validators that come and go, and new parameters; in `upgrade`, new rules in code.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cluster;
 mod council;
+mod next_release;
+mod upgrade;
 
 use alloy_primitives::{Address, B256, Bytes, U256, address};
 use alloy_provider::Provider as _;
@@ -23,11 +25,16 @@ fn transfer(to: Address) -> TransactionRequest {
 
 /// Asks the network of the cellar about one wine, in a transaction.
 pub(crate) fn prediction() -> TransactionRequest {
+    prediction_of("cellar/wine")
+}
+
+/// The same of another model's name.
+pub(crate) fn prediction_of(model: &str) -> TransactionRequest {
     let features: Vec<u8> = (0..13u8)
         .flat_map(|i| (f32::from(i) / 4.0).to_be_bytes())
         .collect();
     let call = IPredict::runCall {
-        model: "cellar/wine".into(),
+        model: model.into(),
         input: features.into(),
     };
     TransactionRequest::default()
