@@ -4,15 +4,15 @@
 //! PREDICT by being handed this factory instead of Ethereum's; without a call to `0x…AE01` or an `AE` byte nothing differs.
 
 use crate::{
-    addresses,
     engine::Engine,
     inference::{Inference, InferenceRules, SynodEvm},
-    opcode, precompile, rights,
+    opcode,
+    precompiles::SynodPrecompiles,
+    rights,
 };
 use alloy_evm::{
     Database, EvmEnv, EvmFactory,
     eth::{EthEvm, EthEvmContext},
-    precompiles::PrecompilesMap,
     revm::{
         Inspector, MainBuilder, MainContext,
         bytecode::opcode::{CREATE, CREATE2, SSTORE},
@@ -22,7 +22,7 @@ use alloy_evm::{
         },
         inspector::NoOpInspector,
         interpreter::Instruction,
-        precompile::{PrecompileSpecId, Precompiles},
+        precompile::PrecompileSpecId,
         primitives::hardfork::SpecId,
     },
 };
@@ -77,14 +77,8 @@ impl SynodEvmFactory {
         inspect: bool,
     ) -> SynodEvm<DB, I> {
         let inference = Arc::new(Inference::new(*self.rules.read()));
-        let ethereum = Precompiles::new(PrecompileSpecId::from_spec_id(env.cfg_env.spec));
-        let mut precompiles = PrecompilesMap::from_static(ethereum);
-        precompiles.apply_precompile(&addresses::PREDICT, |_| {
-            Some(precompile::predict(
-                Arc::clone(&self.engine),
-                Arc::clone(&inference),
-            ))
-        });
+        let fork = PrecompileSpecId::from_spec_id(env.cfg_env.spec);
+        let precompiles = SynodPrecompiles::new(fork, Arc::clone(&self.engine), Arc::clone(&inference));
         let mut evm = Context::mainnet()
             .with_block(env.block_env)
             .with_cfg(env.cfg_env)
@@ -111,7 +105,7 @@ impl EvmFactory for SynodEvmFactory {
     type HaltReason = HaltReason;
     type Spec = SpecId;
     type BlockEnv = BlockEnv;
-    type Precompiles = PrecompilesMap;
+    type Precompiles = SynodPrecompiles;
 
     fn create_evm<DB: Database>(&self, db: DB, env: EvmEnv) -> Self::Evm<DB, NoOpInspector> {
         self.build(db, env, NoOpInspector {}, false)

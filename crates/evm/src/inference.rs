@@ -5,11 +5,13 @@
 //! at zero with each transaction, grows with every call of the precompile, and never shrinks, whatever becomes of the frame
 //! that called. It follows from the transaction and its state alone, as the gas does.
 
-use crate::rights::{Right, Rights};
+use crate::{
+    precompiles::SynodPrecompiles,
+    rights::{Right, Rights},
+};
 use alloy_evm::{
     Database, Evm, EvmEnv,
     eth::{EthEvm, EthEvmContext},
-    precompiles::PrecompilesMap,
     revm::{
         Inspector,
         context::{
@@ -89,12 +91,12 @@ impl Inference {
 /// Ethereum's EVM with PREDICT, which knows how much of a transaction's gas went to networks.
 #[expect(missing_debug_implementations, reason = "the EVM inside has none")]
 pub struct SynodEvm<DB: Database, I> {
-    inner: EthEvm<DB, I, PrecompilesMap>,
+    inner: EthEvm<DB, I, SynodPrecompiles>,
     inference: Arc<Inference>,
 }
 
 impl<DB: Database, I> SynodEvm<DB, I> {
-    pub(crate) fn new(inner: EthEvm<DB, I, PrecompilesMap>, inference: Arc<Inference>) -> Self {
+    pub(crate) fn new(inner: EthEvm<DB, I, SynodPrecompiles>, inference: Arc<Inference>) -> Self {
         Self { inner, inference }
     }
 
@@ -116,7 +118,7 @@ impl<DB: Database, I: Inspector<EthEvmContext<DB>>> Evm for SynodEvm<DB, I> {
     type HaltReason = HaltReason;
     type Spec = SpecId;
     type BlockEnv = BlockEnv;
-    type Precompiles = PrecompilesMap;
+    type Precompiles = SynodPrecompiles;
     type Inspector = I;
 
     fn block(&self) -> &BlockEnv {
@@ -160,11 +162,11 @@ impl<DB: Database, I: Inspector<EthEvmContext<DB>>> Evm for SynodEvm<DB, I> {
         self.inner.set_inspector_enabled(enabled);
     }
 
-    fn components(&self) -> (&DB, &I, &PrecompilesMap) {
+    fn components(&self) -> (&DB, &I, &SynodPrecompiles) {
         self.inner.components()
     }
 
-    fn components_mut(&mut self) -> (&mut DB, &mut I, &mut PrecompilesMap) {
+    fn components_mut(&mut self) -> (&mut DB, &mut I, &mut SynodPrecompiles) {
         self.inner.components_mut()
     }
 }

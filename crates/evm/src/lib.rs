@@ -44,8 +44,10 @@ mod failure;
 mod inference;
 mod ports;
 mod precompile;
+mod precompiles;
 mod wire;
 
 pub use engine::{Arithmetic, Engine, EngineConfig, EngineUsage};
 pub use factory::SynodEvmFactory;
 pub use inference::{InferenceRules, SynodEvm};
+pub use precompiles::SynodPrecompiles;

@@ -148,6 +148,7 @@ fn rules(chain: &Chain, spec: &ChainSpec, genesis: B256, header: &Header, change
     let known = evm.precompiles();
     let precompiles = known
         .addresses()
+        .iter()
         .filter(|address| synod || **address != PREDICT)
         .filter_map(|address| {
             let id = alloy_evm::precompiles::Precompile::precompile_id(&known.get(address)?)

@@ -253,9 +253,7 @@ impl<'a> Simulation<'a> {
         let info = revm::Database::basic(&mut self.db, address)?;
         let is_precompile = {
             let evm = self.factory.create_evm(&mut self.db, self.env.clone());
-            evm.precompiles()
-                .addresses()
-                .any(|precompile| *precompile == address)
+            evm.precompiles().addresses().contains(&address)
         };
         Ok(is_precompile || info.is_some_and(|info| !info.is_empty_code_hash()))
     }

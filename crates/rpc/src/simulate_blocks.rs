@@ -461,7 +461,11 @@ where
     DB: alloy_evm::Database,
     I: Inspector<alloy_evm::eth::EthEvmContext<DB>>,
 {
+    if moves.is_empty() {
+        return Ok(());
+    }
     let (_, _, precompiles) = evm.components_mut();
+    let precompiles = precompiles.to_mut();
     let moved = moves.iter().filter_map(|(from, to)| Some((*from, (*to)?)));
     precompiles
         .move_precompiles(moved)

@@ -4,11 +4,19 @@ use crate::artifacts::PredictShim;
 use crate::world::{
     ALICE, Prober, Tx, World, dense_output, pack, prober_code, refusal_data, run, success, unpack,
 };
-use alloy_evm::revm::{
-    context::result::{ExecutionResult, HaltReason},
-    context_interface::transaction::{AccessList, AccessListItem},
+use alloy_evm::{
+    Evm, EvmFactory,
+    revm::{
+        bytecode::Bytecode,
+        context::{
+            TxEnv,
+            result::{ExecutionResult, HaltReason},
+        },
+        context_interface::transaction::{AccessList, AccessListItem},
+        state::AccountInfo,
+    },
 };
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
 use synod_evm::{
     addresses::PREDICT,
@@ -321,4 +329,56 @@ fn an_account_delegated_to_the_precompile_halts() {
         ),
         "{outcome:?}"
     );
+}
+
+#[test]
+fn the_precompile_is_as_warm_as_ethereums() {
+    let mut world = World::genesis();
+    let reader = Address::repeat_byte(0x66);
+    let mut gas = |address: Address| {
+        // PUSH20 address, BALANCE.
+        let code = [&[0x73], address.as_slice(), &[0x31]].concat();
+        let code = Bytecode::new_raw(code.into());
+        let info = AccountInfo::default().with_code(code);
+        world.db.insert_account_info(reader, info);
+        world.look(&Tx::call(reader, vec![])).result.tx_gas_used()
+    };
+    let ecrecover = Address::with_last_byte(1);
+    assert_eq!(gas(PREDICT), gas(ecrecover));
+    assert_eq!(gas(PREDICT) + 2_500, gas(Address::with_last_byte(0xff)));
+}
+
+#[test]
+fn an_evm_may_have_the_precompile_elsewhere() {
+    let world = World::with_models();
+    let elsewhere = Address::repeat_byte(0x77);
+    let call = run("test/dense", &X).abi_encode();
+    let mut evm = world.factory.create_evm(world.db.clone(), world.env.clone());
+    evm.precompiles_mut()
+        .to_mut()
+        .move_precompiles([(PREDICT, elsewhere)])
+        .unwrap();
+    let addresses = evm.precompiles().addresses();
+    assert!(addresses.contains(&elsewhere) && !addresses.contains(&PREDICT));
+    let mut output = |to: Address| {
+        let tx = TxEnv {
+            caller: ALICE,
+            kind: TxKind::Call(to),
+            data: call.clone().into(),
+            gas_limit: 10_000_000,
+            nonce: 0,
+            chain_id: Some(1),
+            ..Default::default()
+        };
+        success(&evm.transact_raw(tx).unwrap().result)
+    };
+    let moved = output(elsewhere);
+    assert_eq!(
+        moved,
+        success(&world.look(&Tx::call(PREDICT, call.clone())).result)
+    );
+    assert!(output(PREDICT).is_empty());
+    // Others of the same factory have theirs where it was.
+    let other = world.factory.create_evm(world.db.clone(), world.env.clone());
+    assert!(other.precompiles().get(&PREDICT).is_some());
 }
