@@ -28,11 +28,12 @@
 mod block;
 mod changes;
 mod check;
-mod codes;
 mod commitment;
 mod error;
 mod import;
+mod kept;
 mod prune;
+mod snapshot;
 mod stats;
 mod store;
 mod tables;
@@ -48,8 +49,9 @@ pub use commitment::{AccountProof, Committed, Mpt, NodeReader, StateCommitment, 
 pub use error::StateError;
 pub use import::{Import, ImportFault};
 pub use prune::{Held, Keep, Pace, Progress, PruneReport, Watch};
+pub use snapshot::Snapshot;
 pub use stats::{StoreStats, TableSize};
-pub use store::{BlockCommit, Snapshot, Store};
+pub use store::{BlockCommit, Store};
 pub use view::{Overlay, StateView};
 
 /// Version of the tables' layout. A database with another number is refused, never guessed at.

@@ -6,28 +6,23 @@
 //! one, the marker included, so after a crash at any instant the store holds whole blocks and its marker names the last.
 
 use crate::{
-    Account, Body, Committed, Edits, LAYOUT, Marker, NodeReader, Overlay, Receipt, Seal, SealedBlock,
-    StateChanges, StateError, TransactionLocation,
-    codes::Codes,
+    Account, Committed, Edits, LAYOUT, Marker, Overlay, Receipt, Seal, SealedBlock, Snapshot, StateChanges,
+    StateError,
     commitment::{decode, hash_slot},
+    kept::Kept,
     prune::{Written, whole},
     tables::{
-        ACCOUNTS, BODIES, ByHeight, CERTIFICATES, CODES, DIGESTS, EDITS, ENVELOPES, HASHES, HEADERS, META,
-        META_HEAD, META_HISTORY, META_LAYOUT, NODES, RECEIPTS, SENDERS, STORAGE, TRANSACTIONS, UNFINISHED,
-        open_all,
+        ACCOUNTS, BODIES, CERTIFICATES, CODES, DIGESTS, EDITS, ENVELOPES, HASHES, HEADERS, META, META_HEAD,
+        META_HISTORY, META_LAYOUT, NODES, RECEIPTS, SENDERS, STORAGE, TRANSACTIONS, UNFINISHED, open_all,
     },
     walk::{Visitor, diff},
 };
-use alloy_consensus::Header;
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_rlp::Decodable;
+use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use parking_lot::Mutex;
-use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
-    WriteTransaction,
-};
+use redb::{Database, ReadableTable, Table, WriteTransaction};
+use revm::bytecode::Bytecode;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -39,6 +34,10 @@ use std::{
 
 /// Memory that redb may keep pages in. Its own default is 1 GiB, more than a node beside models should take.
 const CACHE_BYTES: usize = 256 << 20;
+/// Bytes of code that was run, in each generation of those that are kept.
+const CODE_BYTES: usize = 16 << 20;
+/// What code takes beside its bytes and its jump table.
+const ENTRY: usize = 256;
 /// The name of the file in the data folder.
 pub(crate) const FILE: &str = "state.redb";
 /// height ‖ digest ‖ hash ‖ state root.
@@ -57,8 +56,8 @@ pub struct Store {
     pub(crate) held: Mutex<BTreeMap<B256, usize>>,
     /// How many transactions were written.
     version: AtomicU64,
-    /// Code that was run.
-    pub(crate) codes: Codes,
+    /// Code that was run, by its hash: to run code is to know its jump destinations, which takes a look at every byte.
+    pub(crate) codes: Kept<B256, Bytecode>,
 }
 
 /// A block on its way into the store.
@@ -99,7 +98,7 @@ impl Store {
             pruner: Mutex::default(),
             held: Mutex::default(),
             version: AtomicU64::new(0),
-            codes: Codes::default(),
+            codes: Kept::new(CODE_BYTES, |code| code.len() + code.len() / 8 + ENTRY),
         }
     }
 
@@ -181,38 +180,7 @@ impl Store {
 
     /// A consistent view of everything, as of the last whole block.
     pub fn snapshot(self: &Arc<Self>) -> Result<Arc<Snapshot>, StateError> {
-        let tx = self.db.begin_read().map_err(|e| self.name(e.into()))?;
-        let open = || {
-            let meta = tx.open_table(META)?;
-            let marker = meta.get(META_HEAD)?.map(|v| v.value().to_vec());
-            let history = meta.get(META_HISTORY)?.map(|v| v.value().to_vec());
-            Ok::<_, redb::Error>((
-                marker,
-                history,
-                tx.open_table(NODES)?,
-                tx.open_table(CODES)?,
-                tx.open_table(ACCOUNTS)?,
-                tx.open_table(STORAGE)?,
-            ))
-        };
-        let (marker, history, nodes, codes, accounts, storage) = open().map_err(|e| self.name(e))?;
-        let marker = marker.map(|bytes| self.decode_marker(&bytes)).transpose()?;
-        let oldest_state = match history {
-            None => 0,
-            Some(bytes) => <[u8; 8]>::try_from(&bytes[..])
-                .map(u64::from_be_bytes)
-                .map_err(|_| self.corrupt("the height at which history starts does not have 8 bytes"))?,
-        };
-        Ok(Arc::new(Snapshot {
-            store: self.clone(),
-            tx,
-            marker,
-            oldest_state,
-            nodes,
-            codes,
-            accounts,
-            storage,
-        }))
+        Snapshot::of(self).map(Arc::new)
     }
 
     pub(crate) fn decode_marker(&self, bytes: &[u8]) -> Result<Marker, StateError> {
@@ -236,7 +204,7 @@ impl Store {
     ///
     /// The first must follow the stored head (anything may come into an empty store), each other the one before it.
     pub fn commit(self: &Arc<Self>, blocks: &[BlockCommit<'_>]) -> Result<(), StateError> {
-        let mut head = self.snapshot()?.marker;
+        let mut head = self.snapshot()?.marker().copied();
         for BlockCommit { block, .. } in blocks {
             let (height, parent) = (block.header.number, block.header.parent_hash);
             if let Some(Marker {
@@ -282,7 +250,7 @@ impl Store {
     /// Only a chain whose blocks one node decides alone may do this.
     pub fn edit(self: &Arc<Self>, changes: &StateChanges, committed: &Committed) -> Result<(), StateError> {
         let snapshot = self.snapshot()?;
-        let Some(marker) = snapshot.marker else {
+        let Some(marker) = snapshot.marker().copied() else {
             return Err(StateError::NoSuchBlock { to: 0, head: 0 });
         };
         let mut edits = snapshot.edits(marker.height)?.unwrap_or_default();
@@ -312,7 +280,7 @@ impl Store {
         // From here on nobody else writes, so what a snapshot shows is what the transaction changes.
         let tx = self.begin_write()?;
         let snapshot = self.snapshot()?;
-        let Some(head) = snapshot.marker else {
+        let Some(head) = snapshot.marker().copied() else {
             return Err(StateError::NoSuchBlock { to, head: 0 });
         };
         let missing = || StateError::NoSuchBlock {
@@ -340,15 +308,15 @@ impl Store {
         remove_blocks(&tx, &removed).map_err(|e| self.name(e))?;
         keep_edits(&tx, to, edits).map_err(|e| self.name(e))?;
         let pruned = |error| match error {
-            StateError::MissingNode(_) if to < snapshot.oldest_state => StateError::Pruned {
+            StateError::MissingNode(_) if to < snapshot.oldest_state() => StateError::Pruned {
                 height: to,
-                oldest: snapshot.oldest_state,
+                oldest: snapshot.oldest_state(),
             },
             other => other,
         };
         self.change_flat(&tx, &snapshot, head.state_root, marker.state_root)
             .map_err(pruned)?;
-        if to < snapshot.oldest_state {
+        if to < snapshot.oldest_state() {
             // Somebody kept this state. Of a height that counts as kept, all states are.
             let nodes = whole(&*snapshot, header.state_root).map_err(pruned)?;
             if let Some(written) = &mut *self.written.lock() {
@@ -624,221 +592,4 @@ fn keep_edits(tx: &WriteTransaction, height: u64, kept: Option<&Edits>) -> Resul
         edits.insert(height, &alloy_rlp::encode(kept)[..])?;
     }
     Ok(())
-}
-
-/// The store as it stood when the snapshot was taken. Cheap to take, meant to be short-lived: while it lives the
-/// database cannot reuse the pages it shows.
-pub struct Snapshot {
-    store: Arc<Store>,
-    pub(crate) tx: ReadTransaction,
-    marker: Option<Marker>,
-    oldest_state: u64,
-    nodes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    codes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    pub(crate) accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    pub(crate) storage: ReadOnlyTable<&'static [u8; 64], &'static [u8; 32]>,
-}
-
-impl std::fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot")
-            .field("marker", &self.marker)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Snapshot {
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// The last whole block, `None` in an empty store.
-    #[must_use]
-    pub const fn marker(&self) -> Option<&Marker> {
-        self.marker.as_ref()
-    }
-
-    /// The oldest height whose state is whole, 0 in an archive. Blocks and receipts are there from the first one on, always.
-    #[must_use]
-    pub const fn oldest_state(&self) -> u64 {
-        self.oldest_state
-    }
-
-    pub(crate) fn by_height(
-        &self,
-        table: ByHeight<&'static [u8]>,
-        height: u64,
-    ) -> Result<Option<Vec<u8>>, StateError> {
-        let read = || {
-            let table = self.tx.open_table(table)?;
-            Ok::<_, redb::Error>(table.get(height)?.map(|v| v.value().to_vec()))
-        };
-        read().map_err(|e| self.store.name(e))
-    }
-
-    fn decoded<T: Decodable>(
-        &self,
-        table: ByHeight<&'static [u8]>,
-        height: u64,
-    ) -> Result<Option<T>, StateError> {
-        let Some(bytes) = self.by_height(table, height)? else {
-            return Ok(None);
-        };
-        T::decode(&mut &bytes[..]).map(Some).map_err(|e| {
-            self.store
-                .corrupt(format!("{table} {height} does not decode: {e}"))
-        })
-    }
-
-    /// The header at a height.
-    pub fn header(&self, height: u64) -> Result<Option<Header>, StateError> {
-        self.decoded(HEADERS, height)
-    }
-
-    /// The hash of the block at a height.
-    pub fn block_hash(&self, height: u64) -> Result<Option<B256>, StateError> {
-        if let Some(marker) = &self.marker
-            && marker.height == height
-        {
-            return Ok(Some(marker.hash));
-        }
-        Ok(self.by_height(HEADERS, height)?.map(keccak256))
-    }
-
-    /// The block at a height.
-    pub fn block(&self, height: u64) -> Result<Option<SealedBlock>, StateError> {
-        let Some(bytes) = self.by_height(HEADERS, height)? else {
-            return Ok(None);
-        };
-        let gone = || self.store.corrupt(format!("a part of block {height} is gone"));
-        let body: Body = self.decoded(BODIES, height)?.ok_or_else(gone)?;
-        let senders = self.by_height(SENDERS, height)?.ok_or_else(gone)?;
-        if senders.len() != 20 * body.transactions.len() {
-            return Err(gone());
-        }
-        Ok(Some(SealedBlock {
-            hash: keccak256(&bytes),
-            header: self.header(height)?.ok_or_else(gone)?,
-            body,
-            senders: senders.chunks_exact(20).map(Address::from_slice).collect(),
-        }))
-    }
-
-    /// The receipts of the block at a height.
-    pub fn receipts(&self, height: u64) -> Result<Option<Vec<Receipt>>, StateError> {
-        self.decoded(RECEIPTS, height)
-    }
-
-    /// The height of the block with this hash.
-    pub fn height(&self, hash: &B256) -> Result<Option<u64>, StateError> {
-        let read = || Ok::<_, redb::Error>(self.tx.open_table(HASHES)?.get(&hash.0)?.map(|v| v.value()));
-        read().map_err(|e| self.store.name(e))
-    }
-
-    /// Where the transaction with this hash stands.
-    pub fn transaction(&self, hash: &B256) -> Result<Option<TransactionLocation>, StateError> {
-        let read = || {
-            let table = self.tx.open_table(TRANSACTIONS)?;
-            Ok::<_, redb::Error>(table.get(&hash.0)?.map(|v| v.value()))
-        };
-        let found = read().map_err(|e| self.store.name(e))?;
-        Ok(found.map(|(block_number, index)| TransactionLocation { block_number, index }))
-    }
-
-    /// The digest that consensus decided on at a height.
-    pub fn digest(&self, height: u64) -> Result<Option<B256>, StateError> {
-        let read = || {
-            let table = self.tx.open_table(DIGESTS)?;
-            Ok::<_, redb::Error>(table.get(height)?.map(|v| B256::from(*v.value())))
-        };
-        read().map_err(|e| self.store.name(e))
-    }
-
-    /// What consensus says about the block at a height.
-    pub fn seal(&self, height: u64) -> Result<Option<Seal>, StateError> {
-        let Some(digest) = self.digest(height)? else {
-            return Ok(None);
-        };
-        let gone = || {
-            self.store
-                .corrupt(format!("a part of the seal of block {height} is gone"))
-        };
-        let envelope = self.by_height(ENVELOPES, height)?.ok_or_else(gone)?.into();
-        let certificate = self.by_height(CERTIFICATES, height)?.ok_or_else(gone)?.into();
-        Ok(Some(Seal {
-            digest,
-            envelope,
-            certificate,
-        }))
-    }
-
-    /// Whether a development chain ever changed a state without a block.
-    pub fn was_edited(&self) -> Result<bool, StateError> {
-        let read = || Ok::<_, redb::Error>(!self.tx.open_table(EDITS)?.is_empty()?);
-        read().map_err(|e| self.store.name(e))
-    }
-
-    /// What a development chain changed in the state after the block at a height, if it did.
-    pub fn edits(&self, height: u64) -> Result<Option<Edits>, StateError> {
-        self.decoded(EDITS, height)
-    }
-
-    /// The root of the state on which the block after this one stands: the header's, or that of the edits made since.
-    ///
-    /// # Errors
-    /// [`StateError::Pruned`] if the state is not kept any more.
-    pub fn state_root(&self, header: &Header) -> Result<B256, StateError> {
-        if header.number < self.oldest_state {
-            return Err(StateError::Pruned {
-                height: header.number,
-                oldest: self.oldest_state,
-            });
-        }
-        if let Some(marker) = &self.marker
-            && marker.height == header.number
-        {
-            return Ok(marker.state_root);
-        }
-        let edits = self.edits(header.number)?;
-        Ok(edits.map_or(header.state_root, |edits| edits.root))
-    }
-
-    /// The code with this hash.
-    pub fn code(&self, hash: &B256) -> Result<Option<Bytes>, StateError> {
-        let found = self.codes.get(&hash.0).map_err(|e| self.store.name(e.into()))?;
-        Ok(found.map(|v| Bytes::copy_from_slice(v.value())))
-    }
-
-    /// The account in the latest state.
-    pub(crate) fn flat_account(&self, hashed: B256) -> Result<Option<Account>, StateError> {
-        let found = self
-            .accounts
-            .get(&hashed.0)
-            .map_err(|e| self.store.name(e.into()))?;
-        found
-            .map(|v| {
-                let wrong = || {
-                    self.store
-                        .corrupt("an entry of the table of accounts does not have 72 bytes")
-                };
-                decode_account(v.value()).ok_or_else(wrong)
-            })
-            .transpose()
-    }
-
-    /// The slot in the latest state; zero when it is not set.
-    pub(crate) fn flat_storage(&self, hashed: B256, slot: B256) -> Result<U256, StateError> {
-        let found = self
-            .storage
-            .get(&flat_key(hashed, slot))
-            .map_err(|e| self.store.name(e.into()))?;
-        Ok(found.map_or(U256::ZERO, |v| U256::from_be_bytes(*v.value())))
-    }
-}
-
-impl NodeReader for Snapshot {
-    fn node(&self, hash: &B256) -> Result<Option<Bytes>, StateError> {
-        let found = self.nodes.get(&hash.0).map_err(|e| self.store.name(e.into()))?;
-        Ok(found.map(|v| Bytes::copy_from_slice(v.value())))
-    }
 }

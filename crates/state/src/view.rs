@@ -86,11 +86,10 @@ impl StateView {
                 return Ok(change.account);
             }
         }
-        let hashed = keccak256(address);
         if self.flat {
-            return self.snapshot.flat_account(hashed);
+            return self.snapshot.flat_account(address);
         }
-        let leaf = Mpt.account(&*self.snapshot, self.base_root, hashed)?;
+        let leaf = Mpt.account(&*self.snapshot, self.base_root, keccak256(address))?;
         Ok(leaf.map(|a| Account {
             nonce: a.nonce,
             balance: a.balance,
@@ -113,13 +112,12 @@ impl StateView {
                 }
             }
         }
-        let (hashed, slot) = (keccak256(address), hash_slot(slot));
         if self.flat {
-            return self.snapshot.flat_storage(hashed, slot);
+            return self.snapshot.flat_storage(address, slot);
         }
-        match Mpt.account(&*self.snapshot, self.base_root, hashed)? {
+        match Mpt.account(&*self.snapshot, self.base_root, keccak256(address))? {
             Some(account) if account.storage_root != EMPTY_ROOT_HASH => {
-                Mpt.storage(&*self.snapshot, account.storage_root, slot)
+                Mpt.storage(&*self.snapshot, account.storage_root, hash_slot(slot))
             }
             _ => Ok(U256::ZERO),
         }
@@ -183,13 +181,8 @@ impl DatabaseRef for StateView {
     }
 
     fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, StateError> {
-        let kept = &self.snapshot.store().codes;
-        if let Some(code) = kept.get(&hash) {
-            return Ok(code);
-        }
-        let code = Bytecode::new_raw(self.code(hash)?);
-        kept.insert(hash, code.clone());
-        Ok(code)
+        let codes = &self.snapshot.store().codes;
+        codes.get_or_read(hash, || Ok(Bytecode::new_raw(self.code(hash)?)))
     }
 
     fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, StateError> {
