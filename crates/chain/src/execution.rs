@@ -108,6 +108,30 @@ pub(crate) fn execute(
     withdrawals: Option<&Withdrawals>,
     script: &mut dyn Script,
 ) -> Result<Executed, ExecutionError> {
+    let (changes, result) = changes(spec, factory, view, header, ommers, withdrawals, script)?;
+    let committed = view
+        .commit(&changes)
+        .map_err(|e| ExecutionError::Fault(e.into()))?;
+    Ok(Executed {
+        receipts: result.receipts,
+        gas_used: result.gas_used,
+        blob_gas_used: result.blob_gas_used,
+        requests: result.requests,
+        changes,
+        committed,
+    })
+}
+
+/// The part of [`execute`] that needs no trie: what the block changes.
+pub(crate) fn changes(
+    spec: &ChainSpec,
+    factory: &Factory,
+    view: &StateView,
+    header: &Header,
+    ommers: &[Header],
+    withdrawals: Option<&Withdrawals>,
+    script: &mut dyn Script,
+) -> Result<(StateChanges, BlockExecutionResult<Receipt>), ExecutionError> {
     let state = State::builder()
         .with_database_ref(view.clone())
         .with_bundle_update()
@@ -123,21 +147,10 @@ pub(crate) fn execute(
         NoOpInspector {},
     )?;
     state.merge_transitions(BundleRetention::PlainState);
-    let changes = StateChanges::from(state.take_bundle());
-    let committed = view
-        .commit(&changes)
-        .map_err(|e| ExecutionError::Fault(e.into()))?;
-    Ok(Executed {
-        receipts: result.receipts,
-        gas_used: result.gas_used,
-        blob_gas_used: result.blob_gas_used,
-        requests: result.requests,
-        changes,
-        committed,
-    })
+    Ok((StateChanges::from(state.take_bundle()), result))
 }
 
-/// The part of [`execute`] that needs no trie: runs a block on any state of its parent, and gives it back with what it changed.
+/// Runs a block on any state of its parent, and gives it back with what it changed.
 /// `inspector` sees the transactions that the script wants watched.
 #[expect(clippy::too_many_arguments, reason = "a block's surroundings")]
 pub(crate) fn run<DB, I>(
