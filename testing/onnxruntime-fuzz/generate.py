@@ -1244,7 +1244,7 @@ def microsoft_of_bytes(draw):
     dtype = draw.choice([np.uint8, np.int8])
     operator = draw.choice(
         ["QLinearAdd", "QLinearMul", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax",
-         "QLinearConcat", "QLinearWhere", "QGemm"]
+         "QLinearConcat", "QLinearWhere", "QGemm", "QLinearConv", "NhwcMaxPool"]
     )
     shape = draw.ints(draw.integer(1, 4), 1, 6)
     if operator in ("QLinearAdd", "QLinearMul"):
@@ -1252,11 +1252,28 @@ def microsoft_of_bytes(draw):
         result_of_bytes(draw, operator, [*quantised(draw, shape, dtype), *quantised(draw, other, dtype, False)], dtype)
     elif operator in ("QLinearAveragePool", "QLinearGlobalAveragePool"):
         shape = [draw.integer(1, 2), draw.integer(1, 5), *draw.ints(2, 2, 9)]
+        # ONNX Runtime divides by zero where the windows of the former have channels last
+        last = draw.choice([None, 0, 1]) if operator == "QLinearGlobalAveragePool" else draw.choice([None, 0])
         attributes = {} if operator == "QLinearGlobalAveragePool" else {
             "kernel_shape": draw.ints(2, 1, 2), "strides": draw.choice([None, [2, 1]]), "pads": draw.choice([None, [0, 0, 0, 0]]),
             "count_include_pad": draw.choice([None, 0, 1]),
         }
-        result_of_bytes(draw, operator, quantised(draw, shape, dtype), dtype, channels_last=draw.choice([None, 0]), **attributes)
+        result_of_bytes(draw, operator, quantised(draw, shape, dtype), dtype, channels_last=last, **attributes)
+    elif operator == "NhwcMaxPool":
+        draw.types = {"y": helper.np_dtype_to_tensor_dtype(np.dtype(dtype))}
+        x = draw.input(draw.bytes([draw.integer(1, 2), *draw.ints(2, 3, 9), draw.integer(1, 5)], dtype))
+        draw.node(operator, [x], ["y"], MICROSOFT, kernel_shape=draw.ints(2, 1, 3), strides=draw.choice([[1, 1], [2, 1]]))
+    elif operator == "QLinearConv":
+        last, channels, out = draw.choice([None, 0, 1]), *draw.ints(2, 1, 5)
+        sizes = draw.ints(2, 3, 8)
+        x = quantised(draw, [2, *sizes, channels] if last else [2, channels, *sizes], dtype)
+        weights = [draw.constant(draw.bytes([out, channels, 2, 3], np.int8)), draw.constant(np.float32(0.01)), draw.constant(np.int8(0))]
+        result = [draw.constant(np.float32(draw.choice([0.5, 0.1]))), draw.constant(dtype(draw.integer(0, 100)))]
+        bias = draw.constant(draw.random.integers(-1000, 1000, out).astype(np.int32)) if draw.chance(0.5) else ""
+        y = draw.node(operator, [*x, *weights, *result, bias], domain=MICROSOFT, channels_last=last, kernel_shape=[2, 3],
+                      pads=draw.choice([None, [0, 1, 1, 1]]), strides=draw.choice([None, [1, 2]]))
+        draw.absolute = 1.01 * 0.5
+        draw.node("DequantizeLinear", [y, *result])
     elif operator == "QLinearSoftmax":
         result_of_bytes(draw, operator, quantised(draw, shape, dtype), dtype, axis=-1, opset=draw.opset)
     elif operator == "QLinearConcat":
@@ -1293,7 +1310,7 @@ def microsoft_of_floats(draw):
     draw.opset = draw.choice([11, 13, 17, 21, 23])
     operator = draw.choice(
         ["BiasGelu", "DynamicQuantizeMatMul", "EmbedLayerNormalization", "FastGelu", "FusedConv", "FusedGemm", "FusedMatMul", "Gelu",
-         "MatMulIntegerToFloat", "QuickGelu", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"]
+         "MatMulIntegerToFloat", "QuickGelu", "SimplifiedLayerNormalization", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"]
     )
     draw.relative, draw.absolute = 2e-5, 2e-5
     width = draw.integer(2, 12)
@@ -1309,6 +1326,9 @@ def microsoft_of_floats(draw):
         inputs = [x, draw.either(draw.floats(shape, **tame)), row(), row() if draw.chance(0.7) else "", row() if draw.chance(0.5) else ""]
         outputs = ["y", "", "", "sum"] if draw.chance(0.3) else ["y"]
         draw.node(operator, inputs, outputs, MICROSOFT, epsilon=draw.choice([None, 1e-5]))
+    elif operator == "SimplifiedLayerNormalization":
+        # of ONNX's domain, where ONNX has none of this name
+        draw.node(operator, [x, row()], axis=draw.choice([None, -1]), epsilon=draw.choice([None, 1e-6]))
     elif operator == "SkipSimplifiedLayerNormalization":
         inputs = [x, draw.either(draw.floats(shape, **tame)), row(), row() if draw.chance(0.5) else ""]
         outputs = ["y", "", "", "sum"] if draw.chance(0.3) else ["y"]
@@ -1372,6 +1392,161 @@ def microsoft_of_floats(draw):
         zeros = [draw.constant(np.array([draw.integer(0, 200)], np.uint8)), draw.constant(np.zeros(columns, np.int8))]
         bias = draw.either(draw.floats([columns], **tame)) if draw.chance(0.5) else ""
         draw.node(operator, [a, weights, *scales, *zeros, bias], domain=MICROSOFT)
+
+
+@kind
+def microsoft_attention(draw):
+    """com.microsoft's attention over what is given, as onnxruntime.transformers.optimizer writes it for encoders and decoders.
+
+    Without mask_index of two numbers for each row or more, which the import refuses."""
+    draw.opset = draw.choice([11, 13, 17, 21])
+    operator = draw.choice(["Attention", "MultiHeadAttention", "MultiHeadAttention", "QAttention"])
+    draw.relative, draw.absolute = 2e-5, 2e-5
+    tame = {"special": False}
+    batch, rows, heads, size = draw.integer(1, 3), draw.integer(1, 6), draw.choice([1, 2, 3]), draw.choice([2, 4, 8])
+    past = draw.integer(1, 4) if draw.chance(0.3) else 0
+    width = heads * size
+    attributes = {
+        "num_heads": heads, "unidirectional": draw.choice([None, 0, 1]), "scale": draw.choice([None, None, 0.5]),
+        "mask_filter_value": draw.choice([None, None, -100.0]),
+    }
+    floats = lambda *shape: draw.floats(shape, **tame)
+
+    def mask(keys, shapes):
+        shape = draw.choice(shapes)
+        if shape == 1:
+            return draw.input(draw.random.integers(1, keys + 1, batch).astype(np.int32))
+        shape = [batch, keys] if shape == 2 else [batch, rows, keys]
+        return draw.input(draw.random.integers(0, 2, shape).astype(np.int32))
+
+    if operator == "MultiHeadAttention":
+        value = draw.choice([size, size, 3])
+        # ONNX Runtime asks keys and values that were kept for one size
+        keys = rows if past or draw.chance(0.5) else draw.integer(1, 6)
+        if keys != rows:
+            attributes["unidirectional"] = None
+        apart = not past and draw.chance(0.25)
+        kv = [floats(batch, heads, keys, each) if apart else floats(batch, keys, heads * each) for each in (size, size if past or apart else value)]
+        value = kv[1].shape[-1] if apart else kv[1].shape[-1] // heads
+        inputs = [draw.input(floats(batch, rows, width)), *map(draw.input, kv)]
+        bias = draw.either(floats(2 * width + heads * value)) if draw.chance(0.5) and not apart else ""
+        # of masks of queries and keys ONNX Runtime's processor kernel takes those without a past
+        shut = mask(past + keys, [1, 2, 2, 3] if not past else [2]) if draw.chance(0.6) else ""
+        more = draw.input(floats(draw.choice([1, batch]), draw.choice([1, heads]), rows, past + keys)) if draw.chance(0.4) else ""
+        before = [draw.input(floats(batch, heads, past, size)) for _ in "kv"] if past else ["", ""]
+        outputs = ["y", "k", "v"] if past else ["y"]
+        draw.node(operator, [*inputs, bias, shut, more, *before], outputs, MICROSOFT, **attributes)
+        return
+    wide = draw.integer(3, 9)
+    before = draw.input(floats(2, batch, heads, past, size)) if past else ""
+    outputs = ["y", "present"] if past else ["y"]
+    keys = past + rows
+    if operator == "QAttention":
+        draw.absolute = 1e-4
+        each = draw.chance(0.5)
+        x, w = draw.input(draw.bytes([batch, rows, wide], np.uint8)), draw.constant(draw.bytes([wide, 3 * width], np.int8))
+        scales = [draw.constant(np.float32(0.01)), draw.constant(draw.random.uniform(0.001, 0.01, 3 * width if each else ()).astype(np.float32))]
+        zeros = [draw.constant(np.uint8(draw.integer(0, 200))), draw.constant(np.zeros(3 * width if each else (), np.int8))]
+        shut = mask(keys, [1, 2, 2, 3]) if draw.chance(0.6) else ""
+        draw.node(operator, [x, w, draw.constant(floats(3 * width)), *scales, shut, *zeros, before], outputs, MICROSOFT, **attributes)
+        return
+    value = draw.choice([size, 3]) if not past and draw.chance(0.4) else size
+    total = 2 * width + heads * value
+    if value != size:
+        attributes["qkv_hidden_sizes"] = [width, width, heads * value]
+    inputs = [draw.input(floats(batch, rows, wide)), draw.either(floats(wide, total)), draw.either(floats(total)) if draw.chance(0.7) else ""]
+    shut = mask(keys, [1, 2, 2, 3]) if draw.chance(0.6) else ""
+    more = draw.input(floats(draw.choice([1, batch]), draw.choice([1, heads]), rows, keys)) if draw.chance(0.4) and not past else ""
+    draw.node(operator, [*inputs, shut, before, more], outputs, MICROSOFT, **attributes)
+
+
+@kind
+def microsoft_group_query(draw):
+    """GroupQueryAttention and RotaryEmbedding, as decoders have them. The cache is as long as all, or a longer buffer."""
+    draw.opset = draw.choice([13, 17, 21])
+    draw.relative, draw.absolute = 2e-5, 2e-5
+    tame = {"special": False}
+    floats = lambda *shape: draw.floats(shape, **tame)
+    batch, rows, groups, size = draw.integer(1, 2), draw.integer(1, 5), draw.choice([1, 2]), draw.choice([16, 32])
+    heads = groups * draw.choice([1, 2, 3])
+    turned = size if size == 16 or draw.chance(0.5) else 16
+    longest = 20
+    angles = draw.random.uniform(-3, 3, (longest, turned // 2))
+    tables = [draw.constant(table(angles).astype(np.float32)) for table in (np.cos, np.sin)]
+    if draw.chance(0.25):
+        apart = draw.chance(0.5)
+        x = floats(batch, heads, rows, size) if apart else floats(batch, rows, heads * size)
+        first = draw.chance(0.3)
+        ids = np.array([draw.integer(0, 10)]) if first else draw.random.integers(0, longest, (batch, rows))
+        whole = turned == size
+        draw.node("RotaryEmbedding", [draw.input(x), draw.input(ids.astype(np.int64)), *tables], domain=MICROSOFT,
+                  interleaved=draw.choice([None, 0, 1]), num_heads=None if whole else heads, rotary_embedding_dim=None if whole else turned)
+        return
+    past = draw.integer(1, 5) if draw.chance(0.6) else 0
+    if past and rows > 1:
+        batch = 1
+    total = past + rows
+    buffer = total + draw.integer(1, 3) if past and draw.chance(0.3) else past
+    packed = draw.chance(0.3)
+    if packed:
+        inputs = [draw.input(floats(batch, rows, (heads + 2 * groups) * size)), "", ""]
+    else:
+        inputs = [draw.input(floats(batch, rows, count * size)) for count in (heads, groups, groups)]
+    before = [draw.input(floats(batch, groups, buffer, size)) for _ in "kv"] if past else ["", ""]
+    last = draw.input(np.full(batch, total - 1, np.int32))
+    greatest = draw.either(np.array(total, np.int32))
+    rotary = draw.chance(0.6)
+    more = draw.input(floats(draw.choice([1, batch]), draw.choice([1, heads]), rows, total)) if draw.chance(0.3) and buffer == past else ""
+    sink = draw.either(floats(heads)) if draw.chance(0.2) else ""
+    ids = draw.input(draw.random.integers(0, longest - rows, (batch, rows)).astype(np.int64)) if rotary and draw.chance(0.3) else ""
+    # of a buffer, what lies behind the last row is anything
+    outputs = ["y"] if buffer > past else ["y", "k", "v"]
+    draw.node(
+        "GroupQueryAttention", [*inputs, *before, last, greatest, *(tables if rotary else ["", ""]), ids, more, sink], outputs, MICROSOFT,
+        num_heads=heads, kv_num_heads=groups, do_rotary=int(rotary), rotary_interleaved=draw.choice([None, 0, 1]) if rotary else None,
+        scale=draw.choice([None, 0.4]), softcap=draw.choice([None, None, 2.0]), local_window_size=draw.choice([None, None, 1, 2, 3]),
+        smooth_softmax=draw.choice([None, None, 1]) if not sink else None,
+    )
+
+
+@kind
+def microsoft_packed(draw):
+    """Weights of a few bits, as onnxruntime.quantization.matmul_nbits_quantizer writes them."""
+    draw.opset = draw.choice([11, 15, 18, 21])
+    tame = {"special": False}
+    bits = draw.choice([4, 4, 4, 2, 8])
+    block = draw.choice([16, 32])
+    each = 8 // bits
+    with_zeros = draw.choice(["none", "bytes", "floats"])
+    columns = draw.integer(1, 9)
+    if draw.chance(0.3):
+        blocks = draw.integer(1, 3)
+        draw.relative = 1e-6
+        table = draw.constant(draw.bytes([columns, blocks * block // each], np.uint8))
+        ids = draw.random.integers(0, columns, draw.ints(draw.integer(0, 2), 1, 3)).astype(draw.choice([np.int32, np.int64]))
+        scales = draw.constant(draw.floats([columns, blocks], **tame))
+        zeros = draw.constant(draw.bytes([columns, -(-blocks // each)], np.uint8)) if with_zeros != "none" else ""
+        draw.node("GatherBlockQuantized", [table, draw.input(ids), scales, zeros], domain=MICROSOFT, bits=bits, block_size=block,
+                  gather_axis=0, quantize_axis=draw.choice([1, -1]))
+        return
+    if bits == 8 and with_zeros == "floats":
+        with_zeros = "bytes"
+    depth = draw.integer(1, 70)
+    blocks = -(-depth // block)
+    x = draw.floats([*draw.ints(draw.integer(1, 2), 1, 4), depth], **tame)
+    weights = draw.constant(draw.bytes([columns, blocks, block // each], np.uint8))
+    scales = draw.floats([columns, blocks] if draw.chance(0.5) else [columns * blocks], **tame)
+    draw.relative = 1e-4
+    draw.sum_of(depth, x, scales, np.array([2.0**bits]))
+    packed = -(-blocks // each)
+    zeros = {
+        "none": lambda: "",
+        "bytes": lambda: draw.constant(draw.bytes([columns, packed] if draw.chance(0.5) else [columns * packed], np.uint8)),
+        "floats": lambda: draw.constant(draw.floats([columns, blocks], **tame)),
+    }[with_zeros]()
+    bias = draw.constant(draw.floats([columns], **tame)) if draw.chance(0.3) else ""
+    draw.node("MatMulNBits", [draw.input(x), weights, draw.constant(scales), zeros, "", bias], domain=MICROSOFT, K=depth, N=columns, bits=bits,
+              block_size=block, accuracy_level=draw.choice([None, 0, 1]))
 
 
 def run(model, inputs):

@@ -42,7 +42,7 @@ pub(crate) fn real_models() -> Result<PathBuf> {
 }
 
 /// Cases that the fuzzer draws: every kind of operator gets some 64, and drawing them takes seconds.
-const CASES: &str = "2048";
+const CASES: &str = "2368";
 
 /// Draws the random models of `testing/onnxruntime-fuzz` and asks ONNX Runtime about them, unless that was done; returns the file.
 ///

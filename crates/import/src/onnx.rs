@@ -236,7 +236,7 @@ impl GraphWriter {
                 initializer: self.initializers,
                 input: self.inputs,
                 output: self.outputs,
-                sparse_initializer: Vec::new(),
+                ..Default::default()
             }),
             ..Default::default()
         };

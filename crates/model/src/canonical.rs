@@ -202,7 +202,7 @@ pub(crate) fn model_proto(source: &Source, layout: &Layout) -> ModelProto {
             .collect(),
         input: source.inputs.iter().map(value).collect(),
         output: source.outputs.iter().map(value).collect(),
-        sparse_initializer: Vec::new(),
+        ..Default::default()
     };
     ModelProto {
         ir_version: Some(IR_VERSION),

@@ -2,8 +2,9 @@
 //!
 //! What the import does to a model, and all it does:
 //! - `Constant` nodes become initialisers; initialisers listed as inputs stop being inputs;
-//! - calls of the file's own functions are replaced by the functions' nodes, and so are operators of `com.microsoft` that have a meaning in
+//! - calls of the file's own functions are replaced by the functions' nodes, and so are operators of ONNX Runtime's that have a meaning in
 //!   ONNX's; constants of subgraphs become the model's;
+//! - constants of 2 and 4 bits become bytes, and names of classes the numbers of their places;
 //! - nodes that no output needs, unused initialisers, value infos, names of nodes, doc strings and metadata are dropped;
 //! - nodes are put in topological order; values between nodes are renumbered `v0`, `v1`, …;
 //! - weights move to one blob; NaNs among them become the canonical NaN;
@@ -327,6 +328,16 @@ pub enum ImportError {
         what: String,
         /// ONNX's name for the type.
         code: &'static str,
+    },
+    /// A constant of 2 or 4 bits where its type makes a difference.
+    #[error(
+        "{node} reads `{name}`, whose elements have 2 or 4 bits: these types are supported as constants that are moved, cast or dequantised"
+    )]
+    Narrow {
+        /// The node.
+        node: NodeLabel,
+        /// The constant, or what was moved of it.
+        name: String,
     },
     /// A dimension below zero.
     #[error("{what} has the negative dimension {dim}")]

@@ -6,7 +6,9 @@
 
 mod canonicalize;
 mod integers;
+mod labels;
 mod microsoft;
+mod narrow;
 mod nodes;
 mod tensors;
 
@@ -140,7 +142,8 @@ impl Source {
         Self::read_nodes(proto, external, true)
     }
 
-    /// Reads the parts of a model; `inlines` says whether operators of `com.microsoft` are replaced by what they stand for.
+    /// Reads the parts of a model; `inlines` says whether what the profile does not have, operators of ONNX Runtime's, integers of few bits, names of
+    /// classes, is replaced by what it stands for.
     fn read_nodes(
         proto: ModelProto,
         external: &dyn ExternalData,
@@ -164,19 +167,31 @@ impl Source {
             }
         }
 
+        let declared = inlines.then(|| microsoft::Declared::of(&graph));
+        let mut reader = Reader::new(external, &functions, opset, declared)?;
         let mut constants = Vec::with_capacity(graph.initializer.len());
+        let mut narrow = BTreeSet::new();
         for initializer in graph.initializer {
             let name = initializer.name.clone().unwrap_or_default();
-            let value = Arc::new(Constant::new(read_tensor(initializer, &name, external)?));
+            let code = initializer.data_type.unwrap_or(0);
+            let tensor = match narrow::widened(code) {
+                Some(widened) if inlines => {
+                    narrow.insert(name.clone());
+                    narrow::read_narrow(initializer, widened, &name, external)?
+                }
+                _ if inlines && code == labels::STRING => reader.labels.read_tensor(&initializer, &name)?,
+                _ => read_tensor(initializer, &name, external)?,
+            };
+            let value = Arc::new(Constant::new(tensor));
             constants.push(SourceConstant { name, value });
         }
-        let mut reader = Reader::new(external, &functions, opset, inlines)?;
         let given = graph
             .input
             .iter()
             .map(|input| input.name.clone().unwrap_or_default());
         let given = given.chain(constants.iter().map(|constant| constant.name.clone()));
         let nodes = reader.read_model(graph.node, given)?;
+        narrow::check(&nodes, narrow)?;
         constants.append(&mut reader.constants);
         if constants.len() > MAX_VALUES {
             return Err(ImportError::TooMany {
@@ -204,7 +219,7 @@ impl Source {
         let outputs = graph
             .output
             .into_iter()
-            .map(|output| read_output(output, &zipped))
+            .map(|output| read_output(output, &zipped, inlines))
             .collect::<Result<Vec<_>, _>>()?;
         if outputs.is_empty() {
             return Err(ImportError::NoOutputs);
@@ -352,13 +367,21 @@ fn other_domains(proto: &ModelProto) -> Result<BTreeMap<String, i64>, ImportErro
 }
 
 /// An output. Where a `ZipMap` gave it, the file declares a sequence of maps of floats; `copied` has the outputs of nodes that
-/// took its place, among others.
-fn read_output(value: ValueInfoProto, copied: &BTreeSet<String>) -> Result<SourceValue, ImportError> {
+/// took its place, among others. Where the file `names` labels, they are numbers here.
+fn read_output(
+    mut value: ValueInfoProto,
+    copied: &BTreeSet<String>,
+    names: bool,
+) -> Result<SourceValue, ImportError> {
     let name = value.name.clone().unwrap_or_default();
-    let declares_tensor = value
-        .r#type
-        .as_ref()
-        .is_some_and(|kind| kind.tensor_type.is_some());
+    let tensor = value.r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut());
+    let declares_tensor = tensor.is_some();
+    if let Some(tensor) = tensor
+        && names
+        && tensor.elem_type == Some(labels::STRING)
+    {
+        tensor.elem_type = Some(DType::I64.onnx_code());
+    }
     if !declares_tensor && copied.contains(&name) {
         return Ok(SourceValue {
             name,

@@ -5,10 +5,11 @@
 //!
 //! **Constants** of subgraphs become the model's.
 //!
-//! **Functions** of the file's own are inlined where they are called, and so are operators of `com.microsoft` (see [`microsoft`]).
+//! **Functions** of the file's own are inlined where they are called, and so are operators that only ONNX Runtime has (see [`microsoft`]).
 
 use super::{
-    Attribute, ImportError, SourceConstant, SourceGraph, SourceNode, microsoft, tensors::read_tensor,
+    Attribute, ImportError, SourceConstant, SourceGraph, SourceNode, labels::Labels, microsoft,
+    tensors::read_tensor,
 };
 use crate::{
     DType, Tensor,
@@ -62,12 +63,14 @@ pub(super) struct Reader<'r> {
     functions: BTreeMap<(String, String, String), &'r FunctionProto>,
     /// The model's version of `ai.onnx`, which functions must share.
     opset: i64,
-    /// Whether operators of `com.microsoft` are replaced.
-    inlines: bool,
+    /// What the file says of its values, if operators of ONNX Runtime's are replaced.
+    inlines: Option<BTreeMap<String, microsoft::Declared>>,
     /// Every name in use.
     taken: BTreeSet<String>,
     fresh: u64,
     nodes: usize,
+    /// The numbers of strings, where operators of ONNX Runtime's are replaced.
+    pub(super) labels: Labels,
     /// What becomes initialisers: constants of subgraphs and functions, and `Constant` nodes.
     pub(super) constants: Vec<SourceConstant>,
 }
@@ -77,7 +80,7 @@ impl<'r> Reader<'r> {
         external: &'r dyn ExternalData,
         functions: &'r [FunctionProto],
         opset: i64,
-        inlines: bool,
+        inlines: Option<BTreeMap<String, microsoft::Declared>>,
     ) -> Result<Self, ImportError> {
         let mut known = BTreeMap::new();
         for function in functions {
@@ -101,6 +104,7 @@ impl<'r> Reader<'r> {
             taken: BTreeSet::new(),
             fresh: 0,
             nodes: 0,
+            labels: Labels::default(),
             constants: Vec::new(),
         })
     }
@@ -150,12 +154,15 @@ impl<'r> Reader<'r> {
                 self.inline(function, node, index, scope, read)?;
                 continue;
             }
-            if self.inlines && key.0 == microsoft::DOMAIN && microsoft::is_known(&key.1) {
+            if self.inlines.is_some() && microsoft::is_known(&key.0, &key.1) {
                 self.inline_microsoft(node, index, scope, read)?;
                 continue;
             }
             let mut node = self.read_node(node, index, scope)?;
             drop_zip_map(&mut node);
+            if self.inlines.is_some() {
+                self.labels.replace(&mut node);
+            }
             match constant_value(&node, index)? {
                 Some(tensor) => {
                     let name = node.outputs.into_iter().next().unwrap_or_default();
@@ -389,7 +396,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Puts what a call of a `com.microsoft` operator stands for in its place.
+    /// Puts what a call of an operator that only ONNX Runtime has stands for in its place.
     fn inline_microsoft(
         &mut self,
         mut call: NodeProto,
@@ -403,7 +410,13 @@ impl<'r> Reader<'r> {
             attributes.extend(referred(attribute, scope, &node, index)?);
         }
         call.attribute = attributes;
-        let function = microsoft::function(&call, self.opset).map_err(|why| ImportError::Microsoft {
+        let declared: Vec<_> = call
+            .input
+            .iter()
+            .map(|name| self.inlines.as_ref()?.get(scope.find(name).unwrap_or(name)))
+            .collect();
+        let function = microsoft::function(&call, self.opset, &declared);
+        let function = function.map_err(|why| ImportError::Microsoft {
             node: node.label(index),
             why,
         })?;

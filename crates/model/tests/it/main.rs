@@ -13,6 +13,7 @@ mod classical;
 mod control_flow;
 mod derived;
 mod environment;
+mod foreign;
 mod model;
 mod mutations;
 mod onnx_node_tests;

@@ -106,11 +106,14 @@ fn the_list_of_operators_is_the_table() {
             text += &format!("| {} | {} |\n", definition.name, versions.join(" "));
         }
     }
-    let fused: Vec<_> = microsoft_operators().collect();
+    let fused = microsoft_operators();
     text += &format!(
         "\n## `com.microsoft`: {}\n\n\
-         ONNX Runtime's quantiser and optimiser write these into files. The import replaces each by what it stands for in the operators above, so that\n\
-         what is published has ONNX's alone. Sums in another order may move a byte by a step from what ONNX Runtime gives.\n\n{}.\n",
+         ONNX Runtime's quantiser, optimiser and model builders write these into files (SimplifiedLayerNormalization without a domain). The import\n\
+         replaces each by what it stands for in the operators above, so that what is published has ONNX's alone, and refuses forms that it does not know\n\
+         with the node and the reason. Sums in another order may move a byte by a step from what ONNX Runtime gives; weights of a few bits are dequantised,\n\
+         also where ONNX Runtime computes with bytes instead (`accuracy_level` 4). A mask of attention whose rows have two numbers or more is not supported,\n\
+         nor are caches of bytes, and keys of four dimensions need a declared rank.\n\n{}.\n",
         fused.len(),
         fused.join(", ")
     );
