@@ -168,6 +168,20 @@ pub fn chunks<T: Send>(data: &mut [T], size: usize, piece: impl Fn(usize, &mut [
     });
 }
 
+/// Calls `piece` for runs of elements of `data` with the number of the first of each, in as many pieces as work of about
+/// `nanoseconds` on one thread is worth. Runs are whole units of elements but for the last.
+///
+/// # Panics
+/// As [`run`]; if `unit` is 0.
+pub fn share<T: Send>(data: &mut [T], unit: usize, nanoseconds: u64, piece: impl Fn(usize, &mut [T]) + Sync) {
+    let pieces = pieces(nanoseconds);
+    if pieces == 1 {
+        return piece(0, data);
+    }
+    let size = data.len().div_ceil(unit).div_ceil(pieces).max(1) * unit;
+    chunks(data, size, |index, part| piece(index * size, part));
+}
+
 /// The bounds of piece `index` of `pieces` equal parts of `length`, in multiples of `unit` but for the last.
 #[must_use]
 pub fn part(length: usize, unit: usize, pieces: usize, index: usize) -> Range<usize> {

@@ -24,9 +24,14 @@ impl Grid {
     #[must_use]
     #[inline(always)]
     pub fn place(self, steps: f32) -> i32 {
+        self.place_number(if steps.is_nan() { 0.0 } else { steps })
+    }
+
+    /// [`Self::place`] of what is no NaN.
+    #[inline(always)]
+    fn place_number(self, steps: f32) -> i32 {
         // differences of integers of at most 16 bits are exact in f32
         let (low, high) = ((self.low - self.zero) as f32, (self.high - self.zero) as f32);
-        let steps = if steps.is_nan() { 0.0 } else { steps };
         // both ends are integers: holding before rounding is the same
         let steps = if steps < low { low } else { steps };
         let steps = if steps > high { high } else { steps };
@@ -88,7 +93,14 @@ pub fn add(
         if sum < high { sum } else { high }
     };
     let Steps { scale, grid } = to;
+    // most often no sum is so many steps that a quotient needs a look at it, nor a NaN
+    let most = 256.0 * (of_a.scale.abs() + of_b.scale.abs());
     match Divisor::new(scale) {
+        Some(scale) if most < MOST_STEPS * scale.by.abs() => {
+            isa::apply_binary(a, b, out, move |a: u8, b: u8| {
+                grid.place_number(scale.moderate_quotient(sum(a, b))) as u8
+            });
+        }
         Some(scale) => isa::apply_binary(a, b, out, move |a: u8, b: u8| {
             grid.place(scale.quotient(sum(a, b))) as u8
         }),
@@ -123,12 +135,25 @@ impl Divisor {
     #[inline(always)]
     fn quotient(self, x: f32) -> f32 {
         let first = x * self.reciprocal;
-        let second = (-first).mul_add(self.by, x).mul_add(self.reciprocal, first);
-        let third = (-second).mul_add(self.by, x).mul_add(self.reciprocal, second);
         // beyond, a rest may be infinite or NaN
-        if first.abs() < 1_048_576.0 { third } else { first }
+        if first.abs() < MOST_STEPS {
+            self.moderate_quotient(x)
+        } else {
+            first
+        }
+    }
+
+    /// The same where its magnitude is below [`MOST_STEPS`].
+    #[inline(always)]
+    fn moderate_quotient(self, x: f32) -> f32 {
+        let first = x * self.reciprocal;
+        let second = (-first).mul_add(self.by, x).mul_add(self.reciprocal, first);
+        (-second).mul_add(self.by, x).mul_add(self.reciprocal, second)
     }
 }
+
+/// 2^20, beyond the steps of any grid.
+const MOST_STEPS: f32 = 1_048_576.0;
 
 /// A type of 8-bit integers.
 pub trait Byte: Copy + Send + Sync + 'static {

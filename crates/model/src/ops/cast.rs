@@ -6,7 +6,11 @@
 //! - integer to integer: the low bits are kept;
 //! - to bool: anything but zero is true, NaN too; from bool: 0 or 1.
 
-use super::{AttributeError, Definition, Inputs, Kernel, OpError, Operator, TensorType, Work, kernel};
+use super::{
+    AttributeError, Definition, Inputs, Kernel, OpError, Operator, TensorType, Work,
+    elementwise::{LINE, nanoseconds},
+    kernel,
+};
 use crate::{
     DType, Tensor,
     tensor::{TensorView, TensorViewMut},
@@ -16,7 +20,7 @@ use synod_numerics::{
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16, f64_to_bf16, f64_to_f16, integer_to_f64_odd},
     integer::Integer,
-    isa,
+    isa, pool,
 };
 
 /// `Cast`
@@ -166,7 +170,15 @@ fn cast_from<S: Number>(input: &TensorView<'_>, output: &mut TensorViewMut<'_>) 
 }
 
 fn convert<S: Number, D: Number>(input: &[S], output: &mut [u8]) {
-    isa::apply(input, bytemuck::cast_slice_mut::<u8, D>(output), Convert);
+    let output = bytemuck::cast_slice_mut::<u8, D>(output);
+    pool::share(
+        output,
+        LINE,
+        nanoseconds::<(S, D)>(input.len()),
+        |first, output| {
+            isa::apply(&input[first..][..output.len()], output, Convert);
+        },
+    );
 }
 
 /// [`Number::from_number`] as a function that is vectorised.
@@ -196,7 +208,7 @@ struct BF16(u16);
 struct Bool(u8);
 
 /// An element that converts to and from every other type.
-trait Number: Pod {
+trait Number: Pod + Send + Sync {
     /// Whether [`Self::integer`] is the value.
     const IS_INTEGER: bool;
     /// The value, rounded to nearest.

@@ -3,6 +3,8 @@
 use super::{Kernel, OpError, kernel};
 use crate::{shape::broadcast_strides, tensor::TensorViewMut};
 use bytemuck::Pod;
+use std::ops::Range;
+use synod_numerics::pool;
 
 /// Copies input 0 to output 0, whatever their shapes: both have the same number of bytes.
 pub(super) fn copy() -> Box<dyn Kernel> {
@@ -39,6 +41,9 @@ macro_rules! by_size {
     };
 }
 pub(super) use by_size;
+
+/// Bytes that one thread reads or writes in a nanosecond where little is computed, roughly.
+pub(super) const BYTES_OF_A_NANOSECOND: u64 = 10;
 
 /// Walks the elements of an output in row-major order, row by row, beside `N` operands that are read with strides of their
 /// own (0 where they repeat, negative where they run backwards). Adjacent axes that every operand walks evenly are merged,
@@ -94,9 +99,19 @@ impl<const N: usize> Rows<N> {
         Self::new(shape, strides)
     }
 
+    /// Number of rows.
+    pub(crate) fn count(&self) -> usize {
+        self.outer.iter().copied().fold(1, usize::saturating_mul)
+    }
+
     /// Calls `visit` for each row, with the position of each operand's first element relative to its start.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut([isize; N])) {
-        if self.length == 0 || self.outer.contains(&0) {
+    pub(crate) fn for_each(&self, visit: impl FnMut([isize; N])) {
+        self.for_each_of(0..self.count(), visit);
+    }
+
+    /// [`Self::for_each`] of some rows.
+    pub(crate) fn for_each_of(&self, rows: Range<usize>, mut visit: impl FnMut([isize; N])) {
+        if self.length == 0 || rows.is_empty() {
             return;
         }
         // seldom are there more axes, and a run should not allocate
@@ -109,14 +124,17 @@ impl<const N: usize> Rows<N> {
             }
         };
         let mut at = [0isize; N];
-        loop {
+        let mut rest = rows.start;
+        for axis in (0..self.outer.len()).rev() {
+            coordinates[axis] = rest % self.outer[axis];
+            rest /= self.outer[axis];
+            for (operand, at) in at.iter_mut().enumerate() {
+                *at += self.outer_strides[operand][axis] * coordinates[axis] as isize;
+            }
+        }
+        for _ in rows {
             visit(at);
-            let mut axis = self.outer.len();
-            loop {
-                if axis == 0 {
-                    return;
-                }
-                axis -= 1;
+            for axis in (0..self.outer.len()).rev() {
                 coordinates[axis] += 1;
                 for (operand, at) in at.iter_mut().enumerate() {
                     *at += self.outer_strides[operand][axis];
@@ -182,27 +200,47 @@ impl Planes {
         })
     }
 
-    fn run<W: Pod>(&self, start: usize, length: usize, stride: isize, input: &[W], output: &mut [W]) {
+    /// Number of planes.
+    fn count(&self) -> usize {
+        self.firsts.count() * self.firsts.length
+    }
+
+    /// Some planes, and some of the elements side by side, of which each has a run of the output; `output` begins with element `begin`.
+    fn run<W: Pod>(
+        &self,
+        planes: Range<usize>,
+        across: Range<usize>,
+        [start, begin]: [usize; 2],
+        rows: &Rows<1>,
+        input: &[W],
+        output: &mut [W],
+    ) {
+        let (length, stride) = (rows.length, rows.strides[0]);
         let [step_in, step_out] = self.firsts.strides;
-        self.firsts.for_each(|[from, to]| {
-            for plane in 0..self.firsts.length as isize {
-                let from = start.wrapping_add_signed(from + plane * step_in);
-                let to = (to + plane * step_out) as usize;
-                for j in (0..self.across).step_by(SQUARE) {
-                    for i in (0..length).step_by(SQUARE) {
-                        let (end_j, end_i) = (self.across.min(j + SQUARE), length.min(i + SQUARE));
-                        for j in j..end_j {
-                            let row = &mut output[to + j * self.apart + i..][..end_i - i];
-                            let mut at = from.wrapping_add_signed(i as isize * stride) + j;
-                            for element in row {
-                                *element = input[at];
-                                at = at.wrapping_add_signed(stride);
+        let of_row = self.firsts.length;
+        let mut row = planes.start / of_row;
+        self.firsts
+            .for_each_of(row..planes.end.div_ceil(of_row), |[from, to]| {
+                let first = row * of_row;
+                row += 1;
+                for plane in planes.start.max(first) - first..planes.end.min(first + of_row) - first {
+                    let from = start.wrapping_add_signed(from + plane as isize * step_in);
+                    let to = (to + plane as isize * step_out) as usize;
+                    for j in across.clone().step_by(SQUARE) {
+                        for i in (0..length).step_by(SQUARE) {
+                            let (end_j, end_i) = (across.end.min(j + SQUARE), length.min(i + SQUARE));
+                            for j in j..end_j {
+                                let row = &mut output[to + j * self.apart + i - begin..][..end_i - i];
+                                let mut at = from.wrapping_add_signed(i as isize * stride) + j;
+                                for element in row {
+                                    *element = input[at];
+                                    at = at.wrapping_add_signed(stride);
+                                }
                             }
                         }
                     }
                 }
-            }
-        });
+            });
     }
 }
 
@@ -216,27 +254,55 @@ impl Strided {
     }
 
     /// Reads `input` into `output`, which has an element for each of the shape.
-    pub(super) fn run<W: Pod>(&self, input: &[W], output: &mut [W]) {
-        let (length, stride) = (self.rows.length, self.rows.strides[0]);
+    pub(super) fn run<W: Pod + Send + Sync>(&self, input: &[W], output: &mut [W]) {
+        let rows = &self.rows;
+        let (length, stride) = (rows.length, rows.strides[0]);
         if let Some(planes) = &self.planes {
-            return planes.run(self.start, length, stride, input, output);
+            let (all, count) = (output.len(), planes.count());
+            // elements side by side that are outermost in the output, else planes
+            let outermost = planes.across * planes.apart == all;
+            let unit = if outermost {
+                planes.apart
+            } else {
+                all / rows.outer[0]
+            };
+            return pool::share(output, unit, all as u64, |begin, output| {
+                let units = begin / unit..(begin + output.len()) / unit;
+                let (of_planes, across) = if outermost {
+                    (0..count, units)
+                } else {
+                    let of_unit = count / rows.outer[0];
+                    (units.start * of_unit..units.end * of_unit, 0..planes.across)
+                };
+                planes.run(of_planes, across, [self.start, begin], rows, input, output);
+            });
         }
-        let mut rows = output.chunks_exact_mut(length.max(1));
-        self.rows.for_each(|[at]| {
-            let from = self.start.wrapping_add_signed(at);
-            let Some(row) = rows.next() else { return };
-            match stride {
-                1 => row.copy_from_slice(&input[from..from + length]),
-                0 => row.fill(input[from]),
-                _ => {
-                    let mut from = from;
-                    for element in row {
-                        *element = input[from];
-                        from = from.wrapping_add_signed(stride);
+        let bytes = 2 * size_of_val(output) as u64;
+        pool::share(
+            output,
+            length.max(1),
+            bytes / BYTES_OF_A_NANOSECOND,
+            |begin, output| {
+                let first = begin / length.max(1);
+                let count = output.len() / length.max(1);
+                let mut of_output = output.chunks_exact_mut(length.max(1));
+                rows.for_each_of(first..first + count, |[at]| {
+                    let from = self.start.wrapping_add_signed(at);
+                    let Some(row) = of_output.next() else { return };
+                    match stride {
+                        1 => row.copy_from_slice(&input[from..from + length]),
+                        0 => row.fill(input[from]),
+                        _ => {
+                            let mut from = from;
+                            for element in row {
+                                *element = input[from];
+                                from = from.wrapping_add_signed(stride);
+                            }
+                        }
                     }
-                }
-            }
-        });
+                });
+            },
+        );
     }
 
     /// The kernel that applies this to input 0 and output 0, of elements of `size` bytes.
@@ -306,9 +372,31 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_shared_out() {
+        pool::set_threads(3);
+        let shape = [90, 7, 130];
+        // the middle axis first, then runs of the last
+        let strided = Strided::new(&[7, 90, 130], vec![130, 7 * 130, 1], 0);
+        assert!(strided.planes.is_none());
+        let input: Vec<u32> = (0..shape.iter().product::<usize>() as u32).collect();
+        let mut output = vec![0; input.len()];
+        strided.run(&input, &mut output);
+        let expected = (0..7 * 90).flat_map(|row| {
+            let at = (row % 90 * 7 + row / 90) * 130;
+            input[at..at + 130].iter().copied()
+        });
+        assert!(output.iter().copied().eq(expected));
+    }
+
+    #[test]
     fn transposed_planes_hold_what_every_element_says() {
-        // orders of three axes whose sizes fill squares and do not; the last one runs backwards along the first axis
+        // orders of three axes whose sizes fill squares and do not, on several threads those that are worth it; the last one runs
+        // backwards along the first axis
+        pool::set_threads(3);
         for ([a, b, c], order, backwards) in [
+            ([12, 67, 72], [0, 2, 1], false),
+            ([70, 33, 25], [2, 1, 0], false),
+            ([5, 130, 80], [1, 2, 0], false),
             ([3, 17, 40], [0, 2, 1], false),
             ([33, 5, 4], [2, 1, 0], false),
             ([4, 6, 35], [2, 0, 1], false),
@@ -321,7 +409,7 @@ mod tests {
                 if backwards && axis == 0 { -stride } else { stride }
             });
             let start = if backwards { (a - 1) * b * c } else { 0 };
-            let input: Vec<u16> = (0..(a * b * c) as u16).collect();
+            let input: Vec<u32> = (0..(a * b * c) as u32).collect();
             let mut output = vec![0; input.len()];
             let strided = Strided::new(&shape, strides.to_vec(), start);
             assert!(strided.planes.is_some());

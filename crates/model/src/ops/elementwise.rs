@@ -5,8 +5,9 @@
 //! element, which is one rounding for each operator.
 
 use super::{
-    DType, Inputs, Io, Kernel, OpError, Path, TensorType, Work, data::Rows, kernel, kernel_with_scratch,
-    streamed,
+    DType, Inputs, Io, Kernel, OpError, Path, TensorType, Work,
+    data::{BYTES_OF_A_NANOSECOND, Rows},
+    kernel, kernel_with_scratch, streamed,
 };
 use crate::{
     shape::{broadcast, broadcast_strides, element_count, strides},
@@ -18,7 +19,7 @@ use synod_numerics::{
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
     integer::Integer,
-    isa,
+    isa, pool,
     quantize::Steps,
 };
 
@@ -226,8 +227,15 @@ impl<T> Run<'_, T> {
     }
 }
 
-/// out = f(a, b), run by run.
-fn combine<A: Copy, B: Copy, U>(rows: &Rows<2>, a: &[A], b: &[B], out: &mut [U], f: &Zip<A, B, U>) {
+/// out = f(a, b), run by run, for the runs from number `first` on that `out` has.
+fn combine<A: Copy, B: Copy, U>(
+    rows: &Rows<2>,
+    first: usize,
+    a: &[A],
+    b: &[B],
+    out: &mut [U],
+    f: &Zip<A, B, U>,
+) {
     let (Some(&some_a), Some(&some_b)) = (a.first(), b.first()) else {
         return;
     };
@@ -238,8 +246,9 @@ fn combine<A: Copy, B: Copy, U>(rows: &Rows<2>, a: &[A], b: &[B], out: &mut [U],
     } else {
         length.max(1)
     };
+    let count = out.len() / length.max(1);
     let mut runs = out.chunks_exact_mut(length.max(1));
-    rows.for_each(|at| {
+    rows.for_each_of(first..first + count, |at| {
         let Some(out) = runs.next() else { return };
         let [at_a, at_b] = at.map(|at| at as usize);
         let filled = length.min(SPREAD);
@@ -304,7 +313,7 @@ impl Pair {
     }
 
     /// out = f(a, b).
-    pub(super) fn run<A: Copy, B: Copy, U>(
+    pub(super) fn run<A: Copy + Sync, B: Copy + Sync, U: Send>(
         &self,
         path: Path,
         a: &[A],
@@ -313,7 +322,18 @@ impl Pair {
         f: &Zip<A, B, U>,
     ) {
         match path {
-            Path::Fast => combine(&self.rows, a, b, out, f),
+            Path::Fast => {
+                let (rows, length) = (&self.rows, self.rows.length.max(1));
+                let nanoseconds = nanoseconds::<(A, B, U)>(out.len());
+                if rows.count() == 1 && rows.strides == [1, 1] {
+                    return pool::share(out, length.min(LINE), nanoseconds, |first, out| {
+                        f(&a[first..][..out.len()], &b[first..][..out.len()], out);
+                    });
+                }
+                pool::share(out, length, nanoseconds, |first, out| {
+                    combine(rows, first / length, a, b, out, f);
+                });
+            }
             Path::Reference => {
                 let [a_shape, b_shape, output] = &self.shapes;
                 for index in 0..out.len() {
@@ -326,6 +346,14 @@ impl Pair {
             }
         }
     }
+}
+
+/// Elements of a cache line at most: what one thread writes begins with a line.
+pub(super) const LINE: usize = 64;
+
+/// How long one thread takes to do little with so many elements, roughly, of which each is all of `T`.
+pub(super) fn nanoseconds<T>(elements: usize) -> u64 {
+    (elements as u64).saturating_mul(size_of::<T>() as u64) / BYTES_OF_A_NANOSECOND
 }
 
 /// A function of one element.
@@ -455,7 +483,9 @@ fn unary<T: Element>(f: impl isa::Unary<T, T> + Send + Sync + 'static) -> Box<dy
         let path = io.path;
         let (x, out) = io.unary::<T, T>(0, 0);
         match path {
-            Path::Fast => isa::apply(x, out, f),
+            Path::Fast => pool::share(out, LINE, nanoseconds::<[T; 2]>(x.len()), |first, out| {
+                isa::apply(&x[first..][..out.len()], out, f);
+            }),
             Path::Reference => out.iter_mut().zip(x).for_each(|(out, &x)| *out = f.call(x)),
         }
         Ok(())
@@ -668,7 +698,12 @@ mod tests {
 
     #[test]
     fn both_ways_visit_the_same_elements() {
-        let shapes: [([usize; 3], [usize; 3]); 7] = [
+        // the first ones are shared out among threads
+        synod_numerics::pool::set_threads(3);
+        let shapes: [([usize; 3], [usize; 3]); 10] = [
+            ([30, 40, 50], [30, 40, 50]),
+            ([30, 40, 50], [1, 40, 1]),
+            ([300, 1, 1], [1, 1, 257]),
             ([2, 3, 4], [2, 3, 4]),
             ([2, 3, 4], [1, 3, 1]),
             ([2, 1, 4], [2, 3, 1]),

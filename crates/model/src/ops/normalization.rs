@@ -362,18 +362,20 @@ impl<T: Compute> FloatKernel<T> for Layer {
         let [y, means, deviations] = outputs else {
             unreachable!("inference gives three outputs")
         };
-        let (mut means, mut deviations) = (means.iter_mut(), deviations.iter_mut());
-        let report = |row: reference::Moments<T>| {
-            if let Some(mean) = means.next() {
-                *mean = row.mean;
-            }
-            if let Some(deviation) = deviations.next() {
-                *deviation = row.inverse_deviation;
-            }
-        };
         match path {
-            Path::Fast => fast::layer_norm(x, scale, bias, epsilon, y, report),
-            Path::Reference => reference::layer_norm(x, scale, bias, epsilon, y, report),
+            Path::Fast => fast::layer_norm(x, scale, bias, epsilon, y, [means, deviations]),
+            Path::Reference => {
+                let (mut means, mut deviations) = (means.iter_mut(), deviations.iter_mut());
+                let report = |row: reference::Moments<T>| {
+                    if let Some(mean) = means.next() {
+                        *mean = row.mean;
+                    }
+                    if let Some(deviation) = deviations.next() {
+                        *deviation = row.inverse_deviation;
+                    }
+                };
+                reference::layer_norm(x, scale, bias, epsilon, y, report);
+            }
         }
     }
 }

@@ -307,7 +307,11 @@ impl Arrangement {
     }
 
     /// The elements, with the reduced ones in the middle.
-    pub(super) fn arranged<'a, T: bytemuck::Pod>(&self, x: &'a [T], scratch: &'a mut [T]) -> &'a [T] {
+    pub(super) fn arranged<'a, T: bytemuck::Pod + Send + Sync>(
+        &self,
+        x: &'a [T],
+        scratch: &'a mut [T],
+    ) -> &'a [T] {
         match &self.gather {
             None => x,
             Some(gather) => {

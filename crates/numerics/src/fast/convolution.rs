@@ -640,6 +640,7 @@ impl Part<'_> {
                             data: packed,
                             n: positions.len(),
                             k: terms,
+                            finite: false,
                         }
                     };
                     for first in channels.clone().step_by(PANEL) {

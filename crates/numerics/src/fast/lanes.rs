@@ -26,6 +26,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn load_second(from: *const f32, mask: u32) -> Self;
     /// Of 32 elements those whose bit is set, +0.0 for the others: the even ones and the odd ones.
     unsafe fn load_pairs(from: *const f32, mask: u32) -> (Self, Self);
+    /// Brings the cache line of an address near, if there is one: it need not be valid.
+    unsafe fn fetch(from: *const f32);
     /// Writes sixteen elements.
     unsafe fn store(self, to: *mut f32);
     /// Writes those whose bit is set.
@@ -123,6 +125,8 @@ impl Lanes for Portable {
             Portable(std::array::from_fn(|l| lane(2 * l + 1))),
         )
     }
+    #[inline(always)]
+    unsafe fn fetch(_from: *const f32) {}
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: by contract.
@@ -286,6 +290,11 @@ mod x86 {
                     Avx512(_mm512_permutex2var_ps(low, odd, high)),
                 )
             }
+        }
+        #[inline(always)]
+        unsafe fn fetch(from: *const f32) {
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
@@ -464,6 +473,11 @@ mod x86 {
                     Avx2(odd_lanes(a, b), odd_lanes(c, d)),
                 )
             }
+        }
+        #[inline(always)]
+        unsafe fn fetch(from: *const f32) {
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {

@@ -4,7 +4,7 @@ use super::Transcendental;
 use super::reduction::{in_any_order, in_lanes};
 use crate::float::Float;
 use crate::isa::multiversion;
-use crate::pool;
+use crate::pool::{self, Disjoint};
 use crate::reference::{LANES, Moments, tree};
 use crate::shape::ReduceShape;
 
@@ -17,20 +17,50 @@ fn moments<T: Float>(x: &[T], epsilon: T) -> Moments<T> {
     Moments::from_sums(mean, squares / length, epsilon)
 }
 
+/// The bits of [`crate::reference::layer_norm`]; each row's mean and inverse deviation go into `moments`, where these are not empty.
+///
+/// # Panics
+/// If a slice does not fit the others.
+pub fn layer_norm<T: Float>(
+    x: &[T],
+    scale: &[T],
+    bias: Option<&[T]>,
+    epsilon: T,
+    out: &mut [T],
+    moments: [&mut [T]; 2],
+) {
+    assert_eq!(x.len(), out.len(), "output of a layer normalisation");
+    assert!(
+        bias.is_none_or(|bias| bias.len() == scale.len()),
+        "as many biases as scales"
+    );
+    if scale.is_empty() {
+        return;
+    }
+    let [means, deviations] = moments.map(Disjoint::new);
+    pool::share(out, scale.len(), x.len() as u64 / 2, |first, out| {
+        let x = &x[first..][..out.len()];
+        let (row, rows) = (first / scale.len(), out.len() / scale.len());
+        let of_rows = |all: usize| if all == 0 { 0..0 } else { row..row + rows };
+        // SAFETY: pieces have rows of their own.
+        let [means, deviations] = unsafe { [&means, &deviations].map(|all| all.slice(of_rows(all.len()))) };
+        layer_norm_rows(x, scale, bias, epsilon, out, means, deviations);
+    });
+}
+
 multiversion! {
-    /// The bits of [`crate::reference::layer_norm`].
-    pub fn layer_norm[T: Float, R: FnMut(Moments<T>)](
-        x: &[T], scale: &[T], bias: Option<&[T]>, epsilon: T, out: &mut [T], report: R
+    fn layer_norm_rows[T: Float](
+        x: &[T], scale: &[T], bias: Option<&[T]>, epsilon: T, out: &mut [T], means: &mut [T], deviations: &mut [T]
     ) {
-        let mut report = report;
-        assert_eq!(x.len(), out.len(), "output of a layer normalisation");
-        assert!(bias.is_none_or(|bias| bias.len() == scale.len()), "as many biases as scales");
-        if scale.is_empty() {
-            return;
-        }
+        let (mut means, mut deviations) = (means.iter_mut(), deviations.iter_mut());
         for (x, out) in x.chunks_exact(scale.len()).zip(out.chunks_exact_mut(scale.len())) {
             let Moments { mean, inverse_deviation } = moments(x, epsilon);
-            report(Moments { mean, inverse_deviation });
+            if let Some(to) = means.next() {
+                *to = mean;
+            }
+            if let Some(to) = deviations.next() {
+                *to = inverse_deviation;
+            }
             let operands = out.iter_mut().zip(x).zip(scale);
             if let Some(bias) = bias {
                 for (((out, &x), &scale), &bias) in operands.zip(bias) {
@@ -163,19 +193,13 @@ fn on_threads<T: Float>(
     if x.is_empty() {
         return;
     }
-    let pieces = pool::pieces(x.len() as u64).min(shape.outer);
-    if pieces == 1 {
-        return compute(shape, x, out);
-    }
     let slab = shape.length * shape.inner;
-    let outer = shape.outer.div_ceil(pieces);
-    pool::chunks(out, outer * slab, |piece, out| {
-        let x = &x[piece * outer * slab..][..out.len()];
+    pool::share(out, slab, x.len() as u64, |first, out| {
         let shape = ReduceShape {
             outer: out.len() / slab,
             ..*shape
         };
-        compute(&shape, x, out);
+        compute(&shape, &x[first..][..out.len()], out);
     });
 }
 

@@ -16,6 +16,9 @@ use crate::isa::Isa;
 pub(super) const PANEL: usize = 32;
 /// Elements of a vector.
 pub(super) const VECTOR: usize = 16;
+/// Terms of the right operand that are on their way while one is multiplied: panels are read once for a few tiles of rows, and what
+/// holds them may be a third-level cache that answers late.
+pub(super) const AHEAD: usize = 32;
 
 /// The most rows of a tile.
 pub(super) fn most_rows(isa: Isa) -> usize {
@@ -249,6 +252,9 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
                 } else {
                     L::load_some(from, tail)
                 };
+            }
+            for v in 0..V {
+                L::fetch(b.wrapping_add(AHEAD * tile.b_stride + v / 2 * tile.panel + v % 2 * VECTOR));
             }
             for i in 0..R {
                 let x = L::splat(a.add(i));

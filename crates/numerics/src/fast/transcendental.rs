@@ -78,13 +78,8 @@ impl Transcendental {
             "an elementwise function has as many outputs as inputs"
         );
         // about a nanosecond each
-        let pieces = pool::pieces(x.len() as u64);
-        if pieces == 1 {
-            return self.part(x, out);
-        }
-        let size = x.len().div_ceil(pieces).next_multiple_of(BLOCK);
-        pool::chunks(out, size, |piece, out| {
-            self.part(&x[piece * size..][..out.len()], out);
+        pool::share(out, BLOCK, x.len() as u64, |first, out| {
+            self.part(&x[first..][..out.len()], out);
         });
     }
 

@@ -334,6 +334,47 @@ fn large_products_on_threads() {
     }
 }
 
+/// Rows of zeros and a few ones, as one-hot encodings are: whole blocks of them, blocks that another number or too many ones spoil,
+/// weights that are not finite.
+#[test]
+fn products_of_ones() {
+    let mut numbers = Numbers::new(33);
+    for case in 0..60 {
+        let (m, n, k) = (
+            2 + numbers.below(300),
+            1 + numbers.below(100),
+            1 + numbers.below(300),
+        );
+        let zeros = [0.0, -0.0];
+        let mut a: Vec<f32> = (0..m * k).map(|_| zeros[numbers.below(2)]).collect();
+        let ones = if case % 5 == 4 { k.div_ceil(2) } else { case % 5 };
+        for row in a.chunks_exact_mut(k) {
+            (0..ones).for_each(|_| row[numbers.below(k)] = 1.0);
+        }
+        if case % 4 == 1 {
+            let at = numbers.below(m * k);
+            a[at] = numbers.special();
+        }
+        let b: Vec<f32> = match case % 3 {
+            0 => numbers.slice(k * n),
+            _ => (0..k * n).map(|_| numbers.finite()).collect(),
+        };
+        let (rows, columns) = (Matrix::row_major(&a, k), Matrix::row_major(&b, n));
+        let mut expected = vec![f32::NAN; m * n];
+        slow::gemm(m, n, k, rows, columns, &mut expected);
+        on_every_isa_and_threads(|what| {
+            let packed = fm::PackedColumns::new(k, n, columns);
+            let mut out = vec![7.0; m * n];
+            fm::gemm_packed(m, rows, &packed, &mut out);
+            assert_same(
+                &out,
+                &expected,
+                &format!("case {case}: {m} × {n} × {k} on {what}"),
+            );
+        });
+    }
+}
+
 #[test]
 fn weights_packed_on_one_instruction_set_serve_another() {
     let mut numbers = Numbers::new(32);
@@ -709,8 +750,10 @@ fn softmaxes_of_attention() {
 #[test]
 fn normalisations() {
     let mut numbers = Numbers::new(10);
-    for _ in 0..200 {
-        let (rows, size) = (1 + numbers.below(4), 1 + numbers.below(70));
+    for case in 0..200 {
+        // every tenth is worth several threads
+        let most = if case % 10 == 0 { 2000 } else { 4 };
+        let (rows, size) = (1 + numbers.below(most), 1 + numbers.below(70));
         let (x, scale, bias) = (
             numbers.slice(rows * size),
             numbers.slice(size),
@@ -720,7 +763,7 @@ fn normalisations() {
         let mut expected = vec![f32::NAN; x.len()];
         let mut expected_moments = Vec::new();
         slow::layer_norm(&x, &scale, some_bias, 1e-5, &mut expected, |m| {
-            expected_moments.push(m)
+            expected_moments.push([m.mean, m.inverse_deviation]);
         });
         let channels = scale.len();
         let images = numbers.slice(2 * channels * rows);
@@ -728,20 +771,23 @@ fn normalisations() {
         let (mut instance, mut batch) = (vec![f32::NAN; images.len()], vec![f32::NAN; images.len()]);
         slow::instance_norm(&images, rows, &scale, &bias, 1e-5, &mut instance);
         slow::batch_norm(&images, rows, &scale, &bias, &mean, &variance, 1e-5, &mut batch);
-        on_every_isa(|isa| {
+        on_every_isa_and_threads(|what| {
             let mut out = vec![7.0; x.len()];
-            let mut moments = Vec::new();
-            fast::layer_norm(&x, &scale, some_bias, 1e-5, &mut out, |m| moments.push(m));
-            assert_same(&out, &expected, &format!("layer norm on {isa:?}"));
-            let flat = |m: &[slow::Moments<f32>]| -> Vec<f32> {
-                m.iter().flat_map(|m| [m.mean, m.inverse_deviation]).collect()
-            };
-            assert_same(&flat(&moments), &flat(&expected_moments), "moments");
+            let [mut means, mut deviations] = [vec![7.0; rows], vec![7.0; rows]];
+            let moments = [&mut means[..], &mut deviations[..]];
+            fast::layer_norm(&x, &scale, some_bias, 1e-5, &mut out, moments);
+            assert_same(&out, &expected, &format!("layer norm on {what}"));
+            let moments: Vec<f32> = means
+                .into_iter()
+                .zip(deviations)
+                .flat_map(<[f32; 2]>::from)
+                .collect();
+            assert_same(&moments, expected_moments.as_flattened(), "moments");
             let mut out = vec![7.0; images.len()];
             fast::instance_norm(&images, rows, &scale, &bias, 1e-5, &mut out);
-            assert_same(&out, &instance, &format!("instance norm on {isa:?}"));
+            assert_same(&out, &instance, &format!("instance norm on {what}"));
             fast::batch_norm(&images, rows, &scale, &bias, &mean, &variance, 1e-5, &mut out);
-            assert_same(&out, &batch, &format!("batch norm on {isa:?}"));
+            assert_same(&out, &batch, &format!("batch norm on {what}"));
         });
     }
 }

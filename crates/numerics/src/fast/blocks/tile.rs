@@ -7,7 +7,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::super::lanes::{Avx2, Avx512};
 use super::super::lanes::{Lanes, Portable};
-use super::super::tile::{Right, VECTOR, most_rows};
+use super::super::tile::{AHEAD, Right, VECTOR, most_rows};
 use crate::isa::Isa;
 
 /// What is done to finished elements in registers.
@@ -182,7 +182,9 @@ unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize,
             let x = tile.x.add(*tile.offsets.as_ptr().add(term) as usize);
             let mut weights = [L::zero(); V];
             for v in 0..V {
-                weights[v] = L::load(w.add(v / 2 * tile.w.panel + v % 2 * VECTOR));
+                let at = v / 2 * tile.w.panel + v % 2 * VECTOR;
+                weights[v] = L::load(w.add(at));
+                L::fetch(w.wrapping_add(AHEAD * tile.w.stride + at));
             }
             let second = x.wrapping_add(second_row);
             for i in 0..R {

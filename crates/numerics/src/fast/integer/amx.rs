@@ -140,6 +140,8 @@ struct Block {
     /// Cache lines of panels that are fetched in each step, and how far ahead in bytes.
     fetched: usize,
     ahead: usize,
+    /// What the columns' sums start at.
+    starts: *const i32,
 }
 
 /// The kernel: products of one or two tiles of rows and one or two panels at `panel`; the sums are written at `out`, [`COLUMNS`] from
@@ -153,10 +155,12 @@ macro_rules! kernel {
             // SAFETY: by the contract. The tiles' registers are this block's own: they are zeroed first, and nobody reads them after.
             unsafe {
                 asm!(
-                    "tilezero tmm0",
-                    concat!($second, "tilezero tmm2"),
-                    concat!($both, "tilezero tmm1"),
-                    concat!($second, $both, "tilezero tmm3"),
+                    "mov {fetch}, [{block} + 88]",
+                    "xor {lines:e}, {lines:e}",
+                    "tileloadd tmm0, [{fetch} + {lines}]",
+                    concat!($second, "tileloadd tmm2, [{fetch} + {lines}]"),
+                    concat!($both, "tileloadd tmm1, [{fetch} + {lines} + 64]"),
+                    concat!($second, $both, "tileloadd tmm3, [{fetch} + {lines} + 64]"),
                     "2:",
                     "mov {first}, [{offsets}]",
                     "mov {second}, [{block} + 64]",
@@ -393,6 +397,7 @@ impl<'a> OnTiles<'a> {
                 rows: [self.rows.start; 2],
                 fetched: 0,
                 ahead: 2 * self.step * block.panels * PANEL * 4,
+                starts: std::ptr::null(),
             };
             let mut fetched = if self.panels.len() > FAR {
                 self.step * block.panels
@@ -422,13 +427,14 @@ impl<'a> OnTiles<'a> {
                         sums[panel * PANEL..].as_mut_ptr(),
                     );
                     operands.fetched = std::mem::take(&mut fetched);
+                    operands.starts = starts[panel * PANEL..].as_ptr();
                     // SAFETY: the rows of a tile lie between the first and the last of the walk, all of which are readable by the
                     // contract; the panels have these quads (above), and the sums are those of two tiles.
                     unsafe { kernel(&operands, from, to) };
                 }
                 for (sums, tile) in sums.chunks_exact(HEIGHT * COLUMNS).zip(pair.iter().flatten()) {
                     // SAFETY: by the contract.
-                    unsafe { self.put(sums, *tile, block, &starts, sink) };
+                    unsafe { self.put(sums, *tile, block, sink) };
                 }
             }
         }
@@ -451,33 +457,37 @@ impl<'a> OnTiles<'a> {
         starts
     }
 
+    /// The places of a tile's rows among those of the sink, if they count and are not rows of the tile before.
+    fn places(&self, first: usize, new: usize) -> [Option<usize>; HEIGHT] {
+        let rows = &self.rows;
+        let (line, place) = (first / rows.line, first % rows.line);
+        if new == first && first + HEIGHT <= rows.last + 1 && place + HEIGHT <= rows.width {
+            let number = line.wrapping_mul(rows.width).wrapping_add(place) - self.number;
+            return std::array::from_fn(|row| Some(number + row));
+        }
+        let mut places = rows.numbers(first);
+        for (row, place) in (first..).zip(&mut places) {
+            *place = place
+                .filter(|_| (new..=rows.last).contains(&row))
+                .map(|number| number - self.number);
+        }
+        places
+    }
+
     /// Puts the sums of a tile where they belong.
     ///
     /// # Safety
     /// As [`Product::run`].
-    unsafe fn put(
-        &self,
-        sums: &[i32],
-        (first, new): (usize, usize),
-        block: pack::Block,
-        starts: &[i32; COLUMNS],
-        sink: Sink<'_>,
-    ) {
+    unsafe fn put(&self, sums: &[i32], (first, new): (usize, usize), block: pack::Block, sink: Sink<'_>) {
         let columns = (self.product.columns - block.first).min(block.panels * PANEL);
-        // the places of the rows among those of the sink, if they count and were not computed before
-        let mut places = self.rows.numbers(first);
-        for (row, place) in (first..).zip(&mut places) {
-            *place = place
-                .filter(|_| (new..=self.rows.last).contains(&row))
-                .map(|number| number - self.number);
-        }
+        let places = self.places(first, new);
         match sink {
             Sink::Sums { out, row, column } => {
                 for (sums, place) in sums.chunks_exact(COLUMNS).zip(places) {
                     let Some(at) = place else { continue };
                     let out = out.wrapping_add(at * row + block.first * column);
                     // SAFETY: by the contract the sink has this row and its columns.
-                    unsafe { put_sums(&sums[..columns], starts, out, column) };
+                    unsafe { put_sums(sums[..columns].iter().copied(), out, column) };
                 }
             }
             Sink::Bytes { out, row, requantize } => {
@@ -490,15 +500,7 @@ impl<'a> OnTiles<'a> {
                 let factors = &requantize.factors[block.first..][..block.panels * PANEL];
                 // SAFETY: the sink has the columns at these places by the contract; the factors are finite.
                 unsafe {
-                    tile::avx512::finish(
-                        sums.as_ptr(),
-                        block.panels,
-                        starts,
-                        factors,
-                        &requantize,
-                        mask,
-                        &places,
-                    );
+                    tile::avx512::finish(sums.as_ptr(), block.panels, factors, &requantize, mask, &places);
                 }
             }
         }

@@ -51,23 +51,21 @@ pub(super) enum Sink<'a> {
     },
 }
 
-/// Writes a row of sums, added to their starts, so many elements from column to column.
+/// Writes a row of sums, so many elements from column to column.
 ///
 /// # Safety
 /// There must be room for them.
 #[inline(always)]
-pub(super) unsafe fn put_sums(sums: &[i32], starts: &[i32], out: *mut i32, column: usize) {
+pub(super) unsafe fn put_sums(sums: impl ExactSizeIterator<Item = i32>, out: *mut i32, column: usize) {
     if column == 1 {
         // SAFETY: by the contract.
         let out = unsafe { std::slice::from_raw_parts_mut(out, sums.len()) };
-        for ((out, sum), start) in out.iter_mut().zip(sums).zip(starts) {
-            *out = sum.wrapping_add(*start);
-        }
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum);
         return;
     }
-    for (j, (sum, start)) in sums.iter().zip(starts).enumerate() {
+    for (j, sum) in sums.enumerate() {
         // SAFETY: by the contract.
-        unsafe { *out.add(j * column) = sum.wrapping_add(*start) };
+        unsafe { *out.add(j * column) = sum };
     }
 }
 
@@ -210,8 +208,12 @@ impl Product<'_> {
                 Sink::Sums { out, row, column } => {
                     let starts = &self.with.starts[first..][..columns];
                     let out = out.wrapping_add((at + i) * row + first * column);
+                    let sums = sums
+                        .iter()
+                        .zip(starts)
+                        .map(|(sum, start)| sum.wrapping_add(*start));
                     // SAFETY: by the contract the sink has this row and its columns.
-                    unsafe { put_sums(&sums[..columns], starts, out, column) };
+                    unsafe { put_sums(sums, out, column) };
                 }
                 Sink::Bytes { out, row, requantize } => {
                     // SAFETY: by the contract the sink has these columns of the row.

@@ -319,7 +319,7 @@ pub(super) mod avx512 {
     use super::super::epilogue::Requantize;
     use super::{COLUMNS, FLIP, ROWS, Rows};
     use std::arch::x86_64::{
-        __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_add_epi32, _mm512_add_epi64,
+        __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi64,
         _mm512_adds_epi16, _mm512_cvt_roundps_epi32, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
         _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
         _mm512_maskz_mov_epi8, _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_packs_epi16,
@@ -359,6 +359,10 @@ pub(super) mod avx512 {
             unsafe { $tile::<$height, $panels>($($argument),*) }
         };
     }
+
+    /// Quads of panels that are on their way while one is multiplied: panels are read once for a few tiles of rows, and what holds them
+    /// may be a third-level cache that answers late.
+    const AHEAD: usize = 32;
 
     /// What nothing takes off.
     const NOTHING: (&[i32], &[i32; ROWS]) = (&[], &[0; ROWS]);
@@ -463,6 +467,7 @@ pub(super) mod avx512 {
                     let mut w = [_mm512_setzero_si512(); PANELS];
                     for (j, w) in w.iter_mut().enumerate() {
                         *w = _mm512_loadu_si512(bytes.add(64 * j).cast());
+                        _mm_prefetch::<_MM_HINT_T0>(bytes.wrapping_add(64 * (AHEAD * PANELS + j)));
                     }
                     for i in 0..HEIGHT {
                         let mut x = _mm512_set1_epi32(at[i].add(4 * quad).cast::<i32>().read_unaligned());
@@ -589,15 +594,14 @@ pub(super) mod avx512 {
         }
     }
 
-    /// Rows of sums that lie in memory, [`COLUMNS`] apart, added to their starts and requantised: each where `places` says, if it does.
+    /// Rows of sums that lie in memory, [`COLUMNS`] apart, requantised: each where `places` says, if it does.
     ///
     /// # Safety
-    /// The unit must be available; there must be as many rows as places, 16 × `panels` sums in each, as many finite factors and starts;
+    /// The unit must be available; there must be as many rows as places, 16 × `panels` sums in each, as many finite factors,
     /// and room for the columns of the mask at each place.
     pub(in super::super) unsafe fn finish(
         sums: *const i32,
         panels: usize,
-        starts: &[i32; COLUMNS],
         factors: &[f32],
         requantize: &Requantize<'_>,
         mask: u64,
@@ -609,7 +613,7 @@ pub(super) mod avx512 {
                 match panels {
                     $($panels => {
                         // SAFETY: by the contract.
-                        unsafe { finish_rows::<$panels>(sums, starts, factors.as_ptr(), requantize, mask, places) }
+                        unsafe { finish_rows::<$panels>(sums, factors.as_ptr(), requantize, mask, places) }
                     })*
                     panels => unreachable!("a block of {panels} panels"),
                 }
@@ -621,7 +625,6 @@ pub(super) mod avx512 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn finish_rows<const PANELS: usize>(
         sums: *const i32,
-        starts: &[i32; COLUMNS],
         factors: *const f32,
         requantize: &Requantize<'_>,
         mask: u64,
@@ -631,13 +634,8 @@ pub(super) mod avx512 {
             let Some(out) = *place else { continue };
             let mut totals = [_mm512_setzero_si512(); PANELS];
             for (j, total) in totals.iter_mut().enumerate() {
-                // SAFETY: the row has these sums, and there are 64 starts.
-                unsafe {
-                    *total = _mm512_add_epi32(
-                        _mm512_loadu_si512(sums.add(row * COLUMNS + 16 * j).cast()),
-                        _mm512_loadu_si512(starts.as_ptr().add(16 * j).cast()),
-                    );
-                }
+                // SAFETY: the row has these sums.
+                *total = unsafe { _mm512_loadu_si512(sums.add(row * COLUMNS + 16 * j).cast()) };
             }
             // SAFETY: by the contract.
             unsafe { write(totals, factors, requantize, mask, out) };
