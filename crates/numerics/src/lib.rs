@@ -32,6 +32,7 @@ pub mod isa;
 pub mod math;
 pub mod pool;
 pub mod quantize;
+pub mod quotient;
 pub mod reference;
 pub mod shape;
 

@@ -3,7 +3,8 @@
 //! A quantised number q stands for (q − zero point) × scale. Quantising divides, rounds to the nearest integer (ties to
 //! even), adds the zero point and holds the result within the range of its type.
 
-use crate::isa::{self, Isa, multiversion};
+use crate::isa::{self, multiversion};
+use crate::quotient::{Divisor, LARGEST};
 
 /// The integers that a quantised type has, and which of them stands for 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub fn add(
     // most often no sum is so many steps that a quotient needs a look at it, nor a NaN
     let most = 256.0 * (of_a.scale.abs() + of_b.scale.abs());
     match Divisor::new(scale) {
-        Some(scale) if most < MOST_STEPS * scale.by.abs() => {
+        Some(scale) if most < LARGEST * scale.by.abs() => {
             isa::apply_binary(a, b, out, move |a: u8, b: u8| {
                 grid.place_number(scale.moderate_quotient(sum(a, b))) as u8
             });
@@ -107,53 +108,6 @@ pub fn add(
         None => isa::apply_binary(a, b, out, move |a: u8, b: u8| grid.place(sum(a, b) / scale) as u8),
     }
 }
-
-/// A number to divide by, again and again. Where multiply-adds are instructions, quotients are made of its reciprocal: a division takes
-/// a vector unit as long as a dozen of them.
-#[derive(Debug, Clone, Copy)]
-struct Divisor {
-    by: f32,
-    reciprocal: f32,
-}
-
-impl Divisor {
-    /// `None` where [`Self::quotient`] is not as good as a division.
-    fn new(by: f32) -> Option<Self> {
-        // 2^±60: neither the reciprocal nor a rest that matters is near the ends of what f32 holds
-        let is_moderate = (8.673_617_4e-19..=1.152_921_5e18).contains(&by.abs());
-        (is_moderate && Isa::current() >= Isa::Avx2).then(|| Divisor {
-            by,
-            reciprocal: by.recip(),
-        })
-    }
-
-    /// x ÷ by, correctly rounded where its magnitude is between 2^-30 and 2^20, and on the same side of these ends where it is not.
-    ///
-    /// The first approximation is at most one and a half units in the last place away, the second less than one; then the rest is
-    /// exact, and the quotient corrected by it once more is the rounded one (P. Markstein, *Computation of elementary functions on the
-    /// IBM RISC System/6000 processor*, 1990).
-    #[inline(always)]
-    fn quotient(self, x: f32) -> f32 {
-        let first = x * self.reciprocal;
-        // beyond, a rest may be infinite or NaN
-        if first.abs() < MOST_STEPS {
-            self.moderate_quotient(x)
-        } else {
-            first
-        }
-    }
-
-    /// The same where its magnitude is below [`MOST_STEPS`].
-    #[inline(always)]
-    fn moderate_quotient(self, x: f32) -> f32 {
-        let first = x * self.reciprocal;
-        let second = (-first).mul_add(self.by, x).mul_add(self.reciprocal, first);
-        (-second).mul_add(self.by, x).mul_add(self.reciprocal, second)
-    }
-}
-
-/// 2^20, beyond the steps of any grid.
-const MOST_STEPS: f32 = 1_048_576.0;
 
 /// A type of 8-bit integers.
 pub trait Byte: Copy + Send + Sync + 'static {
@@ -389,34 +343,6 @@ mod tests {
             quantize_bytes(&x, scale, of_bytes, &mut bytes);
             for (x, byte) in x.iter().zip(bytes) {
                 assert_eq!(i32::from(byte), of_bytes.place(x / scale), "{x:e} / {scale:e}");
-            }
-        }
-    }
-
-    /// The quotient itself, over all mantissas of the number divided.
-    #[test]
-    fn quotients_by_multiplication_are_rounded_correctly() {
-        let divisors = [
-            3.0,
-            1.0 / 3.0,
-            f32::from_bits(0x3fff_ffff),
-            f32::from_bits(0x3f80_0001),
-            0.017_234_5,
-        ];
-        for divisor in divisors.iter().filter_map(|&by| Divisor::new(by)) {
-            let x: Vec<f32> = (0x3f80_0000..0x4000_0000_u32)
-                .step_by(3)
-                .map(f32::from_bits)
-                .collect();
-            let mut out = vec![0.0; x.len()];
-            isa::apply(&x, &mut out, move |x: f32| divisor.quotient(x));
-            for (x, out) in x.iter().zip(out) {
-                assert_eq!(
-                    out.to_bits(),
-                    (x / divisor.by).to_bits(),
-                    "{x:e} / {:e}",
-                    divisor.by
-                );
             }
         }
     }

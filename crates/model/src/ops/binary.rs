@@ -19,6 +19,7 @@ use synod_numerics::{
     half::{bf16_to_f32, f16_to_f32},
     integer::Integer,
     isa, math,
+    quotient::divide,
     reference::Order,
 };
 
@@ -26,7 +27,7 @@ use synod_numerics::{
 macro_rules! numbers {
     (
         $constant:ident, $name:ident, $since:expr, $inputs:expr, $work:expr,
-        |$a:ident, $b:ident| $float:expr, |$i:ident, $j:ident| $integer:expr $(, in_registers: $in_registers:expr)?
+        |$a:ident, $b:ident| $float:expr, |$i:ident, $j:ident| $integer:expr $(, in_registers: $in_registers:expr)? $(, elementwise: $elementwise:expr)?
     ) => {
         #[doc = concat!("`", stringify!($name), "`")]
         pub(super) const $constant: Definition = Definition {
@@ -79,6 +80,9 @@ macro_rules! numbers {
             }
 
             fn elementwise(&self, inputs: &Inputs<'_>) -> Option<Elementwise> {
+                $(if let Some(function) = $elementwise(inputs) {
+                    return Some(function);
+                })?
                 (inputs.len() == 2).then(|| binary_elementwise(*self))
             }
 
@@ -87,6 +91,17 @@ macro_rules! numbers {
             })?
         }
     };
+}
+
+/// Quotients by one number that is known in advance.
+fn by_known(inputs: &Inputs<'_>) -> Option<Elementwise> {
+    let divisor = inputs.optional(1).filter(|divisor| divisor.dtype == DType::F32)?;
+    let &[by] = divisor.value()?.as_slice::<f32>() else {
+        return None;
+    };
+    Some(Elementwise::Unary(Box::new(move |x: &[f32], out: &mut [f32]| {
+        divide(x, by, out);
+    })))
 }
 
 /// Any number of operands of one type.
@@ -137,7 +152,8 @@ numbers!(
         ..24.into()
     },
     |a, b| (a / b).canonical(),
-    |i, j| i.div(j)
+    |i, j| i.div(j),
+    elementwise: by_known
 );
 numbers!(
     MIN,

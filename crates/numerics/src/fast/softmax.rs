@@ -152,23 +152,56 @@ unsafe fn sum<L: Lanes>(x: &[f32]) -> f32 {
     tree(lanes, |a, b| a + b)
 }
 
-/// x = x ÷ sum
+/// 2^−100.
+#[cfg(target_arch = "x86_64")]
+const LEAST_MODERATE: u32 = (127 - 100) << 23;
+
+/// x = x ÷ sum, for exponentials, of which the greatest is 1. A division takes a vector unit as long as a dozen multiply-adds. So
+/// quotients are made of the reciprocal, corrected twice by what is left, which gives the rounded one as long as what is left is not
+/// below what `f32` holds (see [`crate::quotient`]): where all exponentials are +0 or at least 2^−100.
 ///
 /// # Safety
 /// As [`Lanes`].
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn divide<L: Lanes>(x: &mut [f32], sum: f32) {
+    let is_moderate = |x: &f32| x.to_bits().wrapping_sub(1) >= LEAST_MODERATE - 1;
+    let moderate = x.iter().fold(true, |all, x| all & is_moderate(x)) && sum < 1e9;
     let (blocks, rest) = x.as_chunks_mut::<LANES>();
     // SAFETY: the contract; masks keep to the elements.
     unsafe {
+        let mask = first_lanes(rest.len());
+        if moderate {
+            let reciprocal = L::splat(&(1.0 / sum));
+            let minus = L::splat(&-sum);
+            for x in blocks {
+                quotient(L::load(x.as_ptr()), minus, reciprocal).store(x.as_mut_ptr());
+            }
+            let x = L::load_some(rest.as_ptr(), mask);
+            quotient(x, minus, reciprocal).store_some(rest.as_mut_ptr(), mask);
+            return;
+        }
         let sum = L::splat(&sum);
         for x in blocks {
             L::load(x.as_ptr()).div(sum).store(x.as_mut_ptr());
         }
-        let mask = first_lanes(rest.len());
         L::load_some(rest.as_ptr(), mask)
             .div(sum)
             .store_some(rest.as_mut_ptr(), mask);
+    }
+}
+
+/// x ÷ sum of what is moderate; `minus` is −sum.
+///
+/// # Safety
+/// As [`Lanes`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn quotient<L: Lanes>(x: L, minus: L, reciprocal: L) -> L {
+    // SAFETY: the contract.
+    unsafe {
+        let first = x.fma(reciprocal, L::zero());
+        let second = first.fma(minus, x).fma(reciprocal, first);
+        second.fma(minus, x).fma(reciprocal, second)
     }
 }

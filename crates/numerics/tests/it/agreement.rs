@@ -747,6 +747,26 @@ fn softmaxes_of_attention() {
     }
 }
 
+/// Quotients of rows that nothing masks are made of reciprocals: they must be those of divisions whatever the sum.
+#[test]
+fn softmaxes_of_many_sums() {
+    let mut numbers = Numbers::new(34);
+    let shape = ReduceShape {
+        outer: 4000,
+        length: 40,
+        inner: 1,
+    };
+    let mut number = || numbers.below(1 << 20) as f32 / 65_536.0;
+    let x: Vec<f32> = (0..shape.outer * shape.length).map(|_| number()).collect();
+    let mut expected = vec![f32::NAN; x.len()];
+    slow::softmax(&shape, &x, &mut expected);
+    on_every_isa_and_threads(|what| {
+        let mut out = vec![7.0; x.len()];
+        fast::softmax(&shape, &x, &mut out);
+        assert_same(&out, &expected, &format!("sums on {what}"));
+    });
+}
+
 #[test]
 fn normalisations() {
     let mut numbers = Numbers::new(10);
