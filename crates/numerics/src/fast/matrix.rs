@@ -11,6 +11,7 @@ use std::ops::Range;
 use super::aligned::Aligned;
 use super::epilogue::{self, Epilogue};
 use super::lanes::{first_lanes, on_isa};
+use super::ones;
 use super::tile::{self, Left, PANEL, Right, VECTOR};
 use crate::float::Float;
 use crate::isa::{Isa, multiversion};
@@ -21,7 +22,7 @@ use crate::shape::Matrix;
 /// Terms of one block: a panel of it is 64 KiB.
 pub(super) const TERMS: usize = 512;
 /// Rows of one block, at most: ten tiles of AVX-512, of which 512 terms are 320 KiB, or nineteen smaller ones.
-const BLOCK_ROWS: usize = 140;
+pub(super) const BLOCK_ROWS: usize = 140;
 /// Columns of one block of the output: 140 rows of them are 560 KiB.
 const BLOCK_COLUMNS: usize = 1024;
 
@@ -557,7 +558,7 @@ fn block(
             for index in 0..blocks {
                 let part = pool::part(rows.len(), 1, blocks, index);
                 let rows = rows.start + part.start..rows.start + part.end;
-                if add_ones([n, k], a, b, rows.clone(), columns.clone(), out) {
+                if ones::add_rows([n, k], a, b, rows.clone(), columns.clone(), out) {
                     finish_rows(n, rows, columns.clone(), epilogue, out);
                     continue;
                 }
@@ -609,87 +610,6 @@ fn block(
             }
         }
     });
-}
-
-/// Ones of a block of rows, at most: four in a row.
-const MOST_ONES: usize = 4 * BLOCK_ROWS;
-
-/// Where a block of rows has ones, if it has nothing but zeros and a few ones.
-struct Ones {
-    columns: [u32; MOST_ONES],
-    /// For each row the number of ones up to its end.
-    ends: [u32; BLOCK_ROWS],
-}
-
-/// Some rows and columns of a product whose left operand has nothing but zeros and a few ones there (it stands for numbers of rows of
-/// the right one, as a table of embeddings has), and whether it has. Then terms with a zero are left out, where elements of the right
-/// operand are finite: they add +0 or −0 to chains, which begin with +0 and are never −0, since sums of elements do not underflow.
-fn add_ones(
-    [n, k]: [usize; 2],
-    a: Matrix<'_, f32>,
-    b: Columns<'_>,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    out: &Disjoint<'_, f32>,
-) -> bool {
-    if !matches!(b, Columns::Panels { finite: true, .. }) || a.column_stride != 1 || k == 0 {
-        return false;
-    }
-    let mut ones = Ones {
-        columns: [0; MOST_ONES],
-        ends: [0; BLOCK_ROWS],
-    };
-    let mut count = Some(0);
-    for (row, end) in rows.clone().zip(&mut ones.ends) {
-        find_ones(&a.data[row * a.row_stride..][..k], &mut ones.columns, &mut count);
-        let Some(count) = count else { return false };
-        *end = count as u32;
-    }
-    let mut first = 0;
-    for (row, &end) in rows.zip(&ones.ends) {
-        // SAFETY: the rows and columns are the caller's.
-        let out = unsafe { out.slice(row * n + columns.start..row * n + columns.end) };
-        out.fill(0.0);
-        for &term in &ones.columns[first..end as usize] {
-            for (part, right) in b.parts(columns.clone(), term as usize) {
-                let out = &mut out[part.start - columns.start..part.end - columns.start];
-                for (out, panel) in out.chunks_mut(PANEL).zip(right.data.chunks(right.panel)) {
-                    epilogue::with_each(out, panel, |sum: f32, element: f32| sum + element);
-                }
-            }
-        }
-        epilogue::add_bias(out, None);
-        first = end as usize;
-    }
-    true
-}
-
-multiversion! {
-    /// Appends the places of ones in a row; no count is left if there is anything but them and zeros, or there are too many.
-    fn find_ones[](row: &[f32], ones: &mut [u32; MOST_ONES], count: &mut Option<usize>) {
-        const TOGETHER: usize = 32;
-        for (index, part) in row.chunks(TOGETHER).enumerate() {
-            let (mut others, mut any) = (0_u32, 0_u32);
-            for &x in part {
-                any |= u32::from(x != 0.0);
-                others |= u32::from(x != 0.0 && x != 1.0);
-            }
-            if others != 0 {
-                *count = None;
-            }
-            let Some(count) = count else { return };
-            if any == 0 {
-                continue;
-            }
-            for (place, _) in part.iter().enumerate().filter(|&(_, &x)| x != 0.0) {
-                if *count < MOST_ONES {
-                    ones[*count] = (index * TOGETHER + place) as u32;
-                }
-                *count += 1;
-            }
-        }
-        *count = count.filter(|&count| count <= MOST_ONES);
-    }
 }
 
 /// Tiles of rows times columns, panel by panel if there are several tiles, so that a panel stays in the first-level cache.

@@ -13,7 +13,7 @@
 //! | thin tiles, up to 128 columns | `tile` | products of 1 to 5 rows (1 to 3 without AVX-512) |
 //! | no blocks, no packing, no threads | [`matrix::gemm_packed`], [`matrix::gemm`] | products of one row that take less than 20 µs, or on one thread |
 //! | right operand in panels, packed at load | [`matrix::gemm_packed`] | matrices known in advance |
-//! | rows of the right operand added up | [`matrix::gemm_packed`] | rows of zeros and at most four ones each on average, times finite weights: one-hot encodings |
+//! | rows of the right operand added up | `ones` | rows of zeros and ones, at most one for 64 terms, times finite weights: one-hot encodings |
 //! | right operand where it lies | [`matrix::gemm`] | columns side by side and at most a tile's rows |
 //! | right operand packed by the run | [`matrix::gemm`] | all other products |
 //! | convolution by windows | `windows` | fewer than 4 output channels in a group, or at most 4 input channels, several taps and rows that fill vectors; at most two axes of space |
@@ -51,6 +51,7 @@ mod lanes;
 mod look_up;
 pub mod matrix;
 mod normalisation;
+mod ones;
 mod patches;
 mod planes;
 mod pooling;
