@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import sys
 import traceback
 import zipfile
@@ -172,6 +173,15 @@ def pools():
 
 
 @case
+def adaptive_pools():
+    x, y, z = keras.Input((6, 8, 3), name="x"), keras.Input((6, 3), name="y"), keras.Input((4, 6, 2, 2), name="z")
+    return keras.Model([x, y, z], [
+        L.AdaptiveAveragePooling2D((3, 2))(x), L.AdaptiveMaxPooling2D(2)(x), L.AdaptiveAveragePooling2D(1)(x), L.AdaptiveAveragePooling1D(2)(y),
+        L.AdaptiveMaxPooling1D(3)(y), L.AdaptiveAveragePooling3D((2, 3, 1))(z), L.AdaptiveMaxPooling3D(2)(z),
+    ])
+
+
+@case
 def pools_1d_and_3d():
     x, y = keras.Input((7, 3), name="x"), keras.Input((4, 5, 6, 2), name="y")
     return keras.Model([x, y], [
@@ -202,7 +212,7 @@ def edges_and_sizes_1d_and_3d():
 @case
 def resizing():
     return many(
-        (6, 5, 2), L.Resizing(9, 4), L.Resizing(4, 7, interpolation="nearest"), L.Resizing(12, 3, interpolation="nearest"),
+        (6, 5, 2), L.CenterCrop(3, 2), L.CenterCrop(6, 4), L.Resizing(9, 4), L.Resizing(4, 7, interpolation="nearest"), L.Resizing(12, 3, interpolation="nearest"),
     )
 
 
@@ -287,6 +297,40 @@ def scales():
         L.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0])(x), L.Normalization(mean=3.0, variance=2.0)(L.Conv2D(2, 2)(x)),
         L.Normalization(mean=[3.0, 1.0], variance=[2.0, 1.0])(L.Conv2D(2, 2)(x)),
     ])
+
+
+@case(formats=FORMATS)
+def root_mean_squares():
+    x = keras.Input((5, 6), name="x")
+    y = L.Conv1D(4, 2)(x)
+    return keras.Model(x, [L.RMSNormalization()(x), L.RMSNormalization(epsilon=1e-3)(y)])
+
+
+@case(formats=FORMATS)
+def categories():
+    one, four = keras.Input((1,), name="one", dtype="int32"), keras.Input((4,), name="four", dtype="int64")
+    x = keras.Input((3,), name="x")
+    bins = {"bin_boundaries": [-0.5, 0.0, 0.5]}
+    return keras.Model([one, four, x], [
+        L.CategoryEncoding(9, output_mode="one_hot")(one), L.CategoryEncoding(9, output_mode="one_hot")(four), L.CategoryEncoding(9)(four),
+        L.CategoryEncoding(9, output_mode="count")(four), L.CategoryEncoding(9)(one), L.Discretization(**bins)(x),
+        L.Embedding(4, 2)(L.Discretization(**bins)(x)), L.Discretization(output_mode="one_hot", **bins)(x),
+    ])
+
+
+@case(formats=FORMATS)
+def named_ends():
+    """Inputs and outputs in dictionaries."""
+    x = {
+        "number": keras.Input((4,), name="number"),
+        "category": keras.Input((1,), name="category", dtype="int32"),
+        "words": keras.Input((6,), name="words", dtype="int64"),
+    }
+    category = L.Flatten()(L.Embedding(9, 3)(x["category"]))
+    words = L.Bidirectional(L.LSTM(3, return_sequences=True))(L.Embedding(11, 4, mask_zero=True)(x["words"]))
+    y = L.Concatenate()([L.BatchNormalization()(x["number"]), category, L.GlobalMaxPooling1D()(words)])
+    y = L.Dropout(0.2)(L.Dense(6, activation="swish")(y))
+    return keras.Model(x, {"score": L.Dense(1, name="score", activation="sigmoid")(y), "class": L.Dense(3, name="class", activation="softmax")(y)})
 
 
 @case(formats=FORMATS)
@@ -456,6 +500,35 @@ def attention():
 
 
 @case
+def masked_attention():
+    ids, others = keras.Input((5,), name="ids", dtype="int32"), keras.Input((6,), name="others", dtype="int32")
+    x, y = L.Embedding(7, 4, mask_zero=True)(ids), L.Embedding(7, 4, mask_zero=True)(others)
+    z = keras.Input((5, 4), name="z")
+    return keras.Model([ids, others, z], [
+        L.Attention()([x, y]), L.AdditiveAttention()([x, y]), L.Attention()([x, x], use_causal_mask=True), L.Attention()([z, y]),
+        L.GlobalAveragePooling1D()(L.Attention(use_scale=True)([x, y, y])), L.LSTM(3)(L.AdditiveAttention()([x, z])),
+    ])
+
+
+@case(formats=FORMATS)
+def grouped_queries():
+    q, v = keras.Input((4, 6), name="q"), keras.Input((5, 6), name="v")
+    x = L.Embedding(7, 6, mask_zero=True)(keras.Input((4,), name="ids", dtype="int32"))
+    return keras.Model([q, v, x._keras_history.operation.input], [
+        L.GroupQueryAttention(3, 4, 2)(q, v), L.GroupQueryAttention(2, 3, 1, use_bias=False)(q, v), L.GroupQueryAttention(3, 4, 2)(q, q, use_causal_mask=True),
+        L.GroupQueryAttention(3, 2, 2)(x, x),
+    ])
+
+
+@case(formats=FORMATS)
+def tied_embeddings():
+    ids = keras.Input((5,), name="ids", dtype="int32")
+    tied, loose = L.ReversibleEmbedding(9, 4), L.ReversibleEmbedding(9, 4, tie_weights=False, logit_soft_cap=2.0)
+    x = L.Dense(4)(tied(ids) + loose(ids))
+    return keras.Model(ids, [tied(x, reverse=True), loose(x, reverse=True)])
+
+
+@case
 def transformer():
     ids = keras.Input((None,), name="ids", dtype="int32")
     x = L.Embedding(13, 8, mask_zero=True)(ids)
@@ -503,12 +576,32 @@ def operations():
     ])
 
 
+@case(formats=FORMATS)
+def operations_on_arrays():
+    x = keras.Input((4, 6), name="x")
+    y = L.Conv2D(3, 2)(L.Reshape((4, 3, 2))(x))
+    return keras.Model(x, [
+        ops.stop_gradient(x) * 2, ops.amax(x, axis=1), ops.amin(y, axis=[1, 2], keepdims=True), ops.argmax(y, axis=-1), ops.argmin(x, axis=1, keepdims=True),
+        ops.var(x, axis=-1), ops.var(y, axis=[1, 2]), ops.std(y, axis=-1, keepdims=True), ops.pad(x, [[0, 0], [1, 2], [0, 0]]),
+        ops.pad(x, [[0, 0], [1, 2], [2, 0]], mode="reflect"), ops.pad(x, [[0, 0], [0, 1], [0, 0]], constant_values=0.5), ops.tile(x, [1, 2, 3]),
+        ops.repeat(x, 2, axis=1), ops.repeat(y, 3, axis=-1), ops.swapaxes(y, 1, 3), ops.moveaxis(y, 1, -1), ops.flip(y, axis=2), ops.take(x, [2, 0], axis=2),
+        ops.take(x, 1, axis=1), ops.logsumexp(x, axis=-1), ops.cumsum(x, axis=1), ops.einsum("bij,bkj->bik", x, x), ops.zeros_like(y), ops.ones_like(x) * 3,
+        ops.one_hot(ops.argmax(x, axis=-1), 6), ops.tril(x), ops.triu(x, k=1), ops.isnan(x), ops.tan(x), ops.sinh(x), ops.cosh(x), ops.arcsin(x),
+        ops.arccos(x), ops.arctan(x), ops.arcsinh(x), ops.arctanh(x * 0.5), ops.arccosh(ops.abs(x) + 1.5),
+    ])
+
+
 @case
 def identities():
     x = keras.Input((5, 4, 3), name="x")
     y = L.GaussianNoise(0.1)(L.SpatialDropout2D(0.2)(L.Dropout(0.2)(x)))
     y = L.Conv2D(2, 1)(L.AlphaDropout(0.1)(L.GaussianDropout(0.1)(L.ActivityRegularization(0.1)(L.Identity()(y)))))
-    return keras.Model(x, [y, L.RandomFlip()(x)])
+    augmentations = [
+        L.RandomFlip(), L.RandomColorDegeneration(0.2), L.RandomColorJitter(), L.RandomElasticTransform(), L.RandomErasing(), L.RandomGaussianBlur(),
+        L.RandomGrayscale(), L.RandomHue(0.2), L.RandomInvert(), L.RandomPerspective(), L.RandomPosterization(4), L.RandomSaturation(0.3),
+        L.RandomSharpness(0.2), L.RandomShear(),
+    ]
+    return keras.Model(x, [y, *[layer(x) for layer in augmentations]])
 
 
 @case
@@ -585,7 +678,9 @@ def legacy():
 
 
 def applications():
-    A = keras.applications
+    import tf_keras
+
+    A, of_keras2 = keras.applications, tf_keras.applications
     return {
         "mobilenet": lambda: A.MobileNet((64, 64, 3), alpha=0.25, weights=None, classes=10, classifier_activation=None),
         "mobilenet-v2": lambda: A.MobileNetV2((64, 64, 3), alpha=0.35, weights=None, classes=10, classifier_activation=None),
@@ -597,9 +692,13 @@ def applications():
         "resnet-50-v2": lambda: A.ResNet50V2(input_shape=(64, 64, 3), weights=None, classes=10, classifier_activation=None),
         "densenet-121": lambda: A.DenseNet121(input_shape=(64, 64, 3), weights=None, classes=10, classifier_activation=None),
         "inception-v3": lambda: A.InceptionV3(input_shape=(96, 96, 3), weights=None, classes=10, classifier_activation=None),
+        "inception-resnet-v2": lambda: A.InceptionResNetV2(input_shape=(80, 80, 3), weights=None, classes=10, classifier_activation=None),
         "xception": lambda: A.Xception(input_shape=(96, 96, 3), weights=None, classes=10, classifier_activation=None),
         "nasnet-mobile": lambda: A.NASNetMobile(input_shape=(64, 64, 3), weights=None, classes=10, classifier_activation=None),
         "convnext-tiny": lambda: A.ConvNeXtTiny(input_shape=(64, 64, 3), weights=None, classes=10, classifier_activation=None),
+        # Keras 3 has it no more
+        "keras2-regnet-x-002": lambda: of_keras2.regnet.RegNetX002(input_shape=(64, 64, 3), weights=None, classes=10, classifier_activation=None),
+        "keras2-mobilenet-v3-small": lambda: of_keras2.MobileNetV3Small((64, 64, 3), weights=None, classes=10, classifier_activation=None),
         "vgg-16": lambda: A.VGG16(input_shape=(32, 32, 3), weights=None, include_top=False),
     }
 
@@ -690,15 +789,24 @@ def saved(model, form, folder):
     path.unlink()
     if form == "h5":
         return data
-    # The date is not part of the model.
+    # Dates and addresses in memory are not part of the model.
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w") as target:
         for info in source.infolist():
             content = source.read(info)
             if info.filename == "metadata.json":
                 content = json.dumps({**json.loads(content), "date_saved": "2026-11-29@00:00:00"}).encode()
+            if info.filename == "config.json":
+                content = numbered(content)
             target.writestr(zipfile.ZipInfo(info.filename), content)
     return out.getvalue()
+
+
+def numbered(config):
+    """A description whose shared objects have numbers in the order of their first places: Keras writes their addresses."""
+    numbers = {}
+    number = lambda found: b'"shared_object_id": %d' % numbers.setdefault(found[1], len(numbers))
+    return re.sub(rb'"shared_object_id": (\d+)', number, config)
 
 
 def write(out, name, build, formats, low, high):
@@ -743,8 +851,9 @@ def write_application(out, name, build):
     model = build()
     recipes = {}
     for index, weight in enumerate(model.weights):
-        kind = weight.path.split("/")[-1]
-        if not weight.dtype.startswith("float"):
+        # a variable of Keras, or of TensorFlow in Keras 2
+        kind = (getattr(weight, "path", None) or weight.name).split("/")[-1].split(":")[0]
+        if not getattr(weight.dtype, "name", weight.dtype).startswith("float"):
             continue
         seed = (index + 1) << 32
         # The bounds are f32, written as f64.

@@ -1,19 +1,24 @@
-//! Damaged and malicious files: whatever the bytes, the importer answers, in bounded memory.
+//! Damaged and malicious files, of Keras and safetensors: whatever the bytes, the importer answers, in bounded memory.
 //!
-//! Mutations of real files, from a seed: a failing seed is the bug report. `SYNOD_KERAS_MUTATIONS` sets how many for each file.
+//! Mutations of real files, from a seed: a failing seed is the bug report. `SYNOD_IMPORT_MUTATIONS` sets how many for each file.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod sample;
 
+use bytes::Bytes;
+use safetensors::{Dtype, tensor::TensorView};
 use sample::Sample;
 use serde_json::{Value as Json, json};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     collections::BTreeMap,
+    fs,
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use synod_import::{ImportError, KerasOptions, import_keras};
+use synod_import::{ImportError, KerasOptions, import_keras, with_safetensors};
+use synod_model::proto::decode_model;
 
 /// Memory that is in use, and the most that was.
 struct Counting;
@@ -61,26 +66,23 @@ impl Random {
 }
 
 fn mutations() -> u64 {
-    std::env::var("SYNOD_KERAS_MUTATIONS").map_or(60, |text| text.parse().unwrap())
+    std::env::var("SYNOD_IMPORT_MUTATIONS").map_or(24, |text| text.parse().unwrap())
 }
 
-/// Small files of every kind.
+/// A fixture by its name.
+fn fixture(name: &str) -> Sample {
+    Sample::read(&sample::folder().join(format!("{name}.zip")))
+}
+
+/// Every fixture but the applications, whose weights make them large.
 fn files() -> Vec<Sample> {
-    let names = [
-        "dense",
-        "conv2d-h5",
-        "bidirectional-h5",
-        "functional",
-        "masked",
-        "nested-twice-h5",
-        "keras2-cnn-h5",
-        "keras2-nested-keras",
-        "operations",
-    ];
-    names
+    let files: Vec<Sample> = sample::archives(&sample::folder())
         .iter()
-        .map(|name| Sample::read(&sample::folder().join(format!("{name}.zip"))))
-        .collect()
+        .filter(|path| !path.to_string_lossy().contains("application-"))
+        .map(|path| Sample::read(path))
+        .collect();
+    assert!(files.len() > 60, "{} files", files.len());
+    files
 }
 
 /// Imports, and says what came of it. The importer's own panics would end the test; those of the HDF5 reader are errors.
@@ -181,7 +183,7 @@ fn changed_bytes_never_end_the_process() {
         for seed in 0..mutations() {
             let mut random = Random(seed);
             let mut bytes = sample.file.clone();
-            if bytes.starts_with(b"PK") {
+            if bytes.starts_with(b"PK") && random.below(4) > 0 {
                 // Inside the archive, whose checksums would hide the change.
                 let mut members: BTreeMap<String, Vec<u8>> = sample::members(&bytes);
                 let names: Vec<String> = members.keys().cloned().collect();
@@ -213,8 +215,13 @@ fn changed_descriptions_never_end_the_process() {
             let mut config = whole.clone();
             for _ in 0..=random.below(2) {
                 let place = &places[random.below(places.len())];
+                // a value from elsewhere in the description has a form that something takes
+                let with = match random.below(3) {
+                    0 => whole.pointer(&places[random.below(places.len())]).cloned(),
+                    _ => None,
+                };
                 if let Some(value) = config.pointer_mut(place) {
-                    *value = strange(&mut random);
+                    *value = with.unwrap_or_else(|| strange(&mut random));
                 }
             }
             let mut members = members.clone();
@@ -224,9 +231,79 @@ fn changed_descriptions_never_end_the_process() {
     }
 }
 
+/// A graph of the repository whose weights are named, and those weights as a safetensors file.
+fn graph_and_tensors() -> (Bytes, Vec<u8>) {
+    let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/fleet/model.onnx");
+    let graph = Bytes::from(fs::read(graph).unwrap());
+    let model = decode_model(graph.clone()).unwrap();
+    let tensors = model.graph.unwrap().initializer.into_iter().filter_map(|tensor| {
+        // those of floats, whose bytes are in one piece
+        let data = tensor.raw_data.filter(|_| tensor.data_type == Some(1))?;
+        let shape = tensor.dims.iter().map(|&size| size as usize).collect();
+        Some((tensor.name?, shape, data))
+    });
+    let tensors: Vec<(String, Vec<usize>, Bytes)> = tensors.collect();
+    assert!(!tensors.is_empty());
+    let views = tensors.iter().map(|(name, shape, data)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), data).unwrap();
+        (name, view)
+    });
+    let file = safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap();
+    (graph, file)
+}
+
+#[test]
+fn changed_safetensors_are_placed_or_refused() {
+    let (graph, file) = graph_and_tensors();
+    let place = |graph: &Bytes, file: &[u8]| {
+        MOST.store(USED.load(Ordering::Relaxed), Ordering::Relaxed);
+        let result = with_safetensors(graph.clone(), file);
+        let most = MOST.load(Ordering::Relaxed);
+        assert!(most < MOST_BYTES, "{most} bytes are taken: {result:?}");
+        result
+    };
+    assert!(place(&graph, &file).is_ok());
+    for cut in 0..file.len() {
+        assert!(place(&graph, &file[..cut]).is_err(), "cut at {cut}");
+    }
+    let header_length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let (header, data) = file[8..].split_at(header_length);
+    let header: Json = serde_json::from_slice(header).unwrap();
+    let mut places = Vec::new();
+    pointers(&header, "", &mut places);
+    let mut random = Random(1);
+    let mut placed = 0;
+    for _ in 0..100 * mutations() {
+        let mut changed = file.clone();
+        match random.below(3) {
+            0 => flip(&mut changed, &mut random),
+            1 => flip(&mut changed[..8 + header_length], &mut random),
+            _ => {
+                // a header that is whole, of tensors that are not
+                let mut header = header.clone();
+                let with = header.pointer(&places[random.below(places.len())]).cloned();
+                let with = with.filter(|_| random.below(2) == 0);
+                if let Some(value) = header.pointer_mut(&places[random.below(places.len())]) {
+                    *value = with.unwrap_or_else(|| strange(&mut random));
+                }
+                let header = serde_json::to_vec(&header).unwrap();
+                changed = (header.len() as u64).to_le_bytes().to_vec();
+                changed.extend(header);
+                changed.extend(data);
+            }
+        }
+        placed += usize::from(place(&graph, &changed).is_ok());
+        // and a graph of which something is wrong
+        let mut graph = graph.to_vec();
+        flip(&mut graph, &mut random);
+        let _ = place(&graph.into(), &file);
+    }
+    assert!(placed > 0);
+}
+
 /// A model of one Dense layer with a description of one's own.
 fn described(config: &Json) -> Vec<u8> {
-    let dense = files().remove(0);
+    let dense = fixture("dense");
     let mut members = sample::members(&dense.file);
     members.insert("config.json".to_owned(), serde_json::to_vec(config).unwrap());
     sample::pack(&members)
@@ -252,7 +329,7 @@ fn models_of_models_do_not_multiply() {
 #[test]
 fn an_archive_does_not_unpack_to_more_than_a_model_has() {
     use std::io::Write as _;
-    let dense = files().remove(0);
+    let dense = fixture("dense");
     let members = sample::members(&dense.file);
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let deflated =

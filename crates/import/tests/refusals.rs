@@ -36,6 +36,54 @@ fn an_unknown_layer_is_named() {
 }
 
 #[test]
+fn a_class_of_ones_own_is_refused_even_if_it_is_called_like_one_of_keras() {
+    // how Keras 3 writes a registered class, and one that is not
+    for (module, registered) in [
+        (json!(null), json!("my>Dense")),
+        (json!("__main__"), json!("Dense")),
+    ] {
+        let message = refused("dense", 1, |layer| {
+            layer["module"] = module;
+            layer["registered_name"] = registered.clone();
+        });
+        let class = registered.as_str().unwrap();
+        assert!(
+            message.contains(&format!(
+                "layer `dense`: {class} is not supported: it is a class of one's own"
+            )),
+            "{message}"
+        );
+    }
+    let message = refused("stacked-recurrent", 6, |layer| {
+        assert_eq!(layer["class_name"], "TimeDistributed");
+        layer["config"]["layer"]["module"] = json!("my.layers");
+    });
+    assert!(message.contains("a class of one's own"), "{message}");
+    let message = refused("dense", 1, |layer| {
+        layer["config"]["activation"] = json!({"module": "builtins", "class_name": "function", "config": "my>act", "registered_name": "function"});
+    });
+    assert!(
+        message.contains("activation") && message.contains("my>act"),
+        "{message}"
+    );
+}
+
+#[test]
+fn layers_that_look_up_words_say_what_to_do() {
+    for class in ["StringLookup", "TextVectorization", "IntegerLookup"] {
+        let message = refused("dense", 1, |layer| layer["class_name"] = json!(class));
+        assert!(
+            message.contains(class) && message.contains("do that before the network"),
+            "{message}"
+        );
+    }
+    let message = refused("dense", 1, |layer| {
+        layer["class_name"] = json!("SpectralNormalization")
+    });
+    assert!(message.contains("put the layer within it"), "{message}");
+}
+
+#[test]
 fn an_unknown_option_is_named_with_its_value() {
     let message = refused("dense", 1, |layer| {
         layer["config"]["activation"] = json!("sparsemax")

@@ -279,6 +279,11 @@ impl<'a> Call<'a> {
         found
     }
 
+    /// Whether it sets a flag.
+    pub(crate) fn asks(&self, name: &str) -> bool {
+        matches!(self.kwargs.get(name), Some(Argument::Value(Json::Bool(true))))
+    }
+
     /// The only tensor.
     pub(crate) fn one(&self, layer: &Layer<'_>) -> Result<Tensor, ImportError> {
         let mut tensors = self.tensors();

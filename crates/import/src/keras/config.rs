@@ -29,6 +29,7 @@ impl<'a> Layer<'a> {
         let described = object(&format!("layer `{}`, option {option}", self.name), described)?;
         let place = format!("the layer in option {option} of `{}`", self.name);
         let class = text(&place, "class_name", described)?;
+        check_origin(&format!("{}/{option}", self.name), class, described)?;
         let config = described.get("config").unwrap_or(&Json::Null);
         let config = object(&format!("{place}: config"), config)?;
         Ok(Layer {
@@ -214,6 +215,33 @@ impl<'a> Layer<'a> {
             why: error.why,
         }
     }
+}
+
+/// Refuses a class that is not Keras': one of somebody's own may be called like a layer of Keras and compute something else. An `.h5`
+/// file does not say where a class is from, unless it was registered.
+pub(crate) fn check_origin(
+    layer: &str,
+    class: &str,
+    described: &Map<String, Json>,
+) -> Result<(), ImportError> {
+    let registered = described.get("registered_name").and_then(Json::as_str);
+    let foreign = match described.get("module") {
+        None => class.contains('>'),
+        Some(Json::String(module)) => {
+            let package = module.split('.').next().unwrap_or_default();
+            !matches!(package, "keras" | "tf_keras" | "tensorflow" | "builtins")
+        }
+        Some(_) => true,
+    };
+    if !foreign {
+        return Ok(());
+    }
+    Err(ImportError::UnsupportedLayer {
+        layer: layer.to_owned(),
+        class: registered.unwrap_or(class).to_owned(),
+        advice: "it is a class of one's own, whose code is not in the file: build it from Keras' layers or keras.ops, \
+                 or export the model to ONNX with model.export(path, format=\"onnx\")",
+    })
 }
 
 /// A number; JSON has no infinities, so Keras writes them as a string or as Python does.

@@ -4,7 +4,7 @@ use super::{
     Context, Converted,
     archive::Opened,
     call::{Call, Reference, Written, WrittenCall},
-    config::{Layer, object, shown, size_of, text},
+    config::{Layer, check_origin, object, shown, size_of, text},
     layers,
     tensor::{Dim, Layout, Tensor},
     weights::{LayerWeights, ModelWeights},
@@ -29,15 +29,14 @@ pub(crate) fn is_model(class: &str) -> bool {
 }
 
 /// Whether a description is of an operation of `keras.ops` rather than of a layer: some have the same names. An `.h5` file does not
-/// say where a class is from, but every layer has an element type or may be trained.
+/// say where a class is from, but every layer may be trained, or is known and has an element type (which Cast has too).
 fn is_operation(class: &str, described: &Map<String, Json>, config: &Map<String, Json>) -> bool {
     match described.get("module").and_then(Json::as_str) {
         Some(module) => module.contains(".ops."),
         None => {
-            !is_model(class)
-                && !["dtype", "trainable", "batch_input_shape"]
-                    .iter()
-                    .any(|key| config.contains_key(*key))
+            let known = layers::is_layer(class) && config.contains_key("dtype");
+            let keys = ["trainable", "batch_shape", "batch_input_shape"];
+            !is_model(class) && !known && !keys.iter().any(|key| config.contains_key(*key))
         }
     }
 }
@@ -182,6 +181,7 @@ impl<'a> Surroundings<'a, '_> {
                 Some(name) => name,
                 None => text(&format!("{place}: config"), "name", config)?,
             };
+            check_origin(&format!("{}{name}", self.prefix), class, described)?;
             let calls = described.get("inbound_nodes").and_then(Json::as_array);
             let calls: Option<Vec<WrittenCall<'_>>> =
                 calls.into_iter().flatten().map(WrittenCall::read).collect();

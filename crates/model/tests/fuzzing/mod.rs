@@ -8,10 +8,16 @@ use synod_model::*;
 const MAX_MEMORY: u64 = 16 << 20;
 const MAX_ARITHMETIC: u64 = 1 << 24;
 
-/// Imports the bytes as an ONNX file. Whatever imports must load, import again to itself, and run alike on both arithmetics.
+/// Imports the bytes as an ONNX file without others beside it.
 pub fn import_any(bytes: &[u8]) {
-    let Ok(canonical) = import_onnx(bytes, &NoExternalData, &ImportOptions::default()) else {
-        return;
+    import_beside(bytes, &NoExternalData);
+}
+
+/// Imports the bytes as an ONNX file. Whatever imports must load, import again to itself, and run alike on both arithmetics. Tells whether
+/// it imports.
+pub fn import_beside(bytes: &[u8], external: &dyn ExternalData) -> bool {
+    let Ok(canonical) = import_onnx(bytes, external, &ImportOptions::default()) else {
+        return false;
     };
     let model = Model::load(canonical.graph.clone(), canonical.weights.clone())
         .unwrap_or_else(|error| panic!("imports but does not load: {error}"));
@@ -25,6 +31,7 @@ pub fn import_any(bytes: &[u8]) {
         "importing the canonical form changes it"
     );
     run_any(&model);
+    true
 }
 
 /// Loads the bytes as graph and weights.
@@ -124,4 +131,20 @@ pub fn run_on(
         assert_eq!(output.shape(), shape);
     }
     Some(outputs)
+}
+
+/// The most memory this process has ever held, where the system says so.
+pub fn assert_memory_stayed_small() {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return;
+    };
+    let peak = status.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse()
+            .ok()
+    });
+    let peak: u64 = peak.expect("Linux states the peak in kB");
+    assert!(peak < 512 << 10, "the peak was {} MiB", peak >> 10);
 }

@@ -25,3 +25,4 @@ mod refusals;
 mod sequences;
 mod sklearn;
 mod special_values;
+mod structures;

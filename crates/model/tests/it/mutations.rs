@@ -167,21 +167,5 @@ fn mutated_models_are_accepted_or_refused() {
     canonical
         .iter()
         .for_each(|model| fuzzing::load_any(&model.graph, &model.weights));
-    assert_memory_stayed_small();
-}
-
-/// The most memory this process has ever held, where the system says so.
-fn assert_memory_stayed_small() {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
-        return;
-    };
-    let peak = status.lines().find_map(|line| {
-        line.strip_prefix("VmHWM:")?
-            .trim()
-            .strip_suffix(" kB")?
-            .parse()
-            .ok()
-    });
-    let peak: u64 = peak.expect("Linux states the peak in kB");
-    assert!(peak < 512 << 10, "the peak was {} MiB", peak >> 10);
+    fuzzing::assert_memory_stayed_small();
 }

@@ -2,7 +2,7 @@
 
 use super::super::{
     Context,
-    call::Call,
+    call::{Argument, Call},
     config::Layer,
     tensor::{Dim, Layout, Tensor},
 };
@@ -50,14 +50,6 @@ fn three(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<[T
     Ok([query, value, key])
 }
 
-/// Whether a call sets a flag.
-fn asks(call: &Call<'_>, name: &str) -> bool {
-    matches!(
-        call.kwargs.get(name),
-        Some(super::super::call::Argument::Value(serde_json::Value::Bool(true)))
-    )
-}
-
 /// A lower triangle of `true` as large as the scores `(…, queries, keys)`.
 fn causal(context: &mut Context, scores: &str) -> Result<String, ImportError> {
     let graph = &mut context.writer.graph;
@@ -84,6 +76,31 @@ fn mixed(context: &mut Context, scores: &str, value: &Tensor) -> Result<(String,
     Ok((w.graph.node("MatMul", &[&weights, &value], vec![])?, weights))
 }
 
+/// The masks of queries and values: those that the call names in a list, or those that come with the tensors.
+fn masks(
+    layer: &Layer<'_>,
+    call: &Call<'_>,
+    inputs: [&Tensor; 2],
+) -> Result<[Option<Rc<Tensor>>; 2], ImportError> {
+    let wrong = |mask: &Argument<'_>| {
+        layer.call_error(format!(
+            "its mask is {}: a list of one for the queries and one for the values is supported",
+            mask.shown()
+        ))
+    };
+    let named = |mask: &Argument<'_>| match mask {
+        Argument::Tensor(tensor) => Ok(Some(Rc::new(tensor.clone()))),
+        other if other.is_null() => Ok(None),
+        other => Err(wrong(other)),
+    };
+    match call.kwargs.get("mask").filter(|mask| !mask.is_null()) {
+        None => Ok(inputs.map(|tensor| tensor.mask.clone())),
+        // that of the keys, if it is there, is not looked at
+        Some(Argument::List(list)) if matches!(list.len(), 2 | 3) => Ok([named(&list[0])?, named(&list[1])?]),
+        Some(other) => Err(wrong(other)),
+    }
+}
+
 /// Outputs of Attention and AdditiveAttention.
 fn finish(
     context: &mut Context,
@@ -93,28 +110,31 @@ fn finish(
     inputs: [&Tensor; 3],
 ) -> Result<Vec<Tensor>, ImportError> {
     let [query, value, _] = inputs;
-    if asks(call, "use_causal_mask") || layer.flag("causal", false)? {
+    if call.asks("use_causal_mask") || layer.flag("causal", false)? {
         let triangle = causal(context, &scores)?;
         scores = counted(context, &scores, &triangle)?;
     }
-    let (mixture, weights) = mixed(context, &scores, value)?;
+    let [of_query, of_value] = masks(layer, call, [query, value])?;
+    if let Some(mask) = of_value {
+        let mask = mask_along(context, &mask, &[1])?;
+        scores = counted(context, &scores, &mask)?;
+    }
+    let (mut mixture, weights) = mixed(context, &scores, value)?;
+    if let Some(mask) = &of_query {
+        // steps of the queries that do not count become 0
+        let mask = context.writer.cast(mask, DType::F32)?;
+        let mask = mask_along(context, &Rc::new(mask), &[2])?;
+        mixture = context.writer.graph.node("Mul", &[&mixture, &mask], vec![])?;
+    }
     let w = &mut context.writer;
     let shape = vec![query.shape[0], query.shape[1], value.shape[2]];
-    let mut outputs = vec![w.tensor(mixture, Layout::Keras, shape, DType::F32)];
-    if asks(call, "return_attention_scores") {
+    let mixture = w.tensor(mixture, Layout::Keras, shape, DType::F32);
+    let mut outputs = vec![mixture.masked(of_query)];
+    if call.asks("return_attention_scores") {
         let shape = vec![query.shape[0], query.shape[1], value.shape[1]];
         outputs.push(w.tensor(weights, Layout::Keras, shape, DType::F32));
     }
     Ok(outputs)
-}
-
-fn refuse_masks(layer: &Layer<'_>, inputs: [&Tensor; 3]) -> Result<(), ImportError> {
-    if inputs.iter().any(|tensor| tensor.mask.is_some()) {
-        return Err(layer.call_error(
-            "masks of its inputs are not supported: use MultiHeadAttention, or drop them before the layer",
-        ));
-    }
-    Ok(())
 }
 
 /// Attention: Luong's, by dot products.
@@ -127,7 +147,6 @@ pub(super) fn attention<'a>(
         return Err(layer.refuse("score_mode", "dot is"));
     }
     let [query, value, key] = three(context, layer, call)?;
-    refuse_masks(layer, [&query, &value, &key])?;
     let w = &mut context.writer;
     let (q, k) = (w.keras(&query)?, w.keras(&key)?);
     let turned = w.graph.node("Transpose", &[&k], vec![ints("perm", [0, 2, 1])])?;
@@ -147,7 +166,6 @@ pub(super) fn additive<'a>(
     call: &Call<'a>,
 ) -> Result<Vec<Tensor>, ImportError> {
     let [query, value, key] = three(context, layer, call)?;
-    refuse_masks(layer, [&query, &value, &key])?;
     let scale = if layer.flag("use_scale", true)? {
         let size = known(layer, &query, 2)?;
         Some((layer.weight("scale", &[size])?, size))
@@ -205,12 +223,21 @@ fn heads(
         .node("Transpose", &[&value], vec![ints("perm", [0, 2, 1, 3])])
 }
 
-/// A mask (batch, time) in the form of scores (batch, heads, queries, keys), along queries or keys.
-fn mask_along(context: &mut Context, mask: &Rc<Tensor>, axes: [i64; 2]) -> Result<String, ImportError> {
+/// A mask (batch, time) with axes of length 1 among its own, in the form of scores.
+fn mask_along(context: &mut Context, mask: &Rc<Tensor>, axes: &[i64]) -> Result<String, ImportError> {
     let w = &mut context.writer;
     let value = w.keras(mask)?;
-    let axes = w.graph.ints("axes", &axes);
+    let axes = w.graph.ints("axes", axes);
     w.graph.node("Unsqueeze", &[&value, &axes], vec![])
+}
+
+/// Heads of queries; those of keys and values, each of which serves as many of queries; and the sizes of both, and of the result.
+struct Heads {
+    queries: usize,
+    values: usize,
+    key_size: usize,
+    value_size: usize,
+    width: usize,
 }
 
 /// MultiHeadAttention over one time axis.
@@ -219,42 +246,111 @@ pub(super) fn multi_head<'a>(
     layer: &Layer<'a>,
     call: &Call<'a>,
 ) -> Result<Vec<Tensor>, ImportError> {
-    layer.refuse_flag("use_gate", "attention without a gate is")?;
-    layer.refuse_any("sliding_window", "attention to all steps is")?;
     if let Some(axes) = layer.integers("attention_axes")?
         && axes != [1]
         && axes != [-2]
     {
         return Err(layer.refuse("attention_axes", "attention along axis 1 is"));
     }
-    let [query, value, key] = three(context, layer, call)?;
-    let (count, key_size) = (layer.size("num_heads")?, layer.size("key_dim")?);
-    let value_size = layer.size_or("value_dim", key_size)?;
+    let inputs = three(context, layer, call)?;
+    let (queries, key_size) = (layer.size("num_heads")?, layer.size("key_dim")?);
+    let width = match layer.integers("output_shape")?.as_deref() {
+        None => known(layer, &inputs[0], 2)?,
+        Some([one]) => usize::try_from(*one).unwrap_or(0),
+        Some(_) => return Err(layer.refuse("output_shape", "one size is")),
+    };
+    let sizes = Heads {
+        queries,
+        values: queries,
+        key_size,
+        value_size: layer.size_or("value_dim", key_size)?,
+        width,
+    };
+    attend(context, layer, call, inputs, &sizes)
+}
+
+/// GroupedQueryAttention: several heads of queries share one of keys and values.
+pub(super) fn grouped_query<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
+    let inputs = three(context, layer, call)?;
+    let (queries, values) = (layer.size("num_query_heads")?, layer.size("num_key_value_heads")?);
+    if !queries.is_multiple_of(values) {
+        return Err(layer.refuse("num_key_value_heads", format!("a divisor of {queries} heads is")));
+    }
+    let size = layer.size("head_dim")?;
+    let sizes = Heads {
+        queries,
+        values,
+        key_size: size,
+        value_size: size,
+        width: known(layer, &inputs[0], 2)?,
+    };
+    attend(context, layer, call, inputs, &sizes)
+}
+
+/// Each of some heads (batch, heads, time, size) for as many of the queries as share it.
+fn shared(context: &mut Context, value: String, sizes: &Heads, size: usize) -> Result<String, ImportError> {
+    let each = sizes.queries / sizes.values;
+    if each == 1 {
+        return Ok(value);
+    }
+    let graph = &mut context.writer.graph;
+    let axes = graph.ints("axes", &[2]);
+    let value = graph.node("Unsqueeze", &[&value, &axes], vec![])?;
+    let times = graph.ints("shape", &[1, 1, each as i64, 1, 1]);
+    let value = graph.node("Expand", &[&value, &times], vec![])?;
+    let shape = graph.ints("shape", &[0, sizes.queries as i64, -1, size as i64]);
+    graph.node("Reshape", &[&value, &shape], vec![])
+}
+
+fn attend<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+    [query, value, key]: [Tensor; 3],
+    sizes: &Heads,
+) -> Result<Vec<Tensor>, ImportError> {
+    layer.refuse_flag("use_gate", "attention without a gate is")?;
+    layer.refuse_any("sliding_window", "attention to all steps is")?;
+    let &Heads {
+        queries,
+        values,
+        key_size,
+        value_size,
+        width,
+    } = sizes;
     // Keras scales the queries.
     let q = heads(
         context,
         layer,
         ["query_dense", "_query_dense"],
         &query,
-        count,
+        queries,
         key_size,
     )?;
-    let k = heads(context, layer, ["key_dense", "_key_dense"], &key, count, key_size)?;
+    let k = heads(
+        context,
+        layer,
+        ["key_dense", "_key_dense"],
+        &key,
+        values,
+        key_size,
+    )?;
     let v = heads(
         context,
         layer,
         ["value_dense", "_value_dense"],
         &value,
-        count,
+        values,
         value_size,
     )?;
+    let k = shared(context, k, sizes, key_size)?;
+    let v = shared(context, v, sizes, value_size)?;
     let out = layer.with_weights(layer.weights.child(&["output_dense", "_output_dense"]));
-    let width = match layer.integers("output_shape")?.as_deref() {
-        None => known(layer, &query, 2)?,
-        Some([one]) => usize::try_from(*one).unwrap_or(0),
-        Some(_) => return Err(layer.refuse("output_shape", "one size is")),
-    };
-    let kernel = out.weight("output_dense/kernel", &[count, value_size, width])?;
+    let kernel = out.weight("output_dense/kernel", &[queries, value_size, width])?;
     let bias = match layer.flag("use_bias", true)? {
         true => Some(out.weight("output_dense/bias", &[width])?),
         false => None,
@@ -266,7 +362,7 @@ pub(super) fn multi_head<'a>(
     let k = graph.node("Transpose", &[&k], vec![ints("perm", [0, 1, 3, 2])])?;
     let mut scores = graph.node("MatMul", &[&q, &k], vec![])?;
     let mut masks = Vec::new();
-    if asks(call, "use_causal_mask") {
+    if call.asks("use_causal_mask") {
         masks.push(causal(context, &scores)?);
     }
     // A mask comes with its tensor, or by name.
@@ -277,7 +373,7 @@ pub(super) fn multi_head<'a>(
     ] {
         let named = call.named_tensors(name).into_iter().next().map(Rc::new);
         if let Some(mask) = named.or_else(|| tensor.mask.clone()) {
-            masks.push(mask_along(context, &mask, axes)?);
+            masks.push(mask_along(context, &mask, &axes)?);
         }
     }
     if let [mask] = call.named_tensors("attention_mask").as_slice() {
@@ -300,9 +396,9 @@ pub(super) fn multi_head<'a>(
     let weights = graph.node("Softmax", &[&scores], vec![int("axis", -1)])?;
     let mixture = graph.node("MatMul", &[&weights, &v], vec![])?;
     let mixture = graph.node("Transpose", &[&mixture], vec![ints("perm", [0, 2, 1, 3])])?;
-    let shape = graph.ints("shape", &[0, 0, (count * value_size) as i64]);
+    let shape = graph.ints("shape", &[0, 0, (queries * value_size) as i64]);
     let joined = graph.node("Reshape", &[&mixture, &shape], vec![])?;
-    let kernel = graph.floats("output_dense", &[count * value_size, width], &kernel.values);
+    let kernel = graph.floats("output_dense", &[queries * value_size, width], &kernel.values);
     let mut result = graph.node("MatMul", &[&joined, &kernel], vec![])?;
     if let Some(bias) = bias {
         let bias = graph.floats("bias", &[width], &bias.values);
@@ -312,8 +408,8 @@ pub(super) fn multi_head<'a>(
     let steps: [Dim; 2] = [query.shape[0], query.shape[1]];
     let shape = vec![steps[0], steps[1], Some(width)];
     let mut outputs = vec![w.tensor(result, Layout::Keras, shape, DType::F32)];
-    if asks(call, "return_attention_scores") {
-        let shape = vec![steps[0], Some(count), steps[1], value.shape[1]];
+    if call.asks("return_attention_scores") {
+        let shape = vec![steps[0], Some(queries), steps[1], value.shape[1]];
         outputs.push(w.tensor(weights, Layout::Keras, shape, DType::F32));
     }
     Ok(outputs)

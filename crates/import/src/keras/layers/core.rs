@@ -242,6 +242,58 @@ pub(super) fn embedding<'a>(
     Ok(vec![y.masked(Some(Rc::new(mask)))])
 }
 
+/// ReversibleEmbedding: an Embedding, or with `reverse` the product of a vector with every row of the table.
+pub(super) fn reversible_embedding<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
+    let tied = layer.flag("tie_weights", true)?;
+    let (rows, columns) = (layer.size("input_dim")?, layer.size("output_dim")?);
+    let of_reverse = |layer: &Layer<'_>| layer.weight("reverse_embeddings", &[columns, rows]);
+    if !call.asks("reverse") {
+        let embedded = embedding(context, layer, call)?;
+        if !tied {
+            of_reverse(layer)?;
+        }
+        return Ok(embedded);
+    }
+    layer.refuse_any("quantization_config", "save the model before quantize()")?;
+    layer.refuse_any("reverse_dtype", "the dtype of the layer is")?;
+    let x = call.one(layer)?;
+    let x = context.writer.float(&x)?;
+    if x.rank() < 2 || known(layer, &x, x.rank() - 1)? != columns {
+        return Err(layer.call_error(format!(
+            "its input {} does not have {columns} elements along the last axis",
+            x.shown()
+        )));
+    }
+    let table = layer.weight("embeddings", &[rows, columns])?;
+    let w = &mut context.writer;
+    let table = match tied {
+        true => {
+            let table = w.graph.floats("embeddings", &[rows, columns], &table.values);
+            w.graph.node("Transpose", &[&table], vec![ints("perm", [1, 0])])?
+        }
+        false => {
+            let table = of_reverse(layer)?;
+            w.graph
+                .floats("reverse_embeddings", &[columns, rows], &table.values)
+        }
+    };
+    let value = w.keras(&x)?;
+    let value = w.graph.node("MatMul", &[&value, &table], vec![])?;
+    let mut shape = x.shape.clone();
+    shape[x.rank() - 1] = Some(rows);
+    let mut logits = w.tensor(value, Layout::Keras, shape, DType::F32);
+    if let Some(cap) = layer.number_if_any("logit_soft_cap")? {
+        logits = w.with_scalar("Div", &logits, cap)?;
+        logits = w.pointwise("Tanh", &logits, vec![])?;
+        logits = w.with_scalar("Mul", &logits, cap)?;
+    }
+    Ok(vec![logits])
+}
+
 /// Masking: steps all of whose elements have one value do not count, and become 0.
 pub(super) fn masking<'a>(
     context: &mut Context,

@@ -131,6 +131,21 @@ pub(super) fn add<'a>(
     Ok(vec![folded(context, layer, call, "Add")?])
 }
 
+/// CustomScaleLayer of InceptionResNetV2: the first input and a multiple of the second.
+pub(super) fn scaled_sum<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
+    let inputs = inputs(context, layer, call, 2)?;
+    let [first, second] = <[Tensor; 2]>::try_from(inputs).map_err(|other| {
+        layer.call_error(format!("it takes two inputs, the file gives it {}", other.len()))
+    })?;
+    let scale = layer.number("scale", 1.0)?;
+    let scaled = context.writer.with_scalar("Mul", &second, scale)?;
+    Ok(vec![binary(context, layer, "Add", &first, &scaled)?])
+}
+
 /// Multiply
 pub(super) fn multiply<'a>(
     context: &mut Context,

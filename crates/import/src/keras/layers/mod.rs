@@ -4,8 +4,10 @@ mod activation;
 mod attention;
 mod conv;
 mod core;
+mod encoding;
 mod merge;
 mod normalization;
+mod numpy;
 mod operations;
 mod padding;
 mod pooling;
@@ -51,6 +53,7 @@ const LAYERS: &[Entry] = &[
     ("Dense", core::dense, Mask::Keep),
     ("EinsumDense", core::einsum_dense, Mask::Drop),
     ("Embedding", core::embedding, Mask::Own),
+    ("ReversibleEmbedding", core::reversible_embedding, Mask::Own),
     ("Flatten", core::flatten, Mask::Drop),
     ("Masking", core::masking, Mask::Own),
     ("Permute", core::permute, Mask::Drop),
@@ -68,10 +71,25 @@ const LAYERS: &[Entry] = &[
     ("SpatialDropout2D", core::identity, Mask::Keep),
     ("SpatialDropout3D", core::identity, Mask::Keep),
     ("StochasticDepth", core::identity, Mask::Keep),
+    ("AugMix", core::identity, Mask::Drop),
+    ("RandAugment", core::identity, Mask::Drop),
     ("RandomBrightness", core::identity, Mask::Drop),
+    ("RandomColorDegeneration", core::identity, Mask::Drop),
+    ("RandomColorJitter", core::identity, Mask::Drop),
     ("RandomContrast", core::identity, Mask::Drop),
+    ("RandomElasticTransform", core::identity, Mask::Drop),
+    ("RandomErasing", core::identity, Mask::Drop),
     ("RandomFlip", core::identity, Mask::Drop),
+    ("RandomGaussianBlur", core::identity, Mask::Drop),
+    ("RandomGrayscale", core::identity, Mask::Drop),
+    ("RandomHue", core::identity, Mask::Drop),
+    ("RandomInvert", core::identity, Mask::Drop),
+    ("RandomPerspective", core::identity, Mask::Drop),
+    ("RandomPosterization", core::identity, Mask::Drop),
     ("RandomRotation", core::identity, Mask::Drop),
+    ("RandomSaturation", core::identity, Mask::Drop),
+    ("RandomSharpness", core::identity, Mask::Drop),
+    ("RandomShear", core::identity, Mask::Drop),
     ("RandomTranslation", core::identity, Mask::Drop),
     ("RandomZoom", core::identity, Mask::Drop),
     // activations
@@ -105,6 +123,12 @@ const LAYERS: &[Entry] = &[
     ("MaxPooling1D", pooling::max, Mask::Drop),
     ("MaxPooling2D", pooling::max, Mask::Drop),
     ("MaxPooling3D", pooling::max, Mask::Drop),
+    ("AdaptiveAveragePooling1D", pooling::adaptive_average, Mask::Drop),
+    ("AdaptiveAveragePooling2D", pooling::adaptive_average, Mask::Drop),
+    ("AdaptiveAveragePooling3D", pooling::adaptive_average, Mask::Drop),
+    ("AdaptiveMaxPooling1D", pooling::adaptive_max, Mask::Drop),
+    ("AdaptiveMaxPooling2D", pooling::adaptive_max, Mask::Drop),
+    ("AdaptiveMaxPooling3D", pooling::adaptive_max, Mask::Drop),
     ("GlobalAveragePooling1D", pooling::global_average, Mask::Own),
     ("GlobalAveragePooling2D", pooling::global_average, Mask::Drop),
     ("GlobalAveragePooling3D", pooling::global_average, Mask::Drop),
@@ -112,6 +136,7 @@ const LAYERS: &[Entry] = &[
     ("GlobalMaxPooling2D", pooling::global_max, Mask::Drop),
     ("GlobalMaxPooling3D", pooling::global_max, Mask::Drop),
     // edges and sizes
+    ("CenterCrop", padding::center, Mask::Drop),
     ("Cropping1D", padding::crop, Mask::Drop),
     ("Cropping2D", padding::crop, Mask::Drop),
     ("Cropping3D", padding::crop, Mask::Drop),
@@ -127,11 +152,16 @@ const LAYERS: &[Entry] = &[
     ("GroupNormalization", normalization::group, Mask::Keep),
     ("LayerNormalization", normalization::layer, Mask::Keep),
     ("LayerScale", normalization::layer_scale, Mask::Drop),
+    ("RMSNormalization", normalization::root_mean_square, Mask::Drop),
     ("UnitNormalization", normalization::unit, Mask::Keep),
     ("Normalization", preprocessing::normalization, Mask::Keep),
     ("Rescaling", preprocessing::rescaling, Mask::Keep),
-    // several inputs
+    // categories
+    ("CategoryEncoding", encoding::category, Mask::Drop),
+    ("Discretization", encoding::discretization, Mask::Drop),
+    // several inputs; CustomScaleLayer is InceptionResNetV2's
     ("Add", merge::add, Mask::Keep),
+    ("CustomScaleLayer", merge::scaled_sum, Mask::Drop),
     ("Average", merge::average, Mask::Keep),
     ("Concatenate", merge::concatenate, Mask::Keep),
     ("Dot", merge::dot, Mask::Drop),
@@ -140,8 +170,9 @@ const LAYERS: &[Entry] = &[
     ("Multiply", merge::multiply, Mask::Keep),
     ("Subtract", merge::subtract, Mask::Keep),
     // attention
-    ("Attention", attention::attention, Mask::Drop),
-    ("AdditiveAttention", attention::additive, Mask::Drop),
+    ("Attention", attention::attention, Mask::Own),
+    ("AdditiveAttention", attention::additive, Mask::Own),
+    ("GroupedQueryAttention", attention::grouped_query, Mask::Keep),
     ("MultiHeadAttention", attention::multi_head, Mask::Keep),
     // sequences
     ("GRU", recurrent::gru, Mask::Own),
@@ -154,6 +185,11 @@ const LAYERS: &[Entry] = &[
     ("TFOpLambda", operations::of_tensorflow, Mask::Drop),
     ("SlicingOpLambda", slicing::get_item, Mask::Drop),
 ];
+
+/// Whether a class is a layer that has a converter.
+pub(crate) fn is_layer(class: &str) -> bool {
+    LAYERS.iter().any(|(of, ..)| *of == class)
+}
 
 /// Converts a call of a layer.
 pub(crate) fn convert<'a>(
@@ -215,9 +251,12 @@ fn incoming_mask(call: &Call<'_>) -> Result<Option<Rc<Tensor>>, ImportError> {
 /// What to do about a class without a converter.
 fn advice(class: &str) -> &'static str {
     match class {
-        "StringLookup" | "TextVectorization" | "Hashing" | "IntegerLookup" | "CategoryEncoding"
-        | "Discretization" | "HashedCrossing" | "MelSpectrogram" => {
+        "StringLookup" | "TextVectorization" | "Hashing" | "IntegerLookup" | "HashedCrossing"
+        | "MelSpectrogram" | "STFTSpectrogram" => {
             "it prepares data: do that before the network, and save the part of the model behind it"
+        }
+        "SpectralNormalization" => {
+            "it only does something in training: put the layer within it (its `layer`) in its place and save the model again"
         }
         "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D" => "use an LSTM over TimeDistributed convolutions",
         "TorchModuleWrapper" | "JaxLayer" | "FlaxLayer" | "TFSMLayer" => {

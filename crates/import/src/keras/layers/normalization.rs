@@ -11,6 +11,7 @@ use crate::{
     ImportError,
     onnx::{float, int},
 };
+use synod_model::DType;
 
 /// The axes that an option names, counted from the front and sorted; the last one if it is absent.
 fn axes_of(layer: &Layer<'_>, x: &Tensor) -> Result<Vec<usize>, ImportError> {
@@ -165,6 +166,41 @@ pub(super) fn group<'a>(
         .graph
         .node("GroupNormalization", &[&value, &scale, &bias], attributes)?;
     Ok(vec![w.tensor(value, layout, x.shape.clone(), x.dtype)])
+}
+
+/// RMSNormalization: divided by the root of the mean square over the last axes.
+pub(super) fn root_mean_square<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
+    let x = call.one(layer)?;
+    let x = context.writer.float(&x)?;
+    let axes = axes_of(layer, &x)?;
+    if !axes.iter().copied().eq(axes[0]..x.rank()) {
+        return Err(layer.refuse("axis", "the last axis, or the last few are"));
+    }
+    let shape: Vec<usize> = axes
+        .iter()
+        .map(|&axis| known(layer, &x, axis))
+        .collect::<Result<_, _>>()?;
+    let scale = layer.weight("scale", &shape)?;
+    let epsilon = layer.number("epsilon", 1e-6)?;
+    let w = &mut context.writer;
+    let value = w.keras(&x)?;
+    let square = w.graph.node("Mul", &[&value, &value], vec![])?;
+    let places: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
+    let places = w.graph.ints("axes", &places);
+    let mean = w
+        .graph
+        .node("ReduceMean", &[&square, &places], vec![int("keepdims", 1)])?;
+    let epsilon = w.graph.scalar("epsilon", epsilon);
+    let mean = w.graph.node("Add", &[&mean, &epsilon], vec![])?;
+    let root = w.graph.node("Sqrt", &[&mean], vec![])?;
+    let value = w.graph.node("Div", &[&value, &root], vec![])?;
+    let scale = w.graph.floats("scale", &shape, &scale.values);
+    let value = w.graph.node("Mul", &[&value, &scale], vec![])?;
+    Ok(vec![w.tensor(value, Layout::Keras, x.shape.clone(), DType::F32)])
 }
 
 /// UnitNormalization: divided by the length along axes.

@@ -11,6 +11,7 @@ use super::{
     core::{target_shape, transpose},
     dtype_name,
     merge::{binary, joined},
+    numpy,
     slicing::get_item,
 };
 use crate::{ImportError, onnx::int};
@@ -44,8 +45,15 @@ const ACTIVATIONS: &[(&str, &str)] = &[
 const UNARY: &[(&str, &str)] = &[
     ("Abs", "Abs"),
     ("Absolute", "Abs"),
+    ("Arccos", "Acos"),
+    ("Arccosh", "Acosh"),
+    ("Arcsin", "Asin"),
+    ("Arcsinh", "Asinh"),
+    ("Arctan", "Atan"),
+    ("Arctanh", "Atanh"),
     ("Ceil", "Ceil"),
     ("Cos", "Cos"),
+    ("Cosh", "Cosh"),
     ("Erf", "Erf"),
     ("Floor", "Floor"),
     ("Log", "Log"),
@@ -54,7 +62,9 @@ const UNARY: &[(&str, &str)] = &[
     ("Round", "Round"),
     ("Sign", "Sign"),
     ("Sin", "Sin"),
+    ("Sinh", "Sinh"),
     ("Sqrt", "Sqrt"),
+    ("Tan", "Tan"),
 ];
 
 /// Functions of two.
@@ -84,6 +94,9 @@ const LOGICAL: &[(&str, &str)] = &[("LogicalAnd", "And"), ("LogicalOr", "Or"), (
 
 /// Functions along axes.
 const REDUCTIONS: &[(&str, &str)] = &[
+    ("Amax", "ReduceMax"),
+    ("Amin", "ReduceMin"),
+    ("Logsumexp", "ReduceLogSumExp"),
     ("Max", "ReduceMax"),
     ("Mean", "ReduceMean"),
     ("Min", "ReduceMin"),
@@ -328,7 +341,7 @@ fn option<'c, 'a>(
     call.argument(place, name).filter(|_| layer.get(name).is_none())
 }
 
-fn integers(
+pub(super) fn integers(
     layer: &Layer<'_>,
     call: &Call<'_>,
     place: usize,
@@ -346,7 +359,7 @@ fn integers(
     }
 }
 
-fn flag(layer: &Layer<'_>, call: &Call<'_>, name: &str) -> Result<bool, ImportError> {
+pub(super) fn flag(layer: &Layer<'_>, call: &Call<'_>, name: &str) -> Result<bool, ImportError> {
     match call.kwargs.get(name) {
         Some(Argument::Value(Json::Bool(value))) => Ok(*value),
         _ => layer.flag(name, false),
@@ -363,7 +376,7 @@ fn number(layer: &Layer<'_>, call: &Call<'_>, place: usize, name: &str) -> Resul
     }
 }
 
-fn axis(layer: &Layer<'_>, call: &Call<'_>, default: i64) -> Result<i64, ImportError> {
+pub(super) fn axis(layer: &Layer<'_>, call: &Call<'_>, default: i64) -> Result<i64, ImportError> {
     match integers(layer, call, 1, "axis")?.as_deref() {
         None => Ok(default),
         Some([axis]) => Ok(*axis),
@@ -412,6 +425,9 @@ fn apply<'a>(
     if name == "Matmul" {
         return Ok(vec![matmul(context, layer, call)?]);
     }
+    if name == "Einsum" {
+        return Ok(vec![numpy::einsum(context, layer, call)?]);
+    }
     let x = match call.args.first() {
         Some(Argument::Tensor(tensor)) => tensor.clone(),
         _ => call.one(layer)?,
@@ -426,7 +442,9 @@ fn apply<'a>(
         reduced(context, layer, call, &x, op)?
     } else {
         match name {
-            "Identity" => x,
+            "Copy" | "Identity" | "StopGradient" => x,
+            // masks are made tensors before they are handed on
+            "ConvertToTensor" if layer.get("dtype").is_none() => x,
             "LogicalNot" => w.pointwise("Not", &x, vec![])?,
             // Of zeros and ones the greatest says whether any is one, the least whether all are.
             "Any" | "All" => {
@@ -527,7 +545,10 @@ fn apply<'a>(
             }
             "Squeeze" => squeezed(context, layer, call, &x)?,
             "Split" => return split(context, layer, call, &x),
-            _ => return Err(unsupported(layer, name)),
+            _ => {
+                let result = numpy::convert(context, layer, call, name, &x)?;
+                result.ok_or_else(|| unsupported(layer, name))?
+            }
         }
     };
     Ok(vec![one])
@@ -559,7 +580,7 @@ fn matmul(context: &mut Context, layer: &Layer<'_>, call: &Call<'_>) -> Result<T
 }
 
 /// A sum, mean, product or extreme along axes; without axes along all.
-fn reduced(
+pub(super) fn reduced(
     context: &mut Context,
     layer: &Layer<'_>,
     call: &Call<'_>,

@@ -1,7 +1,7 @@
 //! Edges: zeros added, rows and columns cut off.
 
 use super::super::{Context, call::Call, config::Layer, tensor::Tensor};
-use super::{DataFormat, spatial_axes};
+use super::{DataFormat, core::known, spatial_axes};
 use crate::ImportError;
 use serde_json::Value as Json;
 
@@ -94,7 +94,37 @@ pub(super) fn crop<'a>(
     layer: &Layer<'a>,
     call: &Call<'a>,
 ) -> Result<Vec<Tensor>, ImportError> {
-    let Edged { x, first, edges } = edged(layer, call, "cropping")?;
+    cut(context, layer, edged(layer, call, "cropping")?)
+}
+
+/// CenterCrop: the middle of an image that is at least as large as what is left. The odd row or column goes behind.
+pub(super) fn center<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
+    let x = call.one_of_rank(layer, 4)?;
+    let x = context.writer.float(&x)?;
+    let first = DataFormat::of(layer)?.first_spatial();
+    let mut edges = Vec::with_capacity(2);
+    for (axis, option) in [(first, "height"), (first + 1, "width")] {
+        let left = layer.size(option)?;
+        let over = known(layer, &x, axis)?.checked_sub(left).ok_or_else(|| {
+            layer.refuse(
+                option,
+                format!("a size within {} is: a smaller image would be resized", x.shown()),
+            )
+        })?;
+        edges.push((over / 2, over - over / 2));
+    }
+    cut(context, layer, Edged { x, first, edges })
+}
+
+fn cut(
+    context: &mut Context,
+    layer: &Layer<'_>,
+    Edged { x, first, edges }: Edged,
+) -> Result<Vec<Tensor>, ImportError> {
     let mut shape = x.shape.clone();
     let (mut starts, mut ends, mut places) = (Vec::new(), Vec::new(), Vec::new());
     let layout = context.writer.layout(&x);

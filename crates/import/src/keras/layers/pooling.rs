@@ -60,6 +60,60 @@ pub(super) fn max<'a>(
     pool(context, layer, call, "MaxPool")
 }
 
+/// A pool of whose output the size is given. Where that does not divide the input's, windows overlap: no operator of ONNX does so.
+fn adaptive<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+    op: &str,
+) -> Result<Vec<Tensor>, ImportError> {
+    let axes = spatial_axes(layer.class);
+    let image = Image::of(context, layer, call, axes)?;
+    let wanted = layer.sizes("output_size", axes, None)?;
+    let kernel = image.sizes.iter().zip(&wanted).map(|(size, &wanted)| {
+        size.filter(|size| size.is_multiple_of(wanted))
+            .map(|size| size / wanted)
+    });
+    let kernel: Vec<usize> = kernel.collect::<Option<_>>().ok_or_else(|| {
+        let divisor = format!(
+            "a divisor of the size of {} along each axis is",
+            image.tensor.shown()
+        );
+        layer.refuse("output_size", divisor)
+    })?;
+    let window = Window {
+        strides: kernel.clone(),
+        dilations: vec![1; axes],
+        padding: Padding::Valid,
+        kernel,
+    };
+    let value = image.value(context)?;
+    let value = context
+        .writer
+        .graph
+        .node(op, &[&value], window.attributes(&image.sizes))?;
+    let sizes = wanted.into_iter().map(Some).collect();
+    Ok(vec![image.result(context, value, image.channels, sizes)])
+}
+
+/// AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D
+pub(super) fn adaptive_average<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
+    adaptive(context, layer, call, "AveragePool")
+}
+
+/// AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D
+pub(super) fn adaptive_max<'a>(
+    context: &mut Context,
+    layer: &Layer<'a>,
+    call: &Call<'a>,
+) -> Result<Vec<Tensor>, ImportError> {
+    adaptive(context, layer, call, "MaxPool")
+}
+
 fn global<'a>(
     context: &mut Context,
     layer: &Layer<'a>,

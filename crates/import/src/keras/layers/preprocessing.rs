@@ -24,7 +24,7 @@ fn numbers(value: &Json, found: &mut Vec<f32>) -> Option<()> {
     }
 }
 
-fn numbers_of(layer: &Layer<'_>, option: &str) -> Result<Vec<f32>, ImportError> {
+pub(super) fn numbers_of(layer: &Layer<'_>, option: &str) -> Result<Vec<f32>, ImportError> {
     let mut found = Vec::new();
     let read = layer.get(option).and_then(|value| {
         // Keras 3 wraps arrays: {"class_name": "__numpy__", "config": {"value": …}}
