@@ -14,7 +14,8 @@ mod wallet;
 pub(crate) use pieces::{Progress, SYNOD_CODE_LIMIT, code_size_limit};
 pub(crate) use publish::{Becomes, Outlook, Published, Update, Upload, chunk_count, publish};
 pub(crate) use pull::{
-    Fetched, Located, Status, description, is_pipeline, locate, pull, pull_parts, pull_pipeline, version,
+    Fetched, Located, Status, description, is_pipeline, locate, profile_of, pull, pull_parts, pull_pipeline,
+    version,
 };
 pub(crate) use reverts::{explain, revert as explain_revert};
 pub(crate) use wallet::WalletArgs;

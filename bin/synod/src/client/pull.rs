@@ -127,6 +127,15 @@ pub(crate) async fn locate(client: &Client, name: &ModelName, block: BlockId) ->
     })
 }
 
+/// The profile that a model was validated against.
+pub(crate) async fn profile_of(client: &Client, id: B256) -> Result<u32> {
+    let call = ModelRegistry::modelOfCall { id };
+    Ok(client
+        .call(MODEL_REGISTRY, &call, BlockId::latest())
+        .await?
+        .profile)
+}
+
 /// Reads all pieces of a model and checks that they are the model that the id stands for.
 ///
 /// Nothing the node says is trusted: the id is computed afresh from the bytes.

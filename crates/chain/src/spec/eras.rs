@@ -280,6 +280,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_scheduled_is_known_and_not_in_force() {
+        let spec = ChainSpec::dev();
+        let newest = spec.newest_protocol().number;
+        let all = [
+            upgrade(2, newest, r#"{"maxClockDriftMs": 77}"#),
+            upgrade(3, newest + 1, ""),
+        ];
+        let scheduled = spec.scheduled(&all, Epochs::new(10).unwrap());
+        assert_eq!(
+            scheduled.upgrade_blocks(),
+            [20],
+            "nobody knows what begins with 30"
+        );
+        assert_eq!(scheduled.synod_at(20).unwrap().max_clock_drift_ms, 77);
+        let hash = |spec: &ChainSpec, number| spec.fork_hash(Default::default(), number, 0);
+        assert_eq!(hash(&scheduled, 19), hash(&spec, 20));
+        assert_ne!(hash(&scheduled, 20), hash(&spec, 20));
+        assert!(spec.upgrade_blocks().is_empty());
+        assert_eq!(spec.synod_at(20).unwrap().max_clock_drift_ms, 500);
+    }
+
+    #[test]
     fn protocols_only_rise() {
         const TABLE: &[Protocol] = &[
             Protocol {

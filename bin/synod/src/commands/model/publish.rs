@@ -16,6 +16,7 @@ use eyre::{Result, ensure};
 use serde::Serialize;
 use std::{fmt, time::Instant};
 use synod_evm::name::ModelName;
+use synod_model::limits::PROFILE_VERSION;
 use synod_pipeline::Task;
 
 #[derive(Debug, Args)]
@@ -166,7 +167,7 @@ pub(crate) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     if args.dry_run {
         return form.print(&choice.estimate);
     }
-    let id = B256::from(loaded.id().0);
+    let id = |profile| B256::from(loaded.canonical.id_under(profile).0);
     send(&args, &mut account, &choice.upload, id, Asked::Numbers, form).await
 }
 
@@ -182,23 +183,30 @@ fn announce(estimate: &Estimate, args: &PublishArgs, account: &Account) {
     note(format_args!("at most {estimate}"));
 }
 
-/// Sends what the chain does not have yet, and reports. `id` is the one that this tool computed.
+/// Sends what the chain does not have yet, and reports. `id` is what this tool computes under a profile.
 async fn send(
     args: &PublishArgs,
     account: &mut Account,
     upload: &Upload,
-    id: B256,
+    id: impl Fn(u32) -> B256,
     asked: Asked,
     form: Form,
 ) -> Result<()> {
     let (name, becomes) = (args.name.path(), args.becomes());
     let (started, mut progress) = (Instant::now(), Uploading::default());
     let published = client::publish(account, upload, name, becomes, &mut progress).await?;
+    let profile = client::profile_of(account.client(), published.id).await?;
+    let id = id(profile);
     ensure!(
         published.id == id,
         "the chain says the model's id is {}, this tool {id}: do not use it",
         published.id
     );
+    if profile > PROFILE_VERSION {
+        note(format_args!(
+            "it is of profile {profile}, and this program knows profiles up to {PROFILE_VERSION}: install a newer one to work with it"
+        ));
+    }
     form.print(&report(name, &published, started.elapsed().as_secs_f64(), asked))
 }
 

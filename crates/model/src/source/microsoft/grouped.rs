@@ -146,7 +146,11 @@ fn group_query(body: &mut Body<'_>) -> Result<Vec<String>, String> {
             let gone = body.node("LessOrEqual", &[&columns, &gone], []);
             shut = body.node("Or", &[&shut, &gone], []);
         }
-        Some(window) => return Err(format!("attribute `local_window_size` is {window}; it counts keys")),
+        Some(window) => {
+            return Err(format!(
+                "attribute `local_window_size` is {window}; it counts keys"
+            ));
+        }
     }
     scores = body.shut(&scores, &shut);
     let probabilities = softmax(body, &scores, heads);

@@ -44,7 +44,7 @@ pub(super) async fn run(args: PublishArgs, form: Form) -> Result<()> {
     }
     let description = &imported.description;
     let (id, asked) = (B256::from(description.id().0), Asked::of(description.task));
-    send(&args, &mut account, &upload, id, asked, form).await
+    send(&args, &mut account, &upload, |_| id, asked, form).await
 }
 
 /// What the folder was read as.
