@@ -1310,7 +1310,7 @@ def microsoft_of_floats(draw):
     draw.opset = draw.choice([11, 13, 17, 21, 23])
     operator = draw.choice(
         ["BiasGelu", "DynamicQuantizeMatMul", "EmbedLayerNormalization", "FastGelu", "FusedConv", "FusedGemm", "FusedMatMul", "Gelu",
-         "MatMulIntegerToFloat", "QuickGelu", "SimplifiedLayerNormalization", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"]
+         "LayerNormalization", "MatMulIntegerToFloat", "QuickGelu", "SimplifiedLayerNormalization", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"]
     )
     draw.relative, draw.absolute = 2e-5, 2e-5
     width = draw.integer(2, 12)
@@ -1326,9 +1326,10 @@ def microsoft_of_floats(draw):
         inputs = [x, draw.either(draw.floats(shape, **tame)), row(), row() if draw.chance(0.7) else "", row() if draw.chance(0.5) else ""]
         outputs = ["y", "", "", "sum"] if draw.chance(0.3) else ["y"]
         draw.node(operator, inputs, outputs, MICROSOFT, epsilon=draw.choice([None, 1e-5]))
-    elif operator == "SimplifiedLayerNormalization":
+    elif operator in ("LayerNormalization", "SimplifiedLayerNormalization"):
         # of ONNX's domain, where ONNX has none of this name
-        draw.node(operator, [x, row()], axis=draw.choice([None, -1]), epsilon=draw.choice([None, 1e-6]))
+        draw.opset = draw.choice([11, 13, 14]) if operator == "LayerNormalization" else draw.opset
+        draw.node(operator, [x, row(), row()][: 3 if operator == "LayerNormalization" else 2], axis=draw.choice([None, -1]), epsilon=draw.choice([None, 1e-6]))
     elif operator == "SkipSimplifiedLayerNormalization":
         inputs = [x, draw.either(draw.floats(shape, **tame)), row(), row() if draw.chance(0.5) else ""]
         outputs = ["y", "", "", "sum"] if draw.chance(0.3) else ["y"]
@@ -1417,7 +1418,10 @@ def microsoft_attention(draw):
         if shape == 1:
             return draw.input(draw.random.integers(1, keys + 1, batch).astype(np.int32))
         shape = [batch, keys] if shape == 2 else [batch, rows, keys]
-        return draw.input(draw.random.integers(0, 2, shape).astype(np.int32))
+        # Some key is open: what -10000 is added to has but three digits left, which shows where all keys are shut.
+        open_or_shut = draw.random.integers(0, 2, shape).astype(np.int32)
+        open_or_shut[..., 0] = 1
+        return draw.input(open_or_shut)
 
     if operator == "MultiHeadAttention":
         value = draw.choice([size, size, 3])
@@ -1494,15 +1498,17 @@ def microsoft_group_query(draw):
         inputs = [draw.input(floats(batch, rows, count * size)) for count in (heads, groups, groups)]
     before = [draw.input(floats(batch, groups, buffer, size)) for _ in "kv"] if past else ["", ""]
     last = draw.input(np.full(batch, total - 1, np.int32))
-    greatest = draw.either(np.array(total, np.int32))
+    # as an input it would make shapes depend on values
+    greatest = draw.constant(np.array(total, np.int32))
     rotary = draw.chance(0.6)
     more = draw.input(floats(draw.choice([1, batch]), draw.choice([1, heads]), rows, total)) if draw.chance(0.3) and buffer == past else ""
     sink = draw.either(floats(heads)) if draw.chance(0.2) else ""
     ids = draw.input(draw.random.integers(0, longest - rows, (batch, rows)).astype(np.int64)) if rotary and draw.chance(0.3) else ""
-    # of a buffer, what lies behind the last row is anything
-    outputs = ["y"] if buffer > past else ["y", "k", "v"]
+    if buffer > past:
+        # what lies behind the last row of a buffer is anything; yet ONNX Runtime reads the buffer that it gives
+        draw.outputs = ["y"]
     draw.node(
-        "GroupQueryAttention", [*inputs, *before, last, greatest, *(tables if rotary else ["", ""]), ids, more, sink], outputs, MICROSOFT,
+        "GroupQueryAttention", [*inputs, *before, last, greatest, *(tables if rotary else ["", ""]), ids, more, sink], ["y", "k", "v"], MICROSOFT,
         num_heads=heads, kv_num_heads=groups, do_rotary=int(rotary), rotary_interleaved=draw.choice([None, 0, 1]) if rotary else None,
         scale=draw.choice([None, 0.4]), softcap=draw.choice([None, None, 2.0]), local_window_size=draw.choice([None, None, 1, 2, 3]),
         smooth_softmax=draw.choice([None, None, 1]) if not sink else None,

@@ -154,7 +154,7 @@ impl<'r> Reader<'r> {
                 self.inline(function, node, index, scope, read)?;
                 continue;
             }
-            if self.inlines.is_some() && microsoft::is_known(&key.0, &key.1) {
+            if self.inlines.is_some() && microsoft::is_known(&key.0, &key.1, self.opset) {
                 self.inline_microsoft(node, index, scope, read)?;
                 continue;
             }

@@ -49,7 +49,7 @@ fn call(
 #[test]
 fn packed_projections_are_those_that_lie_apart() {
     let heads = [attr_int("num_heads", 2)];
-    let x = floats(&[2, 3, 2, 3, 4], 1);
+    let x = [floats(&[2, 3, 2, 3, 4], 1)];
     let packed = OnnxFile::new(17).input("x", FLOAT, &["2", "3", "2", "3", "4"]);
     let packed = call(packed, "MultiHeadAttention", &["x"], &["y"], &heads).output("y", FLOAT);
     let mut apart = OnnxFile::new(17).input("x", FLOAT, &["2", "3", "2", "3", "4"]);
@@ -62,7 +62,7 @@ fn packed_projections_are_those_that_lie_apart() {
             .node("Reshape", &[&part, "to"], &[name]);
     }
     let apart = call(apart, "MultiHeadAttention", &["q", "k", "v"], &["y"], &heads).output("y", FLOAT);
-    assert_eq!(run(packed, &[x.clone()]), run(apart, &[x]));
+    assert_eq!(run(packed, &x), run(apart, &x));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn keys_that_were_kept_need_a_declared_rank() {
 #[test]
 fn convolutions_with_channels_last_are_those_with_channels_first_turned() {
     let weights = floats(&[4, 3, 2, 3], 1);
-    let kernel = attr_ints("kernel_shape", &[2, 3]);
+    let kernel = [attr_ints("kernel_shape", &[2, 3])];
     let file = |nhwc: bool| {
         let file = OnnxFile::new(17).input("x", FLOAT, &["1", "5", "6", "3"]).floats(
             "w",
@@ -94,7 +94,7 @@ fn convolutions_with_channels_last_are_those_with_channels_first_turned() {
             weights.as_slice::<f32>(),
         );
         if nhwc {
-            let attributes = [kernel.clone(), attr_string("activation", "Relu")];
+            let attributes = [kernel[0].clone(), attr_string("activation", "Relu")];
             return call(file, "NhwcFusedConv", &["x", "w"], &["y"], &attributes).output("y", FLOAT);
         }
         file.node_with(
@@ -103,7 +103,7 @@ fn convolutions_with_channels_last_are_those_with_channels_first_turned() {
             &["first"],
             &[attr_ints("perm", &[0, 3, 1, 2])],
         )
-        .node_with("Conv", &["first", "w"], &["sums"], &[kernel.clone()])
+        .node_with("Conv", &["first", "w"], &["sums"], &kernel)
         .node("Relu", &["sums"], &["rectified"])
         .node_with(
             "Transpose",
@@ -113,8 +113,8 @@ fn convolutions_with_channels_last_are_those_with_channels_first_turned() {
         )
         .output("y", FLOAT)
     };
-    let x = floats(&[1, 5, 6, 3], 2);
-    assert_eq!(run(file(true), &[x.clone()]), run(file(false), &[x]));
+    let x = [floats(&[1, 5, 6, 3], 2)];
+    assert_eq!(run(file(true), &x), run(file(false), &x));
     let unknown = OnnxFile::new(17)
         .input("x", FLOAT, &["1", "5", "6", "3"])
         .node("Relu", &["x"], &["r"])
@@ -210,10 +210,10 @@ fn weights_of_four_bits_are_dequantised_as_bytes_are() {
             .output("y", FLOAT)
             .output("z", FLOAT)
     };
-    let x = Tensor::from_slice(DType::I64, &[3], &[0i64, 1, 0]).expect("three");
+    let x = [Tensor::from_slice(DType::I64, &[3], &[0i64, 1, 0]).expect("three")];
     // zero points -1 and 2
-    let narrow = run(file(INT4, &packed, &[0x2f]), &[x.clone()]);
-    let wide = run(file(3, &bytes, &[0xff, 2]), &[x]);
+    let narrow = run(file(INT4, &packed, &[0x2f]), &x);
+    let wide = run(file(3, &bytes, &[0xff, 2]), &x);
     assert_eq!(narrow, wide);
     assert_eq!(narrow[0].as_slice::<f32>()[..3], [-3.5, -3.0, -2.5]);
     assert_eq!(narrow[1].as_slice::<f32>()[..3], [-8.0, -7.0, -6.0]);

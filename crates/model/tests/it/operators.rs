@@ -109,7 +109,7 @@ fn the_list_of_operators_is_the_table() {
     let fused = microsoft_operators();
     text += &format!(
         "\n## `com.microsoft`: {}\n\n\
-         ONNX Runtime's quantiser, optimiser and model builders write these into files (SimplifiedLayerNormalization without a domain). The import\n\
+         ONNX Runtime's quantiser, optimiser and model builders write these into files (SimplifiedLayerNormalization, and LayerNormalization before opset 17, in ONNX's domain). The import\n\
          replaces each by what it stands for in the operators above, so that what is published has ONNX's alone, and refuses forms that it does not know\n\
          with the node and the reason. Sums in another order may move a byte by a step from what ONNX Runtime gives; weights of a few bits are dequantised,\n\
          also where ONNX Runtime computes with bytes instead (`accuracy_level` 4). A mask of attention whose rows have two numbers or more is not supported,\n\

@@ -1,6 +1,6 @@
 //! Sums, products and activations that the optimiser fused.
 
-use super::{Operator, body::*, operator};
+use super::{LAYER_NORMALIZATION, Operator, body::*, operator};
 
 /// The opset from which there is Einsum.
 const EINSUM: i64 = 12;
@@ -9,6 +9,8 @@ const GELU: i64 = 20;
 
 /// What normalisations add to a variance where the call says nothing.
 const EPSILON: f32 = 1e-12;
+/// The same of normalisations that were not fused with anything.
+const OWN_EPSILON: f32 = 1e-5;
 
 /// What is known of these, by name.
 pub(super) const OPERATORS: &[Operator] = &[
@@ -68,6 +70,16 @@ pub(super) const OPERATORS: &[Operator] = &[
     ),
     operator("FusedMatMul", 2..=2, MATMUL, matmul),
     operator("Gelu", 1..=1, &[], |body| Ok(vec![body.gelu("0")])),
+    operator(
+        "LayerNormalization",
+        2..=3,
+        &["axis", "epsilon", "stash_type"],
+        |body| {
+            body.only("axis", -1)?;
+            body.only("stash_type", 1)?;
+            Ok(vec![body.layer_normalized("0", "1", "2", OWN_EPSILON)])
+        },
+    ),
     operator("NhwcConv", 2..=3, NHWC_CONV, nhwc_conv),
     operator("NhwcFusedConv", 2..=4, NHWC_CONV, nhwc_conv),
     operator("QuickGelu", 1..=1, &["alpha"], |body| {
@@ -83,7 +95,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         |body| {
             body.only("axis", -1)?;
             body.only("stash_type", 1)?;
-            Ok(vec![body.rms_normalized("0", "1", 1e-5)])
+            Ok(vec![body.rms_normalized("0", "1", OWN_EPSILON)])
         },
     ),
     Operator {
@@ -91,7 +103,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         ..operator("SkipLayerNormalization", 3..=5, &["epsilon"], |body| {
             let sum = body.node("Add", &["0", "1"], []);
             let sum = body.plus(&sum, "4");
-            let y = body.layer_normalized(&sum, "2", "3");
+            let y = body.layer_normalized(&sum, "2", "3", EPSILON);
             Ok(vec![y, String::new(), String::new(), sum])
         })
     },
@@ -143,10 +155,9 @@ impl Body<'_> {
         self.times(&product, 0.5)
     }
 
-    /// LayerNormalization over the last axis.
-    pub(super) fn layer_normalized(&mut self, x: &str, scale: &str, bias: &str) -> String {
-        const LAYER_NORMALIZATION: i64 = 17;
-        let epsilon = self.float("epsilon").unwrap_or(EPSILON);
+    /// LayerNormalization over the last axis, with this epsilon where the call gives none.
+    pub(super) fn layer_normalized(&mut self, x: &str, scale: &str, bias: &str, default: f32) -> String {
+        let epsilon = self.float("epsilon").unwrap_or(default);
         if self.opset >= LAYER_NORMALIZATION {
             let attributes = [int("axis", -1), float("epsilon", epsilon)];
             return self.node("LayerNormalization", &[x, scale, bias], attributes);
@@ -277,7 +288,7 @@ fn embed(body: &mut Body<'_>) -> Result<Vec<String>, String> {
         let segments = body.node("Gather", &["4", "1"], []);
         sum = body.node("Add", &[&sum, &segments], []);
     }
-    let y = body.layer_normalized(&sum, "5", "6");
+    let y = body.layer_normalized(&sum, "5", "6", EPSILON);
     // how many words of each row the mask has at 1; none without a mask
     let counted = if body.gives("7") {
         let one = body.numbers(&[1]);

@@ -40,8 +40,14 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 /// The domain.
 pub(crate) const DOMAIN: &str = "com.microsoft";
 
-/// Operators that ONNX Runtime has put into ONNX's own domain.
-const IN_ONNX_DOMAIN: &[&str] = &["SimplifiedLayerNormalization"];
+/// Operators that ONNX Runtime has put into ONNX's own domain, and the opset from which ONNX has one of that name.
+const IN_ONNX_DOMAIN: &[(&str, i64)] = &[
+    ("LayerNormalization", LAYER_NORMALIZATION),
+    ("SimplifiedLayerNormalization", i64::MAX),
+];
+
+/// The opset from which ONNX has LayerNormalization.
+const LAYER_NORMALIZATION: i64 = 17;
 
 /// An operator and what it stands for.
 struct Operator {
@@ -143,11 +149,13 @@ impl Declared {
     }
 }
 
-/// Whether an operator of this domain and name is known here.
-pub(super) fn is_known(domain: &str, name: &str) -> bool {
+/// Whether an operator of this domain and name is known here, in a file of this opset.
+pub(super) fn is_known(domain: &str, name: &str, opset: i64) -> bool {
     let here = match domain {
         DOMAIN => true,
-        "" | "ai.onnx" => IN_ONNX_DOMAIN.contains(&name),
+        "" | "ai.onnx" => IN_ONNX_DOMAIN
+            .iter()
+            .any(|&(known, until)| known == name && opset < until),
         _ => false,
     };
     here && operators().any(|known| known.name == name)
