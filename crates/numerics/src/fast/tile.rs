@@ -17,8 +17,12 @@ pub(super) const PANEL: usize = 32;
 /// Elements of a vector.
 pub(super) const VECTOR: usize = 16;
 /// Terms of the right operand that are on their way while one is multiplied: panels are read once for a few tiles of rows, and what
-/// holds them may be a third-level cache that answers late.
+/// holds them may be a third-level cache that answers late. Few rows are multiplied as fast as operands are loaded: there it is not done
+/// for nothing ([`NEAR`]).
 pub(super) const AHEAD: usize = 32;
+
+/// Elements of a right operand that are expected in the second-level cache.
+const NEAR: usize = 256 << 10;
 
 /// The most rows of a tile.
 pub(super) fn most_rows(isa: Isa) -> usize {
@@ -74,6 +78,8 @@ struct Tile {
     columns: usize,
     resume: bool,
     finish: bool,
+    /// Whether the right operand is fetched ahead.
+    fetches: bool,
 }
 
 /// Continues (or, unless `resume`, starts) the chains of `rows` × `columns` elements, c\[i·stride + j\].
@@ -156,6 +162,7 @@ pub(super) unsafe fn run_to(
             columns,
             resume,
             finish,
+            fetches: rows > 5 || b.data.len() > NEAR,
         };
         // SAFETY: the operands have all elements (checked above), the output by contract.
         unsafe { dispatch(isa, rows, vectors, &tile) };
@@ -253,8 +260,10 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
                     L::load_some(from, tail)
                 };
             }
-            for v in 0..V {
-                L::fetch(b.wrapping_add(AHEAD * tile.b_stride + v / 2 * tile.panel + v % 2 * VECTOR));
+            if R > 5 || tile.fetches {
+                for v in 0..V {
+                    L::fetch(b.wrapping_add(AHEAD * tile.b_stride + v / 2 * tile.panel + v % 2 * VECTOR));
+                }
             }
             for i in 0..R {
                 let x = L::splat(a.add(i));

@@ -361,7 +361,7 @@ pub(super) mod avx512 {
     }
 
     /// Quads of panels that are on their way while one is multiplied: panels are read once for a few tiles of rows, and what holds them
-    /// may be a third-level cache that answers late.
+    /// may be a third-level cache that answers late. Few rows are multiplied as fast as quads are loaded.
     const AHEAD: usize = 32;
 
     /// What nothing takes off.
@@ -467,7 +467,9 @@ pub(super) mod avx512 {
                     let mut w = [_mm512_setzero_si512(); PANELS];
                     for (j, w) in w.iter_mut().enumerate() {
                         *w = _mm512_loadu_si512(bytes.add(64 * j).cast());
-                        _mm_prefetch::<_MM_HINT_T0>(bytes.wrapping_add(64 * (AHEAD * PANELS + j)));
+                        if HEIGHT > 3 {
+                            _mm_prefetch::<_MM_HINT_T0>(bytes.wrapping_add(64 * (AHEAD * PANELS + j)));
+                        }
                     }
                     for i in 0..HEIGHT {
                         let mut x = _mm512_set1_epi32(at[i].add(4 * quad).cast::<i32>().read_unaligned());
