@@ -86,7 +86,7 @@ fn count_panics() {
 }
 
 fn mutations() -> u64 {
-    std::env::var("SYNOD_TOKENIZER_MUTATIONS").map_or(120, |text| text.parse().unwrap())
+    std::env::var("SYNOD_TOKENIZER_MUTATIONS").map_or(50, |text| text.parse().unwrap())
 }
 
 /// The committed tokenizers with their names.
@@ -117,10 +117,10 @@ fn texts() -> Vec<String> {
     .map(str::to_owned)
     .into_iter()
     .chain([
-        "a".repeat(3000),
+        "a".repeat(1000),
         "\u{fdfa}".repeat(300),
         "\u{301}".repeat(500),
-        "x ".repeat(1000),
+        "x ".repeat(400),
         "0123456789'll".repeat(100),
     ])
     .collect()
@@ -142,7 +142,10 @@ fn try_all(what: &str, file: &[u8], texts: &[String]) {
 
 fn use_it(what: &str, tokenizer: &Tokenizer, texts: &[String]) {
     for text in texts {
+        // the first call fills what expressions keep for the process
+        let first = tokenizer.encode(text, true);
         let (held, encoded) = most_held(|| tokenizer.encode(text, true));
+        assert_eq!(first, encoded, "{what}: two encodings of one text");
         let stated = Tokenizer::encode_memory(text.len());
         assert!(
             held <= stated,

@@ -58,7 +58,7 @@ pub(super) fn discretization<'a>(
         .node("ReduceSum", &[&ones, &last], vec![int("keepdims", 0)])?;
     let bins = w.tensor(value, Layout::Keras, x.shape.clone(), DType::I64);
     match layer.text("output_mode", "int")? {
-        "int" => Ok(vec![bins]),
+        "int" => Ok(vec![context.writer.cast(&bins, DType::I32)?]),
         mode => Ok(vec![encoded(context, layer, &bins, boundaries.len() + 1, mode)?]),
     }
 }

@@ -172,6 +172,8 @@ const LAYERS: &[Entry] = &[
     // attention
     ("Attention", attention::attention, Mask::Own),
     ("AdditiveAttention", attention::additive, Mask::Own),
+    // files have it under both names
+    ("GroupQueryAttention", attention::grouped_query, Mask::Keep),
     ("GroupedQueryAttention", attention::grouped_query, Mask::Keep),
     ("MultiHeadAttention", attention::multi_head, Mask::Keep),
     // sequences
