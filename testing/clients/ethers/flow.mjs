@@ -106,8 +106,9 @@ const steps = {
 
   async "subscriptions over WebSocket"() {
     const socket = new WebSocketProvider(url.replace("http", "ws"));
-    const block = new Promise((resolve) => socket.once("block", resolve));
-    const counted = new Promise((resolve) => new Contract(this.counter.target, abi, socket).once("Counted", (...all) => resolve(all)));
+    // Not `once`: it unsubscribes by itself, and a provider that is destroyed before the answer fails on it.
+    const block = new Promise((resolve) => socket.on("block", resolve));
+    const counted = new Promise((resolve) => new Contract(this.counter.target, abi, socket).on("Counted", (...all) => resolve(all)));
     // Until both subscriptions stand, an event may pass unseen.
     await socket.getBlockNumber();
     await new Promise((resolve) => setTimeout(resolve, 200));
