@@ -41,6 +41,7 @@ async fn validators_decide_who_votes_and_by_which_rules() {
     std::fs::write(&config, text.replace("history = \"archive\"", "history = 4")).unwrap();
     cluster.start_all().await;
     cluster.publish_cellar(0);
+    cluster.advance(&[0, 1, 2, 3], 1).await;
     let answer = cluster.node(1).provider().call(prediction()).await.unwrap();
 
     // A fifth joins: its machine waits until the others name it.

@@ -68,6 +68,7 @@ async fn a_forgotten_release_stops_at_new_rules_and_the_next_goes_on_from_its_fo
     cluster.start_all().await;
     cluster.publish_cellar(0);
     let (all, upgraded, forgotten) = ([0, 1, 2, 3], [0, 1], [2, 3]);
+    cluster.advance(&all, 1).await;
     let before = cluster.send(1, 1, prediction()).await;
     assert!(
         cluster
