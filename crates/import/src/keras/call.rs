@@ -76,7 +76,11 @@ impl<'a> Written<'a> {
         match (reference(value), value) {
             (Some(found), _) => Self::Reference(found),
             (None, Json::Array(list)) => Self::List(list.iter().map(Self::read_ends).collect()),
-            (None, Json::Object(object)) => Self::List(object.values().map(Self::read_ends).collect()),
+            // As Keras flattens dictionaries: by their keys, whatever order the file has them in.
+            (None, Json::Object(object)) => {
+                let by_key: BTreeMap<_, _> = object.iter().collect();
+                Self::List(by_key.into_values().map(Self::read_ends).collect())
+            }
             _ => Self::Value(value),
         }
     }
