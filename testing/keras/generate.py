@@ -473,6 +473,19 @@ def masked():
     return keras.Model(ids, outputs)
 
 
+@case(formats=FORMATS)
+def encoder_decoder():
+    """The mask of a sequence is handed to a layer that has no initial state, or is named."""
+    source, target = keras.Input((6,), name="source", dtype="int32"), keras.Input((5,), name="target", dtype="int32")
+    x, y = L.Embedding(7, 4, mask_zero=True)(source), L.Embedding(8, 4, mask_zero=True)(target)
+    encoded, h, c = L.LSTM(4, return_sequences=True, return_state=True)(x)
+    decoded = L.LSTM(4, return_sequences=True)(y, initial_state=[h, c])
+    seen = L.MultiHeadAttention(2, 2)(decoded, encoded)
+    named = L.GRU(4, return_sequences=True)(y, initial_state=h, mask=ops.not_equal(target, 3))
+    both = L.Bidirectional(L.LSTM(4))(y, initial_state=[h, c, c, h])
+    return keras.Model([source, target], [decoded, L.Dense(8, activation="softmax")(L.Concatenate()([decoded, seen])), named, both])
+
+
 @case
 def masking():
     return chain(L.Masking(0.0), L.GRU(3, return_sequences=True), L.LSTM(4), shape=(6, 2))
@@ -671,7 +684,14 @@ def legacy():
         y = K.Conv2D(3, 2)(x)
         return tf_keras.Model(x, [tf.nn.relu(y + 3.0) * (1.0 / 6.0), tf.reduce_mean(y, axis=[1, 2]), tf.concat([y, y], -1), 1.0 - y, tf.nn.softmax(y)])
 
-    for build in (mlp, cnn, sequences, nested, operations):
+    def encoder_decoder():
+        source, target = tf_keras.Input((6,), name="source", dtype="int32"), tf_keras.Input((5,), name="target", dtype="int32")
+        x, y = K.Embedding(7, 4, mask_zero=True)(source), K.Embedding(8, 4, mask_zero=True)(target)
+        _, h, c = K.LSTM(4, return_state=True)(x)
+        decoded = K.LSTM(4, return_sequences=True)(y, initial_state=[h, c])
+        return tf_keras.Model([source, target], [decoded, K.Bidirectional(K.LSTM(4))(y, initial_state=[h, c, c, h])])
+
+    for build in (mlp, cnn, sequences, nested, operations, encoder_decoder):
         name = build.__name__.replace("_", "-")
         for form in ("h5", "keras"):
             CASES[f"keras2-{name}-{form}"] = (build, (form,), -1.0, 1.0)

@@ -162,7 +162,10 @@ def kept_row(folder, effort, plain):
     """The network with as few layers in float as change the class of at most one sample in a hundred; `None` if it needs none."""
     if 100 * plain["evaluation"]["agree"] >= 99 * plain["evaluation"]["answers"]:
         return None
-    report = quantized(folder, effort, "kept.onnx", "auto")
+    try:
+        report = quantized(folder, effort, "kept.onnx", "auto")
+    except subprocess.CalledProcessError:
+        return [folder.name, "no number of layers is enough", *["–"] * 6]
     float_, int8, answers = report["float"], report["int8"], report["evaluation"]["answers"]
     kept = [row["layer"] for row in report["layers"] if row["kept_float"]]
     lost = "–"

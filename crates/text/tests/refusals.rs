@@ -195,6 +195,13 @@ fn what_does_not_go_together_is_refused() {
                 "/model",
                 json!({"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}),
             ),
+            "model.merges[0]: \"a\" and \"b\" together are longer than any token",
+        ),
+        (
+            with(
+                "/model",
+                json!({"type": "BPE", "vocab": {"a": 0, "abc": 1}, "merges": ["a b"]}),
+            ),
             "model: ",
         ),
         (

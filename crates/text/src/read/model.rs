@@ -349,6 +349,17 @@ fn bpe(mut raw: RawModel) -> Result<BuiltModel, LoadError> {
             field: "model.merges".into(),
         });
     };
+    // the library puts tokens together in as much room as the longest has, before it asks whether there is such a token
+    let too_long = |Merge(left, right): &Merge| left.len() + right.len() > ids.longest;
+    if let Some(index) = merges.iter().position(too_long) {
+        let Merge(left, right) = &merges[index];
+        let reason = format!(
+            "{:?} and {:?} together are longer than any token of the vocabulary",
+            shortened(left),
+            shortened(right)
+        );
+        return Err(inconsistent(&format!("model.merges[{index}]"), reason));
+    }
     ids.built(Algorithm::Bpe, |ids| {
         let merges = merges
             .into_iter()

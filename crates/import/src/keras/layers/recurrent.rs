@@ -506,6 +506,18 @@ fn results(
     Ok(all)
 }
 
+/// The mask by which a layer runs. Keras 3 hands the sequence's own on where that is the only tensor that the layer is called with: beside an initial state
+/// there is none, unless the call names it. What comes out carries the sequence's all the same.
+fn mask_of_run(
+    layer: &Layer<'_>,
+    call: &Call<'_>,
+    initial: &[Tensor],
+    carried: Option<&Rc<Tensor>>,
+) -> Option<Rc<Tensor>> {
+    let handed_on = layer.version < 3 || initial.is_empty() || !call.named_tensors("mask").is_empty();
+    carried.filter(|_| handed_on).cloned()
+}
+
 fn course(layer: &Layer<'_>, mask: Option<Rc<Tensor>>) -> Result<Course, ImportError> {
     Ok(Course {
         backwards: layer.flag("go_backwards", false)?,
@@ -529,7 +541,8 @@ fn single<'a>(
         kind,
         known(layer, &x, 2)?,
     )?;
-    let outcome = run(context, layer, cell, &x, &initial, &course(layer, mask.clone())?)?;
+    let of_run = mask_of_run(layer, call, &initial, mask.as_ref());
+    let outcome = run(context, layer, cell, &x, &initial, &course(layer, of_run)?)?;
     results(context, layer, outcome, mask)
 }
 
@@ -601,6 +614,7 @@ pub(super) fn cells<'a>(
     check(layer)?;
     let (mut x, mut initial) = inputs(context, layer, call)?;
     let mask = incoming_mask(call)?;
+    let of_run = mask_of_run(layer, call, &initial, mask.as_ref());
     let cells = cells_of(layer)?;
     let count = cells.len();
     let mut states = Vec::new();
@@ -619,7 +633,7 @@ pub(super) fn cells<'a>(
             Vec::new()
         };
         let cell = Cell::read(&described, kind, known(layer, &x, 2)?)?;
-        let mut course = course(layer, mask.clone())?;
+        let mut course = course(layer, of_run.clone())?;
         course.sequence |= index + 1 < count;
         let mut done = run(context, layer, cell, &x, &own, &course)?;
         states.append(&mut done.states.clone());
@@ -648,6 +662,7 @@ pub(super) fn bidirectional<'a>(
     };
     let (x, initial) = inputs(context, layer, call)?;
     let mask = incoming_mask(call)?;
+    let of_run = mask_of_run(layer, call, &initial, mask.as_ref());
     let half = initial.len() / 2;
     let sequence = forward.flag("return_sequences", false)?;
     let mut outcomes = Vec::new();
@@ -674,7 +689,7 @@ pub(super) fn bidirectional<'a>(
         )?;
         let course = Course {
             backwards,
-            mask: mask.clone(),
+            mask: of_run.clone(),
             zero_where_masked: sequence,
             sequence,
         };
