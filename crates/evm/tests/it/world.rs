@@ -144,7 +144,7 @@ impl World {
         )
     }
 
-    fn tx_env(&self, tx: &Tx) -> TxEnv {
+    pub(crate) fn tx_env(&self, tx: &Tx) -> TxEnv {
         let mut db = self.db.clone();
         let nonce = db.basic(tx.from).unwrap().map_or(0, |account| account.nonce);
         TxEnv {
