@@ -170,7 +170,7 @@ fn trees_by_position() {
 }
 
 #[test]
-fn strings_and_domains_are_refused_with_their_names() {
+fn names_of_classes_are_numbers_and_domains_are_refused_with_their_versions() {
     let labels = [
         attr_floats("coefficients", &[1.0, -1.0]),
         attr_strings("classlabels_strings", &["no", "yes"]),
@@ -182,7 +182,11 @@ fn strings_and_domains_are_refused_with_their_names() {
             .node_of(ML, "LinearClassifier", &["x"], &["l", "p"], &labels)
             .output("p", FLOAT)
     };
-    assert!(import(file(3)).unwrap_err().contains("classlabels_strings"));
+    let model = import(file(3).output("l", INT64)).unwrap();
+    for (x, class) in [(2.0, 0), (-2.0, 1)] {
+        let outputs = run(&model, &[floats(&[1, 1], &[x])]);
+        assert_eq!(outputs[1].as_slice::<i64>(), [class], "{x}");
+    }
     assert!(import(file(0)).unwrap_err().contains("does not import it"));
     assert!(import(file(99)).unwrap_err().contains("version 99"));
 }
