@@ -59,7 +59,7 @@ use write::Scheme;
 /// [`Options::stage_multiply_adds`], if not said otherwise: about half a minute on two cores.
 pub const STAGE_MULTIPLY_ADDS: u64 = 400_000_000_000;
 /// Calls that a measurement looks at, at most.
-const MEASURED_CALLS: u64 = 128;
+const MEASURED_CALLS: u64 = 16;
 /// Concatenated values get one scale if the widest of their ranges is at most so many times the narrowest.
 const ALIKE: f64 = 2.0;
 
