@@ -136,6 +136,11 @@ impl GraphWriter {
         self.constant(name, DType::I64, &[values.len()], bytes.into())
     }
 
+    /// A constant of one integer without dimensions.
+    pub(crate) fn integer(&mut self, name: &str, value: i64) -> String {
+        self.constant(name, DType::I64, &[], value.to_le_bytes().to_vec().into())
+    }
+
     /// A constant of any type, its elements in little-endian order.
     pub(crate) fn constant(&mut self, name: &str, dtype: DType, dims: &[usize], raw: Bytes) -> String {
         let dims: Vec<i64> = dims.iter().map(|&dim| dim as i64).collect();

@@ -14,10 +14,13 @@
 )]
 mod random;
 
+#[path = "../../image/tests/it/counting.rs"]
+mod counting;
+
+use counting::most_held;
 use random::Random;
 use serde_json::{Value, json};
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     fs,
     panic::{set_hook, take_hook},
@@ -26,47 +29,9 @@ use std::{
 };
 use synod_text::{LoadError, TextError, Tokenizer, limits};
 
-/// Counts what the thread holds.
-struct Counting;
-
 thread_local! {
-    /// Bytes held, and the most that were.
-    static COUNTS: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
     /// Panics, also those that are caught.
     static PANICS: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(bytes: i64) {
-    let (held, most) = COUNTS.get();
-    let held = held + bytes;
-    COUNTS.set((held, most.max(held)));
-}
-
-// SAFETY: everything is passed on to the system's allocator; counting neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How many bytes more than before `run` held at once.
-fn most_held<R>(run: impl FnOnce() -> R) -> (u64, R) {
-    let (held, _) = COUNTS.get();
-    COUNTS.set((held, held));
-    let result = run();
-    let (_, most) = COUNTS.get();
-    ((most - held) as u64, result)
 }
 
 /// What loading may hold: expressions that are compiled, and so many bytes for each of the file.

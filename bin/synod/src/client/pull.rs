@@ -250,7 +250,8 @@ async fn listed(client: &Client, located: &Located) -> Result<(PipelineManifest,
 /// A pipeline's networks and files, each checked against its id.
 pub(crate) struct Fetched {
     pub(crate) description: Description,
-    pub(crate) networks: BTreeMap<Role, CanonicalModel>,
+    /// Each with the profile that its id names.
+    pub(crate) networks: BTreeMap<Role, (u32, CanonicalModel)>,
     pub(crate) files: BTreeMap<FileRole, Vec<u8>>,
 }
 
@@ -287,7 +288,7 @@ pub(crate) async fn pull_parts(client: &Client, located: &Located) -> Result<Fet
             steady: record.steady,
             ..located.clone()
         };
-        networks.insert(role, pull(client, &network).await?);
+        networks.insert(role, (network.profile, pull(client, &network).await?));
     }
     Ok(Fetched {
         description,
@@ -303,10 +304,9 @@ pub(crate) async fn pull_pipeline(client: &Client, located: &Located) -> Result<
         files: fetched.files,
         ..Parts::default()
     };
-    for (role, model) in fetched.networks {
-        parts
-            .models
-            .insert(role, Model::load(model.graph, model.weights)?);
+    for (role, (profile, model)) in fetched.networks {
+        let model = Model::load_under(profile, model.graph, model.weights)?;
+        parts.models.insert(role, model);
     }
     Pipeline::assemble(fetched.description, parts)
         .wrap_err("the pipeline that the node gave does not fit together")

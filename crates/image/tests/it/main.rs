@@ -1,5 +1,6 @@
 //! Held against Pillow, numpy and transformers, and against hostile files.
 
+mod counting;
 mod decode;
 mod fixtures;
 mod hostile;

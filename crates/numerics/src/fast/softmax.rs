@@ -156,9 +156,13 @@ unsafe fn sum<L: Lanes>(x: &[f32]) -> f32 {
 #[cfg(target_arch = "x86_64")]
 const LEAST_MODERATE: u32 = (127 - 100) << 23;
 
+/// 2^24. A quotient of 2^−100 by less is at least 2^−124: normal, so that what its correction leaves is exact.
+#[cfg(target_arch = "x86_64")]
+const SUM_OF_MODERATE: f32 = 16_777_216.0;
+
 /// x = x ÷ sum, for exponentials, of which the greatest is 1. A division takes a vector unit as long as a dozen multiply-adds. So
 /// quotients are made of the reciprocal, corrected twice by what is left, which gives the rounded one as long as what is left is not
-/// below what `f32` holds (see [`crate::quotient`]): where all exponentials are +0 or at least 2^−100.
+/// below what `f32` holds (see [`crate::quotient`]): where all exponentials are +0 or at least 2^−100, and their sum is below 2^24.
 ///
 /// # Safety
 /// As [`Lanes`].
@@ -166,7 +170,7 @@ const LEAST_MODERATE: u32 = (127 - 100) << 23;
 #[inline(always)]
 unsafe fn divide<L: Lanes>(x: &mut [f32], sum: f32) {
     let is_moderate = |x: &f32| x.to_bits().wrapping_sub(1) >= LEAST_MODERATE - 1;
-    let moderate = x.iter().fold(true, |all, x| all & is_moderate(x)) && sum < 1e9;
+    let moderate = x.iter().fold(true, |all, x| all & is_moderate(x)) && sum < SUM_OF_MODERATE;
     let (blocks, rest) = x.as_chunks_mut::<LANES>();
     // SAFETY: the contract; masks keep to the elements.
     unsafe {

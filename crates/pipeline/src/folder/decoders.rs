@@ -61,13 +61,18 @@ impl GraphFile {
         graph.ok_or_else(|| self.error("graph", "there is none in the file"))
     }
 
+    fn take_graph(&mut self) -> Result<GraphProto, FolderError> {
+        let graph = self.model.graph.take();
+        graph.ok_or_else(|| self.error("graph", "there is none in the file"))
+    }
+
     fn error(&self, field: &str, reason: impl Into<String>) -> FolderError {
         FolderError::field(&self.name, field, reason)
     }
 
     /// Puts a branch in the place of the `If` on [`SWITCH`], and takes away the inputs that it does not read.
     fn take_branch(&mut self, with_past: bool) -> Result<(), FolderError> {
-        let mut graph = self.graph()?.clone();
+        let mut graph = self.take_graph()?;
         let mut found = false;
         for node in std::mem::take(&mut graph.node) {
             if node.op_type() != "If" || node.input.first().is_none_or(|input| input != SWITCH) {
@@ -143,7 +148,7 @@ impl GraphFile {
 
     /// Makes the past one of no tokens, for one row.
     fn empty_past(&mut self) -> Result<(), FolderError> {
-        let mut graph = self.graph()?.clone();
+        let mut graph = self.take_graph()?;
         let (past, others): (Vec<_>, _) = std::mem::take(&mut graph.input)
             .into_iter()
             .partition(|input| input.name().starts_with(PAST));

@@ -97,7 +97,7 @@ fn save(fetched: &Fetched, folder: &Path) -> Result<Vec<PathBuf>> {
     for (role, bytes) in &fetched.files {
         write(&format!("{}.json", role.name()), bytes)?;
     }
-    for (role, model) in &fetched.networks {
+    for (role, (_, model)) in &fetched.networks {
         written.extend(model_file::save(model, &folder.join(role.name()))?);
     }
     Ok(written)

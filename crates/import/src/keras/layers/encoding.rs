@@ -11,7 +11,7 @@ use crate::{ImportError, onnx::int};
 use synod_model::DType;
 
 /// How many categories a layer may tell apart: a file of some bytes may name any number.
-const MAX_CATEGORIES: usize = 1 << 20;
+pub(super) const MAX_CATEGORIES: usize = 1 << 20;
 
 /// CategoryEncoding: integers below a number, as vectors of that length.
 pub(super) fn category<'a>(
@@ -89,15 +89,8 @@ fn encoded(
         return Err(layer.call_error("an input without dimensions is not supported"));
     };
     let alone = last == Some(1) && x.rank() > 1;
+    let mut value = vectors(context, x, categories)?;
     let w = &mut context.writer;
-    let ids = w.cast(x, DType::I64)?;
-    let value = w.keras(&ids)?;
-    let axes = w.graph.ints("axes", &[-1]);
-    let value = w.graph.node("Unsqueeze", &[&value, &axes], vec![])?;
-    let all: Vec<i64> = (0..categories as i64).collect();
-    let all = w.graph.ints("categories", &all);
-    let equal = w.graph.node("Equal", &[&value, &all], vec![])?;
-    let mut value = w.graph.node("Cast", &[&equal], vec![int("to", 1)])?;
     let mut shape = x.shape.clone();
     let of_sample = w.graph.ints("axes", &[-2]);
     match reduction {
@@ -116,4 +109,17 @@ fn encoded(
     }
     shape.push(Some(categories));
     Ok(w.tensor(value, Layout::Keras, shape, DType::F32))
+}
+
+/// Each category as a vector of its own along a new last axis; zeros for what is none.
+pub(super) fn vectors(context: &mut Context, x: &Tensor, categories: usize) -> Result<String, ImportError> {
+    let w = &mut context.writer;
+    let ids = w.cast(x, DType::I64)?;
+    let value = w.keras(&ids)?;
+    let last = w.graph.ints("axes", &[-1]);
+    let value = w.graph.node("Unsqueeze", &[&value, &last], vec![])?;
+    let all: Vec<i64> = (0..categories as i64).collect();
+    let all = w.graph.ints("categories", &all);
+    let equal = w.graph.node("Equal", &[&value, &all], vec![])?;
+    w.graph.node("Cast", &[&equal], vec![int("to", 1)])
 }

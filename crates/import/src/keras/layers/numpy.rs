@@ -9,6 +9,7 @@ use super::super::{
 use super::{
     core::{known, transpose},
     dtype_name,
+    encoding::{MAX_CATEGORIES, vectors},
     operations::{axis, flag, integers, reduced},
 };
 use crate::{
@@ -18,8 +19,8 @@ use crate::{
 use serde_json::Value as Json;
 use synod_model::DType;
 
-/// How many times elements may be repeated, and how many places a vector of categories may have: a file of some bytes may name any number.
-const MOST: usize = 1 << 20;
+/// How many times elements may be repeated: a file of some bytes may name any number.
+const MAX_REPEATS: usize = 1 << 20;
 
 /// One of the operations; `None` if it is none of them.
 pub(super) fn convert<'a>(
@@ -85,8 +86,8 @@ fn named_axis(layer: &Layer<'_>, call: &Call<'_>, x: &Tensor) -> Result<usize, I
 
 fn repetitions(layer: &Layer<'_>, value: &Json) -> Result<usize, ImportError> {
     size_of(value)
-        .filter(|times| (1..=MOST).contains(times))
-        .ok_or_else(|| layer.refuse("repeats", format!("numbers from 1 to {MOST} are")))
+        .filter(|times| (1..=MAX_REPEATS).contains(times))
+        .ok_or_else(|| layer.refuse("repeats", format!("numbers from 1 to {MAX_REPEATS} are")))
 }
 
 /// A test of each element.
@@ -159,12 +160,7 @@ fn running_sum(
     let axis = named_axis(layer, call, x)?;
     let w = &mut context.writer;
     let value = w.keras(x)?;
-    let axis = w.graph.constant(
-        "axis",
-        DType::I64,
-        &[],
-        (axis as i64).to_le_bytes().to_vec().into(),
-    );
+    let axis = w.graph.integer("axis", axis as i64);
     let value = w.graph.node("CumSum", &[&value, &axis], vec![])?;
     Ok(w.tensor(value, Layout::Keras, x.shape.clone(), x.dtype))
 }
@@ -322,10 +318,7 @@ fn taken(
             let graph = &mut context.writer.graph;
             match other {
                 Argument::List(_) => (graph.ints("indices", &places), vec![Some(places.len())]),
-                _ => {
-                    let place = places[0].to_le_bytes().to_vec().into();
-                    (graph.constant("index", DType::I64, &[], place), vec![])
-                }
+                _ => (graph.integer("index", places[0]), vec![]),
             }
         }
     };
@@ -351,20 +344,12 @@ fn one_hot(context: &mut Context, layer: &Layer<'_>, x: &Tensor) -> Result<Tenso
         return Err(layer.refuse("dtype", "float32 is"));
     }
     let count = layer.size("num_classes")?;
-    if count > MOST {
-        return Err(layer.refuse("num_classes", format!("numbers up to {MOST} are")));
+    if count > MAX_CATEGORIES {
+        return Err(layer.refuse("num_classes", format!("numbers up to {MAX_CATEGORIES} are")));
     }
-    let w = &mut context.writer;
-    let ids = w.cast(x, DType::I64)?;
-    let value = w.keras(&ids)?;
-    let last = w.graph.ints("axes", &[-1]);
-    let value = w.graph.node("Unsqueeze", &[&value, &last], vec![])?;
-    let all: Vec<i64> = (0..count as i64).collect();
-    let all = w.graph.ints("classes", &all);
-    let value = w.graph.node("Equal", &[&value, &all], vec![])?;
-    let value = w.graph.node("Cast", &[&value], vec![int("to", 1)])?;
+    let value = vectors(context, x, count)?;
     let shape = x.shape.iter().copied().chain([Some(count)]).collect();
-    Ok(w.tensor(value, Layout::Keras, shape, DType::F32))
+    Ok(context.writer.tensor(value, Layout::Keras, shape, DType::F32))
 }
 
 /// A tensor of the same shape with one value everywhere.
@@ -395,8 +380,7 @@ fn triangle(context: &mut Context, layer: &Layer<'_>, x: &Tensor, upper: i64) ->
     let diagonal = layer.integer("k", 0)?;
     let w = &mut context.writer;
     let value = w.keras(x)?;
-    let place = diagonal.to_le_bytes().to_vec().into();
-    let diagonal = w.graph.constant("k", DType::I64, &[], place);
+    let diagonal = w.graph.integer("k", diagonal);
     let value = w
         .graph
         .node("Trilu", &[&value, &diagonal], vec![int("upper", upper)])?;

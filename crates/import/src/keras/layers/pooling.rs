@@ -32,6 +32,16 @@ fn pool<'a>(
         },
         kernel,
     };
+    over_windows(context, layer, &image, op, &window)
+}
+
+fn over_windows(
+    context: &mut Context,
+    layer: &Layer<'_>,
+    image: &Image,
+    op: &str,
+    window: &Window,
+) -> Result<Vec<Tensor>, ImportError> {
     let sizes = window.output(layer, &image.sizes)?;
     let value = image.value(context)?;
     // What is added around an image is no part of it: ONNX's default for averages, as for maxima.
@@ -87,13 +97,7 @@ fn adaptive<'a>(
         padding: Padding::Valid,
         kernel,
     };
-    let value = image.value(context)?;
-    let value = context
-        .writer
-        .graph
-        .node(op, &[&value], window.attributes(&image.sizes))?;
-    let sizes = wanted.into_iter().map(Some).collect();
-    Ok(vec![image.result(context, value, image.channels, sizes)])
+    over_windows(context, layer, &image, op, &window)
 }
 
 /// AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D

@@ -26,27 +26,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         let x = body.plus("0", "1");
         Ok(vec![body.fast_gelu(&x)])
     }),
-    operator(
-        "FusedConv",
-        2..=4,
-        &[
-            "activation",
-            "activation_params",
-            "auto_pad",
-            "dilations",
-            "group",
-            "kernel_shape",
-            "pads",
-            "strides",
-        ],
-        |body| {
-            let attributes = body.all_but(&["activation", "activation_params"]);
-            let y = body.node("Conv", &["0", "1", "2"], attributes);
-            let y = body.plus(&y, "3");
-            let parameters = body.floats("activation_params");
-            Ok(vec![body.activated(&y, &parameters)?])
-        },
-    ),
+    operator("FusedConv", 2..=4, CONV, |body| conv(body, Channels::First)),
     operator(
         "FusedGemm",
         2..=3,
@@ -80,8 +60,8 @@ pub(super) const OPERATORS: &[Operator] = &[
             Ok(vec![body.layer_normalized("0", "1", "2", OWN_EPSILON)])
         },
     ),
-    operator("NhwcConv", 2..=3, NHWC_CONV, nhwc_conv),
-    operator("NhwcFusedConv", 2..=4, NHWC_CONV, nhwc_conv),
+    operator("NhwcConv", 2..=3, CONV, |body| conv(body, Channels::Last)),
+    operator("NhwcFusedConv", 2..=4, CONV, |body| conv(body, Channels::Last)),
     operator("QuickGelu", 1..=1, &["alpha"], |body| {
         let alpha = body.float("alpha").unwrap_or(1.702);
         let scaled = body.times("0", alpha);
@@ -222,7 +202,13 @@ impl Body<'_> {
     }
 }
 
-const NHWC_CONV: &[&str] = &[
+/// Where a convolution's X, Y and Z have their channels.
+enum Channels {
+    First,
+    Last,
+}
+
+const CONV: &[&str] = &[
     "activation",
     "activation_params",
     "auto_pad",
@@ -233,11 +219,16 @@ const NHWC_CONV: &[&str] = &[
     "strides",
 ];
 
-/// Inputs X, W, B, Z: a convolution whose X, Y and Z have their channels last. W is as ONNX has it.
-fn nhwc_conv(body: &mut Body<'_>) -> Result<Vec<String>, String> {
+/// Inputs X, W, B, Z: a convolution, to which Z is added. W is as ONNX has it.
+fn conv(body: &mut Body<'_>, channels: Channels) -> Result<Vec<String>, String> {
     let attributes = body.all_but(&["activation", "activation_params"]);
     let parameters = body.floats("activation_params");
-    let y = body.with_channels_first("0", |body, x| body.node("Conv", &[x, "1", "2"], attributes))?;
+    let y = match channels {
+        Channels::First => body.node("Conv", &["0", "1", "2"], attributes),
+        Channels::Last => {
+            body.with_channels_first("0", |body, x| body.node("Conv", &[x, "1", "2"], attributes))?
+        }
+    };
     let y = body.plus(&y, "3");
     Ok(vec![body.activated(&y, &parameters)?])
 }
