@@ -4,9 +4,9 @@
 
 use synod_image::{DecodeError, Encoded, Image};
 
+use crate::counting::most_held;
 use crate::decode::fix_checksum;
 use crate::fixtures::{Random, file, golden, hash};
-use crate::memory::most_held;
 
 /// Reads and decodes, holding memory against the statement. Pictures that only a damaged header makes large are not decoded.
 fn decode(bytes: &[u8], what: &str) -> Option<Result<Image, DecodeError>> {
