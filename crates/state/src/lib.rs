@@ -29,6 +29,7 @@ mod block;
 mod changes;
 mod check;
 mod commitment;
+mod compact;
 mod error;
 mod import;
 mod kept;

@@ -72,20 +72,4 @@ impl Store {
             free_bytes: pages.fragmented_bytes(),
         })
     }
-
-    /// Makes the file as small as it can be. Nobody else may have the store or a snapshot of it; otherwise nothing happens and
-    /// `false` comes back.
-    ///
-    /// # Errors
-    /// When the disk cannot be read or written.
-    pub fn compact(self: &mut Arc<Self>) -> Result<bool, StateError> {
-        let Some(store) = Arc::get_mut(self) else {
-            return Ok(false);
-        };
-        match store.db.compact() {
-            Ok(_) => Ok(true),
-            Err(redb::CompactionError::Storage(error)) => Err(self.name(error.into())),
-            Err(_) => Ok(false),
-        }
-    }
 }

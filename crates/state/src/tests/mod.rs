@@ -1,6 +1,7 @@
 //! The store against a model in memory, a second trie, and disks that fail.
 
 mod check;
+mod compact;
 mod crash;
 mod history;
 mod import;
