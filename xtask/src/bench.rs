@@ -116,17 +116,7 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         None => {}
     }
     clients::npm(&root().join("testing/bench"))?;
-    run(
-        "build with the release profile",
-        cargo().args(["build", "--release", "--workspace"]),
-    )?;
-    let release = target().join("release");
-    let mut bench = command(release.join("synod-bench"));
-    bench
-        .arg("--synod")
-        .arg(release.join("synod"))
-        .arg("--root")
-        .arg(root());
+    let mut bench = release()?;
     bench
         .args(["--publish", &options.publish])
         .arg("--output")

@@ -20,7 +20,7 @@ pub(crate) fn bench() -> Result<()> {
     clients::npm(&scripts)?;
     run(
         "build with the release profile",
-        cargo().args(["build", "--release", "-p", "synod"]),
+        cargo().args(["build", "--release", "-p", "synod", "-p", "synod-bench"]),
     )?;
     let cases = target().join("quantize");
     run(

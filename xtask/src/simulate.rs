@@ -16,7 +16,8 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// Runs `crates/consensus/tests/simplex` for longer than the test suite does, optimised.
+/// Runs `crates/consensus/tests/simplex` for longer than the test suite does. Signatures take most of its time, whose code is the same in
+/// every profile; so it is the tests' own, with its checks.
 ///
 /// # Errors
 /// When a check fails.
@@ -24,15 +25,7 @@ pub(crate) fn simulate(options: &Options) -> Result<()> {
     run(
         &format!("{} seeds from {} on", options.seeds, options.seed),
         cargo()
-            .args([
-                "test",
-                "--release",
-                "-p",
-                "synod-consensus",
-                "--test",
-                "simplex",
-                "--",
-            ])
+            .args(["test", "--workspace", "--test", "simplex", "--"])
             .args(&options.filter)
             .env("SYNOD_SEEDS", options.seeds.to_string())
             .env("SYNOD_SEED", options.seed.to_string()),
