@@ -1,14 +1,13 @@
-//! The golden vectors, and the tests of pictures, on other machines: x86-64 with fewer instructions and aarch64, emulated by QEMU.
+//! The golden vectors on other machines: x86-64 with fewer instructions and aarch64, emulated by QEMU.
 //!
 //! Emulation shows what a processor computes, not how fast. x86-64 runs the binary of this toolchain; for aarch64 Debian's
 //! `rustc-web` brings the standard library that a rustup installation may not have. Debian packages are installed if this
 //! process is root's; otherwise they have to be there.
 
 use crate::command::{cargo, command, root, run, target};
-use eyre::{OptionExt as _, Result, WrapErr, bail, ensure};
-use serde_json::Value;
+use eyre::{Result, WrapErr, bail, ensure};
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -63,62 +62,6 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
-impl Machine {
-    /// Its emulator; the program comes behind.
-    fn command(&self) -> Command {
-        let mut command = command(self.emulator[0]);
-        command.args(&self.emulator[1..]);
-        command
-    }
-}
-
-/// Damaged pictures that the tests of `synod-image` hold to a digest; further ones show nothing about a processor.
-const DIGESTED_MUTATIONS: &str = "4000";
-
-/// Cargo, made to build for aarch64 into a folder of its own.
-fn foreign<'c>(cargo: &'c mut Command, folder: &Path) -> &'c mut Command {
-    cargo
-        .args(["--target", AARCH64, "--target-dir"])
-        .arg(folder)
-        .env("RUSTC", "/usr/bin/rustc")
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env(
-            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
-            "aarch64-linux-gnu-gcc",
-        )
-}
-
-/// Builds the tests of pictures; gives their program.
-fn picture_tests(cargo: &mut Command) -> Result<PathBuf> {
-    eprintln!("==> build the tests of pictures");
-    let output = cargo
-        .args([
-            "--package",
-            "synod-image",
-            "--test",
-            "it",
-            "--no-run",
-            "--message-format",
-            "json",
-        ])
-        .stderr(Stdio::inherit())
-        .output()
-        .wrap_err("cannot start cargo")?;
-    ensure!(
-        output.status.success(),
-        "the tests of pictures: {}",
-        output.status
-    );
-    let text = String::from_utf8_lossy(&output.stdout);
-    let messages = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let programs = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
-    programs
-        .last()
-        .ok_or_eyre("cargo names no program for the tests of pictures")
-}
-
 /// Builds the vectors' program, and runs the golden vectors on every machine, this one first.
 ///
 /// # Errors
@@ -146,21 +89,32 @@ pub(crate) fn check_built() -> Result<()> {
     let emulated = target().join("cross");
     run(
         "build it for aarch64 with Debian's rustc",
-        foreign(cargo().args(["build", "--package", "synod-vectors"]), &emulated),
+        cargo()
+            .args([
+                "build",
+                "--package",
+                "synod-vectors",
+                "--target",
+                AARCH64,
+                "--target-dir",
+            ])
+            .arg(&emulated)
+            .env("RUSTC", "/usr/bin/rustc")
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .env(
+                "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+                "aarch64-linux-gnu-gcc",
+            ),
     )?;
-    let pictures_native = picture_tests(cargo().arg("test"))?;
-    let pictures_emulated = picture_tests(foreign(cargo().arg("test"), &emulated))?;
     let here = check("this machine", command(&native).args(["check"]))?;
     for machine in MACHINES {
-        let (binary, pictures) = match machine.target {
-            Some(target) => (
-                emulated.join(target).join("debug/synod-vectors"),
-                &pictures_emulated,
-            ),
-            None => (native.clone(), &pictures_native),
+        let binary = match machine.target {
+            Some(target) => emulated.join(target).join("debug/synod-vectors"),
+            None => native.clone(),
         };
-        let mut emulator = machine.command();
+        let mut emulator = command(machine.emulator[0]);
         emulator
+            .args(&machine.emulator[1..])
             .arg(binary)
             .args(["check", "--threads", machine.threads])
             .arg(root().join("vectors"));
@@ -170,14 +124,6 @@ pub(crate) fn check_built() -> Result<()> {
             "{}: the hash of all results is {there}, on this machine {here}",
             machine.name
         );
-        run(
-            &format!("pictures on {}", machine.name),
-            machine
-                .command()
-                .arg(pictures)
-                .args(["--quiet", "--test-threads", "1"])
-                .env("SYNOD_IMAGE_MUTATIONS", DIGESTED_MUTATIONS),
-        )?;
     }
     eprintln!("==> the same bits on all machines: {here}");
     Ok(())
