@@ -1,6 +1,6 @@
 """Pictures, and what Pillow, numpy and transformers make of them: what crates/image is held against.
 
-    python generate.py ../../crates/image/tests/fixtures
+    python generate.py ../../vectors/pictures
 
 writes small PNG and JPEG files, and `golden.json`: for every file the size and the SHA-256 of its pixels as Pillow decodes them, for
 resized pictures the SHA-256 of Pillow's, for preprocessor_config.json files the rule's tensor as transformers' Pil classes compute it.

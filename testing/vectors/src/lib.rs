@@ -8,12 +8,17 @@ pub mod check;
 pub mod generate;
 pub mod manifest;
 pub mod networks;
+pub mod pictures;
 pub mod seeded;
 pub mod tensors;
 
 /// The writer of ONNX files of the tests of `synod-model`, with what draws nodes at random.
 #[path = "../../../crates/model/tests/build/mod.rs"]
 mod build;
+
+/// What is right of the pictures, as the tests of `synod-image` read it.
+#[path = "../../../crates/image/tests/it/golden.rs"]
+mod golden;
 
 use std::path::PathBuf;
 

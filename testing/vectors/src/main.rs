@@ -7,6 +7,7 @@ use synod_vectors::{
     check::{self, Engine},
     folder, generate,
     manifest::Manifest,
+    pictures,
 };
 
 /// Golden vectors of the arithmetic.
@@ -49,10 +50,11 @@ fn run(command: Command) -> Result<()> {
         Command::Check { folder, threads } => {
             let manifest = Manifest::read(&folder)?;
             println!(
-                "{} vectors, {} seeded networks, {} functions",
+                "{} vectors, {} seeded networks, {} functions, {} pictures and what becomes of them",
                 manifest.vectors.len(),
                 manifest.seeded.len(),
-                manifest.functions.len()
+                manifest.functions.len(),
+                pictures::check(&folder)?
             );
             println!(
                 "{} reference",

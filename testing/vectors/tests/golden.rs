@@ -6,6 +6,7 @@ use synod_vectors::{
     check::{self, Engine},
     folder,
     manifest::Manifest,
+    pictures,
 };
 
 /// The reference, and the fast kernels of each instruction set, with 1, 2, 3 and 8 threads.
@@ -47,6 +48,24 @@ fn every_operator_and_function_has_a_vector() {
             .iter()
             .all(|(name, _)| manifest.functions.contains_key(*name))
     );
+}
+
+#[test]
+fn pictures_become_the_golden_pixels_and_tensors() {
+    assert!(pictures::check(&folder()).unwrap() > 700);
+    let copy = tempfile::tempdir().unwrap();
+    fs::create_dir(copy.path().join("pictures")).unwrap();
+    for file in fs::read_dir(folder().join("pictures")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.path().join("pictures").join(file.file_name())).unwrap();
+    }
+    // a mean that is a little greater
+    let path = copy.path().join("pictures/vit.json");
+    let config = fs::read_to_string(&path).unwrap();
+    assert!(config.contains("0.5"));
+    fs::write(&path, config.replacen("0.5", "0.50001", 1)).unwrap();
+    let wrong = pictures::check(copy.path()).unwrap_err();
+    assert!(wrong.to_string().contains("vit.json: other elements"), "{wrong}");
 }
 
 /// Nothing lies in the folder that the manifest does not name, and it stays small.

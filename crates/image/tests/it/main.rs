@@ -3,6 +3,7 @@
 mod counting;
 mod decode;
 mod fixtures;
+mod golden;
 mod hostile;
 mod memory;
 mod resize;
