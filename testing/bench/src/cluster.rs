@@ -16,6 +16,7 @@ use alloy_sol_types::{SolCall, sol};
 use eyre::{Result, WrapErr, bail, ensure};
 use serde_json::{Value, json};
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -649,41 +650,40 @@ async fn soak_in(folder: &Path, synod: &Path, root: &Path, time: Duration, seed:
         client.settle(&cluster, victim).await?;
     }
     // Everything that was taken is final everywhere, with the same outcome.
-    let mut height = u64::MAX;
+    let mut height = 0;
     for index in 0..4 {
-        height = height.min(cluster.node(index).provider().get_block_number().await?);
+        height = height.max(cluster.node(index).provider().get_block_number().await?);
     }
-    for hash in &client.sent {
-        let mut receipts = Vec::new();
-        for index in 0..4 {
-            receipts.push(
-                cluster
-                    .node(index)
-                    .provider()
-                    .get_transaction_receipt(*hash)
-                    .await?,
+    for index in 0..4 {
+        let (rpc, asked) = (cluster.node(index).provider(), Instant::now());
+        while rpc.get_block_number().await? < height {
+            ensure!(
+                asked.elapsed() < PATIENCE,
+                "node {index} does not come to height {height}"
             );
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        ensure!(receipts[0].is_some(), "transaction {hash} was taken and is lost");
-        ensure!(
-            receipts.iter().all(|receipt| *receipt == receipts[0]),
-            "transaction {hash} has different receipts"
-        );
     }
+    let mut mined = HashSet::new();
     for number in 0..=height {
         let mut blocks = Vec::new();
         for index in 0..4 {
-            let block = cluster
-                .node(index)
-                .provider()
-                .get_block_by_number(number.into())
-                .await?;
-            blocks.push(block.map(|block| (block.header.hash, block.header.state_root)));
+            let rpc = cluster.node(index).provider();
+            let block = rpc.get_block_by_number(number.into()).await?;
+            let receipts = rpc.get_block_receipts(number.into()).await?.unwrap_or_default();
+            blocks.push((
+                block.map(|block| (block.header.hash, block.header.state_root)),
+                receipts,
+            ));
         }
         ensure!(
             blocks.iter().all(|block| *block == blocks[0]),
-            "two blocks at height {number}: {blocks:?}"
+            "two blocks, or outcomes of one, at height {number}: {blocks:?}"
         );
+        mined.extend(blocks[0].1.iter().map(|receipt| receipt.transaction_hash));
+    }
+    if let Some(hash) = client.sent.iter().find(|hash| !mined.contains(*hash)) {
+        bail!("transaction {hash} was taken and is lost");
     }
     println!(
         "{} s, seed {seed}: {kills} validators ended and back, {} transactions sent and final on all four ({} of them sent again, since the \

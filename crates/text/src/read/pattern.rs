@@ -33,6 +33,9 @@ pub(crate) const SPLIT: [&str; 9] = [
 ];
 
 /// The expression, compiled: once for a process, as compiling takes milliseconds and a tokenizer has no part in it.
+///
+/// What searches keep of it (lazy automata, within the engine's own limit) is the process's as well, and in no text's price: there are
+/// as many expressions as the list has, whatever is published.
 pub(super) fn compiled(expression: &str) -> Option<&'static SysRegex> {
     static COMPILED: [OnceLock<SysRegex>; SPLIT.len()] = [const { OnceLock::new() }; SPLIT.len()];
     let index = SPLIT.iter().position(|known| *known == expression)?;
