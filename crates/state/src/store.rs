@@ -33,7 +33,7 @@ use std::{
 };
 
 /// Memory that redb may keep pages in. Its own default is 1 GiB, more than a node beside models should take.
-const CACHE_BYTES: usize = 256 << 20;
+pub(crate) const CACHE_BYTES: usize = 256 << 20;
 /// Bytes of code that was run, in each generation of those that are kept.
 const CODE_BYTES: usize = 16 << 20;
 /// What code takes beside its bytes and its jump table.

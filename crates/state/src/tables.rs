@@ -12,7 +12,7 @@
 //! | `transactions` | transaction hash | height ‖ index |
 //! | `edits` | height | [`crate::Edits`] that a development chain made on the state after this block |
 
-use redb::{TableDefinition, WriteTransaction};
+use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value, WriteTransaction};
 
 pub(crate) type ByHash<V> = TableDefinition<'static, &'static [u8; 32], V>;
 pub(crate) type ByHeight<V> = TableDefinition<'static, u64, V>;
@@ -33,6 +33,12 @@ macro_rules! tables {
             $(tx.delete_table($table)?;)+
             open_all(tx)
         }
+
+        /// Copies all tables, entries in the order of their keys.
+        pub(crate) fn copy_all(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), redb::Error> {
+            $(copy(from, to, $table)?;)+
+            Ok(())
+        }
     };
 }
 
@@ -52,6 +58,19 @@ tables! {
     HASHES: ByHash<u64> = "hashes";
     TRANSACTIONS: ByHash<(u64, u64)> = "transactions";
     EDITS: ByHeight<&'static [u8]> = "edits";
+}
+
+fn copy<K: Key + 'static, V: Value + 'static>(
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+    table: TableDefinition<'static, K, V>,
+) -> Result<(), redb::Error> {
+    let (entries, mut copied) = (from.open_table(table)?, to.open_table(table)?);
+    for entry in entries.iter()? {
+        let (key, value) = entry?;
+        copied.insert(key.value(), value.value())?;
+    }
+    Ok(())
 }
 
 /// [`crate::LAYOUT`], or [`UNFINISHED`].

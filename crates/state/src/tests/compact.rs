@@ -1,54 +1,31 @@
-//! Compacting: nothing but the file's size changes, whenever the power goes.
+//! Compacting: nothing but the file's size changes, and nothing at all where it does not come to its end.
 
-use super::{
-    Model,
-    crash::{self, Disk, Luck},
-    extend, in_order, latest, set,
-};
-use crate::{StateChanges, Store};
-use redb::StorageBackend;
-use std::io;
+use super::{Model, crash, extend, in_order, latest, set};
+use crate::{StateChanges, StateError, Store};
+use std::{fs, path::Path, sync::Arc};
 
-const BLOCKS: u64 = 5;
+/// Names and entries of all tables.
+fn entries(store: &Arc<Store>) -> Vec<(String, u64)> {
+    let tables = store.stats().unwrap().tables;
+    tables
+        .into_iter()
+        .map(|table| (table.name, table.entries))
+        .collect()
+}
 
-#[test]
-fn after_a_loss_of_power_at_any_operation_the_store_is_what_it_was() {
-    let disk = Disk::default();
-    let store = Store::on(disk.clone()).unwrap();
-    let mut model = Model::default();
-    for number in 0..BLOCKS {
-        extend(&store, crash::block(number)).unwrap();
-        model.apply(&crash::block(number));
-    }
-    let unreachable = in_order(&store);
-    drop(store);
-    let copy = disk.after_power_loss(Luck::ALL);
-    let mut store = Store::on(copy.clone()).unwrap();
-    let before = copy.operations();
-    assert!(store.compact().unwrap());
-    let operations = copy.operations() - before;
-    assert!(operations > 20, "{operations}");
-    for at in 0..operations {
-        for luck in [Luck::NONE, Luck::ALL, Luck(at * 2 + 1)] {
-            let disk = disk.after_power_loss(Luck::ALL);
-            let mut store = Store::on(disk.clone()).unwrap();
-            disk.fail_after(at, io::ErrorKind::Other);
-            assert!(store.compact().is_err(), "operation {at} of {operations}");
-            drop(store);
-            let mut store = Store::on(disk.after_power_loss(luck)).unwrap();
-            assert_eq!(latest(&store).root(), model.root());
-            assert_eq!(in_order(&store), unreachable);
-            assert!(store.compact().unwrap());
-            assert_eq!(latest(&store).root(), model.root());
-            assert_eq!(in_order(&store), unreachable);
-        }
-    }
+fn length(dir: &Path) -> u64 {
+    fs::metadata(dir.join("state.redb")).unwrap().len()
 }
 
 #[test]
-fn pages_are_full_afterwards_and_the_file_shorter() {
-    let disk = Disk::default();
-    let mut store = Store::on(disk.clone()).unwrap();
+fn pages_are_full_afterwards_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let mut model = Model::default();
+    let mut commit = |changes: StateChanges| {
+        model.apply(&changes);
+        extend(&store, changes).unwrap();
+    };
     for block in 0..40_u64 {
         let mut changes = StateChanges::default();
         for index in 0..100 {
@@ -60,26 +37,69 @@ fn pages_are_full_afterwards_and_the_file_shorter() {
                 &[(block * 100 + index, 1)],
             );
         }
-        extend(&store, changes).unwrap();
+        // large values lie between the small ones
+        let code = vec![block as u8; 1 << 18];
+        changes
+            .codes
+            .insert(alloy_primitives::keccak256(&code), code.into());
+        commit(changes);
     }
-    let fill = |store: &_| {
-        let tables = Store::stats(store).unwrap().tables;
+    let fill = |store: &Arc<Store>| {
+        let tables = store.stats().unwrap().tables;
         let nodes = tables.into_iter().find(|table| table.name == "nodes").unwrap();
         nodes.stored_bytes as f64 / nodes.page_bytes as f64
     };
-    let (root, before, length) = (latest(&store).root(), fill(&store), disk.len().unwrap());
-    assert!(store.compact().unwrap());
-    assert!(
-        fill(&store) > before + 0.1 && fill(&store) > 0.8,
-        "{before}, {}",
-        fill(&store)
-    );
-    assert!(disk.len().unwrap() < length);
-    assert_eq!(latest(&store).root(), root);
-    assert_eq!(in_order(&store), 0);
-    // whoever reads keeps it as it is
-    let snapshot = store.snapshot().unwrap();
-    let mut second = store.clone();
-    assert!(!second.compact().unwrap());
-    drop(snapshot);
+    let (before, was, unreachable) = (fill(&store), entries(&store), in_order(&store));
+    let long = length(dir.path());
+    drop(store);
+
+    Store::compact(dir.path()).unwrap();
+    let short = length(dir.path());
+    assert!(short < long, "{long} and {short} bytes");
+    let store = Store::open(dir.path()).unwrap();
+    let after = fill(&store);
+    assert!(after > before + 0.1 && after > 0.8, "{before}, {after}");
+    let stats = store.stats().unwrap();
+    assert!(stats.used_bytes > stats.file_bytes * 9 / 10, "{stats:?}");
+    assert_eq!(entries(&store), was);
+    assert_eq!(latest(&store).root(), model.root());
+    assert_eq!(in_order(&store), unreachable);
+    // the chain goes on
+    extend(&store, crash::block(1)).unwrap();
+    model.apply(&crash::block(1));
+    assert_eq!(latest(&store).root(), model.root());
+}
+
+#[test]
+fn what_a_killed_run_leaves_is_of_no_consequence() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("state.redb.copy");
+    let store = Store::open(dir.path()).unwrap();
+    extend(&store, crash::block(0)).unwrap();
+    let (root, was) = (latest(&store).root(), entries(&store));
+    drop(store);
+    // whole but for its end, and not even begun
+    let bytes = fs::read(dir.path().join("state.redb")).unwrap();
+    for left in [&bytes[..bytes.len() - 4096], b""] {
+        fs::write(&copy, left).unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!((latest(&store).root(), entries(&store)), (root, was.clone()));
+        drop(store);
+        Store::compact(dir.path()).unwrap();
+        assert!(!copy.exists());
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!((latest(&store).root(), entries(&store)), (root, was.clone()));
+    }
+}
+
+#[test]
+fn a_store_that_somebody_has_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    extend(&store, crash::block(0)).unwrap();
+    let refused = Store::compact(dir.path()).unwrap_err();
+    assert!(matches!(refused, StateError::Locked { .. }), "{refused}");
+    extend(&store, crash::block(1)).unwrap();
+    assert_eq!(in_order(&store), 1);
+    assert!(!dir.path().join("state.redb.copy").exists());
 }

@@ -17,7 +17,8 @@ pub(crate) struct PruneArgs {
     #[arg(long, value_name = "BLOCKS")]
     keep: NonZeroU64,
 
-    /// Leave the file as large as it is; what is freed in it is used again
+    /// Leave the file as large as it is; what is freed in it is used again. Otherwise what is left is written into another file first, for which
+    /// the disk needs room
     #[arg(long)]
     no_compact: bool,
 }
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &PruneArgs, form: Form) -> Result<()> {
     drop(chain);
     if !args.no_compact {
         note("making the file smaller");
-        Store::open(&folder)?.compact()?;
+        Store::compact(&folder)?;
     }
     form.print(&Report {
         head,
