@@ -135,7 +135,8 @@ impl Transactions for Queue {
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) evidence: Mutex<BTreeSet<(Identity, &'static str)>>,
-    pub(crate) nullified: Mutex<u64>,
+    /// Views that ended without a block.
+    pub(crate) nullified: Mutex<BTreeSet<u64>>,
 }
 
 impl Observer for Seen {
@@ -144,8 +145,10 @@ impl Observer for Seen {
         self.evidence.lock().insert((offender.clone(), kind));
     }
 
-    fn view(&self, _: u64, nullified: bool) {
-        *self.nullified.lock() += u64::from(nullified);
+    fn view(&self, view: u64, nullified: bool) {
+        if nullified {
+            self.nullified.lock().insert(view);
+        }
     }
 
     fn finalization(&self, _: u64, _: &[Identity]) {}
