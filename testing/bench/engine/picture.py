@@ -40,6 +40,7 @@ class Processor:
 
 
 def quantize(folder, out):
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -57,7 +58,9 @@ def quantize(folder, out):
 
     out.mkdir(parents=True)
     prepared = out / "prepared.onnx"
-    quant_pre_process(folder / "model.onnx", prepared, skip_symbolic_shape=True)
+    # with its weights in it: the tool looks for a file beside its own temporary one
+    onnx.save(onnx.load(folder / "model.onnx"), prepared)
+    quant_pre_process(prepared, prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared, out / "model.onnx", Samples(), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8, per_channel=True,
