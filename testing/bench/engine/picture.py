@@ -39,6 +39,20 @@ class Processor:
         return ((values.astype(np.float32) - self.mean) / self.std)[None]
 
 
+def apart(graph):
+    """Gives every convolution a bias of its own. The drawn ones are all the same, so that they lie there once, where the tool would take one
+    convolution's scales for all of them, and no runtime could run the others with integers. Each differs a little: it merges equal ones again."""
+    from onnx import numpy_helper
+
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    stored |= {node.output[0]: stored[node.input[0]] for node in graph.node if node.op_type == "Identity" and node.input[0] in stored}
+    convolutions = [node for node in graph.node if node.op_type == "Conv" and len(node.input) == 3]
+    for index, node in enumerate(convolutions):
+        bias = numpy_helper.to_array(stored[node.input[2]]) * np.float32(1 + index / 1024) + np.float32(index / 65536)
+        node.input[2] = f"{node.output[0]}_bias"
+        graph.initializer.append(numpy_helper.from_array(bias, node.input[2]))
+
+
 def quantize(folder, out):
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -59,7 +73,9 @@ def quantize(folder, out):
     out.mkdir(parents=True)
     prepared = out / "prepared.onnx"
     # with its weights in it: the tool looks for a file beside its own temporary one
-    onnx.save(onnx.load(folder / "model.onnx"), prepared)
+    model = onnx.load(folder / "model.onnx")
+    apart(model.graph)
+    onnx.save(model, prepared)
     quant_pre_process(prepared, prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared, out / "model.onnx", Samples(), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
