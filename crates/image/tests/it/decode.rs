@@ -1,43 +1,14 @@
 //! Every picture of the generator becomes the pixels that Pillow decodes.
 
-use synod_image::{Channels, DecodeError, Encoded, Format};
+use synod_image::{DecodeError, Encoded, Format};
 
-use crate::fixtures::{file, golden, hash};
+use crate::fixtures::{file, folder, golden};
 
 #[test]
 fn pictures_become_the_pixels_that_pillow_decodes() {
-    let mut wrong = Vec::new();
-    let pictures = golden().pictures;
-    assert!(pictures.len() > 100, "{} pictures", pictures.len());
-    for (name, width, height, mode, pixels) in pictures {
-        let bytes = file(&name);
-        let result = Encoded::read(&bytes).and_then(|encoded| {
-            assert_eq!((encoded.width(), encoded.height()), (width, height), "{name}");
-            assert_eq!(
-                encoded.format(),
-                if name.starts_with("png") {
-                    Format::Png
-                } else {
-                    Format::Jpeg
-                }
-            );
-            assert_eq!(
-                encoded.channels(),
-                if mode == "L" {
-                    Channels::Grey
-                } else {
-                    Channels::Rgb
-                },
-                "{name}"
-            );
-            encoded.decode()
-        });
-        match result {
-            Ok(image) if hash(image.data()) == pixels => {}
-            Ok(_) => wrong.push(format!("{name}: other pixels")),
-            Err(error) => wrong.push(format!("{name}: {error}")),
-        }
-    }
+    let golden = golden();
+    assert!(golden.pictures.len() > 100, "{} pictures", golden.pictures.len());
+    let wrong = golden.wrong_pictures(&folder());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-pub(crate) use crate::golden::{Golden, formula, hash};
+pub(crate) use crate::golden::{Golden, hash};
 
-fn folder() -> PathBuf {
+/// Where they lie.
+pub(crate) fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors/pictures")
 }
 

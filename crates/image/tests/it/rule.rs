@@ -1,47 +1,18 @@
 //! Rules, and the tensors that transformers computes.
 
-use synod_image::{Channels, Element, Encoded, Image, Layout, Order, Rule, RuleError, Tensor};
+use synod_image::{Channels, Element, Image, Layout, Order, Rule, RuleError, Tensor};
 
-use crate::fixtures::{file, golden, hash};
+use crate::fixtures::{file, folder, golden};
 
 fn config(name: &str) -> Vec<u8> {
     file(&format!("{name}.json"))
 }
 
-fn picture(name: &str) -> Image {
-    let end = if name.starts_with("png") { "png" } else { "jpg" };
-    let bytes = file(&format!("{name}.{end}"));
-    Encoded::read(&bytes)
-        .and_then(|encoded| encoded.decode())
-        .expect("a picture")
-}
-
-fn little_endian(tensor: &Tensor) -> Vec<u8> {
-    match tensor {
-        Tensor::F32 { data, .. } => data.iter().flat_map(|element| element.to_le_bytes()).collect(),
-        Tensor::U8 { data, .. } => data.clone(),
-    }
-}
-
 #[test]
 fn tensors_are_those_of_transformers_to_the_bit() {
-    let cases = golden().rules;
-    assert!(cases.len() > 50, "{} cases", cases.len());
-    let mut wrong = Vec::new();
-    for (name, image, shape, expected) in cases {
-        let rule = Rule::from_hugging_face(&config(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let image_of = picture(&image);
-        let tensor = rule.apply(&image_of).expect("within the limits");
-        assert_eq!(tensor.shape(), shape, "{name}, {image}");
-        assert_eq!(
-            rule.shape(image_of.width(), image_of.height())
-                .expect("within the limits"),
-            shape
-        );
-        if hash(&little_endian(&tensor)) != expected {
-            wrong.push(format!("{name}, {image}"));
-        }
-    }
+    let golden = golden();
+    assert!(golden.rules.len() > 50, "{} cases", golden.rules.len());
+    let wrong = golden.wrong_tensors(&folder());
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
