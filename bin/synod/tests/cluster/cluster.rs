@@ -21,9 +21,9 @@ use tempfile::TempDir;
 pub(crate) const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-const BINARY: &str = env!("CARGO_BIN_EXE_synod");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_synod");
 
 /// Runs `synod`.
 pub(crate) fn run(args: &[&str]) -> Output {

@@ -2,13 +2,15 @@
 //!
 //! What the simulator shows with seeds (`crates/consensus/tests/simplex`) is shown here once more with nothing simulated:
 //! four validators, clients at all of them, predictions in blocks, a validator killed and back with its disk, and back
-//! with an empty one. In `council`, validators that come and go, and new parameters; in `upgrade`, new rules in code.
+//! with an empty one. In `council`, validators that come and go, and new parameters; in `upgrade`, new rules in code; in
+//! `up`, the command that runs them all.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cluster;
 mod council;
 mod next_release;
+mod up;
 mod upgrade;
 
 use alloy_primitives::{Address, B256, Bytes, U256, address};

@@ -5,13 +5,13 @@ use crate::{
     show::{Form, note},
 };
 use clap::Args;
-use eyre::{Context as _, Result, bail, ensure};
+use eyre::{Context as _, Result, bail, ensure, eyre};
 use serde::Serialize;
 use std::{
     fmt, fs,
     fs::OpenOptions,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     time::Duration,
 };
 use synod_node::cluster::NodeFile;
@@ -19,6 +19,9 @@ use tokio::process::{Child, Command};
 
 /// How long a validator may take to finish the block at hand.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A validator's configuration, in its folder.
+const CONFIG: &str = "node.toml";
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
@@ -74,9 +77,7 @@ pub(crate) async fn run(args: UpArgs, form: Form) -> Result<()> {
     form.print(&up)?;
     let outcome = tokio::select! {
         signal = asked_to_stop() => signal.map_err(Into::into),
-        (name, status, log) = first_end(&mut validators) => Err(eyre::eyre!(
-            "{name} ended with {status}; its log is {}", log.display()
-        )),
+        () = all_end(&mut validators) => Err(eyre!("no validator runs any more: their logs say why")),
     };
     let stopped = stop(validators).await;
     outcome?;
@@ -99,7 +100,7 @@ fn folders(cluster: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(cluster).wrap_err_with(|| format!("cannot read {}", cluster.display()))?;
     let mut folders: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join("node.toml").is_file())
+        .filter(|path| path.join(CONFIG).is_file())
         .collect();
     ensure!(
         !folders.is_empty(),
@@ -112,7 +113,7 @@ fn folders(cluster: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn start(folder: &Path) -> Result<Validator> {
-    let config = folder.join("node.toml");
+    let config = folder.join(CONFIG);
     let file = NodeFile::read(&config)?;
     let log = folder.join("node.log");
     let output = OpenOptions::new()
@@ -148,18 +149,24 @@ fn start(folder: &Path) -> Result<Validator> {
     })
 }
 
-/// Waits until one of the processes ends.
-async fn first_end(validators: &mut [Validator]) -> (String, ExitStatus, PathBuf) {
-    loop {
-        for validator in validators.iter_mut() {
-            if let Ok(Some(status)) = validator.process.try_wait() {
-                return (
-                    validator.running.name.clone(),
-                    status,
-                    validator.running.log.clone(),
-                );
-            }
-        }
+/// Waits until all processes have ended, and says of each that does, and how it comes back: the others go on without it, as on machines of
+/// their own.
+async fn all_end(validators: &mut [Validator]) {
+    let mut run: Vec<&mut Validator> = validators.iter_mut().collect();
+    while !run.is_empty() {
+        run.retain_mut(|validator| {
+            let Ok(Some(status)) = validator.process.try_wait() else {
+                return true;
+            };
+            let log = &validator.running.log;
+            note(format_args!(
+                "{} ended with {status}; its log is {}. To start it again: synod node --config {}",
+                validator.running.name,
+                log.display(),
+                log.with_file_name(CONFIG).display()
+            ));
+            false
+        });
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
