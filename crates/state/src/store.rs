@@ -23,8 +23,10 @@ use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use parking_lot::Mutex;
 use redb::{Database, ReadableTable, Table, WriteTransaction};
 use revm::bytecode::Bytecode;
+use same_file::Handle;
 use std::{
     collections::BTreeMap,
+    fs::OpenOptions,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -83,11 +85,26 @@ impl Store {
     pub(crate) fn at(dir: &Path) -> Result<Self, StateError> {
         let io = |source: std::io::Error| StateError::from_redb(dir, redb::Error::Io(source));
         std::fs::create_dir_all(dir).map_err(io)?;
-        let db = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(dir.join(FILE))
-            .map_err(|e| StateError::from_redb(dir, e.into()))?;
-        Ok(Self::with(db, dir.to_path_buf()))
+        let path = dir.join(FILE);
+        loop {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(io)?;
+            let opened = file.try_clone().and_then(Handle::from_file).map_err(io)?;
+            let db = Database::builder()
+                .set_cache_size(CACHE_BYTES)
+                .create_file(file)
+                .map_err(|e| StateError::from_redb(dir, e.into()))?;
+            // Between opening the file and locking it, `compact` may have put another in its place and let go of this one. Whoever
+            // went on with it would write where nobody looks again.
+            if Handle::from_path(&path).map_err(io)? == opened {
+                return Ok(Self::with(db, dir.to_path_buf()));
+            }
+        }
     }
 
     fn with(db: Database, dir: PathBuf) -> Self {

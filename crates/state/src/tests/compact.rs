@@ -2,7 +2,15 @@
 
 use super::{Model, crash, extend, in_order, latest, set};
 use crate::{StateChanges, StateError, Store};
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 
 /// Names and entries of all tables.
 fn entries(store: &Arc<Store>) -> Vec<(String, u64)> {
@@ -102,4 +110,36 @@ fn a_store_that_somebody_has_stays_as_it_is() {
     extend(&store, crash::block(1)).unwrap();
     assert_eq!(in_order(&store), 1);
     assert!(!dir.path().join("state.redb.copy").exists());
+}
+
+#[test]
+fn who_opens_while_the_file_is_exchanged_writes_into_the_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path()).unwrap());
+    // whoever comes too early is told so
+    fn unless_locked<T>(done: Result<T, StateError>) -> Option<T> {
+        match done {
+            Err(StateError::Locked { .. }) => None,
+            done => Some(done.unwrap()),
+        }
+    }
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                unless_locked(Store::compact(dir.path()));
+            }
+        });
+        for number in 0..20u64 {
+            let store = loop {
+                if let Some(store) = unless_locked(Store::open(dir.path())) {
+                    break store;
+                }
+            };
+            let height = store.snapshot().unwrap().marker().map(|marker| marker.height);
+            assert_eq!(height, number.checked_sub(1));
+            extend(&store, crash::block(number)).unwrap();
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
 }
