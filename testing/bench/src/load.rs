@@ -29,37 +29,59 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 
 /// A call that is made again and again.
-struct Case {
-    node: &'static str,
+struct Case<'a> {
+    name: &'static str,
+    node: &'a Node,
     call: String,
-    url: String,
     request: Request,
     /// Calls in one request.
     batch: usize,
     measured: Vec<Measured>,
+    /// Processor time of the node for each call, of each round, in seconds.
+    processor: Vec<f64>,
 }
 
-impl Case {
-    fn new(node: &'static str, call: &str, url: &str, to: Address, data: Bytes) -> Self {
-        Self::batch(node, call, url, to, data, 1)
+impl<'a> Case<'a> {
+    fn new(name: &'static str, call: &str, node: &'a Node, to: Address, data: Bytes) -> Self {
+        Self::batch(name, call, node, to, data, 1)
     }
 
     /// So many calls in one request.
-    fn batch(node: &'static str, call: &str, url: &str, to: Address, data: Bytes, batch: usize) -> Self {
+    fn batch(name: &'static str, call: &str, node: &'a Node, to: Address, data: Bytes, batch: usize) -> Self {
         let one = rpc("eth_call", json!([{ "to": to, "data": data }, "latest"]));
         let body = if batch == 1 { one } else { vec![one; batch].into() };
         Self {
+            name,
             node,
             call: call.to_owned(),
-            url: url.to_owned(),
             request: Request::new(&body),
             batch,
             measured: Vec::new(),
+            processor: Vec::new(),
         }
+    }
+
+    /// One round; the first one warms up and does not count.
+    async fn round(&mut self, counts: bool) -> Result<()> {
+        let before = self.node.processor_time();
+        let measured = wire::load(self.node.url(), self.request.clone(), CLIENTS, ROUND).await?;
+        if counts {
+            let calls = measured.latencies.len() * self.batch;
+            let taken = self.node.processor_time().zip(before);
+            self.processor
+                .extend(taken.map(|(after, before)| (after - before).as_secs_f64() / calls as f64));
+            self.measured.push(measured);
+        }
+        Ok(())
     }
 
     fn rate(&self) -> f64 {
         self.median(|measured| measured.rate) * self.batch as f64
+    }
+
+    /// Processor time of the node for each call, in seconds, where the system tells it.
+    fn processor(&self) -> Option<f64> {
+        (!self.processor.is_empty()).then(|| median(self.processor.clone()))
     }
 
     fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
@@ -82,7 +104,7 @@ pub(crate) async fn measure(
         }
         .abi_encode();
         let call = format!("predict `{}`", example.name);
-        cases.push(Case::new("synod", &call, node.url(), PREDICT, input.into()));
+        cases.push(Case::new("synod", &call, node, PREDICT, input.into()));
     }
     let anvil = match &options.anvil {
         Some(binary) => Some(Node::anvil(binary, &folder.join("anvil.log")).await?),
@@ -93,11 +115,7 @@ pub(crate) async fn measure(
     }
     for round in 0..=ROUNDS {
         for case in &mut cases {
-            let measured = wire::load(&case.url, case.request.clone(), CLIENTS, ROUND).await?;
-            // The first round warms up.
-            if round > 0 {
-                case.measured.push(measured);
-            }
+            case.round(round > 0).await?;
         }
     }
     let rows: Vec<Vec<String>> = cases
@@ -106,26 +124,49 @@ pub(crate) async fn measure(
             let rate = case.rate();
             let peer = cases
                 .iter()
-                .find(|peer| peer.node == "anvil" && peer.call == case.call);
-            let peer = peer.map(Case::rate);
+                .find(|peer| peer.name == "anvil" && peer.call == case.call);
+            let figure = |value: Option<f64>, digits: usize| {
+                value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+            };
+            let processor = case.processor();
+            let saved = peer.and_then(Case::processor).zip(processor);
             vec![
-                format!("{}: {}", case.node, case.call),
+                format!("{}: {}", case.name, case.call),
                 thousands(rate as u64),
-                peer.map_or_else(|| "–".to_owned(), |peer| format!("{:.2}", rate / peer)),
+                figure(peer.map(|peer| rate / peer.rate()), 2),
+                figure(processor.map(|seconds| seconds * 1e6), 1),
+                figure(saved.map(|(peer, here)| peer / here), 2),
                 format!("{:.2}", case.median(|measured| measured.percentile(50)) * 1e3),
                 format!("{:.2}", case.median(|measured| measured.percentile(99)) * 1e3),
             ]
         })
         .collect();
+    let generator = median(
+        cases
+            .iter()
+            .filter(|case| case.batch == 1)
+            .flat_map(|case| &case.measured)
+            .map(|measured| measured.generator.as_secs_f64() / measured.latencies.len() as f64 * 1e6)
+            .collect(),
+    );
     report.table(
         "`eth_call` a second",
         &format!(
             "{CLIENTS} requests in flight, one on each of as many kept-alive HTTP connections, from a native load generator that writes \
              prepared bytes and takes one thread of the same machine; medians of {ROUNDS} rounds in which the cases take turns. Most of \
-             a single call is the system's work for its connection, of which {BATCH} calls in one request show little. The latencies are \
-             those of this load's requests."
+             a single call is the system's work for its connection, of which {BATCH} calls in one request show little. *Processor time* is \
+             the node's for each call, the system's for it included; the generator took {generator:.1} µs for each request. The \
+             latencies are those of this load's requests."
         ),
-        &["call", "a second", "of anvil's", "median, ms", "99 of 100 within, ms"],
+        &[
+            "call",
+            "a second",
+            "of anvil's",
+            "processor time, µs",
+            "anvil's to it",
+            "median, ms",
+            "99 of 100 within, ms",
+        ],
         &rows,
     );
     if anvil.is_none() {
@@ -135,7 +176,7 @@ pub(crate) async fn measure(
 }
 
 /// Calls that every EVM has.
-async fn contracts(name: &'static str, node: &Node, root: &Path) -> Result<Vec<Case>> {
+async fn contracts<'a>(name: &'static str, node: &'a Node, root: &Path) -> Result<Vec<Case<'a>>> {
     // STOP: the cheapest contract there is.
     let empty = node.deploy(&[0]).await?;
     // PUSH0 SLOAD PUSH0 MSTORE PUSH1 32 PUSH0 RETURN.
@@ -149,10 +190,10 @@ async fn contracts(name: &'static str, node: &Node, root: &Path) -> Result<Vec<C
     let balance = balanceOfCall {
         account: synod_testing::account(0).address(),
     };
-    let case = |call, to, data| Case::new(name, call, node.url(), to, data);
+    let case = |call, to, data| Case::new(name, call, node, to, data);
     let batch = format!("empty contract, {BATCH} in a request");
     Ok(vec![
-        Case::batch(name, &batch, node.url(), empty, Bytes::new(), BATCH),
+        Case::batch(name, &batch, node, empty, Bytes::new(), BATCH),
         case("empty contract", empty, Bytes::new()),
         case("a slot", reader, Bytes::new()),
         case("ERC-20 balance", token, balance.abi_encode().into()),

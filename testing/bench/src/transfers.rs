@@ -11,7 +11,7 @@
 use crate::{
     Options, predict,
     report::{Report, median, thousands},
-    wire::{Measured, Request, Wire, on_one_thread, rpc},
+    wire::{Measured, Request, Wire, on_one_thread, rpc, thread_time},
 };
 use alloy_network::{Ethereum, EthereumWallet, NetworkTransactionBuilder, TransactionBuilder};
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
@@ -37,7 +37,7 @@ const SENDERS: usize = 64;
 /// Transactions of each in a round.
 const EACH: usize = 20;
 /// Rounds; the nodes take turns in each, and the median counts.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 /// How long a transaction may take into a block.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections of a burst.
@@ -187,7 +187,7 @@ async fn one_after_another(url: &str, transactions: Vec<Vec<Signed>>) -> Result<
         for _ in &transactions {
             wires.push(Wire::connect(&url).await?);
         }
-        let start = Instant::now();
+        let (start, taken) = (Instant::now(), thread_time());
         let tasks = transactions.into_iter().zip(wires).map(|(mine, mut wire)| {
             tokio::spawn(async move {
                 let mut latencies = Vec::with_capacity(mine.len());
@@ -211,16 +211,28 @@ async fn one_after_another(url: &str, transactions: Vec<Vec<Signed>>) -> Result<
         for task in tasks {
             latencies.append(&mut task.await??);
         }
-        Ok(Measured::new(latencies, start.elapsed()))
+        Ok(Measured::new(latencies, start.elapsed(), thread_time() - taken))
     })
     .await
 }
 
-/// All at once; gives transactions a second.
-async fn burst(url: &str, transactions: Vec<Vec<Signed>>, mine: bool) -> Result<f64> {
-    let url = url.to_owned();
-    on_one_thread(move || async move {
-        let count: usize = transactions.iter().map(Vec::len).sum();
+/// What a burst came to.
+#[derive(Debug, Clone, Copy)]
+struct Burst {
+    /// Transactions a second.
+    rate: f64,
+    /// Processor time for each transaction in seconds: of the node, where the system tells it, and of the generator.
+    node: Option<f64>,
+    generator: f64,
+}
+
+/// All at once.
+async fn burst(node: &Node, transactions: Vec<Vec<Signed>>, mine: bool) -> Result<Burst> {
+    let url = node.url().to_owned();
+    let count: usize = transactions.iter().map(Vec::len).sum();
+    let before = node.processor_time();
+    let (rate, generator) = on_one_thread(move || async move {
+        let taken = thread_time();
         let last: Vec<_> = transactions
             .iter()
             .filter_map(|mine| mine.last().cloned())
@@ -259,9 +271,16 @@ async fn burst(url: &str, transactions: Vec<Vec<Signed>>, mine: bool) -> Result<
                 }
             }
         }
-        Ok(count as f64 / start.elapsed().as_secs_f64())
+        let rate = count as f64 / start.elapsed().as_secs_f64();
+        Ok((rate, (thread_time() - taken).as_secs_f64() / count as f64))
     })
-    .await
+    .await?;
+    let node = node.processor_time().zip(before);
+    Ok(Burst {
+        rate,
+        node: node.map(|(after, before)| (after - before).as_secs_f64() / count as f64),
+        generator,
+    })
 }
 
 /// A node with the way in which it makes blocks.
@@ -299,10 +318,10 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
             cases.push(Case { name, target, told });
         }
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut generator) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
         let mut steady: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
-        let mut bursts: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
+        let mut bursts: Vec<Vec<Burst>> = vec![Vec::new(); cases.len()];
         for round in 0..=ROUNDS {
             for (index, case) in cases.iter().enumerate() {
                 let url = case.target.url();
@@ -311,21 +330,22 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
                     let transactions = case.target.round(kind).await?;
                     measured = Some(one_after_another(&url, transactions).await?);
                 }
-                let mut rate = None;
+                let mut at_once = None;
                 if case.told || case.name == "synod" {
-                    rate = Some(burst(&url, case.target.round(kind).await?, case.told).await?);
+                    at_once =
+                        Some(burst(&case.target.node, case.target.round(kind).await?, case.told).await?);
                 }
                 eprintln!(
                     "{} {}: {:.0} a second, burst {:.0}",
                     case.name,
                     kind.name(),
                     measured.as_ref().map_or(0.0, |measured| measured.rate),
-                    rate.unwrap_or_default()
+                    at_once.map_or(0.0, |burst| burst.rate)
                 );
                 // The first round warms up.
                 if round > 0 {
                     steady[index].extend(measured);
-                    bursts[index].extend(rate);
+                    bursts[index].extend(at_once);
                 }
             }
         }
@@ -339,10 +359,17 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
                 row.push(format!("{:.1}", of(&|measured| measured.percentile(50)) * 1e3));
                 row.push(format!("{:.1}", of(&|measured| measured.percentile(99)) * 1e3));
             }
-            row.push(if bursts.is_empty() {
-                "–".to_owned()
-            } else {
-                thousands(median(bursts) as u64)
+            generator.extend(bursts.iter().map(|burst| burst.generator));
+            let nodes: Vec<f64> = bursts.iter().filter_map(|burst| burst.node).collect();
+            let rates: Vec<f64> = bursts.iter().map(|burst| burst.rate).collect();
+            row.push(match rates.is_empty() {
+                true => "–".to_owned(),
+                false => thousands(median(rates) as u64),
+            });
+            row.push(match nodes.is_empty() {
+                true => "–".to_owned(),
+                // the mean: the system counts hundredths of a second, of which a burst has few
+                false => format!("{:.0}", nodes.iter().sum::<f64>() / nodes.len() as f64 * 1e6),
             });
             rows.push(row);
         }
@@ -355,8 +382,10 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
              receipt of its last (asked for every millisecond); the latencies are from sending to that receipt. *Burst*: all over \
              {CONNECTIONS} connections as fast as they are taken, until the last receipt. synod mines each transaction at once, as it does \
              by default, and every block is on the disk before anybody sees it; anvil keeps its blocks in memory. Of a burst anvil with \
-             automine may leave transactions in no block, so there it has automine off and is told to mine until none waits.",
-            SENDERS * EACH
+             automine may leave transactions in no block, so there it has automine off and is told to mine until none waits. *Processor time* is the node's for each transaction \
+             of a burst, the system's for it included; the generator took {:.0} µs for each.",
+            SENDERS * EACH,
+            median(generator) * 1e6,
         ),
         &[
             "load",
@@ -364,6 +393,7 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
             "median, ms",
             "99 of 100 within, ms",
             "burst, a second",
+            "processor time, µs",
         ],
         &rows,
     );

@@ -110,14 +110,17 @@ pub(crate) struct Measured {
     pub(crate) rate: f64,
     /// Seconds from each request to its answer, sorted.
     pub(crate) latencies: Vec<f64>,
+    /// Processor time of the generator.
+    pub(crate) generator: Duration,
 }
 
 impl Measured {
-    pub(crate) fn new(mut latencies: Vec<f64>, time: Duration) -> Self {
+    pub(crate) fn new(mut latencies: Vec<f64>, time: Duration, generator: Duration) -> Self {
         latencies.sort_by(f64::total_cmp);
         Self {
             rate: latencies.len() as f64 / time.as_secs_f64(),
             latencies,
+            generator,
         }
     }
 
@@ -141,7 +144,7 @@ pub(crate) async fn load(
 ) -> Result<Measured> {
     let (url, request) = (url.to_owned(), Arc::new(request));
     on_one_thread(move || async move {
-        let start = Instant::now();
+        let (start, taken) = (Instant::now(), thread_time());
         let mut tasks = Vec::new();
         for _ in 0..connections {
             let (mut wire, request) = (Wire::connect(&url).await?, Arc::clone(&request));
@@ -159,9 +162,15 @@ pub(crate) async fn load(
         for task in tasks {
             latencies.append(&mut task.await??);
         }
-        Ok(Measured::new(latencies, start.elapsed()))
+        Ok(Measured::new(latencies, start.elapsed(), thread_time() - taken))
     })
     .await
+}
+
+/// Processor time that this thread has taken.
+pub(crate) fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_nanos(time.tv_nsec.unsigned_abs())
 }
 
 /// Runs a future on a thread with a runtime of its own.

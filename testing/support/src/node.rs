@@ -294,6 +294,20 @@ impl Node {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
     }
+
+    /// Processor time that the process has taken since it was started, its own and the system's for it, where the system tells it
+    /// (`proc_pid_stat(5)`; to a hundredth of a second).
+    #[cfg(unix)]
+    pub fn processor_time(&self) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
+        // The name before it, in parentheses, may hold anything. Field 14 is the process's own time, 15 the system's.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks = ticks.map(str::parse::<u64>).sum::<Result<u64, _>>().ok()?;
+        Some(Duration::from_secs_f64(
+            ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+        ))
+    }
 }
 
 impl Drop for Node {
