@@ -267,6 +267,10 @@ def adjectives(root):
             yield en, de
 
 
+def umlauts(word):
+    return sum(letter in "ÄÖÜäöü" for letter in word)
+
+
 def templates(root, frequency, german, rng, count):
     """Short sentences about nouns that also occur in the running text: they teach gender, number and vocabulary."""
     known = {}
@@ -283,32 +287,72 @@ def templates(root, frequency, german, rng, count):
             adjs[en] = german[de], de
     adjs = [(en, de) for en, (_, de) in adjs.items()]
     weight = [min(frequency[n[0]] + 3, 60) ** 0.5 for n in known]
+    # plurals that change a vowel (Apfel, Äpfel) have to be learned one by one, so these nouns come more often
+    changing = [n for n in known if n[4] and umlauts(n[4]) > umlauts(n[1])]
     adj_weight = [min(frequency[a[0]], 200) ** 0.5 for a in adjs]
-    the = {"m": "der", "f": "die", "n": "das"}
-    the_acc = {"m": "den", "f": "die", "n": "das"}
-    a = {"m": "ein", "f": "eine", "n": "ein"}
-    a_acc = {"m": "einen", "f": "eine", "n": "ein"}
+    # nominative and accusative by gender; an adjective that stands before its noun ends in what follows the colon
+    the = {"m": "der:e", "f": "die:e", "n": "das:e"}, {"m": "den:en", "f": "die:e", "n": "das:e"}
+    a = {"m": "ein:er", "f": "eine:e", "n": "ein:es"}, {"m": "einen:en", "f": "eine:e", "n": "ein:es"}
     with_the = {"m": "dem", "f": "der", "n": "dem"}
     it = {"m": "er", "f": "sie", "n": "es"}
+    owners = [("my", "mein"), ("his", "sein"), ("our", "unser"), ("your", "dein")]
+    numbers = [("two", "zwei"), ("three", "drei"), ("four", "vier"), ("five", "fünf"), ("ten", "zehn"), ("many", "viele")]
     verbs = [("I see", "Ich sehe"), ("We see", "Wir sehen"), ("He has", "Er hat"), ("She has", "Sie hat"),
              ("I have", "Ich habe"), ("We have", "Wir haben"), ("They have", "Sie haben"), ("I like", "Ich mag"),
              ("She likes", "Sie mag"), ("We need", "Wir brauchen"), ("I need", "Ich brauche"), ("He needs", "Er braucht"),
              ("He is looking for", "Er sucht"), ("I am looking for", "Ich suche"), ("She found", "Sie fand"),
              ("I know", "Ich kenne"), ("We want", "Wir wollen"), ("I bought", "Ich kaufte"), ("She sells", "Sie verkauft"),
              ("Do you have", "Hast du"), ("Do you see", "Siehst du"), ("Does he have", "Hat er")]
+    modals = [("I want to", "Ich will"), ("We must", "Wir müssen"), ("You can", "Du kannst"), ("He should", "Er soll"),
+              ("They wanted to", "Sie wollten"), ("She cannot", "Sie kann nicht"), ("I would like to", "Ich möchte"),
+              ("Can you", "Kannst du"), ("Do you want to", "Willst du")]
+    perfect = [("I have", "Ich habe"), ("We have", "Wir haben"), ("She has", "Sie hat"), ("They have", "Sie haben"),
+               ("Have you", "Hast du"), ("Has he", "Hat er")]
+    actions = [("see", "seen", "sehen", "gesehen"), ("buy", "bought", "kaufen", "gekauft"),
+               ("sell", "sold", "verkaufen", "verkauft"), ("find", "found", "finden", "gefunden"),
+               ("show", "shown", "zeigen", "gezeigt"), ("bring", "brought", "bringen", "gebracht"),
+               ("take", "taken", "nehmen", "genommen"), ("use", "used", "benutzen", "benutzt"),
+               ("build", "built", "bauen", "gebaut"), ("forget", "forgotten", "vergessen", "vergessen"),
+               ("look for", "looked for", "suchen", "gesucht"), ("carry", "carried", "tragen", "getragen")]
 
     def article(word):
         return "an" if word[0] in "aeiou" else "a"
 
+    def mark(english):
+        return "?" if english.split()[0] in ("Do", "Does", "Can", "Have", "Has") else "."
+
+    def thing(noun, adjective, case):
+        """A noun with its article, and at times with an adjective, in both languages; case 0 nominative, 1 accusative."""
+        en, de, g, en_pl, de_pl = noun
+        adj_en, adj_de = adjective
+        attributive = rng.random() < 0.4 and not re.search(r"(e|el|er|a|hoch)$", adj_de)
+        which = rng.random()
+        if en_pl and which < 0.1:
+            n_en, n_de = rng.choice(numbers)
+            return (f"{n_en} {adj_en} {en_pl}", f"{n_de} {adj_de}e {de_pl}") if attributive else (f"{n_en} {en_pl}", f"{n_de} {de_pl}")
+        if en_pl and which < 0.35:
+            return (f"the {adj_en} {en_pl}", f"die {adj_de}en {de_pl}") if attributive else (f"the {en_pl}", f"die {de_pl}")
+        if which < 0.45:
+            o_en, o_de = rng.choice(owners)
+            ending = a[case][g].split(":")[0][3:]
+            return f"{o_en} {en}", f"{o_de}{ending} {de}"
+        forms, definite = (the, True) if which < 0.75 else (a, False)
+        word, ending = forms[case][g].split(":")
+        if attributive:
+            return f"{'the' if definite else article(adj_en)} {adj_en} {en}", f"{word} {adj_de}{ending} {de}"
+        return f"{'the' if definite else article(en)} {en}", f"{word} {de}"
+
     for _ in range(count):
-        en, de, g, en_pl, de_pl = rng.choices(known, weight)[0]
-        adj_en, adj_de = rng.choices(adjs, adj_weight)[0]
+        noun = rng.choice(changing) if rng.random() < 0.2 else rng.choices(known, weight)[0]
+        adjective = rng.choices(adjs, adj_weight)[0]
+        (en, de, g, en_pl, de_pl), (adj_en, adj_de) = noun, adjective
         strong = not (g == "m" and WEAK.search(de))
         kind = rng.random()
-        cap = the[g].capitalize()
-        if kind < 0.2:
+        the_de = the[0][g].split(":")[0]
+        cap = the_de.capitalize()
+        if kind < 0.12:
             yield f"The {en} is {adj_en}.", f"{cap} {de} ist {adj_de}."
-        elif kind < 0.4 and en_pl:
+        elif kind < 0.36 and en_pl:
             which = rng.random()
             if which < 0.5:
                 yield f"The {en_pl} are {adj_en}.", f"Die {de_pl} sind {adj_de}."
@@ -316,29 +360,35 @@ def templates(root, frequency, german, rng, count):
                 yield f"The {en_pl} were {adj_en}.", f"Die {de_pl} waren {adj_de}."
             else:
                 yield f"Our {en_pl} are not {adj_en}.", f"Unsere {de_pl} sind nicht {adj_de}."
-        elif kind < 0.5:
+        elif kind < 0.42:
             yield f"The {en} was very {adj_en}.", f"{cap} {de} war sehr {adj_de}."
-        elif kind < 0.57:
+        elif kind < 0.46:
             yield f"My {en} is not {adj_en}.", f"Mein{'e' if g == 'f' else ''} {de} ist nicht {adj_de}."
-        elif kind < 0.62:
-            yield f"Where is the {en}?", f"Wo ist {the[g]} {de}?"
-        elif kind < 0.67:
-            yield f"This is {article(en)} {en}.", f"Das ist {a[g]} {de}."
-        elif kind < 0.7:
-            yield f"Is the {en} {adj_en}?", f"Ist {the[g]} {de} {adj_de}?"
-        elif kind < 0.76 and en_pl:
-            v_en, v_de = rng.choice(verbs)
-            mark = "?" if v_en.startswith("Do") else "."
-            yield f"{v_en} the {en_pl}{mark}", f"{v_de} die {de_pl}{mark}"
+        elif kind < 0.49:
+            yield f"Where is the {en}?", f"Wo ist {the_de} {de}?"
+        elif kind < 0.52:
+            t_en, t_de = thing(noun, adjective, 0)
+            if t_de.split()[0].endswith(("e", "r", "s", "n")) and t_en.split()[-1] == en:
+                yield f"This is {t_en}.", f"Das ist {t_de}."
+        elif kind < 0.55:
+            yield f"Is the {en} {adj_en}?", f"Ist {the_de} {de} {adj_de}?"
         elif strong:
-            v_en, v_de = rng.choice(verbs)
-            mark = "?" if v_en.startswith("Do") else "."
             which = rng.random()
-            if which < 0.45:
-                yield f"{v_en} the {en}{mark}", f"{v_de} {the_acc[g]} {de}{mark}"
-            elif which < 0.8:
-                yield f"{v_en} {article(en)} {en}{mark}", f"{v_de} {a_acc[g]} {de}{mark}"
+            t_en, t_de = thing(noun, adjective, 1)
+            if which < 0.4:
+                v_en, v_de = rng.choice(verbs)
+                yield f"{v_en} {t_en}{mark(v_en)}", f"{v_de} {t_de}{mark(v_en)}"
+            elif which < 0.65:
+                m_en, m_de = rng.choice(modals)
+                infinitive, _, de_infinitive, _ = rng.choice(actions)
+                head, *rest = m_de.split(" nicht")
+                negated = " nicht" if rest else ""
+                yield f"{m_en} {infinitive} {t_en}{mark(m_en)}", f"{head} {t_de}{negated} {de_infinitive}{mark(m_en)}"
             elif which < 0.9:
+                p_en, p_de = rng.choice(perfect)
+                _, participle, _, de_participle = rng.choice(actions)
+                yield f"{p_en} {participle} {t_en}{mark(p_en)}", f"{p_de} {t_de} {de_participle}{mark(p_en)}"
+            elif which < 0.95:
                 yield f"He came with the {en}.", f"Er kam mit {with_the[g]} {de}."
             else:
                 yield f"The {en}? I don't know where it is.", f"{cap} {de}? Ich weiß nicht, wo {it[g]} ist."
@@ -349,7 +399,7 @@ def templates(root, frequency, german, rng, count):
 READERS = {"gettext": read_catalogues, "dialogs": read_dialogs, "course": read_course}
 
 
-def build(template_count=60_000):
+def build(template_count=250_000):
     splits = collections.defaultdict(list)  # split -> [(source, kind, English, German)]
     counts = collections.Counter()
     for source in SOURCES:

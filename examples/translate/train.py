@@ -3,7 +3,7 @@
 
     python train.py --minutes 75
 
-One thread, a fixed seed. The learning rate follows the clock and reaches zero when the time is up, so the result
+A fixed seed; products in bfloat16 (`--float32` for none of it), which processors with AMX do several times faster. The learning rate follows the clock and reaches zero when the time is up, so the result
 depends on how fast the machine is; `log.jsonl` says what was reached. An interrupted run goes on from work/checkpoint.pt.
 """
 
@@ -28,7 +28,7 @@ from model import Config, Translator
 HERE = pathlib.Path(__file__).resolve().parent
 WORK = HERE / "work"
 # How often a pair of each kind is seen in one pass, on average: everyday sentences more, single words less.
-PASSES = {"sentence": 2.0, "dialogue": 1.0, "interface": 0.3, "phrase": 0.6, "word": 0.3, "template": 0.5}
+PASSES = {"sentence": 2.0, "dialogue": 1.0, "interface": 0.3, "phrase": 0.6, "word": 0.4, "template": 0.5}
 
 
 def rows(split):
@@ -62,7 +62,12 @@ def encode(tokenizer, pairs, longest):
 
 
 def passes(data, rng, tokens):
-    """Batches of about `tokens` padded target positions, of similar length, in random order, for ever."""
+    """Batches of about `tokens` padded target positions, of similar length, in random order, for ever.
+
+    Gives sentences and the width to which both sides are padded, a multiple of 4 that goes with one number of sentences:
+    products of few different shapes, since each new shape costs its making of a kernel.
+    """
+    waiting = collections.defaultdict(list)
     while True:
         pool = []
         for kind, s, t in data:
@@ -71,58 +76,60 @@ def passes(data, rng, tokens):
             pool += [(s, t)] * times
         rng.shuffle(pool)
         for start in range(0, len(pool), 20_000):
-            part = sorted(pool[start : start + 20_000], key=lambda p: (max(len(p[0]), len(p[1])), len(p[0])))
-            batches, batch, width = [], [], 0
-            for p in part:
-                width = max(width, len(p[0]), len(p[1]))
-                if (len(batch) + 1) * width > tokens and batch:
-                    batches.append(batch)
-                    batch, width = [], max(len(p[0]), len(p[1]))
-                batch.append(p)
-            batches.append(batch)
+            batches = []
+            for p in pool[start : start + 20_000]:
+                width = -(-max(len(p[0]), len(p[1])) // 4) * 4
+                waiting[width].append(p)
+                if len(waiting[width]) == max(tokens // width // 8, 1) * 8:
+                    batches.append((waiting.pop(width), width))
             rng.shuffle(batches)
             yield from batches
 
 
-def pad(sequences, value):
-    width = max(map(len, sequences))
+def pad(sequences, value, width=0):
+    width = max(width, max(map(len, sequences)))
     return torch.tensor([s + [value] * (width - len(s)) for s in sequences])
 
 
-def loss_of(model, batch, smoothing, negatives=0):
+def loss_of(model, batch, smoothing, negatives=0, width=0):
     """Mean cross-entropy of a batch and its number of tokens.
 
-    With `negatives` the softmax goes over the pieces that the batch contains and that many random others, whose logits
-    are raised by what they stand for: an estimate of the full sum at a quarter of the arithmetic.
+    With `negatives` the softmax goes over the pieces that the batch contains and at least that many random others, whose
+    logits are raised by what they stand for: an estimate of the full sum at a quarter of the arithmetic.
     """
     c = model.config
-    source, target = pad([s for s, _ in batch], c.pad), pad([t for _, t in batch], c.pad)
+    source, target = pad([s for s, _ in batch], c.pad, width), pad([t for _, t in batch], c.pad, width)
     mask = (source != c.pad).long()
     shifted = torch.cat([torch.full((len(batch), 1), c.pad), target[:, :-1]], dim=1)
     hidden, _ = model.decode(shifted, model.cross_keys_values(model.encode(source, mask)), mask)
+    hidden, target = hidden.flatten(0, 1), target.flatten()
     keep = target != c.pad
-    hidden, target = hidden[keep], target[keep]
     if not negatives:
-        return F.cross_entropy(model.logits(hidden), target, label_smoothing=smoothing), len(target)
-    present = torch.zeros(c.vocab_size, dtype=torch.bool)
-    present[target] = True
-    listed = present.clone()
-    listed[torch.randint(3, c.vocab_size, (negatives,))] = True
-    ids = listed.nonzero()[:, 0]
-    stands_for = torch.log((~present).sum() / (listed & ~present).sum().clamp(min=1))
-    bias = model.bias[ids] + torch.where(present[ids], 0.0, stands_for)
-    logits = F.linear(hidden, model.embedding.weight[ids], bias)
-    return F.cross_entropy(logits, (listed.cumsum(0) - 1)[target], label_smoothing=smoothing), len(target)
+        logits = model.logits(hidden)
+    else:
+        present = torch.zeros(c.vocab_size, dtype=torch.bool)
+        present[target[keep]] = True
+        absent = (~present).nonzero()[:, 0]
+        missing = -(present.sum().item() + negatives) % 512 + negatives  # few different numbers of pieces, too
+        listed = present.clone()
+        listed[absent[torch.randperm(len(absent))[:missing]]] = True
+        ids = listed.nonzero()[:, 0]
+        stands_for = math.log(len(absent) / max((listed & ~present).sum().item(), 1))
+        bias = model.bias[ids] + torch.where(present[ids], 0.0, stands_for)
+        logits, target = F.linear(hidden, model.embedding.weight[ids], bias), (listed.cumsum(0) - 1)[target]
+    target = torch.where(keep, target, -100)
+    return F.cross_entropy(logits, target, label_smoothing=smoothing), keep.sum().item()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=75)
-    parser.add_argument("--tokens", type=int, default=2000, help="target positions in a batch")
+    parser.add_argument("--tokens", type=int, default=6000, help="target positions in a batch")
     parser.add_argument("--negatives", type=int, default=1000)
-    parser.add_argument("--lr", type=float, default=4e-3, help="of the matrices (Muon); Adam gets --adam-lr")
+    parser.add_argument("--lr", type=float, default=3e-3, help="of the matrices (Muon); Adam gets --adam-lr")
     parser.add_argument("--adam-lr", type=float, default=2e-3)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--float32", action="store_true", help="multiply floats of 32 bits rather than bfloat16")
     parser.add_argument("--until", help="stop at this UTC time, HH:MM, rather than after --minutes")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -139,7 +146,7 @@ def main():
     if cache.exists():
         data = pickle.loads(cache.read_bytes())
     else:
-        data = encode(tokenizer, train, 28)
+        data = encode(tokenizer, train, 48)
         cache.write_bytes(pickle.dumps(data))
     dev = [(s, t) for _, s, t in encode(tokenizer, rows("dev"), 64)]
     everyday = [line.split("\t")[0] for line in (HERE / "everyday.txt").read_text(encoding="utf8").splitlines()]
@@ -155,7 +162,7 @@ def main():
     others = [p for p in model.parameters() if id(p) not in chosen]
     muon = torch.optim.Muon(matrices, lr=args.lr, momentum=0.95, weight_decay=0.01, ns_steps=4,
                             adjust_lr_fn="match_rms_adamw")
-    adam = torch.optim.AdamW(others, lr=args.adam_lr, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0)
+    adam = torch.optim.AdamW(others, lr=args.adam_lr, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0, fused=True)
     rates = [(muon, args.lr), (adam, args.adam_lr)]
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters / 1e6:.2f} M parameters, {len(data)} pairs, {dataclasses.asdict(config)}", flush=True)
@@ -177,15 +184,16 @@ def main():
     recent = collections.deque(maxlen=100)
     next_report = spent + 60
     cpu = time.process_time()
-    for batch in passes(data, rng, args.tokens):
+    for batch, width in passes(data, rng, args.tokens):
         spent = time.time() - begin
         if spent >= budget:
             break
         part = spent / budget
-        scale = min(1.0, (step + 1) / 30) * (1.0 if part < 0.3 else max(0.0, (1 - part) / 0.7))
+        scale = min(1.0, (step + 1) / 100) * (1.0 if part < 0.3 else max(0.0, (1 - part) / 0.7))
         for optimizer, rate in rates:
             optimizer.param_groups[0]["lr"] = rate * scale
-        loss, count = loss_of(model, batch, 0.05, args.negatives)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not args.float32):
+            loss, count = loss_of(model, batch, 0.05, args.negatives, width)
         for optimizer, _ in rates:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
