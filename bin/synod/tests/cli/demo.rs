@@ -20,6 +20,7 @@ fn the_demo_tells_its_story_and_ends_with_zero() {
         "157 of 160 right",
         "words/en-de@1",
         "The apples are good.",
+        "Die Äpfel sind gut.",
         "the same German without the chain",
     ] {
         assert!(story.contains(part), "{part:?} is missing in\n{story}");
