@@ -37,7 +37,7 @@ const SENDERS: usize = 64;
 /// Transactions of each in a round.
 const EACH: usize = 20;
 /// Rounds; the nodes take turns in each, and the median counts.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 3;
 /// How long a transaction may take into a block.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections of a burst.
