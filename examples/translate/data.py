@@ -329,7 +329,9 @@ def templates(root, frequency, german, rng, count):
         which = rng.random()
         if en_pl and which < 0.1:
             n_en, n_de = rng.choice(numbers)
-            return (f"{n_en} {adj_en} {en_pl}", f"{n_de} {adj_de}e {de_pl}") if attributive else (f"{n_en} {en_pl}", f"{n_de} {de_pl}")
+            if attributive:
+                return f"{n_en} {adj_en} {en_pl}", f"{n_de} {adj_de}e {de_pl}"
+            return f"{n_en} {en_pl}", f"{n_de} {de_pl}"
         if en_pl and which < 0.35:
             return (f"the {adj_en} {en_pl}", f"die {adj_de}en {de_pl}") if attributive else (f"the {en_pl}", f"die {de_pl}")
         if which < 0.45:
@@ -368,7 +370,7 @@ def templates(root, frequency, german, rng, count):
             yield f"Where is the {en}?", f"Wo ist {the_de} {de}?"
         elif kind < 0.52:
             t_en, t_de = thing(noun, adjective, 0)
-            if t_de.split()[0].endswith(("e", "r", "s", "n")) and t_en.split()[-1] == en:
+            if en != en_pl and t_en.endswith(f" {en}"):  # the singular
                 yield f"This is {t_en}.", f"Das ist {t_de}."
         elif kind < 0.55:
             yield f"Is the {en} {adj_en}?", f"Ist {the_de} {de} {adj_de}?"

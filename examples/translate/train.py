@@ -3,8 +3,9 @@
 
     python train.py --minutes 75
 
-A fixed seed; products in bfloat16 (`--float32` for none of it), which processors with AMX do several times faster. The learning rate follows the clock and reaches zero when the time is up, so the result
-depends on how fast the machine is; `log.jsonl` says what was reached. An interrupted run goes on from work/checkpoint.pt.
+A fixed seed; products in bfloat16 (`--float32` for none of it), which processors with AMX do several times faster. The
+learning rate follows the clock and reaches zero when the time is up, so the result depends on how fast the machine is;
+`log.jsonl` says what was reached. An interrupted run goes on from work/checkpoint.pt.
 """
 
 import argparse
