@@ -21,7 +21,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use parking_lot::Mutex;
-use redb::{Database, ReadableTable, Table, WriteTransaction};
+use redb::{Database, ReadableTable, Table, WriteTransaction, backends::FileBackend};
 use revm::bytecode::Bytecode;
 use same_file::Handle;
 use std::{
@@ -95,9 +95,12 @@ impl Store {
                 .open(&path)
                 .map_err(io)?;
             let opened = file.try_clone().and_then(Handle::from_file).map_err(io)?;
-            let db = Database::builder()
-                .set_cache_size(CACHE_BYTES)
-                .create_file(file)
+            let db = FileBackend::new(file)
+                .and_then(|file| {
+                    Database::builder()
+                        .set_cache_size(CACHE_BYTES)
+                        .create_with_backend(file)
+                })
                 .map_err(|e| StateError::from_redb(dir, e.into()))?;
             // Between opening the file and locking it, `compact` may have put another in its place and let go of this one. Whoever
             // went on with it would write where nobody looks again.
