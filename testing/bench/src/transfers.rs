@@ -382,8 +382,8 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
              receipt of its last (asked for every millisecond); the latencies are from sending to that receipt. *Burst*: all over \
              {CONNECTIONS} connections as fast as they are taken, until the last receipt. synod mines each transaction at once, as it does \
              by default, and every block is on the disk before anybody sees it; anvil keeps its blocks in memory. Of a burst anvil with \
-             automine may leave transactions in no block, so there it has automine off and is told to mine until none waits. *Processor time* is the node's for each transaction \
-             of a burst, the system's for it included; the generator took {:.0} µs for each.",
+             automine may leave transactions in no block, so there it has automine off and is told to mine until none waits. *Processor time* is \
+             the node's for each transaction of a burst, the system's for it included; the generator took {:.0} µs for each.",
             SENDERS * EACH,
             median(generator) * 1e6,
         ),
