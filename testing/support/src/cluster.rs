@@ -4,8 +4,10 @@ use crate::{Node, NodeError};
 use std::{
     io,
     net::TcpListener,
+    ops::Range,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 /// Validators of one chain, each a process when it runs. Those that run are ended when this is dropped.
@@ -17,17 +19,37 @@ pub struct Cluster {
     nodes: Vec<Option<Node>>,
 }
 
-/// The first of `count` ports that follow each other and are free. Below the range that systems hand out by themselves, so
-/// that nobody gets them by chance.
+/// Ports of tests: below the range that systems hand out by themselves, so that nobody gets them by chance.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// The first of `count` ports that follow each other and are free. No two searches of a process find the same: what is found
+/// is taken only later. The first search of a process begins at a place of its own, so that programs that run at once seldom
+/// meet, and each goes on from the beginning when it came to the end.
 ///
 /// # Errors
 /// If there are none.
 pub fn free_ports(count: u16) -> Result<u16, NodeError> {
-    let start = u16::try_from(std::process::id() % 1000).unwrap_or_default() * 12 + 20_000;
-    (start..32_000)
-        .step_by(usize::from(count))
-        .find(|first| (*first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
-        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable).into())
+    /// Where the last search of this process ended.
+    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
+    let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
+    let own = || PORTS.start + u16::try_from(std::process::id() % 1000).unwrap_or_default() * 12;
+    let start = next.unwrap_or_else(own);
+    let first = search(start, count, |port| {
+        TcpListener::bind(("127.0.0.1", port)).is_ok()
+    })
+    .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+    *next = Some(first + count);
+    Ok(first)
+}
+
+/// From `start` to the end of the ports, then from their beginning on.
+fn search(start: u16, count: u16, free: impl Fn(u16) -> bool) -> Option<u16> {
+    let step = usize::from(count.max(1));
+    (start..PORTS.end)
+        .step_by(step)
+        .chain(PORTS.step_by(step))
+        .filter(|first| PORTS.end - first >= count)
+        .find(|first| (*first..first + count).all(&free))
 }
 
 impl Cluster {
@@ -126,5 +148,23 @@ impl Cluster {
         let sources: Vec<_> = sources.iter().map(|index| self.node(*index).url()).collect();
         let port = free_ports(1)?;
         Node::follower(&self.binary, folder, port, &self.genesis(), &sources.join(",")).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_for_ports_goes_on_from_the_beginning() {
+        assert_eq!(search(31_988, 12, |_| true), Some(31_988));
+        assert_eq!(search(31_989, 12, |_| true), Some(20_000));
+        assert_eq!(search(PORTS.end, 12, |_| true), Some(20_000));
+        assert_eq!(search(31_988, 12, |port| port < 31_990), Some(20_000));
+        assert_eq!(
+            search(31_000, 4, |port| (20_003..30_000).contains(&port)),
+            Some(20_004)
+        );
+        assert_eq!(search(20_000, 12, |_| false), None);
     }
 }

@@ -7,14 +7,12 @@ use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::{TransactionReceipt, TransactionRequest};
 use std::{
     io::{Read as _, Write as _},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
-    sync::Mutex,
     time::{Duration, Instant},
 };
 use synod_consensus::simplex::SimplexParams;
-use synod_testing::Node;
+use synod_testing::{Node, free_ports};
 use tempfile::TempDir;
 
 /// The first account of the test mnemonic.
@@ -47,21 +45,6 @@ pub(crate) struct Cluster {
     nodes: Vec<Option<Node>>,
 }
 
-/// The first of `count` ports that follow each other and are free. Below the range that systems hand out by themselves, so
-/// that nobody gets them by chance.
-fn free_ports(count: u16) -> u16 {
-    /// Where the last search of this process ended.
-    static NEXT: Mutex<u16> = Mutex::new(0);
-    let mut next = NEXT.lock().unwrap();
-    let start = (u16::try_from(std::process::id() % 1000).unwrap() * 12 + 20_000).max(*next);
-    let first = (start..32_000)
-        .step_by(usize::from(count))
-        .find(|first| (*first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
-        .expect("free ports");
-    *next = first + count;
-    first
-}
-
 impl Cluster {
     pub(crate) fn init(validators: u16) -> Self {
         Self::init_with(validators, &["--dev-accounts"])
@@ -70,7 +53,7 @@ impl Cluster {
     /// The same with other options.
     pub(crate) fn init_with(validators: u16, options: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
-        let first = free_ports(3 * validators);
+        let first = free_ports(3 * validators).unwrap();
         let out = folder.path().join("cluster");
         let (count, peers, rpc, metrics) = (
             validators.to_string(),
@@ -109,7 +92,7 @@ impl Cluster {
 
     /// Makes the folder of a validator that is to join. Returns its index.
     pub(crate) fn join(&mut self) -> usize {
-        let (index, first) = (self.nodes.len(), free_ports(3));
+        let (index, first) = (self.nodes.len(), free_ports(3).unwrap());
         let (name, folder) = (format!("validator-{index}"), self.folder(index));
         let (host, rpc, metrics) = (
             format!("127.0.0.1:{first}"),
@@ -288,7 +271,7 @@ impl Cluster {
     /// The same on a folder that may have a chain.
     pub(crate) async fn follower_in(&self, folder: &Path, sources: &[usize]) -> Node {
         let sources: Vec<_> = sources.iter().map(|index| self.node(*index).url()).collect();
-        let port = free_ports(1);
+        let port = free_ports(1).unwrap();
         let (genesis, sources) = (self.genesis(), sources.join(","));
         let node = Node::follower(Path::new(BINARY), folder, port, &genesis, &sources);
         node.await.unwrap()

@@ -42,6 +42,11 @@ impl Config {
             .unwrap_or("")
     }
 
+    /// Whether it says that an encoder reads for the decoder.
+    pub(super) fn is_encoder_decoder(&self) -> bool {
+        self.fields.get("is_encoder_decoder") == Some(&Value::Bool(true))
+    }
+
     /// Places that a model knows.
     pub(super) fn positions(&self) -> Option<u32> {
         [

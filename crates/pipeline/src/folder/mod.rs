@@ -421,7 +421,8 @@ fn task(
         return Ok(task);
     }
     let decodes = graphs.has_decoder()?;
-    if decodes && graphs.has_encoder()? {
+    // an encoder that is missing is named when the graphs are read
+    if decodes && (config.is_encoder_decoder() || graphs.has_encoder()?) {
         return Ok(Task::TextToText);
     }
     let architecture = config.architecture();

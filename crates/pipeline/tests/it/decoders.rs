@@ -223,6 +223,14 @@ fn files_of_another_form_are_refused_with_file_and_field() {
                 .edit("config.json", |config| {
                     config["architectures"] = serde_json::json!(["MarianMTModel"]);
                 }),
+            "encoder_model.onnx: there is no such file",
+        ),
+        (
+            merged("marian")
+                .without("encoder_model.onnx")
+                .edit("config.json", |config| {
+                    config["is_encoder_decoder"] = serde_json::json!(false);
+                }),
             "decoder.encoder_attention_mask: an input of this name is not known",
         ),
         (

@@ -28,6 +28,10 @@ fn folders_are_refused_with_file_and_field() {
             "tokenizer.json: there is no such file",
         ),
         (
+            marian().without("encoder_model.onnx"),
+            "encoder_model.onnx: there is no such file",
+        ),
+        (
             marian()
                 .without("decoder_with_past_model.onnx")
                 .without("decoder_model_merged.onnx"),
