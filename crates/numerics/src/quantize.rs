@@ -3,8 +3,9 @@
 //! A quantised number q stands for (q − zero point) × scale. Quantising divides, rounds to the nearest integer (ties to
 //! even), adds the zero point and holds the result within the range of its type.
 
+use crate::float::Float;
 use crate::isa::{self, multiversion};
-use crate::quotient::{Divisor, LARGEST};
+use crate::quotient::Divisor;
 
 /// The integers that a quantised type has, and which of them stands for 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,32 @@ impl Grid {
         let steps = if steps > high { high } else { steps };
         // the sum is rounded to an integer, ties to even, which its low bits hold. A cast, which saturates, would be made one by one
         (steps + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32 + self.zero
+    }
+}
+
+/// Elements that are settled together.
+const BLOCK: usize = 64;
+
+/// How far a number of steps may be from an integer for an approximation to be rounded to the same: a product with a rounded reciprocal
+/// is within 2^−23 of the quotient, relatively, and at most 256 steps of a byte count, so that 2^−15 would do.
+const SETTLED: f32 = 0.5 - 1.0 / 8_192.0;
+
+impl Grid {
+    /// Whether no two bytes are more than 256 steps apart, as [`SETTLED`] has it.
+    fn is_of_bytes(self) -> bool {
+        self.high - self.low < 256 && (self.low..=self.high).contains(&self.zero)
+    }
+
+    /// The byte for about so many steps, and whether it is that of the exact number too.
+    #[inline(always)]
+    fn place_about(self, steps: f32) -> (u8, bool) {
+        let (low, high) = ((self.low - self.zero) as f32, (self.high - self.zero) as f32);
+        let steps = if steps < low { low } else { steps };
+        let steps = if steps > high { high } else { steps };
+        let rounded = steps + ROUND;
+        let place = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32 + self.zero;
+        // of NaN nothing is settled
+        (place as u8, (steps - (rounded - ROUND)).abs() < SETTLED)
     }
 }
 
@@ -94,18 +121,31 @@ pub fn add(
         if sum < high { sum } else { high }
     };
     let Steps { scale, grid } = to;
-    // most often no sum is so many steps that a quotient needs a look at it, nor a NaN
-    let most = 256.0 * (of_a.scale.abs() + of_b.scale.abs());
-    match Divisor::new(scale) {
-        Some(scale) if most < LARGEST * scale.by.abs() => {
-            isa::apply_binary(a, b, out, move |a: u8, b: u8| {
-                grid.place_number(scale.moderate_quotient(sum(a, b))) as u8
-            });
-        }
-        Some(scale) => isa::apply_binary(a, b, out, move |a: u8, b: u8| {
-            grid.place(scale.quotient(sum(a, b))) as u8
-        }),
+    match Divisor::new(scale).filter(|_| grid.is_of_bytes()) {
+        Some(scale) => place_each_sum(a, b, sum, scale, grid, out),
         None => isa::apply_binary(a, b, out, move |a: u8, b: u8| grid.place(sum(a, b) / scale) as u8),
+    }
+}
+
+multiversion! {
+    /// The bytes of f(a, b) ÷ scale.
+    fn place_each_sum[F: isa::Binary<u8, u8, f32>](
+        a: &[u8], b: &[u8], f: F, scale: Divisor, grid: Grid, out: &mut [u8]
+    ) {
+        assert!(a.len() == out.len() && b.len() == out.len(), "as many sums as elements of each");
+        for ((a, b), out) in a.chunks(BLOCK).zip(b.chunks(BLOCK)).zip(out.chunks_mut(BLOCK)) {
+            let mut open = 0;
+            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                let (place, settled) = grid.place_about(f.call(a, b) * scale.reciprocal);
+                *out = place;
+                open |= u32::from(!settled);
+            }
+            if open != 0 {
+                for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                    *out = grid.place(scale.quotient(f.call(a, b))) as u8;
+                }
+            }
+        }
     }
 }
 
@@ -190,8 +230,56 @@ pub fn quantize(x: &[f32], scale: f32, grid: Grid, out: &mut [i32]) {
 /// If the slices differ in length.
 pub fn quantize_bytes(x: &[f32], scale: f32, grid: Grid, out: &mut [u8]) {
     match Divisor::new(scale) {
+        Some(scale) if grid.is_of_bytes() => place_each(x, scale, grid, out),
         Some(scale) => isa::apply(x, out, move |x: f32| grid.place(scale.quotient(x)) as u8),
         None => isa::apply(x, out, move |x: f32| grid.place(x / scale) as u8),
+    }
+}
+
+multiversion! {
+    /// The bytes of x ÷ scale. A product with the reciprocal is rounded to the same integer as the quotient unless it is close to a
+    /// half: only blocks in which one is are divided.
+    fn place_each[](x: &[f32], scale: Divisor, grid: Grid, out: &mut [u8]) {
+        assert_eq!(x.len(), out.len(), "an elementwise function has as many outputs as inputs");
+        for (x, out) in x.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
+            let mut open = 0;
+            for (out, &x) in out.iter_mut().zip(x) {
+                let (place, settled) = grid.place_about(x * scale.reciprocal);
+                *out = place;
+                open |= u32::from(!settled);
+            }
+            if open != 0 {
+                for (out, &x) in out.iter_mut().zip(x) {
+                    *out = grid.place(scale.quotient(x)) as u8;
+                }
+            }
+        }
+    }
+}
+
+/// y = f32(q − zero) × scale, the difference wrapping, NaNs canonical.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn dequantize(q: &[i32], scale: f32, zero: i32, out: &mut [f32]) {
+    isa::apply(q, out, move |q: i32| {
+        (q.wrapping_sub(zero) as f32 * scale).canonical()
+    });
+}
+
+multiversion! {
+    /// [`dequantize`] with a scale and a zero point for each element.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn dequantize_each[](q: &[i32], scales: &[f32], zeros: &[i32], out: &mut [f32]) {
+        assert!(
+            q.len() == out.len() && scales.len() == out.len() && zeros.len() == out.len(),
+            "as many results, scales and zero points as integers"
+        );
+        for (((out, &q), &scale), &zero) in out.iter_mut().zip(q).zip(scales).zip(zeros) {
+            *out = (q.wrapping_sub(zero) as f32 * scale).canonical();
+        }
     }
 }
 

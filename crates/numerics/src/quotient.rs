@@ -8,7 +8,8 @@ use crate::isa::{self, Isa, multiversion};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Divisor {
     pub(crate) by: f32,
-    reciprocal: f32,
+    /// Its reciprocal, rounded.
+    pub(crate) reciprocal: f32,
 }
 
 impl Divisor {

@@ -15,7 +15,7 @@ use synod_numerics::{
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
     isa,
-    quantize::{Grid, Steps, quantize, quantize_bytes, quantize_each},
+    quantize::{Grid, Steps, dequantize, dequantize_each, quantize, quantize_bytes, quantize_each},
     reference::Extreme,
     shape::ReduceShape,
 };
@@ -503,20 +503,17 @@ impl Operator for DequantizeLinear {
                 return Ok(());
             };
             let (scales, zeros) = factors(&scale, zero.as_ref(), scratch);
-            let value = |q: i32, index: usize| q.wrapping_sub(zeros[index]) as f32 * scales[index];
             spread.each_run(elements, |start, length, of| {
                 for first in (0..length).step_by(CHUNK) {
                     let count = CHUNK.min(length - first);
                     let (mut read, mut written) = ([0i32; CHUNK], [0.0f32; CHUNK]);
                     let (read, written) = (&mut read[..count], &mut written[..count]);
                     read_integers(&x, start + first, read);
-                    let pairs = written.iter_mut().zip(&*read);
                     match of {
-                        Scales::All(index) => pairs.for_each(|(out, &q)| *out = value(q, index)),
+                        Scales::All(index) => dequantize(read, scales[index], zeros[index], written),
                         Scales::From(index) => {
-                            for (i, (out, &q)) in pairs.enumerate() {
-                                *out = value(q, index + first + i);
-                            }
+                            let own = index + first..index + first + count;
+                            dequantize_each(read, &scales[own.clone()], &zeros[own], written);
                         }
                     }
                     write_floats(written, out, start + first);

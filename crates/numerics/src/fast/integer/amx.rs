@@ -377,6 +377,7 @@ impl<'a> OnTiles<'a> {
         let quads = product.terms.quads();
         // SAFETY: the unit is in use, so the tiles are there.
         let tiles = unsafe { Tiles::configured(self.step) };
+        let mut sums = [0i32; 2 * HEIGHT * COLUMNS];
         for index in blocks {
             let block = pack::block(product.columns, index);
             let panels = &self.panels[block.first * product.terms.padded()..]
@@ -405,7 +406,6 @@ impl<'a> OnTiles<'a> {
                 0
             };
             let starts = self.starts(block);
-            let mut sums = [0i32; 2 * HEIGHT * COLUMNS];
             let mut of_rows = self.rows.tiles();
             while let Some(first) = of_rows.next() {
                 let pair = [Some(first), of_rows.next()];
@@ -487,7 +487,7 @@ impl<'a> OnTiles<'a> {
                     let Some(at) = place else { continue };
                     let out = out.wrapping_add(at * row + block.first * column);
                     // SAFETY: by the contract the sink has this row and its columns.
-                    unsafe { put_sums(sums[..columns].iter().copied(), out, column) };
+                    unsafe { put_sums(&sums[..columns], None, out, column) };
                 }
             }
             Sink::Bytes { out, row, requantize } => {

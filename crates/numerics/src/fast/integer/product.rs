@@ -6,6 +6,7 @@ use super::epilogue::{Requantize, requantize_row};
 use super::pack::{self, PANEL, Panels, Terms};
 use super::tile::{self, COLUMNS, ROWS, Rows};
 use super::unit::Unit;
+use crate::isa;
 use std::ops::Range;
 
 /// Where rows of the left operand begin: on lines of equally spaced rows, at equal distances.
@@ -51,21 +52,25 @@ pub(super) enum Sink<'a> {
     },
 }
 
-/// Writes a row of sums, so many elements from column to column.
+/// Writes a row of sums, added to what they start at if that is not in them, so many elements from column to column.
 ///
 /// # Safety
 /// There must be room for them.
 #[inline(always)]
-pub(super) unsafe fn put_sums(sums: impl ExactSizeIterator<Item = i32>, out: *mut i32, column: usize) {
+pub(super) unsafe fn put_sums(sums: &[i32], starts: Option<&[i32]>, out: *mut i32, column: usize) {
     if column == 1 {
         // SAFETY: by the contract.
         let out = unsafe { std::slice::from_raw_parts_mut(out, sums.len()) };
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum);
+        match starts {
+            None => out.copy_from_slice(sums),
+            Some(starts) => isa::apply_binary(sums, starts, out, i32::wrapping_add),
+        }
         return;
     }
-    for (j, sum) in sums.enumerate() {
+    for (j, sum) in sums.iter().enumerate() {
+        let start = starts.map_or(0, |starts| starts[j]);
         // SAFETY: by the contract.
-        unsafe { *out.add(j * column) = sum };
+        unsafe { *out.add(j * column) = sum.wrapping_add(start) };
     }
 }
 
@@ -208,12 +213,8 @@ impl Product<'_> {
                 Sink::Sums { out, row, column } => {
                     let starts = &self.with.starts[first..][..columns];
                     let out = out.wrapping_add((at + i) * row + first * column);
-                    let sums = sums
-                        .iter()
-                        .zip(starts)
-                        .map(|(sum, start)| sum.wrapping_add(*start));
                     // SAFETY: by the contract the sink has this row and its columns.
-                    unsafe { put_sums(sums, out, column) };
+                    unsafe { put_sums(&sums[..columns], Some(starts), out, column) };
                 }
                 Sink::Bytes { out, row, requantize } => {
                     // SAFETY: by the contract the sink has these columns of the row.
