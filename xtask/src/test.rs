@@ -5,7 +5,8 @@ use crate::{
     command::{cargo, command, run},
     contracts, cross, onnx_runtime, onnx_tests, regen,
 };
-use eyre::Result;
+use eyre::{Result, WrapErr};
+use std::process::{Child, Stdio};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
@@ -14,12 +15,45 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
+/// The build of the workspace's tests beside what else they need, most of which waits for the network; ended when dropped. What it would
+/// say, the tests' own run says.
+struct Build(Child);
+
+impl Build {
+    fn begin() -> Result<Self> {
+        let build = cargo()
+            .args(["test", "--workspace", "--no-run", "--quiet"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .wrap_err("build the tests: cannot start cargo")?;
+        Ok(Build(build))
+    }
+
+    /// Waits until it is done, well or not.
+    fn end(mut self) -> Result<()> {
+        eprintln!("==> build the tests, which began at the start");
+        self.0.wait().wrap_err("build the tests")?;
+        Ok(())
+    }
+}
+
+impl Drop for Build {
+    fn drop(&mut self) {
+        // it may have ended
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Installs the clients, checks the contract artefacts and fuzzes the contracts, generates ONNX's node tests, asks ONNX Runtime about trained and random models,
 /// runs the workspace's tests, and the golden vectors on emulated processors.
 ///
 /// # Errors
 /// At the first step that fails.
 pub(crate) fn all(options: &Options) -> Result<()> {
+    let build = Build::begin()?;
     let python = clients::install()?;
     contracts::build(&contracts::Options { check: true })?;
     run(
@@ -30,6 +64,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     let real_models = onnx_runtime::real_models()?;
     let fuzz_cases = onnx_runtime::fuzz_cases()?;
     let real_tokenizers = regen::real_tokenizers()?;
+    build.end()?;
     run(
         "tests of the workspace",
         cargo()
