@@ -64,7 +64,8 @@ async fn validators_decide_who_votes_and_by_which_rules() {
             (Some(wanted), Some(3))
         );
     }
-    let named = cluster.council(0);
+    // where the last decision was seen: other nodes may be a block behind
+    let named = cluster.council(3);
     assert_eq!(named["next"].as_array().unwrap().len(), 5, "{named}");
     let joins = named["epoch"].as_u64().unwrap() + 1;
     cluster.epoch(0, joins).await;
