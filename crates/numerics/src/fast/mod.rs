@@ -22,6 +22,7 @@
 //! | convolution by channels | [`blocks`] | one group, output channels that fill vectors as well as positions do; 64 terms and more, or 1 × 1 taps and up to 112 positions |
 //! | two rows of 4 to 7 pixels in a tile | [`blocks`] | AVX-512, input in blocks |
 //! | images in blocks of sixteen channels | [`blocks`] | convolutions of one group and depthwise ones, at most two axes of space; greatest pools, global pools; where a plan keeps an image so |
+//! | padding beside an image instead of around a copy of it | [`blocks`] | depthwise, rows of which 32 outputs lie over no padding, up to 49 taps |
 //! | bias, residual and bounds in registers | [`blocks`] | the same, if the output is in blocks and the epilogue is [`epilogue::Simple`] |
 //! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |
 //! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group, three axes of space or vast windows |
@@ -31,6 +32,7 @@
 //! | softmax row by row | `softmax` | rows of 16 elements and more of `f32`, with AVX-512 or AVX2 |
 //! | tables of bytes in registers | `look_up` | functions of one byte that give a byte, with AVX-512 VBMI |
 //! | folds in any order | `reduction` | maxima and minima, sums and products of integers |
+//! | bytes by the reciprocal, 64 together | [`crate::quantize`] | scales between 2^−60 and 2^60 with AVX2 or AVX-512; blocks in which a product is close to a half are divided |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
 //! | exact 8-bit products on VNNI, AVX2, any | [`integer`] | quantised products and convolutions; its table of files says which |
 //! | the same on AMX's tiles | [`integer`] | at least 16 rows at equal distances, runs of at least 16 terms in steps of equal length, weights whose zero point is 0 |

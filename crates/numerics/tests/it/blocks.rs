@@ -43,6 +43,24 @@ fn axis(numbers: &mut Numbers, most: usize) -> Axis {
     }
 }
 
+/// One with 32 outputs and more.
+fn wide_axis(numbers: &mut Numbers) -> Axis {
+    let (stride, dilation) = (1 + numbers.below(3), 1 + numbers.below(2));
+    let (kernel, output) = (1 + numbers.below(7), 32 + numbers.below(40));
+    let (pad_begin, pad_end) = (numbers.below(5), numbers.below(5));
+    let covered = (output - 1) * stride + (kernel - 1) * dilation + 1;
+    Axis {
+        // the last few may be left over
+        input: covered.saturating_sub(pad_begin + pad_end).max(1) + numbers.below(stride),
+        output,
+        kernel,
+        stride,
+        dilation,
+        pad_begin,
+        pad_end,
+    }
+}
+
 fn shapes(numbers: &mut Numbers) -> Vec<ConvShape> {
     let mut shapes: Vec<ConvShape> = (0..120)
         .map(|case| {
@@ -96,6 +114,14 @@ fn shapes(numbers: &mut Numbers) -> Vec<ConvShape> {
             axes: [Axis::UNIT, axis, axis],
         }
     };
+    // wide images, most of which a depthwise convolution reads in place
+    shapes.extend((0..16).map(|_| ConvShape {
+        batch: 1 + numbers.below(2),
+        groups: [16, 48][numbers.below(2)],
+        in_channels: 1,
+        out_channels: 1,
+        axes: [Axis::UNIT, axis(numbers, 12), wide_axis(numbers)],
+    }));
     shapes.extend([
         square([320, 32], 7, 3, 1),
         square([64, 16], 60, 3, 1),

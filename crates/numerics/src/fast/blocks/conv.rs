@@ -368,50 +368,115 @@ impl Part<'_> {
             unreachable!("a depthwise convolution has its weights as they are and in blocks");
         };
         let terms = self.offsets.len();
-        let w = Right {
-            data: &w[block * terms * VECTOR..][..terms * VECTOR],
-            stride: VECTOR,
-            panel: 0,
+        let channels = Channels {
+            image,
+            channel,
+            w: Right {
+                data: &w[block * terms * VECTOR..][..terms * VECTOR],
+                stride: VECTOR,
+                panel: 0,
+            },
         };
-        pool::with_buffer(blocks.buffers()[0], |window: &mut [f32]| {
-            for first in (0..blocks.rows()).step_by(blocks.band) {
-                let rows = first..blocks.rows().min(first + blocks.band);
-                let x = match &blocks.window {
-                    Some(of_rows) => {
-                        of_rows.fill(height, width.input * VECTOR, x, rows.clone(), window);
-                        &*window
+        let all = 0..blocks.rows();
+        pool::with_buffer(blocks.buffers()[0], |buffer: &mut [f32]| {
+            let (Some(inner), Some(window)) = (&blocks.inner, &blocks.window) else {
+                return self.depthwise_rows(&channels, all, x, buffer);
+            };
+            let offsets = &blocks.offsets_in_place(shape, inner)[..terms];
+            self.depthwise_rows(&channels, all.start..inner.rows.start, x, buffer);
+            for row in inner.rows.clone() {
+                let first = row * blocks.width;
+                for edge in [0..inner.columns.start, inner.columns.end..blocks.width] {
+                    if edge.is_empty() {
+                        continue;
                     }
-                    None => &x[rows.start * blocks.pitch..],
-                };
-                for row in rows.clone() {
-                    let pixels = blocks.pixels_of(row..row + 1);
-                    let x = &x[(row - rows.start) * blocks.pitch..];
-                    for (column, count) in tiles(self.isa, pixels.len()) {
-                        assert!(
-                            (column + count - 1) * blocks.step + blocks.reach + VECTOR <= x.len(),
-                            "every term of every pixel is there"
-                        );
-                        let pixel = pixels.start + column;
-                        let tile = Tile {
-                            x: x[column * blocks.step..].as_ptr(),
-                            offsets: self.offsets,
-                            w,
-                            step: blocks.step,
-                            second_row: None,
-                            out: self.out.pointer(self.element(image, channel, pixel)),
-                            block: 0,
-                            resume: false,
-                            finish: self.finish(image, channel, pixel),
-                        };
-                        debug_assert!(count <= most_rows(self.isa), "a tile has a few pixels");
-                        // SAFETY: the terms are there (checked above); the outputs are this block's.
-                        unsafe { run_depthwise(self.isa, count, &tile) };
-                    }
-                    if self.simple.is_none() {
-                        self.finish_rows(image, row..row + 1, channel..channel + VECTOR);
-                    }
+                    let last = (edge.end - 1) * width.stride + (width.kernel - 1) * width.dilation;
+                    window.fill_cells(shape, x, row, edge.start * width.stride..last + 1, buffer);
+                    let x = &buffer[edge.start * blocks.step..];
+                    let pixels = first + edge.start..first + edge.end;
+                    self.depthwise_pixels(&channels, pixels, x, self.offsets, blocks.reach);
                 }
+                let line = row * height.stride - height.pad_begin;
+                let cell = inner.columns.start * width.stride - width.pad_begin;
+                let x = &x[line * inner.line + cell * VECTOR..];
+                let pixels = first + inner.columns.start..first + inner.columns.end;
+                self.depthwise_pixels(&channels, pixels, x, offsets, inner.reach);
+                self.finish_depthwise_row(&channels, row);
             }
+            self.depthwise_rows(&channels, inner.rows.end..all.end, x, buffer);
         });
     }
+
+    /// Some rows of a block of channels whose planes are `x`, as they lie or through a window.
+    fn depthwise_rows(&self, channels: &Channels<'_>, all: Range<usize>, x: &[f32], window: &mut [f32]) {
+        let (blocks, shape) = (self.blocks, self.of.shape);
+        let [_, height, width] = &shape.axes;
+        for first in all.clone().step_by(blocks.band) {
+            let rows = first..all.end.min(first + blocks.band);
+            let x = match &blocks.window {
+                Some(of_rows) => {
+                    of_rows.fill(height, width.input * VECTOR, x, rows.clone(), window);
+                    &*window
+                }
+                None => &x[rows.start * blocks.pitch..],
+            };
+            for row in rows.clone() {
+                let x = &x[(row - rows.start) * blocks.pitch..];
+                let pixels = blocks.pixels_of(row..row + 1);
+                self.depthwise_pixels(channels, pixels, x, self.offsets, blocks.reach);
+                self.finish_depthwise_row(channels, row);
+            }
+        }
+    }
+
+    /// Some pixels of a row; `x` begins with the first one's first term.
+    fn depthwise_pixels(
+        &self,
+        channels: &Channels<'_>,
+        pixels: Range<usize>,
+        x: &[f32],
+        offsets: &[u32],
+        reach: usize,
+    ) {
+        let step = self.blocks.step;
+        for (column, count) in tiles(self.isa, pixels.len()) {
+            assert!(
+                (column + count - 1) * step + reach + VECTOR <= x.len(),
+                "every term of every pixel is there"
+            );
+            let pixel = pixels.start + column;
+            let tile = Tile {
+                x: x[column * step..].as_ptr(),
+                offsets,
+                w: channels.w,
+                step,
+                second_row: None,
+                out: self
+                    .out
+                    .pointer(self.element(channels.image, channels.channel, pixel)),
+                block: 0,
+                resume: false,
+                finish: self.finish(channels.image, channels.channel, pixel),
+            };
+            debug_assert!(count <= most_rows(self.isa), "a tile has a few pixels");
+            // SAFETY: the terms are there (checked above); the outputs are this block's.
+            unsafe { run_depthwise(self.isa, count, &tile) };
+        }
+    }
+
+    /// The epilogue of a row, where tiles do not do it.
+    fn finish_depthwise_row(&self, channels: &Channels<'_>, row: usize) {
+        if self.simple.is_none() {
+            let of_block = channels.channel..channels.channel + VECTOR;
+            self.finish_rows(channels.image, row..row + 1, of_block);
+        }
+    }
+}
+
+/// A block of channels of a depthwise convolution.
+struct Channels<'a> {
+    image: usize,
+    /// The first of them.
+    channel: usize,
+    w: Right<'a>,
 }
