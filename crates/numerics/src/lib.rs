@@ -5,7 +5,7 @@
 //! written down three times:
 //!
 //! 1. in words, in that document;
-//! 2. in [`reference`]: scalar, obvious code, one loop for each sum of the definition;
+//! 2. in [`mod@reference`]: scalar, obvious code, one loop for each sum of the definition;
 //! 3. in the fast kernels: vectorised over outputs, never over the terms of a sum, so that packing, tiles and vector
 //!    width change the speed and nothing else.
 //!

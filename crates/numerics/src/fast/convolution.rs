@@ -2,15 +2,15 @@
 //!
 //! A group of a convolution is the product of its weights (out channels × terms) and the matrix whose column for each output
 //! position holds the elements under its taps, in the order of the terms (input channel, depth, height and width tap). That matrix is
-//! never made: blocks of it are packed while the product runs, sixteen positions of a tap at a time ([`super::patches`]); of 1 × 1
+//! never made: blocks of it are packed while the product runs, sixteen positions of a tap at a time (`patches`); of 1 × 1
 //! taps it is the input as it lies. The weights are packed once and serve any extent of space.
 //!
 //! Which way a convolution goes ([`Geometry`]):
 //!
 //! | way | when | vectors hold | broadcast |
 //! |---|---|---|---|
-//! | by windows ([`super::windows`]) | fewer than 4 output channels in a group, or as few input channels and several taps; at most two axes of space | positions | weights |
-//! | tap by tap ([`super::depthwise`]) | fewer than 4 output channels in a group, three axes of space or vast windows | positions | weights |
+//! | by windows (`windows`) | fewer than 4 output channels in a group, or as few input channels and several taps; at most two axes of space | positions | weights |
+//! | tap by tap (`depthwise`) | fewer than 4 output channels in a group, three axes of space or vast windows | positions | weights |
 //! | by positions | many positions | positions | weights |
 //! | by channels ([`super::blocks`]) | several taps and many terms; 1 × 1 taps and few positions, of which whole vectors would leave lanes empty; channels of the input or output in blocks ([`Geometry::in_blocks`]) | output channels | elements |
 //!

@@ -8,7 +8,7 @@
 //!
 //! a vector is sixteen channels of one pixel, so no lane is empty at the end of a row, however narrow the image; the pixels under a tap
 //! are a constant distance apart and are multiplied where they lie; and what a convolution hands to the next needs no turning. A plan
-//! keeps images so between operators that can ([`Blocks::new`], [`max_pool`], [`global_average_pool`]); elementwise operators see
+//! keeps images so between operators that can (`Blocks::new`, [`max_pool`], [`global_average_pool`]); elementwise operators see
 //! no difference.
 //!
 //! An input or an output may also have its channels apart, as ONNX has them: the elements of such an input are broadcast from their
