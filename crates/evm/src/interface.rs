@@ -1,7 +1,7 @@
 //! The precompile's interface as Rust types, from the very artefact that Solidity contracts are compiled against.
 //!
 //! Selectors, errors and the encoding of answers come from here. Call data is *not* decoded with these types: see
-//! [`crate::abi`] for the reason.
+//! `crate::abi` for the reason.
 
 #![allow(
     missing_docs,
