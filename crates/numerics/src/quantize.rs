@@ -26,19 +26,7 @@ impl Grid {
     #[must_use]
     #[inline(always)]
     pub fn place(self, steps: f32) -> i32 {
-        self.place_number(if steps.is_nan() { 0.0 } else { steps })
-    }
-
-    /// [`Self::place`] of what is no NaN.
-    #[inline(always)]
-    fn place_number(self, steps: f32) -> i32 {
-        // differences of integers of at most 16 bits are exact in f32
-        let (low, high) = ((self.low - self.zero) as f32, (self.high - self.zero) as f32);
-        // both ends are integers: holding before rounding is the same
-        let steps = if steps < low { low } else { steps };
-        let steps = if steps > high { high } else { steps };
-        // the sum is rounded to an integer, ties to even, which its low bits hold. A cast, which saturates, would be made one by one
-        (steps + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32 + self.zero
+        self.place_about(if steps.is_nan() { 0.0 } else { steps }).0
     }
 }
 
@@ -55,16 +43,19 @@ impl Grid {
         self.high - self.low < 256 && (self.low..=self.high).contains(&self.zero)
     }
 
-    /// The byte for about so many steps, and whether it is that of the exact number too.
+    /// [`Self::place`] of what is no NaN, and whether about so many steps ([`SETTLED`]) have the same place.
     #[inline(always)]
-    fn place_about(self, steps: f32) -> (u8, bool) {
+    fn place_about(self, steps: f32) -> (i32, bool) {
+        // differences of integers of at most 16 bits are exact in f32
         let (low, high) = ((self.low - self.zero) as f32, (self.high - self.zero) as f32);
+        // both ends are integers: holding before rounding is the same
         let steps = if steps < low { low } else { steps };
         let steps = if steps > high { high } else { steps };
+        // the sum is rounded to an integer, ties to even, which its low bits hold. A cast, which saturates, would be made one by one
         let rounded = steps + ROUND;
         let place = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32 + self.zero;
         // of NaN nothing is settled
-        (place as u8, (steps - (rounded - ROUND)).abs() < SETTLED)
+        (place, (steps - (rounded - ROUND)).abs() < SETTLED)
     }
 }
 
@@ -128,7 +119,8 @@ pub fn add(
 }
 
 multiversion! {
-    /// The bytes of f(a, b) ÷ scale.
+    /// The bytes of f(a, b) ÷ scale, as [`place_each`]: its loops again, since what they share would have to be handed steps by a
+    /// closure or an iterator, which may be called for each element instead of being vectorised.
     fn place_each_sum[F: isa::Binary<u8, u8, f32>](
         a: &[u8], b: &[u8], f: F, scale: Divisor, grid: Grid, out: &mut [u8]
     ) {
@@ -137,7 +129,7 @@ multiversion! {
             let mut open = 0;
             for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
                 let (place, settled) = grid.place_about(f.call(a, b) * scale.reciprocal);
-                *out = place;
+                *out = place as u8;
                 open |= u32::from(!settled);
             }
             if open != 0 {
@@ -245,7 +237,7 @@ multiversion! {
             let mut open = 0;
             for (out, &x) in out.iter_mut().zip(x) {
                 let (place, settled) = grid.place_about(x * scale.reciprocal);
-                *out = place;
+                *out = place as u8;
                 open |= u32::from(!settled);
             }
             if open != 0 {

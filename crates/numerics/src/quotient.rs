@@ -41,7 +41,7 @@ impl Divisor {
 
     /// The same without a look at how large it is: nothing on the way may be beyond what `f32` holds.
     #[inline(always)]
-    pub(crate) fn moderate_quotient(self, x: f32) -> f32 {
+    fn moderate_quotient(self, x: f32) -> f32 {
         let first = x * self.reciprocal;
         let second = (-first).mul_add(self.by, x).mul_add(self.reciprocal, first);
         (-second).mul_add(self.by, x).mul_add(self.reciprocal, second)
@@ -49,7 +49,7 @@ impl Divisor {
 }
 
 /// 2^20, beyond the steps of any grid of bytes or words.
-pub(crate) const LARGEST: f32 = 1_048_576.0;
+const LARGEST: f32 = 1_048_576.0;
 
 /// 2^±60: quotients of such numbers, by divisors as [`Divisor::new`] takes them, are normal, and so is what is left of them.
 const MODERATE: std::ops::Range<u32> = (127 - 60) << 23..(127 + 60) << 23;

@@ -382,7 +382,7 @@ impl Part<'_> {
             let (Some(inner), Some(window)) = (&blocks.inner, &blocks.window) else {
                 return self.depthwise_rows(&channels, all, x, buffer);
             };
-            let offsets = &blocks.offsets_in_place(shape, inner)[..terms];
+            let offsets = &inner.offsets(shape)[..terms];
             self.depthwise_rows(&channels, all.start..inner.rows.start, x, buffer);
             for row in inner.rows.clone() {
                 let first = row * blocks.width;
