@@ -74,7 +74,7 @@ mod voter;
 pub use block::{Block, commitment, digest};
 pub use committee::{Committee, CommitteeError, MAX_VALIDATORS, SimplexParams, ValidatorEntry};
 pub use committees::Committees;
-pub use engine::{Channels, Config, Handle, Observer, max_message_size, run};
+pub use engine::{Channels, Config, Handle, HandleEnd, Observer, max_message_size, run};
 pub use epochs::{Ballot, FixedBallot};
 pub use fault::EngineError;
 pub use follow::{FinalBlock, FollowError, Follower};

@@ -15,6 +15,7 @@
 
 pub mod ballot;
 mod config;
+mod consensus;
 mod control;
 mod evidence;
 mod files;

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, thread};
 
-use commonware_macros::select;
-use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio as runtime};
 use synod_chain::{Chain, ChainApplication, ChainEvent};
 use synod_consensus::simplex::{self, Committee, Committees, EngineError, net};
 use synod_rpc::{Backend, RpcServer, Wallet};
@@ -18,6 +16,7 @@ use tokio::{
 use super::{
     ClusterConfig,
     ballot::Votes,
+    consensus::Consensus,
     control::Exchange,
     evidence::EvidenceStore,
     metrics::{self, Watch},
@@ -29,9 +28,6 @@ use crate::{
     node::{READY_EVENTS, bind, open_chain},
     upkeep::Upkeep,
 };
-
-/// Threads of consensus' own runtime. Execution runs on others.
-const CONSENSUS_THREADS: usize = 2;
 
 /// A running node of a cluster. Dropping it without [`ClusterNode::stop`] ends it with the process.
 pub struct ClusterNode {
@@ -130,48 +126,23 @@ impl ClusterNode {
             block_size_limit,
             room: net::room_for(named.max(committee.params().validators.len())),
         };
-        let (keys, beneficiary, transactions) = (config.keys, config.beneficiary, exchange.clone());
-        let observer = watch.clone();
-        let committees = Committees::new(application, committee.clone());
-        let (stop, stopping) = oneshot::channel::<()>();
+        let (stop, stopping) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
-        let runner = runtime::Runner::new(
-            runtime::Config::new()
-                .with_storage_directory(storage)
-                // A part that dies of a failing disk ends the engine, which ends the node with a reason.
-                .with_catch_panics(true)
-                .with_worker_threads(CONSENSUS_THREADS),
-        );
-        let consensus = thread::Builder::new().name("consensus".into()).spawn(move || {
-            let result = runner.start(async |context| {
-                let metrics = context.child("metrics");
-                observer.show(Box::new(move || metrics.encode()));
-                let connected = net::connect(&context, &committee, &keys, network);
-                let engine = simplex::Config {
-                    committees,
-                    keys,
-                    ballot,
-                    directory: connected.directory,
-                    genesis,
-                    block_size_limit,
-                    beneficiary,
-                    blocker: connected.oracle.clone(),
-                    peers: connected.oracle,
-                    partition: "synod".into(),
-                    transactions,
-                    observer,
-                };
-                let running = simplex::run(context.child("engine"), engine, engine_end, connected.channels);
-                select! {
-                    error = running => Some(error),
-                    _ = connected.task => Some(EngineError::Ended("network")),
-                    _ = stopping => None,
-                }
-            });
-            // An error means that nobody waits for it.
-            let _ = ending.send(result);
-        });
-        let consensus = consensus.map_err(NodeError::Thread)?;
+        let consensus = Consensus {
+            committees: Committees::new(application, committee.clone()),
+            committee,
+            keys: config.keys,
+            ballot,
+            genesis,
+            block_size_limit,
+            beneficiary: config.beneficiary,
+            transactions: exchange.clone(),
+            observer: watch.clone(),
+            network,
+            storage,
+            engine: engine_end,
+        };
+        let consensus = consensus.start(stopping, ending).map_err(NodeError::Thread)?;
 
         let backend = Backend {
             chain: chain.clone(),
