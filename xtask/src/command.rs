@@ -28,8 +28,21 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 }
 
 /// `cargo` of the toolchain that runs this chore.
+///
+/// Without what `cargo run` tells this program of itself: build scripts look at it (that of `ring` does), so the same command, given
+/// from a shell, would build half of the workspace again.
 pub(crate) fn cargo() -> Command {
-    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if name
+            .to_str()
+            .is_some_and(|name| of_package.iter().any(|start| name.starts_with(start)))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Runs `command` to its end, telling what it is and how long it took; fails unless it succeeds.
