@@ -14,12 +14,13 @@ use alloy_evm::{
     Database, EvmEnv, EvmFactory,
     eth::{EthEvm, EthEvmContext},
     revm::{
-        Inspector, MainBuilder, MainContext,
+        Inspector, MainContext,
         bytecode::opcode::{CREATE, CREATE2, SSTORE},
         context::{
-            BlockEnv, Context, DBErrorMarker, TxEnv,
+            BlockEnv, Context, DBErrorMarker, Evm, FrameStack, TxEnv,
             result::{EVMError, HaltReason},
         },
+        handler::instructions::EthInstructions,
         inspector::NoOpInspector,
         interpreter::Instruction,
         precompile::PrecompileSpecId,
@@ -79,12 +80,18 @@ impl SynodEvmFactory {
         let inference = Arc::new(Inference::new(*self.rules.read()));
         let fork = PrecompileSpecId::from_spec_id(env.cfg_env.spec);
         let precompiles = SynodPrecompiles::new(fork, Arc::clone(&self.engine), Arc::clone(&inference));
-        let mut evm = Context::mainnet()
-            .with_block(env.block_env)
-            .with_cfg(env.cfg_env)
-            .with_db(db)
-            .build_mainnet_with_inspector(inspector)
-            .with_precompiles(precompiles);
+        // What `build_mainnet_with_inspector` puts together, but for the frames: that makes eight of them, 290 KiB, before there is a
+        // call. Most calls from outside need one, and to get and give back so much memory takes longer than they do.
+        let mut evm = Evm {
+            instruction: EthInstructions::new_mainnet_with_spec(env.cfg_env.spec),
+            ctx: Context::mainnet()
+                .with_block(env.block_env)
+                .with_cfg(env.cfg_env)
+                .with_db(db),
+            inspector,
+            precompiles,
+            frame_stack: FrameStack::new(),
+        };
         let extension = Instruction::new(opcode::extension);
         evm.instruction
             .insert_instruction(opcode::EXTENSION, extension, opcode::STATIC_GAS);
