@@ -21,28 +21,24 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// A command that runs in the root of the workspace.
+///
+/// It gets nothing of what `cargo run` tells this program of itself: build scripts look at that (`ring`'s does), so a cargo that a
+/// chore starts, by whatever name, would build half of the workspace anew after the same command was given in a shell.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root());
-    command
-}
-
-/// `cargo` of the toolchain that runs this chore.
-///
-/// Without what `cargo run` tells this program of itself: build scripts look at it (that of `ring` does), so the same command, given
-/// from a shell, would build half of the workspace again.
-pub(crate) fn cargo() -> Command {
-    let mut command = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let of_a_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in std::env::vars_os() {
-        let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
-        if name
-            .to_str()
-            .is_some_and(|name| of_package.iter().any(|start| name.starts_with(start)))
-        {
+        if name.to_str().is_some_and(of_a_package) {
             command.env_remove(name);
         }
     }
     command
+}
+
+/// `cargo` of the toolchain that runs this chore.
+pub(crate) fn cargo() -> Command {
+    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// Runs `command` to its end, telling what it is and how long it took; fails unless it succeeds.
