@@ -23,7 +23,9 @@ use commonware_cryptography::Digested;
 use commonware_macros::select;
 use commonware_runtime::{Clock, Metrics, Spawner};
 use futures::StreamExt as _;
+use parking_lot::Mutex;
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -50,6 +52,27 @@ pub(super) struct Executor {
     pub(super) wake: Arc<Notify>,
     pub(super) fault: Fault,
     pub(super) own_votes: OwnVotes,
+    pub(super) signed: SignedBlocks,
+}
+
+/// The digests of the last blocks that were found signed. A block is asked about for each vote, when its child is built and when
+/// it is final, and every time its signature would take two pairings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SignedBlocks(Arc<Mutex<VecDeque<Digest>>>);
+
+impl SignedBlocks {
+    /// How many are kept: more than a validator works on at a time.
+    const KEPT: usize = 64;
+
+    fn contains(&self, block: Digest) -> bool {
+        self.0.lock().contains(&block)
+    }
+
+    fn insert(&self, block: Digest) {
+        let mut blocks = self.0.lock();
+        blocks.truncate(Self::KEPT - 1);
+        blocks.push_front(block);
+    }
 }
 
 /// What the chain says of a block now.
@@ -149,11 +172,19 @@ impl Executor {
     /// Asks the chain about one block whose parent is known.
     async fn ask<E: Spawner + Clock>(&self, runtime: &E, block: &Block, context: Context) -> Judgement {
         let _guard = CancelOnDrop(context.cancellation.clone());
-        let (application, committees, asked) =
-            (self.application.clone(), self.committees.clone(), block.clone());
+        let (executor, asked) = (self.clone(), block.clone());
         let verdict = blocking(runtime, move || {
-            if let Err(reason) = Self::signed(&committees, &asked)? {
-                return Ok(Err(reason));
+            let Self {
+                application,
+                committees,
+                signed,
+                ..
+            } = executor;
+            if !signed.contains(asked.id()) {
+                if let Err(reason) = Self::signed(&committees, &asked)? {
+                    return Ok(Err(reason));
+                }
+                signed.insert(asked.id());
             }
             application.verify(&context, asked.proposal()).map(Ok)
         });

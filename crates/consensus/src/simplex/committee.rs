@@ -356,7 +356,11 @@ impl Committee {
     pub fn following(&self, validators: &[Validator]) -> Self {
         let fit = |validator: &Validator| {
             let entry = ValidatorEntry::try_from(validator)?;
-            Ok::<_, CommitteeError>((entry.check()?, entry))
+            let keys = match self.member_of(&entry) {
+                Some(keys) => keys,
+                None => entry.check()?,
+            };
+            Ok::<_, CommitteeError>((keys, entry))
         };
         let (mut members, mut entries) = (Vec::new(), Vec::new());
         for validator in validators {
@@ -382,6 +386,16 @@ impl Committee {
                 self.clone()
             }
         }
+    }
+
+    /// The keys of an entry that is one of this committee's to the byte, whose proof was checked: checking takes two pairings.
+    fn member_of(&self, entry: &ValidatorEntry) -> Option<(Identity, G1)> {
+        if !self.params.validators.contains(entry) {
+            return None;
+        }
+        let identity = Identity::decode(Copying(&entry.identity[..])).ok()?;
+        let vote_key = *self.vote_key(&identity)?;
+        Some((identity, vote_key))
     }
 
     /// How heights are cut into epochs.

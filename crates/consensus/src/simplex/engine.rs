@@ -2,7 +2,7 @@
 
 use super::{
     Commitment, Committee, Committees, EngineError, Identity, Scheme,
-    application::Executor,
+    application::{Executor, SignedBlocks},
     block::Block,
     committee::MAX_VALIDATORS,
     committees::Schemes,
@@ -377,6 +377,7 @@ where
         wake: handle.wake,
         fault,
         own_votes: own_votes.clone(),
+        signed: SignedBlocks::default(),
     };
     let (ending, ended) = mpsc::unbounded_channel();
     let mut neighbours = Neighbours::new(config.directory);
