@@ -13,7 +13,7 @@ use std::sync::Arc;
 use synod_numerics::{
     fast::{
         self, blocks, convolution,
-        epilogue::{self, Epilogue, Everywhere},
+        epilogue::{self, Epilogue, Simple},
         matrix,
     },
     float::Float,
@@ -62,6 +62,8 @@ pub(super) trait Compute: Float + Element + Order + Plain {
     );
     /// y = alpha · y + beta · c, each product and the sum rounded.
     fn scale_and_add(y: &mut [Self], alpha: Self, c: &[Self], beta: Self);
+    /// The elements, if they are `f32`.
+    fn floats(elements: &[Self]) -> Option<&[f32]>;
     /// Applies an epilogue, which there is in `f32` only.
     fn apply(epilogue: &dyn Epilogue, first: usize, y: &mut [Self]);
     /// Arranges the weights of a convolution.
@@ -85,14 +87,34 @@ pub(super) trait Compute: Float + Element + Order + Plain {
     );
 }
 
-/// What is done to finished elements, from an index of the output on: whole rows, or some elements of one.
-pub(super) type Then<'a, T> = dyn Fn(usize, &mut [T]) + Sync + 'a;
+/// What is done to finished elements of a product.
+#[derive(Clone, Copy)]
+pub(super) struct Then<'a, T> {
+    /// Does it from an index of the output on: to whole rows, or some elements of one.
+    pub(super) work: &'a (dyn Fn(usize, &mut [T]) + Sync),
+    /// The same for kernels that can do it in registers, if it is that simple.
+    pub(super) simple: Option<Simple<'a>>,
+}
+
+impl Epilogue for Then<'_, f32> {
+    fn apply(&self, first: usize, y: &mut [f32]) {
+        (self.work)(first, y);
+    }
+
+    fn apply_rows(&self, first: usize, y: &mut [f32], _row: usize) {
+        (self.work)(first, y);
+    }
+
+    fn simple(&self) -> Option<Simple<'_>> {
+        self.simple
+    }
+}
 
 /// [`Then`] of every row.
 fn then_rows<T>(then: Option<&Then<'_, T>>, n: usize, out: &mut [T]) {
     let Some(then) = then else { return };
     let rows = out.chunks_mut(n.max(1)).enumerate();
-    rows.for_each(|(row, out)| then(row * n, out));
+    rows.for_each(|(row, out)| (then.work)(row * n, out));
 }
 
 impl Compute for f32 {
@@ -121,8 +143,7 @@ impl Compute for f32 {
         out: &mut [Self],
         scratch: &mut [Self],
     ) {
-        let epilogue = then.map(|then| Everywhere(move |first: usize, y: &mut [f32]| then(first, y)));
-        let epilogue = epilogue.as_ref().map(|then| then as &dyn Epilogue);
+        let epilogue = then.map(|then| then as &dyn Epilogue);
         matrix::gemm_then([m, n, k], a, b, epilogue, out, scratch);
     }
     fn gemm_packed(
@@ -133,12 +154,14 @@ impl Compute for f32 {
         out: &mut [Self],
         _: &mut [Self],
     ) {
-        let epilogue = then.map(|then| Everywhere(move |first: usize, y: &mut [f32]| then(first, y)));
-        let epilogue = epilogue.as_ref().map(|then| then as &dyn Epilogue);
+        let epilogue = then.map(|then| then as &dyn Epilogue);
         matrix::gemm_packed_then(m, a, b, epilogue, out);
     }
     fn scale_and_add(y: &mut [Self], alpha: Self, c: &[Self], beta: Self) {
         epilogue::with_each(y, c, move |y: f32, c: f32| (alpha * y + beta * c).canonical());
+    }
+    fn floats(elements: &[Self]) -> Option<&[f32]> {
+        Some(elements)
     }
     fn apply(epilogue: &dyn Epilogue, first: usize, y: &mut [Self]) {
         epilogue.apply(first, y);
@@ -215,6 +238,9 @@ impl Compute for f64 {
         y.iter_mut()
             .zip(c)
             .for_each(|(y, &c)| *y = (alpha * *y + beta * c).canonical());
+    }
+    fn floats(_: &[Self]) -> Option<&[f32]> {
+        None
     }
     fn apply(_: &dyn Epilogue, _: usize, _: &mut [Self]) {
         unreachable!("only kernels on f32 take epilogues");

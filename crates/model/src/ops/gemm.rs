@@ -5,7 +5,7 @@
 
 use super::{
     AttributeError, DType, Definition, Inputs, Io, Kernel, OpError, Operator, Path, TensorType, Work,
-    floats::{Compute, FloatKernel, FloatOperation, Known, Purpose, on_floats, required},
+    floats::{Compute, FloatKernel, FloatOperation, Known, Purpose, Then, on_floats, required},
     kernel,
     matmul::{PRODUCT_TYPES, integer_product, product_arithmetic, product_padding},
     streamed,
@@ -15,7 +15,12 @@ use crate::{
     tensor::Element,
 };
 use std::sync::Arc;
-use synod_numerics::{fast::epilogue::Epilogue, integer::Integer, isa, reference, shape::Matrix};
+use synod_numerics::{
+    fast::epilogue::{Epilogue, Simple},
+    integer::Integer,
+    isa, reference,
+    shape::Matrix,
+};
 
 /// `Gemm`
 pub(super) const GEMM: Definition = Definition {
@@ -302,12 +307,44 @@ impl<T: Compute> Product<T> {
                 T::apply(epilogue, first, y);
             }
         };
+        let finish = Then {
+            work: &finish,
+            simple: self.simple(c, epilogue),
+        };
         match &self.packed {
             Some(b) => T::gemm_packed(sized.dims, a, b, Some(&finish), out, scratch),
             None => {
                 let b = sized.b(required(inputs, 1));
                 T::gemm(sized.dims, a, b, Some(&finish), out, scratch);
             }
+        }
+    }
+
+    /// What [`Self::finish`] and then the epilogue do, if that is additions and bounds.
+    fn simple<'a>(&self, c: Option<&'a [T]>, epilogue: Option<&'a dyn Epilogue>) -> Option<Simple<'a>> {
+        let sized = &self.sized;
+        let simple = match epilogue {
+            Some(epilogue) => epilogue.simple()?,
+            None => Simple::default(),
+        };
+        if sized.alpha != 1.0 {
+            return None;
+        }
+        let (Some(c), Some(strides)) = (c, sized.c_strides) else {
+            return Some(simple);
+        };
+        let [_, n, _] = sized.dims;
+        let c = T::floats(c).filter(|_| sized.beta == 1.0)?;
+        match strides {
+            [0, 1] if simple.row.is_none() => Some(Simple {
+                row: Some(c),
+                ..simple
+            }),
+            [row, 1] if row == n && simple.row.is_none() && simple.add.is_none() => Some(Simple {
+                add: Some(c),
+                ..simple
+            }),
+            _ => None,
         }
     }
 

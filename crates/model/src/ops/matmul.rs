@@ -14,7 +14,7 @@ use crate::{
 };
 use std::sync::Arc;
 use synod_numerics::{
-    fast::epilogue::Epilogue,
+    fast::epilogue::{Epilogue, Simple},
     integer::Integer,
     pool::{self, BUFFER_BYTES},
     reference,
@@ -340,9 +340,14 @@ impl<T: Compute> Products<T> {
         let size = (m * n).max(1);
         for (index, out) in (first..).zip(out.chunks_exact_mut(size)) {
             let (at_a, at_b) = self.pairs[index];
-            let then = epilogue
+            let work = epilogue
                 .map(|epilogue| move |first: usize, y: &mut [T]| T::apply(epilogue, index * size + first, y));
-            let then = then.as_ref().map(|then| then as &Then<'_, T>);
+            let simple = epilogue.and_then(Epilogue::simple).map(|simple| Simple {
+                add: simple.add.map(|add| &add[index * size..][..size]),
+                ..simple
+            });
+            let then = work.as_ref().map(|work| Then { work, simple });
+            let then = then.as_ref();
             let a = Matrix::row_major(&a[at_a * m * k..][..m * k], k);
             if let Some(b) = &self.packed {
                 T::gemm_packed(self.dims, a, b, then, out, scratch);

@@ -81,9 +81,18 @@ struct ChainCall {
     writes: Vec<(Place, DType)>,
 }
 
+/// Whether a tensor repeats over the rows of another: one element for each of the last dimension.
+fn is_row_of(operand: &[usize], output: &[usize]) -> bool {
+    match (operand, output) {
+        ([ones @ .., row], [.., last]) => row == last && ones.iter().all(|&dim| dim == 1),
+        _ => false,
+    }
+}
+
 /// A chain as [`Simple`].
 struct SimpleChain {
-    /// Which of the tensors read is added, if one is.
+    /// Which of the tensors read is a row that is added, if one is, and which is added then.
+    row: Option<usize>,
     add: Option<usize>,
     relu: bool,
     at_most: Option<f32>,
@@ -440,10 +449,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What follows the kernel of the group, if that is an addition, or bounds, or the one and then the other.
+    /// What follows the kernel of the group, if that is the addition of a row, or of a tensor of its shape, or bounds, or some of these
+    /// in this order.
     fn simple(&self) -> Option<SimpleChain> {
         let (&kernel, chain) = self.members.split_first()?;
         let mut simple = SimpleChain {
+            row: None,
             add: None,
             relu: false,
             at_most: None,
@@ -455,15 +466,21 @@ impl<'a> Builder<'a> {
             let operands = operands(node, self.parts.values);
             let mut inputs = node.inputs.iter().flatten().map(|&value| self.roots[value]);
             match node.operator.in_registers(&Inputs(&operands))? {
-                InRegisters::Add if index == 0 => {
+                InRegisters::Add if simple.add.is_none() && !simple.relu => {
                     let (first, second) = (inputs.next()?, inputs.next()?);
                     let other = match [first == before, second == before] {
                         [true, false] => second,
                         [false, true] => first,
                         _ => return None,
                     };
-                    let fits = self.parts.values[other].kind() == kind;
-                    simple.add = Some(*self.read_of.get(&other).filter(|_| fits)?);
+                    let read = Some(*self.read_of.get(&other)?);
+                    if self.parts.values[other].kind() == kind {
+                        simple.add = read;
+                    } else if index == 0 && is_row_of(self.parts.values[other].shape(), &kind.shape) {
+                        simple.row = read;
+                    } else {
+                        return None;
+                    }
                 }
                 InRegisters::Bounds(at_most) if index + 1 == chain.len() && inputs.next()? == before => {
                     simple.relu = true;
@@ -886,6 +903,7 @@ impl Epilogue for Bound<'_> {
     fn simple(&self) -> Option<Simple<'_>> {
         let simple = self.simple?;
         Some(Simple {
+            row: simple.row.map(|read| self.operands[read].floats()),
             add: simple.add.map(|read| self.operands[read].floats()),
             relu: simple.relu,
             at_most: simple.at_most,

@@ -29,12 +29,14 @@ pub trait Epilogue: Sync {
     }
 }
 
-/// An epilogue that costs a few instructions in registers: an addition, then bounds.
+/// An epilogue that costs a few instructions in registers: additions, then bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Simple<'a> {
-    /// The sum with the element of another tensor of the output's shape and layout comes first, if there is one.
+    /// The sum with the element of a row that repeats over the output comes first, if there is one,
+    pub row: Option<&'a [f32]>,
+    /// then the sum with the element of another tensor of the output's shape and layout, if there is one,
     pub add: Option<&'a [f32]>,
-    /// Then max(x, +0)
+    /// then max(x, +0)
     pub relu: bool,
     /// and min(x, this), which is above 0.
     pub at_most: Option<f32>,
@@ -121,9 +123,9 @@ impl Function {
             _ => return None,
         };
         Some(Simple {
-            add: None,
             relu: true,
             at_most,
+            ..Simple::default()
         })
     }
 
@@ -163,7 +165,11 @@ pub struct Steps<'a>(pub &'a [Step<'a>]);
 
 impl Epilogue for Steps<'_> {
     fn simple(&self) -> Option<Simple<'_>> {
-        let (add, bounds) = match self.0 {
+        let (row, rest) = match self.0 {
+            [Step::AddRow(row), rest @ ..] => (Some(*row), rest),
+            all => (None, all),
+        };
+        let (add, bounds) = match rest {
             [Step::Add(other), rest @ ..] => (Some(*other), rest),
             all => (None, all),
         };
@@ -172,7 +178,7 @@ impl Epilogue for Steps<'_> {
             [Step::Function(function)] => function.simple()?,
             _ => return None,
         };
-        Some(Simple { add, ..simple })
+        Some(Simple { row, add, ..simple })
     }
 
     fn apply(&self, first: usize, y: &mut [f32]) {

@@ -28,6 +28,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn load_pairs(from: *const f32, mask: u32) -> (Self, Self);
     /// Brings the cache line of an address near, if there is one: it need not be valid.
     unsafe fn fetch(from: *const f32);
+    /// [`Self::fetch`], but no nearer than the second-level cache.
+    unsafe fn fetch_later(from: *const f32);
     /// Writes sixteen elements.
     unsafe fn store(self, to: *mut f32);
     /// Writes those whose bit is set.
@@ -127,6 +129,8 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     unsafe fn fetch(_from: *const f32) {}
+    #[inline(always)]
+    unsafe fn fetch_later(_from: *const f32) {}
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: by contract.
@@ -295,6 +299,11 @@ mod x86 {
         unsafe fn fetch(from: *const f32) {
             // SAFETY: a hint, whatever the address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn fetch_later(from: *const f32) {
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
@@ -478,6 +487,11 @@ mod x86 {
         unsafe fn fetch(from: *const f32) {
             // SAFETY: a hint, whatever the address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn fetch_later(from: *const f32) {
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {

@@ -9,10 +9,10 @@
 use std::ops::Range;
 
 use super::aligned::Aligned;
-use super::epilogue::{self, Epilogue};
+use super::epilogue::{self, Epilogue, Simple};
 use super::lanes::{first_lanes, on_isa};
 use super::ones;
-use super::tile::{self, Left, PANEL, Right, VECTOR};
+use super::tile::{self, Finish, Left, Next, PANEL, Right, VECTOR};
 use crate::float::Float;
 use crate::isa::{Isa, multiversion};
 use crate::pool::{self, Disjoint};
@@ -23,6 +23,8 @@ use crate::shape::Matrix;
 pub(super) const TERMS: usize = 512;
 /// Rows of one block, at most: ten tiles of AVX-512, of which 512 terms are 320 KiB, or nineteen smaller ones.
 pub(super) const BLOCK_ROWS: usize = 140;
+/// Tiles of rows that a thread gets at least where rows are shared out before columns: it reads the whole right operand for them.
+const ROWS_OF_THREAD: usize = 4;
 /// Columns of one block of the output: 140 rows of them are 560 KiB.
 const BLOCK_COLUMNS: usize = 1024;
 
@@ -483,6 +485,15 @@ fn product(
     let panels = n.div_ceil(PANEL);
     if pieces == 1 {
         block(isa, [n, k], a, b, 0..m, 0..n, epilogue, out);
+    } else if m >= ROWS_OF_THREAD * tile::most_rows(isa) * pool::threads() {
+        // some rows for each thread, which are mostly the ones that it has computed before, in few pieces
+        let threads = pool::threads();
+        let splits = (pieces / threads).clamp(1, panels.div_ceil(8));
+        pool::run(threads * splits, &|piece| {
+            let rows = pool::part(m, 1, threads, piece / splits);
+            let columns = pool::part(n, PANEL, splits, piece % splits);
+            block(isa, [n, k], a, b, rows, columns, epilogue, out);
+        });
     } else if panels >= 2 * pool::threads() {
         // each packs the whole left operand, in the time of a panel
         let pieces = even_after(panels, pieces, 1);
@@ -512,9 +523,11 @@ fn row(
         data: a.data,
         stride: a.column_stride,
     };
+    let simple = simple(epilogue, [1, n]);
     for (part, right) in b.parts(0..n, 0) {
         let out = &mut out[part.clone()];
-        // SAFETY: these are the elements of the output.
+        let finish = finish(simple.unwrap_or_default(), n, 0, part.start);
+        // SAFETY: these are the elements of the output, and of what is added to them (checked by `simple`).
         unsafe {
             tile::run_to(
                 isa,
@@ -523,12 +536,33 @@ fn row(
                 right,
                 out.as_mut_ptr(),
                 n,
-                [false, true],
+                false,
+                Some(finish),
+                Next::NOTHING,
             );
         }
     }
-    if let Some(epilogue) = epilogue {
+    if let (Some(epilogue), None) = (epilogue, simple) {
         epilogue.apply(0, out);
+    }
+}
+
+/// The epilogue of a product of so many rows and columns, if tiles can do it.
+fn simple(epilogue: Option<&dyn Epilogue>, [rows, columns]: [usize; 2]) -> Option<Simple<'_>> {
+    let fits = |simple: &Simple<'_>| {
+        simple.row.is_none_or(|row| row.len() == columns)
+            && simple.add.is_none_or(|add| add.len() == rows * columns)
+    };
+    epilogue?.simple().filter(fits)
+}
+
+/// What tiles do at the end of chains, from this row and column on.
+fn finish(simple: Simple<'_>, n: usize, row: usize, column: usize) -> Finish {
+    Finish {
+        row: simple.row.map(|elements| elements[column..].as_ptr()),
+        add: simple.add.map(|elements| elements[row * n + column..].as_ptr()),
+        relu: simple.relu,
+        at_most: simple.at_most,
     }
 }
 
@@ -548,6 +582,8 @@ fn block(
     out: &Disjoint<'_, f32>,
 ) {
     let direct = rows.len() == 1;
+    // where there are no terms there are no tiles
+    let simple = simple(epilogue, [out.len() / n, n]).filter(|_| k > 0);
     let most = if isa == Isa::Avx512 { BLOCK_ROWS } else { 112 };
     let tiles = most.div_ceil(tile::most_rows(isa));
     let buffer = if direct { 0 } else { tiles * VECTOR * TERMS };
@@ -600,13 +636,22 @@ fn block(
                             terms,
                             part,
                             right,
-                            [start > 0, start + terms == k],
-                            |row, column| out.pointer((rows.start + row) * n + column),
+                            start > 0,
+                            |row, column| {
+                                let finish =
+                                    || finish(simple.unwrap_or_default(), n, rows.start + row, column);
+                                (
+                                    out.pointer((rows.start + row) * n + column),
+                                    (start + terms == k).then(finish),
+                                )
+                            },
                             n,
                         );
                     }
                 }
-                finish_rows(n, rows, columns.clone(), epilogue, out);
+                if simple.is_none() {
+                    finish_rows(n, rows, columns.clone(), epilogue, out);
+                }
             }
         }
     });
@@ -622,8 +667,8 @@ fn multiply<'a>(
     terms: usize,
     columns: Range<usize>,
     right: Right<'_>,
-    steps: [bool; 2],
-    to: impl Fn(usize, usize) -> *mut f32,
+    resume: bool,
+    to: impl Fn(usize, usize) -> (*mut f32, Option<Finish>),
     stride: usize,
 ) {
     let several = tiles.clone().nth(1).is_some();
@@ -631,23 +676,35 @@ fn multiply<'a>(
     for first in columns.clone().step_by(step) {
         let count = step.min(columns.end - first);
         let offset = (first - columns.start) / PANEL * right.panel;
+        let mut next = match right.data.get(offset + right.panel..) {
+            Some(next) if several => Next {
+                from: next.as_ptr(),
+                bytes: (size_of::<f32>() * right.stride).div_ceil(tiles.clone().count()),
+            },
+            _ => Next::NOTHING,
+        };
         let right = Right {
             data: &right.data[offset.min(right.data.len())..],
             ..right
         };
         for (index, (row, height)) in tiles.clone().enumerate() {
-            // SAFETY: `to` points to this row and column of the output, which are the caller's alone, and rows are `stride` apart.
+            let (to, finish) = to(row, first);
+            // SAFETY: `to` points to this row and column of the output, which are the caller's alone, and rows are `stride` apart; so
+            // does `finish`.
             unsafe {
                 tile::run_to(
                     isa,
                     [height, count, terms],
                     left(index, row),
                     right,
-                    to(row, first),
+                    to,
                     stride,
-                    steps,
+                    resume,
+                    finish,
+                    next,
                 );
             }
+            next.from = next.from.wrapping_byte_add(next.bytes * terms);
         }
     }
 }

@@ -77,9 +77,37 @@ struct Tile {
     c_stride: usize,
     columns: usize,
     resume: bool,
-    finish: bool,
+    finish: Option<Finish>,
     /// Whether the right operand is fetched ahead.
     fetches: bool,
+    next: Next,
+}
+
+/// What is read when the work at hand is done: with each term some bytes of it are fetched into the second-level cache. Weights of a
+/// large network come from memory in every run, and the first tile of a panel would wait for them.
+#[derive(Clone, Copy)]
+pub(super) struct Next {
+    pub(super) from: *const f32,
+    pub(super) bytes: usize,
+}
+
+impl Next {
+    pub(super) const NOTHING: Next = Next {
+        from: std::ptr::null(),
+        bytes: 0,
+    };
+}
+
+/// What is done to the elements of a tile in registers when their chains are complete: no NaN leaves but the canonical one. Pointers to
+/// what is added to its first elements.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Finish {
+    /// One for each column.
+    pub(super) row: Option<*const f32>,
+    /// One for each element; they lie as the output's do.
+    pub(super) add: Option<*const f32>,
+    pub(super) relu: bool,
+    pub(super) at_most: Option<f32>,
 }
 
 /// Continues (or, unless `resume`, starts) the chains of `rows` × `columns` elements, c\[i·stride + j\].
@@ -99,16 +127,17 @@ pub(super) unsafe fn run(
     resume: bool,
 ) {
     // SAFETY: the contract.
-    unsafe { run_to(isa, dims, a, b, c, c_stride, [resume, false]) }
+    unsafe { run_to(isa, dims, a, b, c, c_stride, resume, None, Next::NOTHING) }
 }
 
-/// [`run`]; if it is told to `finish`, no NaN leaves but the canonical one.
+/// [`run`], then `finish`.
 ///
 /// # Panics
 /// As [`run`].
 ///
 /// # Safety
-/// As [`run`].
+/// As [`run`]; what `finish` names must be valid for all columns and elements.
+#[expect(clippy::too_many_arguments, reason = "a tile has this many numbers")]
 pub(super) unsafe fn run_to(
     isa: Isa,
     [rows, columns, terms]: [usize; 3],
@@ -116,7 +145,9 @@ pub(super) unsafe fn run_to(
     b: Right<'_>,
     c: *mut f32,
     c_stride: usize,
-    [resume, finish]: [bool; 2],
+    resume: bool,
+    finish: Option<Finish>,
+    next: Next,
 ) {
     assert!((1..=most_rows(isa)).contains(&rows), "a tile has a few rows");
     if columns == 0 {
@@ -161,8 +192,13 @@ pub(super) unsafe fn run_to(
             c_stride,
             columns,
             resume,
-            finish,
+            finish: finish.map(|finish| Finish {
+                row: finish.row.map(|row| row.wrapping_add(first)),
+                add: finish.add.map(|add| add.wrapping_add(first)),
+                ..finish
+            }),
             fetches: rows > 5 || b.data.len() > NEAR,
+            next,
         };
         // SAFETY: the operands have all elements (checked above), the output by contract.
         unsafe { dispatch(isa, rows, vectors, &tile) };
@@ -249,7 +285,7 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
                 }
             }
         }
-        let (mut a, mut b) = (tile.a, tile.b);
+        let (mut a, mut b, mut next) = (tile.a, tile.b, tile.next.from);
         for _ in 0..tile.terms {
             let mut row = [L::zero(); V];
             for v in 0..V {
@@ -265,6 +301,10 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
                     L::fetch(b.wrapping_add(AHEAD * tile.b_stride + v / 2 * tile.panel + v % 2 * VECTOR));
                 }
             }
+            if R > 5 {
+                L::fetch_later(next);
+                next = next.wrapping_byte_add(tile.next.bytes);
+            }
             for i in 0..R {
                 let x = L::splat(a.add(i));
                 for v in 0..V {
@@ -274,10 +314,46 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
             a = a.wrapping_add(tile.a_stride);
             b = b.wrapping_add(tile.b_stride);
         }
-        if tile.finish {
+        if let Some(finish) = &tile.finish {
+            let load = |from: *const f32, v: usize| {
+                let from = from.add(v * VECTOR);
+                if WHOLE || v < V - 1 {
+                    L::load(from)
+                } else {
+                    L::load_some(from, tail)
+                }
+            };
+            if let Some(row) = finish.row {
+                for v in 0..V {
+                    let row = load(row, v);
+                    for i in 0..R {
+                        chains[i][v] = chains[i][v].add(row);
+                    }
+                }
+            }
+            if let Some(add) = finish.add {
+                for i in 0..R {
+                    for v in 0..V {
+                        chains[i][v] = chains[i][v].add(load(add.add(i * tile.c_stride), v));
+                    }
+                }
+            }
+            // the one NaN, which later steps keep
             for i in 0..R {
                 for v in 0..V {
-                    chains[i][v] = chains[i][v].canonical();
+                    chains[i][v] = if finish.relu {
+                        chains[i][v].relu()
+                    } else {
+                        chains[i][v].canonical()
+                    };
+                }
+            }
+            if let Some(high) = &finish.at_most {
+                let high = L::splat(high);
+                for i in 0..R {
+                    for v in 0..V {
+                        chains[i][v] = chains[i][v].at_most(high);
+                    }
                 }
             }
         }

@@ -441,27 +441,57 @@ fn an_epilogue_is_what_separate_nodes_compute() {
             assert_same(&out, &expected, &format!("{shape:?} with {function:?} on {how}"));
         });
     }
-    for (m, n, k) in [(1, 70, 40), (5, 33, 9), (130, 100, 20), (9, 1030, 3)] {
+    for (index, (m, n, k)) in [
+        (1, 70, 40),
+        (5, 33, 9),
+        (130, 100, 20),
+        (9, 1030, 3),
+        (150, 48, 1100),
+        (3, 5, 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let (a, b, row) = (numbers.slice(m * k), numbers.slice(k * n), numbers.slice(n));
         let (a, b) = (Matrix::row_major(&a, k), Matrix::row_major(&b, n));
-        let mut expected = vec![f32::NAN; m * n];
-        slow::gemm(m, n, k, a, b, &mut expected);
-        for (i, y) in expected.iter_mut().enumerate() {
-            *y = (*y + row[i % n]).canonical();
-            Function::Relu.apply(std::slice::from_mut(y));
+        let residual = numbers.slice(m * n);
+        let mut product = vec![f32::NAN; m * n];
+        slow::gemm(m, n, k, a, b, &mut product);
+        let function = functions[index % 3];
+        let of_products: [&[Step<'_>]; 5] = [
+            &[Step::AddRow(&row), Step::Function(function)],
+            &[Step::AddRow(&row), Step::Add(&residual)],
+            &[Step::Add(&residual), Step::AddRow(&row)],
+            &[Step::AddRow(&row), Step::Add(&residual), Step::Function(function)],
+            &[Step::Multiply(&residual), Step::AddRow(&row)],
+        ];
+        for steps in of_products {
+            let mut expected = product.clone();
+            for (i, y) in expected.iter_mut().enumerate() {
+                for step in steps {
+                    *y = match step {
+                        Step::Add(other) => (*y + other[i]).canonical(),
+                        Step::AddRow(row) => (*y + row[i % n]).canonical(),
+                        Step::Multiply(other) => (*y * other[i]).canonical(),
+                        Step::Function(function) => {
+                            function.apply(std::slice::from_mut(y));
+                            *y
+                        }
+                    };
+                }
+            }
+            let epilogue = Steps(steps);
+            on_every_isa_and_threads(|how| {
+                let mut out = vec![7.0; m * n];
+                let packed = fm::PackedColumns::new(k, n, b);
+                fm::gemm_packed_then(m, a, &packed, Some(&epilogue), &mut out);
+                assert_same(&out, &expected, &format!("{m}x{n}x{k} on {how}"));
+                out.fill(7.0);
+                let mut scratch = vec![3.0; fm::gemm_scratch(m, n, k)];
+                fm::gemm_then([m, n, k], a, b, Some(&epilogue), &mut out, &mut scratch);
+                assert_same(&out, &expected, &format!("{m}x{n}x{k} on {how}, not packed"));
+            });
         }
-        let steps = [Step::AddRow(&row), Step::Function(Function::Relu)];
-        let epilogue = Steps(&steps);
-        on_every_isa_and_threads(|how| {
-            let mut out = vec![7.0; m * n];
-            let packed = fm::PackedColumns::new(k, n, b);
-            fm::gemm_packed_then(m, a, &packed, Some(&epilogue), &mut out);
-            assert_same(&out, &expected, &format!("{m}x{n}x{k} on {how}"));
-            out.fill(7.0);
-            let mut scratch = vec![3.0; fm::gemm_scratch(m, n, k)];
-            fm::gemm_then([m, n, k], a, b, Some(&epilogue), &mut out, &mut scratch);
-            assert_same(&out, &expected, &format!("{m}x{n}x{k} on {how}, not packed"));
-        });
     }
 }
 

@@ -33,7 +33,7 @@ pub(in super::super) fn conv(blocks: &Blocks, of: &Operands<'_>, out: &mut [f32]
         Some(epilogue) => epilogue.simple(),
         None => Some(Simple::default()),
     };
-    let simple = simple.filter(|_| blocks.output);
+    let simple = simple.filter(|simple| blocks.output && simple.row.is_none());
     assert!(
         simple
             .and_then(|simple| simple.add)
@@ -61,11 +61,25 @@ fn compute(part: &Part<'_>) {
     if blocks.depthwise {
         // a term of sixteen channels is a multiply-add and a load
         let cost = nanoseconds(part.isa, [2, n, k]).saturating_mul(shape.groups as u64);
-        let images = shape.batch * shape.groups / VECTOR;
-        let pieces = even(images, pool::pieces(cost.saturating_mul(shape.batch as u64)));
-        return pool::run(pieces, &|piece| {
-            pool::part(images, 1, pieces, piece).for_each(|image| part.depthwise(image));
-        });
+        let all = pool::pieces(cost.saturating_mul(shape.batch as u64));
+        let images = shape.groups / VECTOR;
+        let rows = 0..blocks.rows();
+        // a convolution that widens an image to these channels shares its work out in the same way
+        let more_channels = shape.groups > CLEAN * shape.input_size();
+        return match Split::of(rows.len(), images, more_channels, all) {
+            Split::Rows(pieces) if shape.batch == 1 => pool::run(pieces, &|piece| {
+                let rows = pool::part(rows.len(), 1, pieces, piece);
+                (0..images).for_each(|image| part.depthwise(image, rows.clone()));
+            }),
+            _ => {
+                let images = shape.batch * images;
+                let pieces = even(images, all);
+                pool::run(pieces, &|piece| {
+                    pool::part(images, 1, pieces, piece)
+                        .for_each(|image| part.depthwise(image, rows.clone()));
+                });
+            }
+        };
     }
     let cost = nanoseconds(part.isa, [m.max(2), n, k]);
     let all = pool::pieces(cost.saturating_mul(shape.batch as u64));
@@ -82,7 +96,7 @@ fn compute(part: &Part<'_>) {
         match Split::of(
             blocks.rows(),
             m.div_ceil(PANEL),
-            m * k > of.x.len() / shape.batch,
+            m * k > CLEAN * (of.x.len() / shape.batch),
             pieces,
         ) {
             Split::Rows(pieces) => pool::run(pieces, &|piece| {
@@ -95,6 +109,10 @@ fn compute(part: &Part<'_>) {
     }
 }
 
+/// How many weights are read in the time of an element of the input, of which the better part comes from where another processor has
+/// just written it. Weights stay in the caches of every processor from run to run.
+const CLEAN: usize = 4;
+
 /// How an image's work is shared out, and in how many pieces.
 enum Split {
     Rows(usize),
@@ -102,7 +120,7 @@ enum Split {
 }
 
 impl Split {
-    /// The way that ends sooner; if there is none, the one that reads the smaller of input and weights several times.
+    /// The way that ends sooner; if there is none, the one for which processors read less that is not in their caches.
     fn of(rows: usize, panels: usize, more_weights: bool, pieces: usize) -> Self {
         let threads = pool::threads();
         let by = |units: usize| {
@@ -356,8 +374,8 @@ impl Part<'_> {
         }
     }
 
-    /// One block of channels of an image of a depthwise convolution.
-    fn depthwise(&self, image: usize) {
+    /// Some rows of one block of channels of an image of a depthwise convolution.
+    fn depthwise(&self, image: usize, rows: Range<usize>) {
         let (blocks, shape) = (self.blocks, self.of.shape);
         let [_, height, width] = &shape.axes;
         let (image, block) = (image / (shape.groups / VECTOR), image % (shape.groups / VECTOR));
@@ -377,14 +395,15 @@ impl Part<'_> {
                 panel: 0,
             },
         };
-        let all = 0..blocks.rows();
         pool::with_buffer(blocks.buffers()[0], |buffer: &mut [f32]| {
             let (Some(inner), Some(window)) = (&blocks.inner, &blocks.window) else {
-                return self.depthwise_rows(&channels, all, x, buffer);
+                return self.depthwise_rows(&channels, rows, x, buffer);
             };
             let offsets = &inner.offsets(shape)[..terms];
-            self.depthwise_rows(&channels, all.start..inner.rows.start, x, buffer);
-            for row in inner.rows.clone() {
+            let begin = inner.rows.start.clamp(rows.start, rows.end);
+            let end = inner.rows.end.clamp(begin, rows.end);
+            self.depthwise_rows(&channels, rows.start..begin, x, buffer);
+            for row in begin..end {
                 let first = row * blocks.width;
                 for edge in [0..inner.columns.start, inner.columns.end..blocks.width] {
                     if edge.is_empty() {
@@ -403,7 +422,7 @@ impl Part<'_> {
                 self.depthwise_pixels(&channels, pixels, x, offsets, inner.reach);
                 self.finish_depthwise_row(&channels, row);
             }
-            self.depthwise_rows(&channels, inner.rows.end..all.end, x, buffer);
+            self.depthwise_rows(&channels, end..rows.end, x, buffer);
         });
     }
 
