@@ -62,23 +62,25 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
+/// Options of `cargo xtask cross`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Run the vectors' program as it was built before.
+    #[arg(long)]
+    built: bool,
+}
+
 /// Builds the vectors' program, and runs the golden vectors on every machine, this one first.
 ///
 /// # Errors
 /// If a bit differs, a build fails, or, where the environment has `CI`, emulation is not possible.
-pub(crate) fn cross() -> Result<()> {
-    run(
-        "build the vectors' program",
-        cargo().args(["build", "--package", "synod-vectors"]),
-    )?;
-    check_built()
-}
-
-/// The same with the program that the workspace's tests have built.
-///
-/// # Errors
-/// As [`cross`].
-pub(crate) fn check_built() -> Result<()> {
+pub(crate) fn cross(options: &Options) -> Result<()> {
+    if !options.built {
+        run(
+            "build the vectors' program",
+            cargo().args(["build", "--package", "synod-vectors"]),
+        )?;
+    }
     if cfg!(not(all(target_arch = "x86_64", target_os = "linux"))) {
         return skip("it runs on x86-64 Linux only");
     }

@@ -63,7 +63,7 @@ enum Chore {
     /// Add to `vectors/`, the golden models, what is missing.
     Vectors,
     /// Run the golden vectors on emulated processors: x86-64 without FMA and AVX, and aarch64.
-    Cross,
+    Cross(cross::Options),
     /// Try all 2^32 inputs of the correctly rounded functions against independent oracles.
     Exhaustive(exhaustive::Options),
     /// Run the kernels' tests under an address sanitizer (needs a nightly toolchain).
@@ -84,7 +84,7 @@ fn main() {
         Chore::OnnxTests => onnx_tests::generate().map(drop),
         Chore::Regen => regen::regen(),
         Chore::Vectors => vectors::make(),
-        Chore::Cross => cross::cross(),
+        Chore::Cross(options) => cross::cross(&options),
         Chore::Exhaustive(options) => exhaustive::exhaustive(&options),
         Chore::Sanitize => sanitize::sanitize(),
     };
