@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | tiles of 14 × 32 (AVX-512), 6 × 16 (AVX2, any) | `tile` | all products of `f32` |
 //! | thin tiles, up to 128 columns | `tile` | products of 1 to 5 rows (1 to 3 without AVX-512) |
-//! | no blocks, no packing, no threads | [`matrix::gemm_packed`], [`matrix::gemm`] | products of one row that take less than 20 µs, or on one thread |
+//! | no blocks, no packing, no threads | [`matrix::gemm_packed`], [`matrix::gemm`] | products of one row that take less than 10 µs, or on one thread |
 //! | right operand in panels, packed at load | [`matrix::gemm_packed`] | matrices known in advance |
 //! | rows of the right operand added up | `ones` | rows of zeros and ones, at most one for 64 terms, times finite weights: one-hot encodings |
 //! | right operand where it lies | [`matrix::gemm`] | columns side by side and at most a tile's rows |
@@ -24,6 +24,8 @@
 //! | images in blocks of sixteen channels | [`blocks`] | convolutions of one group and depthwise ones, at most two axes of space; greatest pools, global pools; where a plan keeps an image so |
 //! | padding beside an image instead of around a copy of it | [`blocks`] | depthwise, rows of which 32 outputs lie over no padding, up to 49 taps |
 //! | bias, residual and bounds in registers | [`blocks`] | the same, if the output is in blocks and the epilogue is [`epilogue::Simple`] |
+//! | the same for products | `tile` | all products of `f32` whose epilogue is [`epilogue::Simple`] |
+//! | the next panel on its way | `tile` | products of several tiles of rows |
 //! | 1 × 1 convolution without packing | [`convolution`] | one tap, stride 1, no padding |
 //! | convolution tap by tap | `depthwise` | fewer than 4 output channels in a group, three axes of space or vast windows |
 //! | convolution plane by plane | `planes` | `f64` |
@@ -38,7 +40,8 @@
 //! | the same on AMX's tiles | [`integer`] | at least 16 rows at equal distances, runs of at least 16 terms in steps of equal length, weights whose zero point is 0 |
 //! | images read in place | [`integer`] | convolutions of bytes with channels last and no padding |
 //! | requantisation in the kernel | [`integer`] | results that are bytes again |
-//! | several threads | [`crate::pool`] | work of more than about 20 µs, if threads are set |
+//! | zero points and bias in the kernel | [`integer`] | results that are sums, columns side by side, with AVX-512 VNNI |
+//! | several threads, each with the part of every job that it had before | [`crate::pool`] | work of more than about 10 µs, if threads are set |
 
 mod aligned;
 mod attention;

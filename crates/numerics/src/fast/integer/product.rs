@@ -162,11 +162,19 @@ impl Product<'_> {
         sink: Sink<'_>,
     ) {
         let first = block.first;
+        // what a tile can do to its sums before it writes them
         #[cfg(target_arch = "x86_64")]
-        if let (Sink::Bytes { out, row, requantize }, Panels::Bytes(panels)) = (sink, panels)
+        let in_registers = match sink {
+            Sink::Bytes { requantize, .. } => requantize.finite,
+            Sink::Sums { column, .. } => {
+                column == 1 && self.with.starts.len() >= first + block.panels * PANEL
+            }
+        };
+        #[cfg(target_arch = "x86_64")]
+        if let Panels::Bytes(panels) = panels
             && self.unit.has_wide_vnni()
             && self.with.row_zeros.is_none()
-            && requantize.finite
+            && in_registers
         {
             assert_eq!(
                 panels.len(),
@@ -184,19 +192,39 @@ impl Product<'_> {
                 unsafe { tile::avx512::totals(rows, self.terms.length, self.filled, &mut totals) };
             }
             let taken_off = self.with.zeros.map(|zeros| (zeros, &totals));
-            // SAFETY: the rows are readable and the sink has the columns by the contract; the panels have the quads.
-            unsafe {
-                tile::avx512::requantized(
-                    rows,
-                    panels.as_ptr(),
-                    block.panels,
-                    &requantize,
-                    taken_off,
-                    first,
-                    mask,
-                    out.wrapping_add(at * row + first),
-                    row,
-                );
+            match sink {
+                Sink::Bytes { out, row, requantize } => {
+                    // SAFETY: the rows are readable and the sink has the columns by the contract; the panels have the quads.
+                    unsafe {
+                        tile::avx512::requantized(
+                            rows,
+                            panels.as_ptr(),
+                            block.panels,
+                            &requantize,
+                            taken_off,
+                            first,
+                            mask,
+                            out.wrapping_add(at * row + first),
+                            row,
+                        );
+                    }
+                }
+                Sink::Sums { out, row, .. } => {
+                    let of_block = taken_off.map(|(zeros, totals)| (&zeros[first..], totals));
+                    // SAFETY: as above.
+                    unsafe {
+                        tile::avx512::summed(
+                            rows,
+                            panels.as_ptr(),
+                            block.panels,
+                            &self.with.starts[first..],
+                            of_block,
+                            mask,
+                            out.wrapping_add(at * row + first),
+                            row,
+                        );
+                    }
+                }
             }
             return;
         }

@@ -321,11 +321,11 @@ pub(super) mod avx512 {
     use std::arch::x86_64::{
         __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi64,
         _mm512_adds_epi16, _mm512_cvt_roundps_epi32, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
-        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
-        _mm512_maskz_mov_epi8, _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_packs_epi16,
-        _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutexvar_epi32, _mm512_reduce_add_epi64,
-        _mm512_sad_epu8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
-        _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_mask_storeu_epi32,
+        _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8, _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32,
+        _mm512_packs_epi16, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutexvar_epi32,
+        _mm512_reduce_add_epi64, _mm512_sad_epu8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_setr_epi32, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
     };
 
     /// Calls a tile function for a height and a width.
@@ -410,6 +410,35 @@ pub(super) mod avx512 {
             }
             *out = _mm512_reduce_add_epi64(total) as i32;
         }
+    }
+
+    /// Sums that start at `starts`, to where they belong: `mask` tells which of the columns exist; row i is written at `out + i × stride`.
+    /// `taken_off` are the columns' zero points, of which each row's total takes a multiple off.
+    ///
+    /// # Safety
+    /// As [`super::sums`]; `out` must have the columns of the mask in each row.
+    ///
+    /// # Panics
+    /// If there are not `16 × width` starts and zero points.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a kernel has as many operands as it has"
+    )]
+    pub(in super::super) unsafe fn summed(
+        rows: Rows<'_>,
+        bytes: *const i8,
+        width: usize,
+        starts: &[i32],
+        taken_off: Option<(&[i32], &[i32; ROWS])>,
+        mask: u64,
+        out: *mut i32,
+        stride: usize,
+    ) {
+        sizes!(
+            rows.starts.len(),
+            width,
+            put(rows, bytes, starts, taken_off, mask, out, stride)
+        );
     }
 
     /// Sums requantised: `mask` tells which of the columns exist; row i is written at `out + i × stride`. `taken_off` are the columns'
@@ -511,6 +540,65 @@ pub(super) mod avx512 {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn put<const HEIGHT: usize, const PANELS: usize>(
+        rows: Rows<'_>,
+        bytes: *const i8,
+        starts: &[i32],
+        taken_off: Option<(&[i32], &[i32; ROWS])>,
+        mask: u64,
+        out: *mut i32,
+        stride: usize,
+    ) {
+        let start = load(starts);
+        // SAFETY: by the contract of `sums`.
+        let mut sums: [_; HEIGHT] = unsafe {
+            if rows.signed {
+                products::<HEIGHT, PANELS, true>(rows, bytes, start)
+            } else {
+                products::<HEIGHT, PANELS, false>(rows, bytes, start)
+            }
+        };
+        if let Some((zeros, totals)) = taken_off {
+            take_off(&mut sums, load(zeros), totals);
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, &sum) in sums.iter().enumerate() {
+                let columns = (mask >> (16 * j)) as u16;
+                let out = out.wrapping_add(i * stride + 16 * j);
+                // SAFETY: the row has the columns of the mask here; a masked instruction does not touch others.
+                unsafe { _mm512_mask_storeu_epi32(out, columns, sum) };
+            }
+        }
+    }
+
+    /// Numbers that go with the columns of some panels.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn load<const PANELS: usize>(columns: &[i32]) -> [__m512i; PANELS] {
+        let columns = columns[..16 * PANELS].as_ptr();
+        let mut panels = [_mm512_setzero_si512(); PANELS];
+        for (j, panel) in panels.iter_mut().enumerate() {
+            // SAFETY: there are as many.
+            *panel = unsafe { _mm512_loadu_si512(columns.add(16 * j).cast()) };
+        }
+        panels
+    }
+
+    /// Takes off each row's total of the columns' zero points.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn take_off<const HEIGHT: usize, const PANELS: usize>(
+        sums: &mut [[__m512i; PANELS]; HEIGHT],
+        zeros: [__m512i; PANELS],
+        totals: &[i32; ROWS],
+    ) {
+        for (sums, &total) in sums.iter_mut().zip(totals) {
+            for (sum, zero) in sums.iter_mut().zip(zeros) {
+                let product = _mm512_mullo_epi32(zero, _mm512_set1_epi32(total));
+                *sum = _mm512_sub_epi32(*sum, product);
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[expect(clippy::too_many_arguments, reason = "as above")]
     unsafe fn place<const HEIGHT: usize, const PANELS: usize, const TAKES_OFF: bool>(
         rows: Rows<'_>,
@@ -522,13 +610,8 @@ pub(super) mod avx512 {
         out: *mut u8,
         stride: usize,
     ) {
-        let starts = requantize.starts[first..][..16 * PANELS].as_ptr();
+        let start = load(&requantize.starts[first..]);
         let factors = requantize.factors[first..][..16 * PANELS].as_ptr();
-        let mut start = [_mm512_setzero_si512(); PANELS];
-        for (j, start) in start.iter_mut().enumerate() {
-            // SAFETY: there are as many starts.
-            *start = unsafe { _mm512_loadu_si512(starts.add(16 * j).cast()) };
-        }
         // SAFETY: by the contract.
         let mut sums: [_; HEIGHT] = unsafe {
             if rows.signed {
@@ -538,15 +621,7 @@ pub(super) mod avx512 {
             }
         };
         if TAKES_OFF {
-            let zeros = zeros[first..][..16 * PANELS].as_ptr();
-            for j in 0..PANELS {
-                // SAFETY: there are as many zero points.
-                let zero = unsafe { _mm512_loadu_si512(zeros.add(16 * j).cast()) };
-                for (sums, &total) in sums.iter_mut().zip(totals) {
-                    let product = _mm512_mullo_epi32(zero, _mm512_set1_epi32(total));
-                    sums[j] = _mm512_sub_epi32(sums[j], product);
-                }
-            }
+            take_off(&mut sums, load(&zeros[first..]), totals);
         }
         for (i, &sums) in sums.iter().enumerate() {
             // SAFETY: by the contract there are as many factors, and the row has the columns of the mask here.
