@@ -48,20 +48,6 @@ impl<F: Fn(usize, &mut [f32]) + Sync> Epilogue for F {
     }
 }
 
-/// A function that takes whole rows at once too.
-#[derive(Debug, Clone, Copy)]
-pub struct Everywhere<F>(pub F);
-
-impl<F: Fn(usize, &mut [f32]) + Sync> Epilogue for Everywhere<F> {
-    fn apply(&self, first: usize, y: &mut [f32]) {
-        self.0(first, y);
-    }
-
-    fn apply_rows(&self, first: usize, y: &mut [f32], _row: usize) {
-        self.0(first, y);
-    }
-}
-
 /// One step of an epilogue: what a node of the graph would do, with its rounding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step<'a> {
