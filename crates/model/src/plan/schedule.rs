@@ -1,10 +1,11 @@
 //! What a run does, step by step, and where every value lies.
 
+mod in_registers;
+
 use super::{
     Meter,
     chain::{
-        Chain, Instruction, MAX_READS, MAX_WRITES, Operand, Source, SumOfBytes, Target, Written,
-        inner_of_spread, is_row,
+        Chain, Instruction, MAX_READS, MAX_WRITES, Operand, Source, Target, Written, inner_of_spread, is_row,
     },
     fusion::{Groups, Role, function_of, operands_of},
     layout::channels_together,
@@ -17,9 +18,10 @@ use crate::{
     constant::Constant,
     derived::Derived,
     model::{Block, Node, ValueId},
-    ops::{Elementwise, InRegisters, Inputs, Io, Kernel, OpError, Path, TensorType},
+    ops::{Elementwise, Inputs, Io, Kernel, OpError, Path, TensorType},
     tensor::{Buffer, Tensor, TensorView, TensorViewMut},
 };
+use in_registers::SimpleChain;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -79,23 +81,6 @@ struct ChainCall {
     simple: Option<SimpleChain>,
     reads: Vec<Read>,
     writes: Vec<(Place, DType)>,
-}
-
-/// Whether a tensor repeats over the rows of another: one element for each of the last dimension.
-fn is_row_of(operand: &[usize], output: &[usize]) -> bool {
-    match (operand, output) {
-        ([ones @ .., row], [.., last]) => row == last && ones.iter().all(|&dim| dim == 1),
-        _ => false,
-    }
-}
-
-/// A chain as [`Simple`].
-struct SimpleChain {
-    /// Which of the tensors read is a row that is added, if one is, and which is added then.
-    row: Option<usize>,
-    add: Option<usize>,
-    relu: bool,
-    at_most: Option<f32>,
 }
 
 /// The actions of a plan, and the memory they need.
@@ -446,96 +431,6 @@ impl<'a> Builder<'a> {
             kernel,
             chain,
             together,
-        }
-    }
-
-    /// What follows the kernel of the group, if that is the addition of a row, or of a tensor of its shape, or bounds, or some of these
-    /// in this order.
-    fn simple(&self) -> Option<SimpleChain> {
-        let (&kernel, chain) = self.members.split_first()?;
-        let mut simple = SimpleChain {
-            row: None,
-            add: None,
-            relu: false,
-            at_most: None,
-        };
-        let mut before = self.node(kernel).outputs.first().copied().flatten()?;
-        let kind = self.parts.values[before].kind();
-        for (index, &member) in chain.iter().enumerate() {
-            let node = self.node(member);
-            let operands = operands(node, self.parts.values);
-            let mut inputs = node.inputs.iter().flatten().map(|&value| self.roots[value]);
-            match node.operator.in_registers(&Inputs(&operands))? {
-                InRegisters::Add if simple.add.is_none() && !simple.relu => {
-                    let (first, second) = (inputs.next()?, inputs.next()?);
-                    let other = match [first == before, second == before] {
-                        [true, false] => second,
-                        [false, true] => first,
-                        _ => return None,
-                    };
-                    let read = Some(*self.read_of.get(&other)?);
-                    if self.parts.values[other].kind() == kind {
-                        simple.add = read;
-                    } else if index == 0 && is_row_of(self.parts.values[other].shape(), &kind.shape) {
-                        simple.row = read;
-                    } else {
-                        return None;
-                    }
-                }
-                InRegisters::Bounds(at_most) if index + 1 == chain.len() && inputs.next()? == before => {
-                    simple.relu = true;
-                    simple.at_most = at_most;
-                }
-                _ => return None,
-            }
-            before = node.outputs.first().copied().flatten()?;
-        }
-        Some(simple)
-    }
-
-    /// What the group computes, if that is the sum of two quantised tensors of one shape, perhaps within bounds, quantised.
-    fn sum_of_bytes(&self) -> Option<SumOfBytes> {
-        let (mut loaded, mut sum, mut bounds) = (BTreeMap::new(), None, None);
-        let (&last, members) = self.members.split_last()?;
-        for &member in members {
-            let node = self.node(member);
-            let operands = operands(node, self.parts.values);
-            let inputs: Vec<ValueId> = node
-                .inputs
-                .iter()
-                .flatten()
-                .map(|&value| self.roots[value])
-                .collect();
-            let output = node.outputs.first().copied().flatten()?;
-            match (node.operator.in_registers(&Inputs(&operands))?, &inputs[..]) {
-                (InRegisters::FromSteps(steps), [bytes, ..]) if steps.are_finite() => {
-                    loaded.insert(output, (*self.read_of.get(bytes)?, steps));
-                }
-                (InRegisters::Add, [a, b]) if sum.is_none() => {
-                    let shape = |value: &ValueId| self.parts.values[*value].shape();
-                    let of = [*loaded.get(a)?, *loaded.get(b)?];
-                    sum = (shape(a) == shape(b)).then_some((of, output));
-                }
-                (InRegisters::Bounds(at_most), [x]) if bounds.is_none() => {
-                    let (of, before) = sum?;
-                    sum = (before == *x).then_some((of, output));
-                    bounds = Some(at_most);
-                }
-                _ => return None,
-            }
-        }
-        let node = self.node(last);
-        let operands = operands(node, self.parts.values);
-        let input = node.inputs.first().copied().flatten()?;
-        let (of, before) = sum?;
-        match node.operator.in_registers(&Inputs(&operands))? {
-            InRegisters::ToSteps(to) if before == self.roots[input] => Some(SumOfBytes {
-                of,
-                relu: bounds.is_some(),
-                at_most: bounds.flatten(),
-                to,
-            }),
-            _ => None,
         }
     }
 

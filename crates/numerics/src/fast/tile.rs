@@ -102,7 +102,7 @@ impl Next {
 /// what is added to its first elements.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Finish {
-    /// One for each column.
+    /// One for each column (of a convolution by channels, each channel): a bias.
     pub(super) row: Option<*const f32>,
     /// One for each element; they lie as the output's do.
     pub(super) add: Option<*const f32>,
@@ -338,24 +338,7 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
                     }
                 }
             }
-            // the one NaN, which later steps keep
-            for i in 0..R {
-                for v in 0..V {
-                    chains[i][v] = if finish.relu {
-                        chains[i][v].relu()
-                    } else {
-                        chains[i][v].canonical()
-                    };
-                }
-            }
-            if let Some(high) = &finish.at_most {
-                let high = L::splat(high);
-                for i in 0..R {
-                    for v in 0..V {
-                        chains[i][v] = chains[i][v].at_most(high);
-                    }
-                }
-            }
+            bound(&mut chains, finish);
         }
         for i in 0..R {
             for v in 0..V {
@@ -364,6 +347,38 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
                     chains[i][v].store(to);
                 } else {
                     chains[i][v].store_some(to, tail);
+                }
+            }
+        }
+    }
+}
+
+/// The one NaN, which later steps keep, and the bounds.
+///
+/// # Safety
+/// As [`Lanes`].
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "as for the chains")]
+pub(super) unsafe fn bound<L: Lanes, const R: usize, const V: usize>(
+    chains: &mut [[L; V]; R],
+    finish: &Finish,
+) {
+    // SAFETY: the contract.
+    unsafe {
+        for i in 0..R {
+            for v in 0..V {
+                chains[i][v] = if finish.relu {
+                    chains[i][v].relu()
+                } else {
+                    chains[i][v].canonical()
+                };
+            }
+        }
+        if let Some(high) = &finish.at_most {
+            let high = L::splat(high);
+            for i in 0..R {
+                for v in 0..V {
+                    chains[i][v] = chains[i][v].at_most(high);
                 }
             }
         }

@@ -122,6 +122,13 @@ fn shapes(numbers: &mut Numbers) -> Vec<ConvShape> {
         out_channels: 1,
         axes: [Axis::UNIT, axis(numbers, 12), wide_axis(numbers)],
     }));
+    // enough work for several threads, which share out the rows
+    shapes.extend([(48, 56, 3, 1), (32, 91, 5, 2), (384, 14, 3, 1)].map(
+        |(groups, input, kernel, stride)| ConvShape {
+            groups,
+            ..square([1, 1], input, kernel, stride)
+        },
+    ));
     shapes.extend([
         square([320, 32], 7, 3, 1),
         square([64, 16], 60, 3, 1),

@@ -3,6 +3,7 @@
 mod agreement;
 mod blocks;
 mod conversions;
+mod epilogues;
 mod functions;
 mod ieee;
 mod integers;

@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::super::convolution::{ConvWeights, Layout};
 use super::super::epilogue::{self, Epilogue, Simple};
 use super::super::matrix::{even, nanoseconds};
-use super::super::tile::{PANEL, Right, VECTOR, most_rows, tiles};
-use super::tile::{Finish, Tile, most_vectors, rows_together, run, run_depthwise};
+use super::super::tile::{Finish, PANEL, Right, VECTOR, most_rows, tiles};
+use super::tile::{Tile, most_vectors, rows_together, run, run_depthwise};
 use super::{Blocks, TOGETHER, turn};
 use crate::isa::Isa;
 use crate::pool::{self, Disjoint};
@@ -354,7 +354,7 @@ impl Part<'_> {
             .add
             .map(|add| add[self.element(image, channel, pixel)..].as_ptr());
         Some(Finish {
-            bias: self.of.bias.map(|bias| bias[channel..].as_ptr()),
+            row: self.of.bias.map(|bias| bias[channel..].as_ptr()),
             add,
             relu: simple.relu,
             at_most: simple.at_most,

@@ -7,19 +7,8 @@
 #[cfg(target_arch = "x86_64")]
 use super::super::lanes::{Avx2, Avx512};
 use super::super::lanes::{Lanes, Portable};
-use super::super::tile::{AHEAD, Right, VECTOR, most_rows};
+use super::super::tile::{AHEAD, Finish, Right, VECTOR, bound, most_rows};
 use crate::isa::Isa;
-
-/// What is done to finished elements in registers.
-#[derive(Clone, Copy)]
-pub(super) struct Finish {
-    /// One for each channel of the tile.
-    pub(super) bias: Option<*const f32>,
-    /// The element to add to the first of the tile; the others lie as the output's do.
-    pub(super) add: Option<*const f32>,
-    pub(super) relu: bool,
-    pub(super) at_most: Option<f32>,
-}
 
 /// What a tile is computed from and where it goes.
 #[derive(Clone, Copy)]
@@ -300,7 +289,7 @@ unsafe fn end<L: Lanes, const R: usize, const V: usize>(tile: &Tile<'_>, mut cha
     // SAFETY: the contract of `run`.
     unsafe {
         if let Some(finish) = &tile.finish {
-            if let Some(bias) = finish.bias {
+            if let Some(bias) = finish.row {
                 for v in 0..V {
                     let bias = L::load(bias.add(v * VECTOR));
                     for i in 0..R {
@@ -316,24 +305,7 @@ unsafe fn end<L: Lanes, const R: usize, const V: usize>(tile: &Tile<'_>, mut cha
                     }
                 }
             }
-            // the one NaN, which later steps keep
-            for i in 0..R {
-                for v in 0..V {
-                    chains[i][v] = if finish.relu {
-                        chains[i][v].relu()
-                    } else {
-                        chains[i][v].canonical()
-                    };
-                }
-            }
-            if let Some(high) = &finish.at_most {
-                let high = L::splat(high);
-                for i in 0..R {
-                    for v in 0..V {
-                        chains[i][v] = chains[i][v].at_most(high);
-                    }
-                }
-            }
+            bound(&mut chains, finish);
         }
         for i in 0..R {
             for v in 0..V {
