@@ -1,7 +1,9 @@
 //! `eth_call` over kept-alive connections, on this node and on anvil in turn.
 
 use crate::{
-    Options, examples,
+    Options,
+    cores::{self, Cores},
+    examples,
     report::{Report, median, thousands},
     transfers,
     wire::{self, Measured, Request, Wire, rpc},
@@ -36,7 +38,8 @@ struct Case<'a> {
     request: Request,
     /// Calls in one request.
     batch: usize,
-    measured: Vec<Measured>,
+    /// Of each round, by [`Cores`].
+    measured: [Vec<Measured>; 2],
     /// Processor time of the node for each call, of each round, in seconds.
     processor: Vec<f64>,
 }
@@ -56,27 +59,29 @@ impl<'a> Case<'a> {
             call: call.to_owned(),
             request: Request::new(&body),
             batch,
-            measured: Vec::new(),
+            measured: Default::default(),
             processor: Vec::new(),
         }
     }
 
     /// One round; the first one warms up and does not count.
-    async fn round(&mut self, counts: bool) -> Result<()> {
+    async fn round(&mut self, cores: Cores, counts: bool) -> Result<()> {
         let before = self.node.processor_time();
-        let measured = wire::load(self.node.url(), self.request.clone(), CLIENTS, ROUND).await?;
+        let measured = wire::load(self.node, cores, self.request.clone(), CLIENTS, ROUND).await?;
         if counts {
             let calls = measured.latencies.len() * self.batch;
-            let taken = self.node.processor_time().zip(before);
-            self.processor
-                .extend(taken.map(|(after, before)| (after - before).as_secs_f64() / calls as f64));
-            self.measured.push(measured);
+            if cores == Cores::Shared {
+                let taken = self.node.processor_time().zip(before);
+                self.processor
+                    .extend(taken.map(|(after, before)| (after - before).as_secs_f64() / calls as f64));
+            }
+            self.measured[cores as usize].push(measured);
         }
         Ok(())
     }
 
-    fn rate(&self) -> f64 {
-        self.median(|measured| measured.rate) * self.batch as f64
+    fn rate(&self, cores: Cores) -> f64 {
+        self.median(cores, |measured| measured.rate) * self.batch as f64
     }
 
     /// Processor time of the node for each call, in seconds, where the system tells it.
@@ -84,8 +89,8 @@ impl<'a> Case<'a> {
         (!self.processor.is_empty()).then(|| median(self.processor.clone()))
     }
 
-    fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
-        median(self.measured.iter().map(of).collect())
+    fn median(&self, cores: Cores, of: impl Fn(&Measured) -> f64) -> f64 {
+        median(self.measured[cores as usize].iter().map(of).collect())
     }
 }
 
@@ -114,14 +119,15 @@ pub(crate) async fn measure(
         cases.extend(contracts("anvil", anvil, &options.root).await?);
     }
     for round in 0..=ROUNDS {
-        for case in &mut cases {
-            case.round(round > 0).await?;
+        for cores in Cores::ALL {
+            for case in &mut cases {
+                case.round(cores, round > 0).await?;
+            }
         }
     }
     let rows: Vec<Vec<String>> = cases
         .iter()
         .map(|case| {
-            let rate = case.rate();
             let peer = cases
                 .iter()
                 .find(|peer| peer.name == "anvil" && peer.call == case.call);
@@ -130,22 +136,26 @@ pub(crate) async fn measure(
             };
             let processor = case.processor();
             let saved = peer.and_then(Case::processor).zip(processor);
-            vec![
-                format!("{}: {}", case.name, case.call),
-                thousands(rate as u64),
-                figure(peer.map(|peer| rate / peer.rate()), 2),
+            let mut row = vec![format!("{}: {}", case.name, case.call)];
+            for cores in Cores::ALL {
+                let rate = case.rate(cores);
+                row.push(thousands(rate as u64));
+                row.push(figure(peer.map(|peer| rate / peer.rate(cores)), 2));
+            }
+            row.extend([
                 figure(processor.map(|seconds| seconds * 1e6), 1),
                 figure(saved.map(|(peer, here)| peer / here), 2),
-                format!("{:.2}", case.median(|measured| measured.percentile(50)) * 1e3),
-                format!("{:.2}", case.median(|measured| measured.percentile(99)) * 1e3),
-            ]
+                milliseconds(case.median(Cores::Shared, |measured| measured.percentile(50))),
+                milliseconds(case.median(Cores::Shared, |measured| measured.percentile(99))),
+            ]);
+            row
         })
         .collect();
     let generator = median(
         cases
             .iter()
             .filter(|case| case.batch == 1)
-            .flat_map(|case| &case.measured)
+            .flat_map(|case| &case.measured[Cores::Shared as usize])
             .map(|measured| measured.generator.as_secs_f64() / measured.latencies.len() as f64 * 1e6)
             .collect(),
     );
@@ -153,14 +163,17 @@ pub(crate) async fn measure(
         "`eth_call` a second",
         &format!(
             "{CLIENTS} requests in flight, one on each of as many kept-alive HTTP connections, from a native load generator that writes \
-             prepared bytes and takes one thread of the same machine; medians of {ROUNDS} rounds in which the cases take turns. Most of \
-             a single call is the system's work for its connection, of which {BATCH} calls in one request show little. *Processor time* is \
-             the node's for each call, the system's for it included; the generator took {generator:.1} µs for each request. The \
-             latencies are those of this load's requests."
+             prepared bytes and takes one thread of the same machine; medians of {ROUNDS} rounds in which the cases take turns. {} \
+             Most of a single call is the system's work for its connection, of which {BATCH} calls in one request show little. \
+             *Processor time* is the node's for each call, the system's for it included; the generator took {generator:.1} µs for each \
+             request. Processor time and latencies are those of shared cores.",
+            cores::EXPLAINED
         ),
         &[
             "call",
             "a second",
+            "of anvil's",
+            "a core each: a second",
             "of anvil's",
             "processor time, µs",
             "anvil's to it",
@@ -173,6 +186,10 @@ pub(crate) async fn measure(
         report.note("anvil was not there, so that comparison is missing.");
     }
     Ok(())
+}
+
+fn milliseconds(seconds: f64) -> String {
+    format!("{:.2}", seconds * 1e3)
 }
 
 /// Calls that every EVM has.

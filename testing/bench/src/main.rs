@@ -5,6 +5,7 @@
 
 mod baseline;
 mod cluster;
+mod cores;
 mod examples;
 #[allow(
     clippy::unwrap_used,

@@ -9,7 +9,9 @@
 //!   them with automine off.
 
 use crate::{
-    Options, predict,
+    Options,
+    cores::{self, Cores},
+    predict,
     report::{Report, median, thousands},
     wire::{Measured, Request, Wire, on_one_thread, rpc, thread_time},
 };
@@ -34,8 +36,10 @@ sol! {
 
 /// Accounts that send.
 const SENDERS: usize = 64;
-/// Transactions of each in a round.
+/// Transactions of each in a round, one after another.
 const EACH: usize = 20;
+/// Transactions of each in a burst.
+const EACH_AT_ONCE: usize = 100;
 /// Rounds; the nodes take turns in each, and the median counts.
 const ROUNDS: usize = 3;
 /// How long a transaction may take into a block.
@@ -104,18 +108,14 @@ impl Target {
         };
         let take = Bytes::from(takeCall {}.abi_encode());
         let takes = target.sign(1, |_| (token, take.clone(), 100_000)).await?;
-        one_after_another(&target.url(), takes).await?;
+        one_after_another(&target.node, takes).await?;
         Ok(target)
     }
 
-    fn url(&self) -> String {
-        self.node.url().to_owned()
-    }
-
     /// The next transactions of a round, by sender.
-    async fn round(&self, kind: Kind) -> Result<Vec<Vec<Signed>>> {
+    async fn round(&self, kind: Kind, each: usize) -> Result<Vec<Vec<Signed>>> {
         let next = |sender: usize| self.addresses[(sender + 1) % SENDERS];
-        self.sign(EACH, |sender| match kind {
+        self.sign(each, |sender| match kind {
             Kind::Transfer => (next(sender), Bytes::new(), 21_000),
             Kind::Erc20 => {
                 let call = transferCall {
@@ -180,9 +180,9 @@ fn is_mined(answer: &[u8]) -> Result<bool> {
 }
 
 /// Each sender sends its next transaction when it has the receipt of the last.
-async fn one_after_another(url: &str, transactions: Vec<Vec<Signed>>) -> Result<Measured> {
-    let url = url.to_owned();
-    on_one_thread(move || async move {
+async fn one_after_another(node: &Node, transactions: Vec<Vec<Signed>>) -> Result<Measured> {
+    let url = node.url().to_owned();
+    on_one_thread(node, Cores::Shared, move || async move {
         let mut wires = Vec::new();
         for _ in &transactions {
             wires.push(Wire::connect(&url).await?);
@@ -227,11 +227,11 @@ struct Burst {
 }
 
 /// All at once.
-async fn burst(node: &Node, transactions: Vec<Vec<Signed>>, mine: bool) -> Result<Burst> {
+async fn burst(node: &Node, cores: Cores, transactions: Vec<Vec<Signed>>, mine: bool) -> Result<Burst> {
     let url = node.url().to_owned();
     let count: usize = transactions.iter().map(Vec::len).sum();
     let before = node.processor_time();
-    let (rate, generator) = on_one_thread(move || async move {
+    let (rate, generator) = on_one_thread(node, cores, move || async move {
         let taken = thread_time();
         let last: Vec<_> = transactions
             .iter()
@@ -291,6 +291,40 @@ struct Case {
     told: bool,
 }
 
+/// What the rounds of a node came to.
+#[derive(Debug, Default)]
+struct Rounds {
+    steady: Vec<Measured>,
+    /// By [`Cores`].
+    bursts: [Vec<Burst>; 2],
+}
+
+impl Case {
+    /// One round of all loads that this node takes.
+    async fn round(&self, kind: Kind, rounds: &mut Rounds) -> Result<()> {
+        let node = &self.target.node;
+        if !self.told {
+            let measured = one_after_another(node, self.target.round(kind, EACH).await?).await?;
+            eprintln!("{} {}: {:.0} a second", self.name, kind.name(), measured.rate);
+            rounds.steady.push(measured);
+        }
+        if self.told || self.name == "synod" {
+            for cores in Cores::ALL {
+                let transactions = self.target.round(kind, EACH_AT_ONCE).await?;
+                let burst = burst(node, cores, transactions, self.told).await?;
+                eprintln!(
+                    "{} {}: burst {:.0} a second, {cores:?} cores",
+                    self.name,
+                    kind.name(),
+                    burst.rate
+                );
+                rounds.bursts[cores as usize].push(burst);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Transfers and ERC-20 transfers here and on anvil.
 pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Report) -> Result<()> {
     let mut cases = vec![Case {
@@ -320,71 +354,67 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
     }
     let (mut rows, mut generator) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
-        let mut steady: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
-        let mut bursts: Vec<Vec<Burst>> = vec![Vec::new(); cases.len()];
+        let mut measured: Vec<Rounds> = cases.iter().map(|_| Rounds::default()).collect();
         for round in 0..=ROUNDS {
-            for (index, case) in cases.iter().enumerate() {
-                let url = case.target.url();
-                let mut measured = None;
-                if !case.told {
-                    let transactions = case.target.round(kind).await?;
-                    measured = Some(one_after_another(&url, transactions).await?);
-                }
-                let mut at_once = None;
-                if case.told || case.name == "synod" {
-                    at_once =
-                        Some(burst(&case.target.node, case.target.round(kind).await?, case.told).await?);
-                }
-                eprintln!(
-                    "{} {}: {:.0} a second, burst {:.0}",
-                    case.name,
-                    kind.name(),
-                    measured.as_ref().map_or(0.0, |measured| measured.rate),
-                    at_once.map_or(0.0, |burst| burst.rate)
-                );
+            for (case, measured) in cases.iter().zip(&mut measured) {
+                case.round(kind, measured).await?;
                 // The first round warms up.
-                if round > 0 {
-                    steady[index].extend(measured);
-                    bursts[index].extend(at_once);
+                if round == 0 {
+                    *measured = Rounds::default();
                 }
             }
         }
-        for ((case, steady), bursts) in cases.iter().zip(steady).zip(bursts) {
-            let of = |value: &dyn Fn(&Measured) -> f64| median(steady.iter().map(value).collect());
+        let rates = |rounds: &Rounds, cores: Cores| {
+            let rates: Vec<f64> = rounds.bursts[cores as usize]
+                .iter()
+                .map(|burst| burst.rate)
+                .collect();
+            (!rates.is_empty()).then(|| median(rates))
+        };
+        let peer = cases.iter().position(|case| case.told);
+        for (index, (case, rounds)) in cases.iter().zip(&measured).enumerate() {
+            let of = |value: &dyn Fn(&Measured) -> f64| median(rounds.steady.iter().map(value).collect());
             let mut row = vec![format!("{}: {}", case.name, kind.name())];
-            if steady.is_empty() {
+            if rounds.steady.is_empty() {
                 row.extend(["–", "–", "–"].map(ToOwned::to_owned));
             } else {
                 row.push(thousands(of(&|measured| measured.rate) as u64));
                 row.push(format!("{:.1}", of(&|measured| measured.percentile(50)) * 1e3));
                 row.push(format!("{:.1}", of(&|measured| measured.percentile(99)) * 1e3));
             }
-            generator.extend(bursts.iter().map(|burst| burst.generator));
-            let nodes: Vec<f64> = bursts.iter().filter_map(|burst| burst.node).collect();
-            let rates: Vec<f64> = bursts.iter().map(|burst| burst.rate).collect();
-            row.push(match rates.is_empty() {
-                true => "–".to_owned(),
-                false => thousands(median(rates) as u64),
-            });
-            row.push(match nodes.is_empty() {
-                true => "–".to_owned(),
-                // the mean: the system counts hundredths of a second, of which a burst has few
-                false => format!("{:.0}", nodes.iter().sum::<f64>() / nodes.len() as f64 * 1e6),
-            });
+            let figure = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+            for cores in Cores::ALL {
+                let rate = rates(rounds, cores);
+                let ratio = rate
+                    .zip(peer.and_then(|peer| rates(&measured[peer], cores)))
+                    .filter(|_| Some(index) != peer)
+                    .map(|(rate, peer)| format!("{:.2}", rate / peer));
+                row.push(figure(rate.map(|rate| thousands(rate as u64))));
+                row.push(figure(ratio));
+            }
+            let shared = &rounds.bursts[Cores::Shared as usize];
+            generator.extend(shared.iter().map(|burst| burst.generator));
+            let nodes: Vec<f64> = shared.iter().filter_map(|burst| burst.node).collect();
+            // the mean: the system counts hundredths of a second, of which a burst has few
+            row.push(figure((!nodes.is_empty()).then(|| {
+                format!("{:.0}", nodes.iter().sum::<f64>() / nodes.len() as f64 * 1e6)
+            })));
             rows.push(row);
         }
     }
     report.table(
         "Transactions a second, submitted and mined",
         &format!(
-            "{} transactions, signed before the clock starts, of {SENDERS} accounts over kept-alive HTTP, from the same generator; medians \
+            "Transactions of {SENDERS} accounts, signed before the clock starts, over kept-alive HTTP, from the same generator; medians \
              of {ROUNDS} rounds in which the nodes take turns. *One after another*: every account sends its next transaction when it has the \
-             receipt of its last (asked for every millisecond); the latencies are from sending to that receipt. *Burst*: all over \
-             {CONNECTIONS} connections as fast as they are taken, until the last receipt. synod mines each transaction at once, as it does \
-             by default, and every block is on the disk before anybody sees it; anvil keeps its blocks in memory. Of a burst anvil with \
-             automine may leave transactions in no block, so there it has automine off and is told to mine until none waits. *Processor time* is \
-             the node's for each transaction of a burst, the system's for it included; the generator took {:.0} µs for each.",
-            SENDERS * EACH,
+             receipt of its last (asked for every millisecond), {EACH} times; the latencies are from sending to that receipt. *Burst*: {} \
+             over {CONNECTIONS} connections as fast as they are taken, until the last receipt. {} synod mines each transaction at once, as \
+             it does by default, and every block is on the disk before anybody sees it; anvil keeps its blocks in memory. Of a burst anvil \
+             with automine may leave transactions in no block, so there it has automine off and is told to mine until none waits. \
+             *Processor time* is the node's for each transaction of a burst, the system's for it included; the generator took {:.0} µs for \
+             each, both on shared cores.",
+            SENDERS * EACH_AT_ONCE,
+            cores::EXPLAINED,
             median(generator) * 1e6,
         ),
         &[
@@ -393,6 +423,9 @@ pub(crate) async fn measure(options: &Options, folder: &Path, report: &mut Repor
             "median, ms",
             "99 of 100 within, ms",
             "burst, a second",
+            "of anvil's",
+            "burst with a core each, a second",
+            "of anvil's",
             "processor time, µs",
         ],
         &rows,

@@ -4,12 +4,14 @@
 //! does, so half of what it would measure is itself. This writes bytes that were put together before, and reads as many as
 //! the answer says it has.
 
+use crate::cores::Cores;
 use eyre::{Result, bail, eyre};
 use serde_json::Value;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use synod_testing::Node;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -137,13 +139,14 @@ impl Measured {
 ///
 /// All of the generator is on one thread: it takes its share of the cores and no more than it needs.
 pub(crate) async fn load(
-    url: &str,
+    node: &Node,
+    cores: Cores,
     request: Request,
     connections: usize,
     time: Duration,
 ) -> Result<Measured> {
-    let (url, request) = (url.to_owned(), Arc::new(request));
-    on_one_thread(move || async move {
+    let (url, request) = (node.url().to_owned(), Arc::new(request));
+    on_one_thread(node, cores, move || async move {
         let (start, taken) = (Instant::now(), thread_time());
         let mut tasks = Vec::new();
         for _ in 0..connections {
@@ -173,17 +176,39 @@ pub(crate) fn thread_time() -> Duration {
     Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_nanos(time.tv_nsec.unsigned_abs())
 }
 
-/// Runs a future on a thread with a runtime of its own.
-pub(crate) async fn on_one_thread<T, F>(make: impl FnOnce() -> F + Send + 'static) -> Result<T>
+/// Runs a future that loads `node` on a thread with a runtime of its own.
+pub(crate) async fn on_one_thread<T, F>(
+    node: &Node,
+    cores: Cores,
+    make: impl FnOnce() -> F + Send + 'static,
+) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>>,
 {
+    cores.give_to(node)?;
     tokio::task::spawn_blocking(move || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(make())
+        cores.take()?;
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all();
+        if cores == Cores::OneEach {
+            // Look for answers between any two turns.
+            runtime.event_interval(1);
+        }
+        runtime.build()?.block_on(async move {
+            let awake = (cores == Cores::OneEach).then(|| tokio::spawn(stay_awake()));
+            let done = make().await;
+            awake.inspect(tokio::task::JoinHandle::abort);
+            done
+        })
     })
     .await?
+}
+
+/// Keeps the thread looking for answers where it would sleep. On a core of its own nobody else wants it, and a node need not
+/// wake it with each answer: to wake a thread of another core is work that a client elsewhere would not cause.
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
+    }
 }

@@ -4,6 +4,7 @@ use alloy_network::EthereumWallet;
 use alloy_primitives::{Address, Bytes, TxKind};
 use alloy_provider::{DynProvider, Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
+use rustix::process::Pid;
 use std::{
     ffi::OsStr,
     fs::{File, OpenOptions},
@@ -293,6 +294,18 @@ impl Node {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    }
+
+    /// The threads that it has now.
+    ///
+    /// # Errors
+    /// Where the system does not tell.
+    #[cfg(unix)]
+    pub fn threads(&self) -> io::Result<Vec<Pid>> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id()))?;
+        let ids = tasks.map(|task| Ok(task?.file_name().to_string_lossy().parse::<i32>().ok()));
+        let ids = ids.collect::<io::Result<Vec<_>>>()?;
+        Ok(ids.into_iter().flatten().filter_map(Pid::from_raw).collect())
     }
 
     /// Processor time that the process has taken since it was started, its own and the system's for it, where the system tells it

@@ -1,6 +1,11 @@
 //! The loop: waits for a reason to make a block, and makes it on a blocking thread.
 
-use super::{Clock, Config, EngineError, Handle, Mining, SystemClock, ingress::Message, state::Miner};
+use super::{
+    Clock, Config, EngineError, Handle, Mining, SystemClock,
+    ingress::Message,
+    state::{Mined, Miner},
+};
+use futures::FutureExt;
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use synod_chain::Application;
@@ -9,6 +14,41 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
+
+/// A block that holds so many transactions was not made for one sender that waits for it: more are on their way.
+const MANY: usize = 8;
+/// Transactions have stopped arriving when none came for so long.
+const LULL: Duration = Duration::from_millis(1);
+/// How long the next block waits at most while transactions keep arriving.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// A block that waits for more transactions.
+///
+/// What a block costs beside its transactions is a durable commit, and many small blocks leave less of the machine to those
+/// who send. So after a block with many transactions the next one waits until they pause: what databases call group commit.
+/// A sender that waits for each receipt never meets this.
+#[derive(Clone, Copy, Debug)]
+struct Filling {
+    until: Instant,
+    /// When to look whether any arrived.
+    next: Instant,
+}
+
+impl Filling {
+    fn after(mined: Option<Mined>) -> Option<Self> {
+        let now = Instant::now();
+        mined.filter(|mined| mined.transactions >= MANY).map(|_| Self {
+            until: now + PATIENCE,
+            next: now + LULL,
+        })
+    }
+
+    /// Another while, unless it waited long enough.
+    fn longer(self) -> Option<Self> {
+        let next = self.next + LULL;
+        (next <= self.until).then_some(Self { next, ..self })
+    }
+}
 
 /// A single-node engine, ready to run.
 pub struct Single {
@@ -56,6 +96,7 @@ impl Single {
     /// Runs until every handle is gone, or a fault.
     pub async fn run(mut self) -> Result<(), EngineError> {
         let mut tick = self.next_tick();
+        let mut filling: Option<Filling> = None;
         loop {
             let instant = self.mining == Mining::Instant;
             tokio::select! {
@@ -65,6 +106,7 @@ impl Single {
                         if let Message::SetMining(_) = &message {
                             self.handle(message).await?;
                             tick = self.next_tick();
+                            filling = None;
                             // Transactions may have waited under the old rule.
                             self.wake.notify_one();
                         } else {
@@ -72,11 +114,15 @@ impl Single {
                         }
                     }
                 },
-                () = self.wake.notified(), if instant => {
-                    // One block at a time, so that messages are not held up while the pool keeps filling.
-                    if self.mine(true).await?.is_some() {
-                        self.wake.notify_one();
-                    }
+                () = self.wake.notified(), if instant && filling.is_none() => {
+                    filling = self.mine_waiting().await?;
+                }
+                () = sleep_until(filling.map_or_else(Instant::now, |filling| filling.next)), if filling.is_some() => {
+                    let arrived = self.wake.notified().now_or_never().is_some();
+                    filling = match filling.filter(|_| arrived).and_then(Filling::longer) {
+                        Some(longer) => Some(longer),
+                        None => self.mine_waiting().await?,
+                    };
                 }
                 () = sleep_until(tick.unwrap_or_else(Instant::now)), if tick.is_some() => {
                     self.mine(false).await?;
@@ -93,10 +139,18 @@ impl Single {
         }
     }
 
-    async fn mine(
-        &self,
-        needs_transactions: bool,
-    ) -> Result<Option<(u64, synod_chain::Digest)>, EngineError> {
+    /// A block of what waits. One at a time, so that messages are not held up while the pool keeps filling: there is a reason
+    /// for another when this one could not hold all.
+    async fn mine_waiting(&self) -> Result<Option<Filling>, EngineError> {
+        let mined = self.mine(true).await?;
+        let filling = Filling::after(mined);
+        if mined.is_some() && filling.is_none() {
+            self.wake.notify_one();
+        }
+        Ok(filling)
+    }
+
+    async fn mine(&self, needs_transactions: bool) -> Result<Option<Mined>, EngineError> {
         self.blocking(move |miner| miner.mine(needs_transactions)).await
     }
 
@@ -124,7 +178,7 @@ impl Single {
                             if index > 0 && spacing > Duration::ZERO {
                                 miner.advance_time(spacing);
                             }
-                            mined.extend(miner.mine(false)?);
+                            mined.extend(miner.mine(false)?.map(|mined| (mined.height, mined.digest)));
                         }
                         Ok::<_, EngineError>(mined)
                     })

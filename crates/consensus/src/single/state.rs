@@ -31,7 +31,8 @@ impl Clock for SystemClock {
 /// When to make a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mining {
-    /// As soon as a transaction can run. All that wait go into one block.
+    /// As soon as a transaction can run. All that wait go into one block; while many arrive, a block waits a moment for more
+    /// of them.
     Instant,
     /// At an interval, with or without transactions.
     Interval(Duration),
@@ -66,6 +67,15 @@ pub enum EngineError {
     /// A block could not be made final.
     #[error("cannot make a block final: {0}")]
     Finalize(#[from] FinalizeError),
+}
+
+/// A block that was made final.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mined {
+    pub(super) height: u64,
+    pub(super) digest: Digest,
+    /// How many it holds.
+    pub(super) transactions: usize,
 }
 
 /// The engine's state between two blocks.
@@ -152,7 +162,7 @@ impl Miner {
     }
 
     /// Makes a block final. `None` when only one with transactions was wanted and none can run.
-    pub(super) fn mine(&mut self, needs_transactions: bool) -> Result<Option<(u64, Digest)>, EngineError> {
+    pub(super) fn mine(&mut self, needs_transactions: bool) -> Result<Option<Mined>, EngineError> {
         let (height, parent, last) = self.application.finalized_head();
         let spaced = self
             .spacing
@@ -178,7 +188,7 @@ impl Miner {
             Err(BuildError::NothingToDo) => return Ok(None),
             built => built?,
         };
-        let digest = proposal.digest();
+        let (digest, transactions) = (proposal.digest(), proposal.block.body.transactions.len());
         self.application.finalized(&Finalization {
             height,
             digest,
@@ -189,7 +199,11 @@ impl Miner {
         if self.next.take().is_some() {
             self.go_on_from(timestamp);
         }
-        Ok(Some((height, digest)))
+        Ok(Some(Mined {
+            height,
+            digest,
+            transactions,
+        }))
     }
 }
 

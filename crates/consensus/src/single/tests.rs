@@ -12,7 +12,11 @@ use synod_chain::{
     TransactionSource,
     spec::{DEV_CHAIN_ID, DEV_MNEMONIC},
 };
-use tokio::task::JoinHandle;
+use tokio::{
+    sync::broadcast,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 
 const START: u64 = 1_700_000_000;
 
@@ -122,6 +126,65 @@ async fn instant_mining_follows_transactions_and_makes_no_empty_block() {
     assert_eq!(world.chain.unfinalised(), 0);
     drop(world.handle);
     world.engine.await.unwrap().unwrap();
+}
+
+/// Transactions of the next block.
+async fn next_block(events: &mut broadcast::Receiver<ChainEvent>) -> usize {
+    let ChainEvent::Finalized(data) = events.recv().await.unwrap() else {
+        panic!("rewound")
+    };
+    data.receipts.len()
+}
+
+/// The clock stands still but for what tasks sleep.
+#[tokio::test(start_paused = true)]
+async fn after_a_block_with_many_transactions_the_next_one_waits_for_more() {
+    let world = World::new(Mining::Instant);
+    let mut events = world.chain.subscribe();
+    let mut nonces = 0..;
+    let mut send = |count: usize| nonces.by_ref().take(count).for_each(|nonce| world.send(nonce));
+    send(8);
+    assert_eq!(next_block(&mut events).await, 8);
+    // They arrive one in each millisecond: one block takes them all when they pause.
+    for _ in 0..7 {
+        send(1);
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(next_block(&mut events).await, 7);
+    // Those were few: nobody else is sending, so the next one does not wait.
+    let before = Instant::now();
+    send(1);
+    assert_eq!(next_block(&mut events).await, 1);
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    // They do not pause: a block waits so long and no longer.
+    send(8);
+    assert_eq!(next_block(&mut events).await, 8);
+    let before = Instant::now();
+    let mut mined = 0;
+    for _ in 0..100 {
+        send(1);
+        sleep(Duration::from_millis(1)).await;
+        if let Ok(ChainEvent::Finalized(data)) = events.try_recv() {
+            mined = data.receipts.len();
+            break;
+        }
+    }
+    assert!((18..=22).contains(&mined), "{mined} transactions");
+    assert!(
+        before.elapsed() <= Duration::from_millis(22),
+        "{:?}",
+        before.elapsed()
+    );
+    // Who asks for a block has it at once.
+    sleep(Duration::from_millis(50)).await;
+    while events.try_recv().is_ok() {}
+    send(8);
+    assert_eq!(next_block(&mut events).await, 8);
+    send(1);
+    let before = Instant::now();
+    world.handle.mine(1, Duration::ZERO).await.unwrap();
+    assert_eq!(next_block(&mut events).await, 1);
+    assert_eq!(before.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
