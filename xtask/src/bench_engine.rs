@@ -103,7 +103,7 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
          time of the fastest of the others divided by ours: above 1 synod is faster. A dash stands for an engine that does not run the network.\n\n\
          Networks have random weights but for magika 1.0.3 and silero-vad 6.2.3, which are the ones in those packages; int8 networks come from\n\
          `quantize_static` of ONNX Runtime (u8 activations, i8 weights), which synod imports with `--integers`. ONNX Runtime computes other integers than ONNX defines on machines without VNNI\n\
-         instructions; synod computes the defined ones everywhere.\n",
+         instructions; synod computes the defined ones everywhere. Where a row falls behind, [decision 0012](decisions/0012-correct-rounding-before-speed.md) says where the time goes.\n",
         commit = output(Path::new("git"), &["rev-parse", "--short", "HEAD"], 1)?.trim(),
         cores = std::thread::available_parallelism().map_or(1, usize::from),
         cpu = processor(),

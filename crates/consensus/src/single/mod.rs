@@ -3,8 +3,8 @@
 //! There is nobody to agree with, so a block goes from `build` to `finalized` without a vote and its certificate is empty.
 //! Everything else is as in a cluster: the same seam, the same digests, the same durable write before anybody hears of it.
 //!
-//! When to make a block is [`Mining`]: when a transaction arrives, at an interval, or when told. A transaction that cannot
-//! run yet (a gap before its nonce) makes no block. The clock can be moved ([`Handle::advance_time`],
+//! When to make a block is [`Mining`]: when a transaction arrives (when many do, at their next pause), at an interval, or when
+//! told. A transaction that cannot run yet (a gap before its nonce) makes no block. The clock can be moved ([`Handle::advance_time`],
 //! [`Handle::set_next_timestamp`]), forwards only, since a chain's time never goes back.
 //!
 //! ```text
