@@ -4,6 +4,7 @@ use alloy_network::EthereumWallet;
 use alloy_primitives::{Address, Bytes, TxKind};
 use alloy_provider::{DynProvider, Provider, ProviderBuilder};
 use alloy_rpc_types_eth::TransactionRequest;
+#[cfg(unix)]
 use rustix::process::Pid;
 use std::{
     ffi::OsStr,
@@ -302,10 +303,12 @@ impl Node {
     /// Where the system does not tell.
     #[cfg(unix)]
     pub fn threads(&self) -> io::Result<Vec<Pid>> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id()))?;
-        let ids = tasks.map(|task| Ok(task?.file_name().to_string_lossy().parse::<i32>().ok()));
-        let ids = ids.collect::<io::Result<Vec<_>>>()?;
-        Ok(ids.into_iter().flatten().filter_map(Pid::from_raw).collect())
+        let mut threads = Vec::new();
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let id = task?.file_name().to_str().and_then(|name| name.parse().ok());
+            threads.extend(id.and_then(Pid::from_raw));
+        }
+        Ok(threads)
     }
 
     /// Processor time that the process has taken since it was started, its own and the system's for it, where the system tells it

@@ -1,5 +1,6 @@
 //! Fast kernels give the reference's bits, whatever the shape, the values and the instruction set.
 
+use synod_numerics::fast::epilogue::Epilogue;
 use synod_numerics::fast::{self, IntegerFold, convolution as fc, matrix as fm};
 use synod_numerics::float::Float;
 use synod_numerics::isa::{Isa, map};
@@ -289,20 +290,25 @@ fn convolutions_of_networks_on_threads() {
         let mut expected =
             vec![f32::NAN; shape.batch * shape.groups * shape.out_channels * shape.output_size()];
         slow::conv(&shape, &x, &w, Some(&bias), &mut expected);
-        let packed = fc::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), &w);
-        on_every_isa_and_threads(|how| {
-            let mut out = vec![7.0; expected.len()];
-            fc::conv_packed(
-                &fc::Geometry::new(&shape),
-                &packed,
-                &x,
-                Some(&bias),
-                None,
-                &mut out,
-            );
-            assert_same(&out, &expected, &format!("{shape:?} on {how}"));
-        });
+        packed_convolution_gives(&expected, &shape, [&x, &w], Some(&bias), None, "");
     }
+}
+
+/// Asserts what a convolution (of input and weights) with packed weights gives, on every instruction set and on threads.
+pub(crate) fn packed_convolution_gives(
+    expected: &[f32],
+    shape: &ConvShape,
+    [x, w]: [&[f32]; 2],
+    bias: Option<&[f32]>,
+    epilogue: Option<&dyn Epilogue>,
+    what: &str,
+) {
+    let packed = fc::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), w);
+    on_every_isa_and_threads(|how| {
+        let mut out = vec![7.0; expected.len()];
+        fc::conv_packed(&fc::Geometry::new(shape), &packed, x, bias, epilogue, &mut out);
+        assert_same(&out, expected, &format!("{shape:?}{what} on {how}"));
+    });
 }
 
 #[test]

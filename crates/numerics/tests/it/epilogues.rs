@@ -1,12 +1,12 @@
 //! Work on finished elements gives the bits of separate nodes.
 
 use synod_numerics::fast::epilogue::{Function, Step, Steps};
-use synod_numerics::fast::{convolution as fc, matrix as fm};
+use synod_numerics::fast::matrix as fm;
 use synod_numerics::float::Float;
 use synod_numerics::reference as slow;
 use synod_numerics::shape::Matrix;
 
-use crate::agreement::convolutions_of_networks;
+use crate::agreement::{convolutions_of_networks, packed_convolution_gives};
 use crate::{Numbers, assert_same, on_every_isa_and_threads};
 
 #[test]
@@ -45,20 +45,8 @@ fn an_epilogue_is_what_separate_nodes_compute() {
             Step::Function(function),
             Step::Multiply(&factor),
         ];
-        let epilogue = Steps(&steps);
-        let packed = fc::ConvWeights::new(shape.groups, shape.out_channels, shape.terms(), &w);
-        on_every_isa_and_threads(|how| {
-            let mut out = vec![7.0; expected.len()];
-            fc::conv_packed(
-                &fc::Geometry::new(&shape),
-                &packed,
-                &x,
-                None,
-                Some(&epilogue),
-                &mut out,
-            );
-            assert_same(&out, &expected, &format!("{shape:?} with {function:?} on {how}"));
-        });
+        let what = format!(" with {function:?}");
+        packed_convolution_gives(&expected, &shape, [&x, &w], None, Some(&Steps(&steps)), &what);
     }
     for (index, (m, n, k)) in [
         (1, 70, 40),
