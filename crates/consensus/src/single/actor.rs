@@ -20,7 +20,7 @@ const MANY: usize = 8;
 /// Transactions have stopped arriving when none came for so long.
 const LULL: Duration = Duration::from_millis(1);
 /// How long the next block waits at most while transactions keep arriving.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// A block that waits for more transactions.
 ///
