@@ -142,6 +142,7 @@ impl Chain {
             block,
             Departures::default(),
         )
+        .and_then(|()| rules::transactions(block))
         .map_err(ExecutionError::Invalid)?;
         if self.spec.synod().is_some() {
             rules::envelope(&block.header, &proposal.envelope).map_err(ExecutionError::Invalid)?;

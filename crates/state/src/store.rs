@@ -581,8 +581,14 @@ pub(crate) fn write_parts(
         .insert(height, &seal.certificate[..])?;
     tx.open_table(HASHES)?.insert(&block.hash.0, height)?;
     let mut transactions = tx.open_table(TRANSACTIONS)?;
-    for (index, transaction) in block.body.transactions.iter().enumerate() {
-        transactions.insert(&transaction.trie_hash().0, (height, index as u64))?;
+    // In the order of the table's keys, so that what falls on one page comes at once.
+    let mut places: Vec<_> = (0..)
+        .zip(&block.body.transactions)
+        .map(|(index, transaction)| (transaction.trie_hash(), (height, index)))
+        .collect();
+    places.sort_unstable();
+    for (hash, place) in places {
+        transactions.insert(&hash.0, place)?;
     }
     Ok(())
 }
