@@ -18,8 +18,14 @@ mod show;
 mod tensors;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
 use synod_chain::{ChainError, UnknownProtocol};
+
+/// A node allocates small things on many threads at once (requests, transactions, nodes of the trie), which the C library's
+/// allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();
