@@ -21,7 +21,10 @@ use crate::shape::Matrix;
 
 /// Terms of one block: a panel of it is 64 KiB.
 pub(super) const TERMS: usize = 512;
-/// Rows of one block, at most: ten tiles of AVX-512, of which 512 terms are 320 KiB, or nineteen smaller ones.
+/// Terms of one block of a product with AVX-512, at most, whose cores have second-level caches of a megabyte and more: each time that
+/// chains are cut, all outputs are written and read again.
+const MANY_TERMS: usize = 1024;
+/// Rows of one block, at most: ten tiles of AVX-512, of which 1024 terms are 640 KiB, or nineteen smaller ones.
 pub(super) const BLOCK_ROWS: usize = 140;
 /// Tiles of rows that a thread gets at least where rows are shared out before columns: it reads the whole right operand for them.
 const ROWS_OF_THREAD: usize = 4;
@@ -584,9 +587,15 @@ fn block(
     let direct = rows.len() == 1;
     // where there are no terms there are no tiles
     let simple = simple(epilogue, [out.len() / n, n]).filter(|_| k > 0);
-    let most = if isa == Isa::Avx512 { BLOCK_ROWS } else { 112 };
+    let (most, most_terms) = if isa == Isa::Avx512 {
+        (BLOCK_ROWS, MANY_TERMS)
+    } else {
+        (112, TERMS)
+    };
+    // blocks as equal as possible
+    let together = k.div_ceil(k.div_ceil(most_terms).max(1)).max(1);
     let tiles = most.div_ceil(tile::most_rows(isa));
-    let buffer = if direct { 0 } else { tiles * VECTOR * TERMS };
+    let buffer = if direct { 0 } else { tiles * VECTOR * together };
     pool::with_buffer(buffer, |buffer: &mut [f32]| {
         for first_column in columns.clone().step_by(BLOCK_COLUMNS) {
             let columns = first_column..columns.end.min(first_column + BLOCK_COLUMNS);
@@ -605,8 +614,8 @@ fn block(
                         unsafe { out.slice(row * n + columns.start..row * n + columns.end) }.fill(0.0);
                     }
                 }
-                for start in (0..k).step_by(TERMS) {
-                    let terms = TERMS.min(k - start);
+                for start in (0..k).step_by(together) {
+                    let terms = together.min(k - start);
                     if !direct {
                         let packed = buffer.chunks_exact_mut(VECTOR * terms);
                         for ((first, height), packed) in tiles.clone().zip(packed) {

@@ -285,6 +285,14 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
                 }
             }
         }
+        if R > 5 {
+            // The outputs of the tile below: those of a large product have left the caches since they were written last.
+            for i in 0..R {
+                for v in 0..V {
+                    L::fetch_later(tile.c.wrapping_add((R + i) * tile.c_stride + v * VECTOR));
+                }
+            }
+        }
         let (mut a, mut b, mut next) = (tile.a, tile.b, tile.next.from);
         for _ in 0..tile.terms {
             let mut row = [L::zero(); V];

@@ -23,7 +23,7 @@ fn matrix(numbers: &mut Numbers, rows: usize, columns: usize) -> (Vec<f32>, usiz
 fn products_of_matrices() {
     let mut numbers = Numbers::new(1);
     let sizes = [0, 1, 2, 5, 6, 7, 15, 16, 17, 33, 49, 64, 65, 100];
-    let terms = [0, 1, 2, 3, 7, 64, 511, 512, 513, 1100];
+    let terms = [0, 1, 2, 3, 7, 64, 511, 512, 513, 1025, 2100];
     for case in 0..150 {
         let mut pick = |from: &[usize]| from[numbers.below(from.len())];
         let (m, n, k) = (
