@@ -178,6 +178,27 @@ pub fn chunks<T: Send>(data: &mut [T], size: usize, piece: impl Fn(usize, &mut [
     });
 }
 
+/// [`chunks`] of several slices of bytes that are cut into as many pieces: `piece` gets its part of each, of the bytes said beside it
+/// (the last may be shorter).
+///
+/// # Panics
+/// As [`run`].
+pub fn chunks_of_each<const N: usize>(
+    pieces: usize,
+    slices: [(&mut [u8], usize); N],
+    piece: impl Fn(usize, [&mut [u8]; N]) + Sync,
+) {
+    let slices = slices.map(|(data, size)| (Disjoint::new(data), size));
+    run(pieces, &|index| {
+        let parts = slices.each_ref().map(|(data, size)| {
+            let start = data.len().min(index * size);
+            // SAFETY: pieces have different numbers, so their ranges of a slice do not overlap.
+            unsafe { data.slice(start..data.len().min(start + size)) }
+        });
+        piece(index, parts);
+    });
+}
+
 /// Calls `piece` for runs of elements of `data` with the number of the first of each, in as many pieces as work of about
 /// `nanoseconds` on one thread is worth. Runs are whole units of elements but for the last.
 ///
@@ -497,6 +518,23 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[test]
+    fn slices_are_cut_at_the_same_places() {
+        with_threads(3, || {
+            let (mut long, mut short, mut none) = ([0; 23], [0; 5], [0; 0]);
+            let slices = [(&mut long[..], 8), (&mut short[..], 2), (&mut none[..], 0)];
+            chunks_of_each(3, slices, |index, parts| {
+                parts
+                    .into_iter()
+                    .flatten()
+                    .for_each(|byte| *byte += 1 + index as u8);
+            });
+            let of = |size: usize| move |at: usize| 1 + (at / size) as u8;
+            assert!(long.iter().copied().eq((0..23).map(of(8))));
+            assert!(short.iter().copied().eq((0..5).map(of(2))));
+        });
     }
 
     #[test]

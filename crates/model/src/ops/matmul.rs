@@ -306,15 +306,15 @@ impl<T: Compute> Products<T> {
     ) {
         let [m, n, k] = self.dims;
         let count = self.pairs.len();
-        // products too small for several threads are shared out whole
+        // products are shared out whole where there are enough for all threads, or each is too small for several
         let alone = nanoseconds(self.dims);
         let own = T::gemm_scratch(m, n, k);
-        let pieces =
-            if self.packed.is_none() && pool::pieces(alone) == 1 && own <= BUFFER_BYTES / size_of::<T>() {
-                pool::pieces(alone.saturating_mul(count as u64)).min(count)
-            } else {
-                1
-            };
+        let whole = count >= 2 * pool::threads() || pool::pieces(alone) == 1;
+        let pieces = if self.packed.is_none() && whole && own <= BUFFER_BYTES / size_of::<T>() {
+            pool::pieces(alone.saturating_mul(count as u64)).min(count)
+        } else {
+            1
+        };
         if pieces <= 1 {
             return self.some(0, inputs, epilogue, out, scratch);
         }

@@ -230,18 +230,30 @@ impl Chain {
     /// Runs the chain.
     pub(super) fn run(&self, reads: &[Operand<'_>], writes: &mut [Written<'_>]) {
         let pieces = pool::pieces(self.nanoseconds);
-        let size = self.elements.div_ceil(pieces).next_multiple_of(BLOCK);
-        match (&mut *writes, pieces > 1) {
-            ([Written::Floats(out)], true) => pool::chunks(out, size, |index, part| {
-                let start = index * size;
-                self.run_part(start..start + part.len(), reads, &mut [Written::Floats(part)]);
-            }),
-            ([Written::Bytes(out)], true) => pool::chunks(out, size, |index, part| {
-                let start = index * size;
-                self.run_part(start..start + part.len(), reads, &mut [Written::Bytes(part)]);
-            }),
-            _ => self.run_part(0..self.elements, reads, writes),
+        if pieces <= 1 {
+            return self.run_part(0..self.elements, reads, writes);
         }
+        let size = self.elements.div_ceil(pieces).next_multiple_of(BLOCK);
+        let count = writes.len();
+        let mut sizes = [1; MAX_WRITES];
+        let mut rest = writes.iter_mut().zip(&mut sizes);
+        let slices = std::array::from_fn::<_, MAX_WRITES, _>(|_| match rest.next() {
+            Some((Written::Floats(floats), element)) => {
+                *element = size_of::<f32>();
+                (bytemuck::cast_slice_mut(floats), size * *element)
+            }
+            Some((Written::Bytes(bytes), _)) => (&mut **bytes, size),
+            None => (&mut [][..], 0),
+        });
+        pool::chunks_of_each(self.elements.div_ceil(size), slices, |index, parts| {
+            let mut sizes = sizes.iter();
+            let mut parts = parts.map(|part| match sizes.next() {
+                Some(1) | None => Written::Bytes(part),
+                Some(_) => Written::Floats(bytemuck::cast_slice_mut(part)),
+            });
+            let range = index * size..self.elements.min((index + 1) * size);
+            self.run_part(range, reads, &mut parts[..count]);
+        });
     }
 
     /// Runs a range of elements; `writes` hold those only.

@@ -12,6 +12,7 @@ use super::aligned::Aligned;
 use super::epilogue::{self, Epilogue, Simple};
 use super::lanes::{first_lanes, on_isa};
 use super::ones;
+use super::share::{even, even_after};
 use super::tile::{self, Finish, Left, Next, PANEL, Right, VECTOR};
 use crate::float::Float;
 use crate::isa::{Isa, multiversion};
@@ -452,19 +453,12 @@ pub(super) fn nanoseconds(isa: Isa, [m, n, k]: [usize; 3]) -> u64 {
     multiply_adds / of_a_nanosecond
 }
 
-/// In how many of at most `pieces` parts `units` are best shared out, so that all threads end together.
-pub(super) fn even(units: usize, pieces: usize) -> usize {
-    even_after(units, pieces, 0)
-}
-
-/// The same where each part begins with work that takes about as long as `first` units: packing what all parts read.
-pub(super) fn even_after(units: usize, pieces: usize, first: usize) -> usize {
-    let threads = pool::threads();
-    let load = |parts: usize| parts.div_ceil(threads) * (first + units.div_ceil(parts));
-    (1..=pieces.min(units).max(1))
-        .rev()
-        .min_by_key(|&parts| load(parts))
-        .unwrap_or(1)
+/// Whether a product's columns are better shared out than its rows: reading the whole right operand, from beyond a thread's own caches,
+/// takes each thread longer than packing the whole left one.
+fn is_wide([m, n, k]: [usize; 3]) -> bool {
+    /// Elements of a right operand that is not in a thread's own caches any more once all of it was read.
+    const LARGE: usize = 1 << 19;
+    n >= 3 * m || n >= m && n.saturating_mul(k) > LARGE
 }
 
 fn product(
@@ -488,7 +482,7 @@ fn product(
     let panels = n.div_ceil(PANEL);
     if pieces == 1 {
         block(isa, [n, k], a, b, 0..m, 0..n, epilogue, out);
-    } else if m >= ROWS_OF_THREAD * tile::most_rows(isa) * pool::threads() {
+    } else if m >= ROWS_OF_THREAD * tile::most_rows(isa) * pool::threads() && !is_wide([m, n, k]) {
         // some rows for each thread, which are mostly the ones that it has computed before, in few pieces
         let threads = pool::threads();
         let splits = (pieces / threads).clamp(1, panels.div_ceil(8));

@@ -62,6 +62,7 @@ mod planes;
 mod pooling;
 mod recurrent;
 mod reduction;
+mod share;
 mod softmax;
 mod tile;
 mod transcendental;

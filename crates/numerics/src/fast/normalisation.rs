@@ -1,11 +1,11 @@
 //! Normalisations and softmax.
 
 use super::Transcendental;
-use super::reduction::{in_any_order, in_lanes};
+use super::reduction::{in_any_order, in_lanes, tree};
 use crate::float::Float;
 use crate::isa::multiversion;
 use crate::pool::{self, Disjoint};
-use crate::reference::{LANES, Moments, tree};
+use crate::reference::{LANES, Moments};
 use crate::shape::ReduceShape;
 
 /// The bits of [`Moments::of`].

@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use super::epilogue;
 use super::matrix::{BLOCK_ROWS, Columns};
+use super::reduction::tree;
 use super::tile::PANEL;
 use crate::isa::multiversion;
 use crate::pool::Disjoint;
+use crate::reference::LANES;
 use crate::shape::Matrix;
 
 /// Terms for each one, at least: adding a row up takes as long as multiplying so many terms.
@@ -77,6 +79,15 @@ multiversion! {
     /// Appends the places of ones in a row; no count is left if there is anything but them and zeros, or there are too many.
     fn find_ones[](row: &[f32], ones: &mut [u32], count: &mut Option<usize>) {
         const TOGETHER: usize = 32;
+        if let Some(place) = only_one(row) {
+            if let Some(ones) = count.and_then(|count| ones.get_mut(count)) {
+                *ones = place;
+                *count = count.map(|count| count + 1);
+            } else {
+                *count = None;
+            }
+            return;
+        }
         for (index, part) in row.chunks(TOGETHER).enumerate() {
             let (mut others, mut any) = (0_u32, 0_u32);
             for &x in part {
@@ -99,4 +110,36 @@ multiversion! {
         }
         *count = count.filter(|&count| count <= ones.len());
     }
+}
+
+/// The place of the only one of a row that has nothing but zeros beside it: the sum of all elements, each times its place.
+#[inline(always)]
+fn only_one(row: &[f32]) -> Option<u32> {
+    /// Places below it are floats.
+    const MOST: usize = 1 << f32::MANTISSA_DIGITS;
+    if row.len() > MOST {
+        return None;
+    }
+    let (mut ones, mut places) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+    let mut others = [0_u32; LANES];
+    let mut here: [f32; LANES] = std::array::from_fn(|l| l as f32);
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for l in 0..LANES {
+            let x = chunk[l];
+            // zero and one are their squares; so is ∞, of which the sum is not 1
+            others[l] |= u32::from(x * x != x);
+            ones[l] += x;
+            places[l] += x * here[l];
+            here[l] += LANES as f32;
+        }
+    }
+    let (mut one, mut place) = (tree(ones, |a, b| a + b), tree(places, |a, b| a + b));
+    let mut other = tree(others, |a, b| a | b) != 0;
+    for (l, &x) in rest.iter().enumerate() {
+        other |= x * x != x;
+        one += x;
+        place += x * (row.len() - rest.len() + l) as f32;
+    }
+    (!other && one == 1.0).then_some(place as u32)
 }

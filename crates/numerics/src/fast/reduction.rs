@@ -3,11 +3,20 @@
 use crate::float::Float;
 use crate::integer::Integer;
 use crate::isa::multiversion;
-use crate::reference::{Extreme, LANES, Order, tree};
+use crate::reference::{Extreme, LANES, Order};
 use crate::shape::ReduceShape;
 
 /// Columns that are reduced side by side.
 const COLUMNS: usize = 16;
+
+/// [`crate::reference::tree`] in steps of known length, which are vectors.
+#[inline(always)]
+pub(super) fn tree<T: Copy>(lanes: [T; LANES], combine: impl Fn(T, T) -> T) -> T {
+    let eight: [T; 8] = std::array::from_fn(|l| combine(lanes[l], lanes[l + 8]));
+    let four: [T; 4] = std::array::from_fn(|l| combine(eight[l], eight[l + 4]));
+    let two: [T; 2] = std::array::from_fn(|l| combine(four[l], four[l + 2]));
+    combine(two[0], two[1])
+}
 
 /// Reduces one row in lanes.
 #[inline(always)]
@@ -17,20 +26,40 @@ pub(super) fn in_lanes<T: Copy, S: Copy>(
     take: impl Fn(S, T) -> S,
     combine: impl Fn(S, S) -> S,
 ) -> S {
+    first_in_lanes(x, x.len(), start, take, combine)
+}
+
+/// Reduces the first `length` elements in lanes, the last of them by a whole vector if there are other elements behind them.
+#[inline(always)]
+pub(super) fn first_in_lanes<T: Copy, S: Copy>(
+    x: &[T],
+    length: usize,
+    start: S,
+    take: impl Fn(S, T) -> S,
+    combine: impl Fn(S, S) -> S,
+) -> S {
     let mut lanes = [start; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
+    let (chunks, rest) = x[..length].as_chunks::<LANES>();
     for chunk in chunks {
         for l in 0..LANES {
             lanes[l] = take(lanes[l], chunk[l]);
         }
     }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = take(*lane, x);
+    if let Some(whole) = x[length - rest.len()..].first_chunk::<LANES>() {
+        for l in 0..LANES {
+            let taken = take(lanes[l], whole[l]);
+            lanes[l] = if l < rest.len() { taken } else { lanes[l] };
+        }
+    } else {
+        for (lane, &x) in lanes.iter_mut().zip(rest) {
+            *lane = take(*lane, x);
+        }
     }
     tree(lanes, combine)
 }
 
-/// Folds one row by a function that needs no order (a maximum, a minimum): four vectors of lanes do not wait for each other.
+/// Folds one row by a function that needs no order and may take an element twice (a maximum, a minimum): four vectors of lanes do not
+/// wait for each other, and the last of them end with the row.
 ///
 /// The function is handed on as a copy: through a reference it would be called, element by element.
 #[inline(always)]
@@ -40,14 +69,11 @@ pub(super) fn in_any_order<T: Copy>(x: &[T], start: T, fold: impl Fn(T, T) -> T 
         return in_lanes(x, start, fold, fold);
     }
     let mut lanes = [start; WIDTH];
-    let (chunks, rest) = x.as_chunks::<WIDTH>();
-    for chunk in chunks {
+    for first in (0..x.len()).step_by(WIDTH) {
+        let chunk = &x[first.min(x.len() - WIDTH)..][..WIDTH];
         for l in 0..WIDTH {
             lanes[l] = fold(lanes[l], chunk[l]);
         }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = fold(*lane, x);
     }
     in_lanes(&lanes, start, fold, fold)
 }
@@ -107,8 +133,9 @@ multiversion! {
             return;
         }
         if shape.inner == 1 {
-            for (x, out) in x.chunks_exact(shape.length).zip(out) {
-                *out = finish(in_lanes(x, start, take, combine));
+            for (row, out) in out.iter_mut().enumerate() {
+                let x = &x[row * shape.length..];
+                *out = finish(first_in_lanes(x, shape.length, start, take, combine));
             }
             return;
         }

@@ -8,10 +8,12 @@ use super::doubles::{self, Doubles};
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{self, Lanes, first_lanes};
 #[cfg(target_arch = "x86_64")]
+use super::reduction::tree;
+#[cfg(target_arch = "x86_64")]
 use super::transcendental::exp_of_differences;
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
-use crate::reference::{LANES, tree};
+use crate::reference::LANES;
 
 /// Rows shorter than a vector are not worth one.
 const LEAST: usize = 16;

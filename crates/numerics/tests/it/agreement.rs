@@ -745,18 +745,23 @@ fn normalisations() {
 #[test]
 fn global_pools() {
     let mut numbers = Numbers::new(11);
-    for _ in 0..100 {
-        let (channels, size) = (numbers.below(5), 1 + numbers.below(80));
+    for case in 0..102 {
+        // the last are for several threads
+        let (channels, size) = match case {
+            100 => (190, 509),
+            101 => (513, 192),
+            _ => (numbers.below(5), 1 + numbers.below(80)),
+        };
         let x = numbers.slice(channels * size);
         let (mut average, mut max) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
         slow::global_average_pool(&x, size, &mut average);
         slow::global_max_pool(&x, size, &mut max);
-        on_every_isa(|isa| {
+        on_every_isa_and_threads(|what| {
             let mut out = vec![7.0; channels];
             fast::global_average_pool(&x, size, &mut out);
-            assert_same(&out, &average, &format!("global average on {isa:?}"));
+            assert_same(&out, &average, &format!("global average on {what}"));
             fast::global_max_pool(&x, size, &mut out);
-            assert_same(&out, &max, &format!("global max on {isa:?}"));
+            assert_same(&out, &max, &format!("global max on {what}"));
         });
     }
 }

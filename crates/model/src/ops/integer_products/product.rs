@@ -431,7 +431,8 @@ struct Matrices<'a> {
 const PER_NANOSECOND: u64 = 128;
 
 impl ProductKernel {
-    /// Into how large groups products are shared out that are each too small for several threads; `None` if they are not.
+    /// Into how large groups products are shared out that are enough for all threads, or each too small for several; `None` if they
+    /// are not.
     fn shared_out(&self, path: Path, row_scales: usize) -> Option<usize> {
         let [m, n, k] = self.dims;
         let count = self.pairs.len();
@@ -441,7 +442,7 @@ impl ProductKernel {
             && row_scales <= 1
             && integer_gemm_scratch(k) == 0
             && PackedBytes::bytes(k, n) <= pool::BUFFER_BYTES;
-        if !fits || pool::pieces(alone) > 1 {
+        if !fits || pool::pieces(alone) > 1 && count < 2 * pool::threads() {
             return None;
         }
         let pieces = pool::pieces(alone.saturating_mul(count as u64));

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::super::convolution::{ConvWeights, Layout};
 use super::super::epilogue::{self, Epilogue, Simple};
-use super::super::matrix::{even, nanoseconds};
+use super::super::matrix::nanoseconds;
+use super::super::share::even;
 use super::super::tile::{Finish, PANEL, Right, VECTOR, most_rows, tiles};
 use super::tile::{Tile, most_vectors, rows_together, run, run_depthwise};
 use super::{Blocks, TOGETHER, turn};

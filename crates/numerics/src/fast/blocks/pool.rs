@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use super::super::lanes::on_isa;
+use super::super::reduction::tree;
 use super::super::tile::VECTOR;
 use super::turn;
 use crate::float::Float;
 use crate::isa::Isa;
 use crate::pool::{self, Disjoint};
-use crate::reference::{LANES, tree};
+use crate::reference::LANES;
 use crate::shape::{Axis, PoolShape};
 
 /// Whether [`max_pool`] gives an output whose channels do not lie in blocks: a block of it fits a thread's memory.
@@ -154,8 +155,10 @@ pub fn global_average_pool(x: &[f32], size: usize, out: &mut [f32]) {
         let mut lanes = [[0.0; VECTOR]; LANES];
         // SAFETY: the machine has the instruction set.
         unsafe { sum_in_lanes(isa, x, &mut lanes) };
-        for (channel, out) in out.iter_mut().enumerate() {
-            let sum = tree(lanes.map(|lane| lane[channel]), |a, b| a + b);
+        let sums = tree(lanes, |a, b| {
+            std::array::from_fn(|channel| a[channel] + b[channel])
+        });
+        for (out, sum) in out.iter_mut().zip(sums) {
             *out = (sum / count).canonical();
         }
     }

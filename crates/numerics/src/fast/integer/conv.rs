@@ -4,6 +4,7 @@
 //! each piece of the work copies the part that its windows lie over, padded, into the thread's buffer. Only where that
 //! does not fit it (three axes of space, vast windows) are the terms of each position gathered.
 
+use super::super::share::{Direction, grid};
 use super::depthwise::{Depthwise, Taps};
 use super::epilogue::Requantize;
 use super::image::{Layout, Window, gather, pixel, terms, weight_of};
@@ -25,7 +26,7 @@ const LARGEST_WINDOW: usize = 512 << 10;
 /// Positions whose results are transposed at a time.
 const TRANSPOSED: usize = 512;
 /// Positions that are worth reading the weights for.
-const POSITIONS: usize = 48;
+const POSITIONS: usize = 24;
 
 /// The weights of a convolution, packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -336,13 +337,20 @@ impl Convolution<'_> {
         let [_, height, width] = &self.shape.axes;
         let in_place = in_place(self.shape, layout, self.terms);
         let wanted = pool::pieces(self.nanoseconds());
-        let (mut lines, columns) = piece(self.shape).expect("the caller checked that a window fits");
-        if wanted > 1 {
-            let least = POSITIONS.div_ceil(width.output);
-            lines = lines.min(height.output.div_ceil(wanted).max(least));
-        }
-        let (across, down) = (width.output.div_ceil(columns), height.output.div_ceil(lines));
-        let splits = wanted.div_ceil(across * down).min(self.blocks());
+        let (lines, columns) = piece(self.shape).expect("the caller checked that a window fits");
+        let across = width.output.div_ceil(columns);
+        let rows = Direction {
+            units: height.output,
+            least: height.output.div_ceil(lines),
+            most: height.output.div_ceil(POSITIONS.div_ceil(width.output)),
+        };
+        let blocks = Direction {
+            units: self.blocks(),
+            least: 1,
+            most: self.blocks(),
+        };
+        // rows first: what is copied for some of them is copied once
+        let [down, splits] = grid(wanted, across, [rows, blocks]);
         pool::run(across * down * splits, &|piece| {
             let (piece, split) = (piece / splits, piece % splits);
             let (down_index, across_index) = (piece / across, piece % across);

@@ -1,5 +1,6 @@
 //! Products of matrices of bytes.
 
+use super::super::share::{Direction, grid};
 use super::epilogue::Requantize;
 use super::pack::{self, PANEL, Store, Terms, packed_len};
 use super::product::{Columns, Product, Sink, Walk};
@@ -9,6 +10,10 @@ use crate::pool::{self, Disjoint};
 use crate::quantize::Byte;
 use crate::shape::Matrix;
 
+/// Rows that are worth reading the right operand for.
+const ROWS_WORTH_READING: usize = 48;
+/// Bytes of a right operand that a thread reads in a nanosecond, about.
+const BYTES_OF_A_NANOSECOND: u64 = 48;
 /// Bytes of rows of the left operand that are multiplied with all columns before the next ones.
 const ROWS_BYTES: usize = 64 << 10;
 /// Bytes of rows that are copied at a time where their length is no multiple of four, if it is not beyond that.
@@ -236,16 +241,25 @@ pub fn integer_gemm(
                 .map(|(factors, zeros)| (&factors[..], &zeros[..])),
         },
     };
-    let wanted = pool::pieces((m as u64 * n as u64).saturating_mul(k as u64) / unit.per_nanosecond());
+    let multiplying = (m as u64 * n as u64).saturating_mul(k as u64) / unit.per_nanosecond();
+    let reading = (k as u64).saturating_mul(n as u64) / BYTES_OF_A_NANOSECOND;
+    let wanted = pool::pieces(multiplying.max(reading));
     let padded = k.next_multiple_of(4);
     let copies = padded != k;
     let limit = if copies { COPIED } else { ROWS_BYTES };
-    let mut together = (limit / padded.max(1)).clamp(1, m);
-    if wanted > 1 {
-        together = together.min(m.div_ceil(wanted).max(48));
-    }
-    let (parts, blocks) = (m.div_ceil(together), pack::blocks(n));
-    let splits = wanted.div_ceil(parts).min(blocks);
+    let together = (limit / padded.max(1)).clamp(1, m);
+    let (blocks, parts) = (pack::blocks(n), m.div_ceil(together));
+    let columns = Direction {
+        units: blocks,
+        least: 1,
+        most: blocks,
+    };
+    let rows = Direction {
+        units: m,
+        least: parts,
+        most: m.div_ceil(ROWS_WORTH_READING),
+    };
+    let [splits, parts] = grid(wanted, 1, [columns, rows]);
     let piece = |piece: usize, copied: &mut [u8]| {
         let (part, split) = (piece / splits, piece % splits);
         let (first, end) = (part * m / parts, (part + 1) * m / parts);
