@@ -34,6 +34,9 @@
 //! | softmax row by row | `softmax` | rows of 16 elements and more of `f32`, with AVX-512 or AVX2 |
 //! | tables of bytes in registers | `look_up` | functions of one byte that give a byte, with AVX-512 VBMI |
 //! | folds in any order | `reduction` | maxima and minima, sums and products of integers |
+//! | the last lanes of a row by a whole vector | `reduction` | sums in lanes of rows that others follow |
+//! | columns shared out before rows | [`matrix`] | several threads; three times as many columns as rows, or as many and 2^19 elements of the right operand |
+//! | pieces as equal as they can be | `share` | several threads; products and convolutions |
 //! | bytes by the reciprocal, 64 together | [`crate::quantize`] | scales between 2^−60 and 2^60 with AVX2 or AVX-512; blocks in which a product is close to a half are divided |
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
 //! | exact 8-bit products on VNNI, AVX2, any | [`integer`] | quantised products and convolutions; its table of files says which |
