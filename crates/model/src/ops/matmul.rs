@@ -14,7 +14,10 @@ use crate::{
 };
 use std::sync::Arc;
 use synod_numerics::{
-    fast::epilogue::{Epilogue, Simple},
+    fast::{
+        epilogue::{Epilogue, Simple},
+        matrix::gemm_nanoseconds,
+    },
     integer::Integer,
     pool::{self, BUFFER_BYTES},
     reference,
@@ -291,11 +294,6 @@ impl<T: Compute> FloatKernel<T> for Products<T> {
     }
 }
 
-/// About how long a product takes on one thread.
-fn nanoseconds([m, n, k]: [usize; 3]) -> u64 {
-    (m as u64).saturating_mul(n as u64).saturating_mul(k as u64) / 50
-}
-
 impl<T: Compute> Products<T> {
     fn fast(
         &self,
@@ -307,7 +305,7 @@ impl<T: Compute> Products<T> {
         let [m, n, k] = self.dims;
         let count = self.pairs.len();
         // products are shared out whole where there are enough for all threads, or each is too small for several
-        let alone = nanoseconds(self.dims);
+        let alone = gemm_nanoseconds(self.dims);
         let own = T::gemm_scratch(m, n, k);
         let whole = count >= 2 * pool::threads() || pool::pieces(alone) == 1;
         let pieces = if self.packed.is_none() && whole && own <= BUFFER_BYTES / size_of::<T>() {

@@ -235,21 +235,21 @@ impl Chain {
         }
         let size = self.elements.div_ceil(pieces).next_multiple_of(BLOCK);
         let count = writes.len();
-        let mut sizes = [1; MAX_WRITES];
-        let mut rest = writes.iter_mut().zip(&mut sizes);
-        let slices = std::array::from_fn::<_, MAX_WRITES, _>(|_| match rest.next() {
-            Some((Written::Floats(floats), element)) => {
-                *element = size_of::<f32>();
-                (bytemuck::cast_slice_mut(floats), size * *element)
-            }
-            Some((Written::Bytes(bytes), _)) => (&mut **bytes, size),
+        let mut of_floats = [false; MAX_WRITES];
+        for (of_floats, write) in of_floats.iter_mut().zip(&*writes) {
+            *of_floats = matches!(write, Written::Floats(_));
+        }
+        let mut rest = writes.iter_mut();
+        let slices: [_; MAX_WRITES] = std::array::from_fn(|_| match rest.next() {
+            Some(Written::Floats(floats)) => (bytemuck::cast_slice_mut(floats), size * size_of::<f32>()),
+            Some(Written::Bytes(bytes)) => (&mut **bytes, size),
             None => (&mut [][..], 0),
         });
         pool::chunks_of_each(self.elements.div_ceil(size), slices, |index, parts| {
-            let mut sizes = sizes.iter();
-            let mut parts = parts.map(|part| match sizes.next() {
-                Some(1) | None => Written::Bytes(part),
-                Some(_) => Written::Floats(bytemuck::cast_slice_mut(part)),
+            let mut of_floats = of_floats.iter();
+            let mut parts = parts.map(|part| match of_floats.next() {
+                Some(true) => Written::Floats(bytemuck::cast_slice_mut(part)),
+                _ => Written::Bytes(part),
             });
             let range = index * size..self.elements.min((index + 1) * size);
             self.run_part(range, reads, &mut parts[..count]);

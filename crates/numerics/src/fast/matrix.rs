@@ -439,6 +439,12 @@ fn one_row(
     });
 }
 
+/// Nanoseconds that a product takes on one thread of this machine, roughly: by this it is shared out.
+#[must_use]
+pub fn gemm_nanoseconds(dims: [usize; 3]) -> u64 {
+    nanoseconds(Isa::current(), dims)
+}
+
 /// Nanoseconds that a product takes on one thread, roughly.
 pub(super) fn nanoseconds(isa: Isa, [m, n, k]: [usize; 3]) -> u64 {
     let multiply_adds = (m as u64).saturating_mul(n as u64).saturating_mul(k as u64);

@@ -13,7 +13,8 @@ use crate::tensor::{Element, Tensor, TensorView};
 use std::sync::Arc;
 use synod_numerics::{
     fast::integer::{
-        GemmOutput, Operand as Bytes, PackedBytes, Unit, gemm_columns, integer_gemm, integer_gemm_scratch,
+        GemmOutput, Operand as Bytes, PackedBytes, Unit, gemm_columns, integer_gemm,
+        integer_gemm_nanoseconds, integer_gemm_scratch,
     },
     pool,
     quantize::{Byte, Grid, requantize_each},
@@ -427,16 +428,13 @@ struct Matrices<'a> {
     quantizing: Option<(Grid, f32)>,
 }
 
-/// Multiply-adds in a nanosecond, about.
-const PER_NANOSECOND: u64 = 128;
-
 impl ProductKernel {
     /// Into how large groups products are shared out that are enough for all threads, or each too small for several; `None` if they
     /// are not.
     fn shared_out(&self, path: Path, row_scales: usize) -> Option<usize> {
-        let [m, n, k] = self.dims;
+        let [_, n, k] = self.dims;
         let count = self.pairs.len();
-        let alone = (m as u64 * n as u64).saturating_mul(k as u64) / PER_NANOSECOND;
+        let alone = integer_gemm_nanoseconds(self.dims);
         let fits = path == Path::Fast
             && self.packed.is_none()
             && row_scales <= 1

@@ -179,6 +179,14 @@ pub fn integer_gemm_scratch(k: usize) -> usize {
     }
 }
 
+/// Nanoseconds that a product takes on one thread of this machine, roughly, as one of m rows, n columns and k terms: by this it is
+/// shared out. Few rows wait for the right operand.
+#[must_use]
+pub fn integer_gemm_nanoseconds([m, n, k]: [usize; 3]) -> u64 {
+    let right = (n as u64).saturating_mul(k as u64);
+    (right.saturating_mul(m as u64) / Unit::current().per_nanosecond()).max(right / BYTES_OF_A_NANOSECOND)
+}
+
 /// The bits of [`crate::reference::integer_gemm`] with a bias, and of requantisation. `a` has m rows of k bytes; `row_zeros` are
 /// the zero points of its rows if they have their own.
 ///
@@ -241,9 +249,7 @@ pub fn integer_gemm(
                 .map(|(factors, zeros)| (&factors[..], &zeros[..])),
         },
     };
-    let multiplying = (m as u64 * n as u64).saturating_mul(k as u64) / unit.per_nanosecond();
-    let reading = (k as u64).saturating_mul(n as u64) / BYTES_OF_A_NANOSECOND;
-    let wanted = pool::pieces(multiplying.max(reading));
+    let wanted = pool::pieces(integer_gemm_nanoseconds([m, n, k]));
     let padded = k.next_multiple_of(4);
     let copies = padded != k;
     let limit = if copies { COPIED } else { ROWS_BYTES };
@@ -259,7 +265,14 @@ pub fn integer_gemm(
         least: parts,
         most: m.div_ceil(ROWS_WORTH_READING),
     };
-    let [splits, parts] = grid(wanted, 1, [columns, rows]);
+    let (parts, splits) = if copies {
+        // rows first: what is copied of them is copied once
+        let [parts, splits] = grid(wanted, 1, [rows, columns]);
+        (parts, splits)
+    } else {
+        let [splits, parts] = grid(wanted, 1, [columns, rows]);
+        (parts, splits)
+    };
     let piece = |piece: usize, copied: &mut [u8]| {
         let (part, split) = (piece / splits, piece % splits);
         let (first, end) = (part * m / parts, (part + 1) * m / parts);

@@ -39,7 +39,9 @@ pub use conv::{
     ConvOutput, DEPTHWISE_LANES, PackedFilters, change_layout, conv_columns, conv_copies, conv_gathers,
     conv_is_depthwise, conv_places, integer_conv, integer_conv_scratch,
 };
-pub use gemm::{GemmOutput, PackedBytes, gemm_columns, integer_gemm, integer_gemm_scratch};
+pub use gemm::{
+    GemmOutput, PackedBytes, gemm_columns, integer_gemm, integer_gemm_nanoseconds, integer_gemm_scratch,
+};
 pub use image::Layout;
 pub use unit::{Unit, force};
 
