@@ -207,7 +207,7 @@ fn main() {
             .iter()
             .map(|&w| w as i8)
             .collect();
-        let filters = PackedFilters::new(&shape, &w);
+        let filters = PackedFilters::kept(&shape, &w);
         let columns = conv_columns(&shape);
         let (mut starts, mut zeros, factors) = (vec![0; columns], vec![0; columns], vec![1e-4; columns]);
         let prepared = filters.prepare(&shape, of, &[0], None, &mut starts, &mut zeros);

@@ -391,22 +391,20 @@ fn check_convolution<X: Byte, W: Byte>(
     }
     let (operand, result) = (fast::Operand::of::<X>(x_zero), fast::Operand::of::<X>(y_zero));
     on_every_unit(|unit| {
-        let filters = fast::PackedFilters::new(shape, w);
+        let (once, kept) = (
+            fast::PackedFilters::new(shape, w),
+            fast::PackedFilters::kept(shape, w),
+        );
         let (mut starts, mut zeros) = (vec![9; columns], vec![9; columns]);
-        let prepared = filters.prepare(shape, operand, w_zero, Some(bias), &mut starts, &mut zeros);
+        let prepared = once.prepare(shape, operand, w_zero, Some(bias), &mut starts, &mut zeros);
         let mut scratch = vec![9; fast::integer_conv_scratch(shape)];
-        for (layout, x) in [(Layout::ChannelsFirst, x), (Layout::ChannelsLast, &turned[..])] {
+        for (filters, layout, x) in [
+            (&once, Layout::ChannelsFirst, x),
+            (&once, Layout::ChannelsLast, &turned[..]),
+            (&kept, Layout::ChannelsLast, &turned[..]),
+        ] {
             let mut run = |output: fast::ConvOutput<'_>| {
-                fast::integer_conv(
-                    shape,
-                    x,
-                    operand,
-                    layout,
-                    &filters,
-                    prepared,
-                    output,
-                    &mut scratch,
-                );
+                fast::integer_conv(shape, x, operand, layout, filters, prepared, output, &mut scratch);
             };
             let mut sums = vec![3; expected.len()];
             run(fast::ConvOutput::Sums(&mut sums));
@@ -478,6 +476,56 @@ fn large_convolutions() {
         let (bias, factors) = (vec![5; channels], vec![0.01; channels]);
         check_convolution(&shape, &x, &w, 77, &[0], &bias, &factors, 3);
     }
+}
+
+/// Windows of 3×3 that are transformed: sides that are no multiple of a tile's, padding beyond and on one side, channels that vectors
+/// overlap, blocks of several widths, and numbers as large as they can be.
+fn transformed_of<X: Byte, W: Byte>(seed: u64) {
+    let mut numbers = Numbers::new(seed);
+    let axis = |numbers: &mut Numbers, least: usize| {
+        let [pad_begin, pad_end] = [numbers.below(4), numbers.below(4)];
+        let output = least + numbers.below(9);
+        Axis {
+            input: output + 2 - pad_begin - pad_end,
+            output,
+            kernel: 3,
+            pad_begin,
+            pad_end,
+            ..Axis::UNIT
+        }
+    };
+    let none = if W::RANGE.0 < 0 { 0 } else { 128 };
+    for (round, in_channels) in [32, 34, 62, 64, 96, 110, 114, 130].into_iter().enumerate() {
+        let shape = ConvShape {
+            batch: 1 + round % 2,
+            groups: 1,
+            in_channels,
+            out_channels: [32, 33, 64, 70, 150][round % 5],
+            axes: [Axis::UNIT, axis(&mut numbers, 13), axis(&mut numbers, 13)],
+        };
+        let channels = shape.out_channels;
+        let mut x = bytes::<X>(&mut numbers, shape.batch * in_channels * shape.input_size());
+        let mut w = bytes::<W>(&mut numbers, channels * shape.terms());
+        // filters and images of nothing but ends of the range
+        w[..shape.terms()].fill(W::narrow(W::RANGE.1));
+        w[shape.terms()..2 * shape.terms()].fill(W::narrow(W::RANGE.0));
+        let half = x.len() / 2;
+        x[..half].fill(X::narrow(X::RANGE.1));
+        let x_zero = zeros::<X>(&mut numbers, 1)[0];
+        // zero points of weights are not for transforms
+        let w_zero = if round == 5 { none + 1 } else { none };
+        let bias: Vec<i32> = (0..channels).map(|_| numbers.below(1 << 20) as i32).collect();
+        let factors = factors(&mut numbers, channels);
+        check_convolution(&shape, &x, &w, x_zero, &[w_zero], &bias, &factors, 3);
+    }
+}
+
+#[test]
+fn transformed_convolutions() {
+    transformed_of::<u8, i8>(91);
+    transformed_of::<u8, u8>(92);
+    transformed_of::<i8, i8>(93);
+    transformed_of::<i8, u8>(94);
 }
 
 /// Products and convolutions with rows enough for tiles of sixteen and weights whose zero point kernels want: along a line and over the

@@ -188,7 +188,7 @@ impl Operator for Convolution {
         let places = self.places();
         let filters = inputs.required(places.values[1])?.arranged(
             &PackedFilters::parameters(&shape),
-            |value| with_byte!(value.dtype(), W => PackedFilters::new(&shape, value.as_slice::<W>())),
+            |value| with_byte!(value.dtype(), W => PackedFilters::kept(&shape, value.as_slice::<W>())),
             None::<fn(&PackedFilters) -> Vec<u8>>,
         );
         let count = |index: usize| inputs.optional(index).map_or(1, |operand| operand.elements());

@@ -13,11 +13,13 @@ use super::product::{Columns, Product, Sink, Walk};
 use super::tile::COLUMNS;
 use super::transpose::{Lines, transpose};
 use super::unit::Unit;
+use super::winograd::{self, Transformed, Winograd};
 use super::{Operand, Prepared};
 use crate::pool::{self, Disjoint};
 use crate::quantize::Byte;
 use crate::shape::{Axis, ConvShape};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Bytes of a window that a piece of the work copies, if it can choose: what the second cache holds beside the weights.
 const WINDOW: usize = 128 << 10;
@@ -29,9 +31,11 @@ const TRANSPOSED: usize = 512;
 const POSITIONS: usize = 24;
 
 /// The weights of a convolution, packed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PackedFilters {
     weights: Weights,
+    /// The weights once more, if windows are transformed.
+    transformed: Option<Arc<Transformed>>,
     /// The sums of each output channel's weights, as packed.
     sums: Vec<i32>,
     /// What was taken off the weights to make them i8.
@@ -121,6 +125,7 @@ impl PackedFilters {
             terms.runs,
             terms.length,
             conv_is_depthwise(shape).into(),
+            winograd::applies(shape, Unit::current()).into(),
             Unit::current() as usize,
         ]
     }
@@ -163,8 +168,23 @@ impl PackedFilters {
         };
         PackedFilters {
             weights,
+            transformed: None,
             sums,
             shift: W::SHIFT,
+        }
+    }
+
+    /// The same for weights that are used many times: also transformed, where that makes a convolution faster and as long as there is room
+    /// for them.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn kept<W: Byte>(shape: &ConvShape, w: &[W]) -> Self {
+        let transformed = winograd::applies(shape, Unit::current()).then(|| Transformed::new(shape, w));
+        PackedFilters {
+            transformed: transformed.flatten().map(Arc::new),
+            ..Self::new(shape, w)
         }
     }
 
@@ -309,7 +329,9 @@ pub fn integer_conv(
     let gathers = conv_gathers(shape) || shape.groups * shape.in_channels == 0;
     for index in 0..shape.batch {
         let x = &x[index * image..][..image];
-        if gathers {
+        if let Some(winograd) = convolution.winograd(of, layout) {
+            convolution.transformed(index, x, &winograd);
+        } else if gathers {
             convolution.gathered(index, x, of, layout, scratch);
         } else {
             convolution.windowed(index, x, of, layout);
@@ -330,6 +352,55 @@ impl Convolution<'_> {
             Weights::Panels(_) => pack::blocks(self.shape.out_channels),
             Weights::Taps(_) => self.shape.groups.div_ceil(COLUMNS),
         }
+    }
+
+    /// How windows are transformed, if the filters, the zero points and the layouts are those for it.
+    fn winograd(&self, of: Operand, layout: Layout) -> Option<Winograd<'_>> {
+        let weights = self.filters.transformed.as_deref()?;
+        let Target::Bytes(_, Layout::ChannelsLast, requantize) = self.target else {
+            return None;
+        };
+        let applies = layout == Layout::ChannelsLast
+            && self.prepared.zeros.is_none()
+            && winograd::applies(self.shape, self.unit);
+        applies.then_some(Winograd {
+            unit: self.unit,
+            shape: self.shape,
+            weights,
+            signed: of.signed,
+            blank: of.zero as u8,
+            requantize,
+        })
+    }
+
+    /// An image whose windows are transformed.
+    fn transformed(&self, index: usize, x: &[u8], winograd: &Winograd<'_>) {
+        let Target::Bytes(out, ..) = &self.target else {
+            unreachable!("windows are transformed to bytes");
+        };
+        let tiles = winograd::tiles(self.shape);
+        let image = self.shape.output_size() * self.shape.out_channels;
+        let rows = Direction {
+            units: tiles,
+            least: 1,
+            most: tiles.div_ceil(TOGETHER),
+        };
+        let blocks = Direction {
+            units: self.blocks(),
+            least: 1,
+            most: self.blocks(),
+        };
+        /// Tiles that are worth reading the weights for.
+        const TOGETHER: usize = 48;
+        let wanted = pool::pieces(self.nanoseconds() / 2);
+        let [down, splits] = grid(wanted, 1, [rows, blocks]);
+        pool::run(down * splits, &|piece| {
+            let tiles = pool::part(tiles, 1, down, piece / splits);
+            let blocks = pool::part(self.blocks(), 1, splits, piece % splits);
+            let _ = out.pointer((index + 1) * image);
+            // SAFETY: the output has this image (above), and pieces have their own tiles and blocks of it.
+            unsafe { winograd.run(x, tiles, blocks, out.pointer(index * image)) };
+        });
     }
 
     /// An image whose windows are read in place or copied.

@@ -20,6 +20,7 @@
 //! | `image` | channels first and last, padding, windows |
 //! | `transpose` | rows and columns of bytes exchanged |
 //! | `conv`, `depthwise`, `gemm` | the operators |
+//! | `winograd` | windows of 3×3 with fewer multiplications |
 //! | `epilogue` | requantisation |
 
 #[cfg(target_arch = "x86_64")]
@@ -34,6 +35,7 @@ mod product;
 mod tile;
 mod transpose;
 mod unit;
+mod winograd;
 
 pub use conv::{
     ConvOutput, DEPTHWISE_LANES, PackedFilters, change_layout, conv_columns, conv_copies, conv_gathers,

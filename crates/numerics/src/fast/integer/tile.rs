@@ -94,6 +94,61 @@ pub(super) unsafe fn sums(
     }
 }
 
+/// Whether [`words`] has a kernel.
+pub(super) fn multiplies_words(unit: Unit) -> bool {
+    matches!(unit, Unit::Avx2 | Unit::Avx512Vnni)
+}
+
+/// Rows of a tile of words and `width` panels.
+pub(super) fn rows_of_words(unit: Unit, width: usize) -> usize {
+    if unit.has_wide_vnni() && width < 4 {
+        ROWS
+    } else {
+        6
+    }
+}
+
+/// The sums of products of rows of 16-bit words and a block of `width` panels of them, modulo 2³²: row i is written at `out + i × stride`.
+/// Words are multiplied in pairs: a pair of each of sixteen columns makes a panel, as in [`Panels`] a quad of bytes does.
+///
+/// # Safety
+/// Each row must have readable pairs of words, four bytes for each "quad", in one run; the rows are at most [`rows_of_words`]. [`multiplies_words`] must
+/// hold of the unit, which must be available. `out` must have sixteen elements for each panel in each row.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(unused_variables, reason = "no unit here multiplies words")
+)]
+pub(super) unsafe fn words(
+    unit: Unit,
+    rows: Rows<'_>,
+    panels: &[i16],
+    width: usize,
+    out: *mut i32,
+    stride: usize,
+) {
+    assert_eq!(
+        (panels.len(), rows.offsets.len()),
+        (rows.quads * width * PANEL * 2, 1),
+        "the operands of a tile have the same terms"
+    );
+    match unit {
+        #[cfg(target_arch = "x86_64")]
+        Unit::Avx512Vnni => {
+            // SAFETY: the unit is available, the rows are readable by the contract, and the panels have the pairs (above).
+            unsafe { avx512::words(rows, panels.as_ptr(), width, out, stride) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Unit::Avx2 => {
+            for panel in 0..width {
+                let words = panels.as_ptr().wrapping_add(panel * 32);
+                // SAFETY: as above.
+                unsafe { avx2::words(rows, words, width, out.wrapping_add(panel * PANEL), stride) }
+            }
+        }
+        unit => unreachable!("{unit:?} has no kernel for words"),
+    }
+}
+
 /// Any machine, from bytes.
 ///
 /// # Safety
@@ -188,6 +243,67 @@ mod avx2 {
             };
         }
         heights!(1 2 3 4 5 6);
+    }
+
+    /// One panel of pairs of words, `width` panels apart from pair to pair.
+    ///
+    /// # Safety
+    /// As [`super::words`]; `words` points to the first pair, 32 words for each of `width` panels of every pair.
+    pub(super) unsafe fn words(
+        rows: Rows<'_>,
+        words: *const i16,
+        width: usize,
+        out: *mut i32,
+        stride: usize,
+    ) {
+        macro_rules! heights {
+            ($($height:literal)*) => {
+                match rows.starts.len() {
+                    $($height => {
+                        // SAFETY: by the contract; AVX2 is available.
+                        unsafe { pairs::<$height>(rows, words, width, out, stride) }
+                    })*
+                    rows => unreachable!("a tile of {rows} rows"),
+                }
+            };
+        }
+        heights!(1 2 3 4 5 6);
+    }
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn pairs<const HEIGHT: usize>(
+        rows: Rows<'_>,
+        mut words: *const i16,
+        width: usize,
+        out: *mut i32,
+        stride: usize,
+    ) {
+        let mut starts = [std::ptr::null::<u8>(); HEIGHT];
+        starts.copy_from_slice(&rows.starts[..HEIGHT]);
+        let mut sums = [[_mm256_setzero_si256(); 2]; HEIGHT];
+        for pair in 0..rows.quads {
+            // SAFETY: the pair has 32 words here, and each row has four bytes.
+            unsafe {
+                let w = [
+                    _mm256_loadu_si256(words.cast()),
+                    _mm256_loadu_si256(words.add(16).cast()),
+                ];
+                for (sums, start) in sums.iter_mut().zip(starts) {
+                    let x = _mm256_set1_epi32(start.add(4 * pair).cast::<i32>().read_unaligned());
+                    for half in 0..2 {
+                        sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(x, w[half]));
+                    }
+                }
+            }
+            words = words.wrapping_add(32 * width);
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            // SAFETY: the row has sixteen elements of 32 bits.
+            unsafe {
+                _mm256_storeu_si256(out.add(i * stride).cast(), sums[0]);
+                _mm256_storeu_si256(out.add(i * stride + 8).cast(), sums[1]);
+            }
+        }
     }
 
     #[target_feature(enable = "avx2")]
@@ -321,11 +437,12 @@ pub(super) mod avx512 {
     use std::arch::x86_64::{
         __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi64,
         _mm512_adds_epi16, _mm512_cvt_roundps_epi32, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
-        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_mask_storeu_epi32,
-        _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8, _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32,
-        _mm512_packs_epi16, _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutexvar_epi32,
-        _mm512_reduce_add_epi64, _mm512_sad_epu8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps,
-        _mm512_setr_epi32, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
+        _mm512_dpwssd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi8,
+        _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8, _mm512_min_ps,
+        _mm512_mul_ps, _mm512_mullo_epi32, _mm512_packs_epi16, _mm512_packs_epi32, _mm512_packus_epi16,
+        _mm512_permutexvar_epi32, _mm512_reduce_add_epi64, _mm512_sad_epu8, _mm512_set1_epi16,
+        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
+        _mm512_sub_epi32, _mm512_xor_si512,
     };
 
     /// Calls a tile function for a height and a width.
@@ -363,6 +480,11 @@ pub(super) mod avx512 {
     /// Quads of panels that are on their way while one is multiplied: panels are read once for a few tiles of rows, and what holds them
     /// may be a third-level cache that answers late. Few rows are multiplied as fast as quads are loaded.
     const AHEAD: usize = 32;
+
+    /// What the left operand of [`products`] is: u8, i8, or pairs of i16, which are multiplied with pairs of i16.
+    const UNSIGNED: u8 = 0;
+    const SIGNED: u8 = 1;
+    const WORDS: u8 = 2;
 
     /// What nothing takes off.
     const NOTHING: (&[i32], &[i32; ROWS]) = (&[], &[0; ROWS]);
@@ -475,7 +597,7 @@ pub(super) mod avx512 {
     /// # Safety
     /// As [`super::sums`].
     #[inline(always)]
-    unsafe fn products<const HEIGHT: usize, const PANELS: usize, const SIGNED: bool>(
+    unsafe fn products<const HEIGHT: usize, const PANELS: usize, const LEFT: u8>(
         rows: Rows<'_>,
         mut bytes: *const i8,
         start: [__m512i; PANELS],
@@ -502,11 +624,15 @@ pub(super) mod avx512 {
                     }
                     for i in 0..HEIGHT {
                         let mut x = _mm512_set1_epi32(at[i].add(4 * quad).cast::<i32>().read_unaligned());
-                        if SIGNED {
+                        if LEFT == SIGNED {
                             x = _mm512_xor_si512(x, flip);
                         }
                         for j in 0..PANELS {
-                            totals[i][j] = _mm512_dpbusd_epi32(totals[i][j], x, w[j]);
+                            totals[i][j] = if LEFT == WORDS {
+                                _mm512_dpwssd_epi32(totals[i][j], x, w[j])
+                            } else {
+                                _mm512_dpbusd_epi32(totals[i][j], x, w[j])
+                            };
                         }
                     }
                     bytes = bytes.wrapping_add(64 * PANELS);
@@ -514,6 +640,38 @@ pub(super) mod avx512 {
             }
         }
         totals
+    }
+
+    /// Sums of products of words: row i is written at `out + i × stride`.
+    ///
+    /// # Safety
+    /// As [`super::words`]; `words` points to the pairs.
+    pub(super) unsafe fn words(
+        rows: Rows<'_>,
+        words: *const i16,
+        width: usize,
+        out: *mut i32,
+        stride: usize,
+    ) {
+        sizes!(rows.starts.len(), width, put_words(rows, words, out, stride));
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn put_words<const HEIGHT: usize, const PANELS: usize>(
+        rows: Rows<'_>,
+        words: *const i16,
+        out: *mut i32,
+        stride: usize,
+    ) {
+        let start = [_mm512_setzero_si512(); PANELS];
+        // SAFETY: by the contract of `words`: a pair of words takes four bytes, as a quad of bytes does.
+        let sums: [_; HEIGHT] = unsafe { products::<HEIGHT, PANELS, WORDS>(rows, words.cast(), start) };
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, &sum) in sums.iter().enumerate() {
+                // SAFETY: the row has sixteen elements for each panel.
+                unsafe { _mm512_storeu_si512(out.add(i * stride + 16 * j).cast(), sum) };
+            }
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -526,9 +684,9 @@ pub(super) mod avx512 {
         // SAFETY: by the contract of `sums`.
         let sums: [_; HEIGHT] = unsafe {
             if rows.signed {
-                products::<HEIGHT, PANELS, true>(rows, bytes, start)
+                products::<HEIGHT, PANELS, SIGNED>(rows, bytes, start)
             } else {
-                products::<HEIGHT, PANELS, false>(rows, bytes, start)
+                products::<HEIGHT, PANELS, UNSIGNED>(rows, bytes, start)
             }
         };
         for (sums, out) in sums.iter().zip(out) {
@@ -553,9 +711,9 @@ pub(super) mod avx512 {
         // SAFETY: by the contract of `sums`.
         let mut sums: [_; HEIGHT] = unsafe {
             if rows.signed {
-                products::<HEIGHT, PANELS, true>(rows, bytes, start)
+                products::<HEIGHT, PANELS, SIGNED>(rows, bytes, start)
             } else {
-                products::<HEIGHT, PANELS, false>(rows, bytes, start)
+                products::<HEIGHT, PANELS, UNSIGNED>(rows, bytes, start)
             }
         };
         if let Some((zeros, totals)) = taken_off {
@@ -615,9 +773,9 @@ pub(super) mod avx512 {
         // SAFETY: by the contract.
         let mut sums: [_; HEIGHT] = unsafe {
             if rows.signed {
-                products::<HEIGHT, PANELS, true>(rows, bytes, start)
+                products::<HEIGHT, PANELS, SIGNED>(rows, bytes, start)
             } else {
-                products::<HEIGHT, PANELS, false>(rows, bytes, start)
+                products::<HEIGHT, PANELS, UNSIGNED>(rows, bytes, start)
             }
         };
         if TAKES_OFF {
