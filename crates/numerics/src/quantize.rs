@@ -120,23 +120,33 @@ pub fn add(
 
 multiversion! {
     /// The bytes of f(a, b) ÷ scale, as [`place_each`]: its loops again, since what they share would have to be handed steps by a
-    /// closure or an iterator, which may be called for each element instead of being vectorised.
+    /// closure or an iterator, which may be called for each element instead of being vectorised. Sums are made before any is placed, of as
+    /// many elements as is known beforehand: vectors stay in registers.
     fn place_each_sum[F: isa::Binary<u8, u8, f32>](
         a: &[u8], b: &[u8], f: F, scale: Divisor, grid: Grid, out: &mut [u8]
     ) {
         assert!(a.len() == out.len() && b.len() == out.len(), "as many sums as elements of each");
-        for ((a, b), out) in a.chunks(BLOCK).zip(b.chunks(BLOCK)).zip(out.chunks_mut(BLOCK)) {
-            let mut open = 0;
-            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                let (place, settled) = grid.place_about(f.call(a, b) * scale.reciprocal);
-                *out = place as u8;
-                open |= u32::from(!settled);
+        let ((a, last_a), (b, last_b)) = (a.as_chunks::<BLOCK>(), b.as_chunks::<BLOCK>());
+        let (out, last) = out.as_chunks_mut::<BLOCK>();
+        for ((a, b), out) in a.iter().zip(b).zip(out) {
+            let mut sums = [0.0; BLOCK];
+            for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+                *sum = f.call(a, b);
             }
-            if open != 0 {
-                for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                    *out = grid.place(scale.quotient(f.call(a, b))) as u8;
+            let mut open = false;
+            for (out, sum) in out.iter_mut().zip(sums) {
+                let (place, settled) = grid.place_about(sum * scale.reciprocal);
+                *out = place as u8;
+                open |= !settled;
+            }
+            if open {
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out = grid.place(scale.quotient(sum)) as u8;
                 }
             }
+        }
+        for ((out, &a), &b) in last.iter_mut().zip(last_a).zip(last_b) {
+            *out = grid.place(scale.quotient(f.call(a, b))) as u8;
         }
     }
 }
