@@ -88,6 +88,11 @@ pub(crate) trait Script {
         rule: InvalidBlock,
     ) -> Result<(), InvalidBlock>;
 
+    /// About how many transactions run: memory for as many is set aside at once, as what grows is copied again and again.
+    fn expected(&self) -> usize {
+        0
+    }
+
     /// Whether the inspector sees the transaction that runs at this position, and [`Self::ran`] hears of it.
     fn watches(&self, _index: usize) -> bool {
         false
@@ -177,7 +182,7 @@ where
         ommers,
         withdrawals: withdrawals.map(|w| Cow::Borrowed(&w[..])),
         extra_data: header.extra_data.clone(),
-        tx_count_hint: None,
+        tx_count_hint: Some(script.expected()),
         slot_number: None,
     };
     let forks = spec.forks_at(header.number);
@@ -308,6 +313,10 @@ impl Script for Given<'_> {
 
     fn refused(&mut self, _: &Recovered<Transaction>, rule: InvalidBlock) -> Result<(), InvalidBlock> {
         Err(rule)
+    }
+
+    fn expected(&self) -> usize {
+        self.transactions.len()
     }
 }
 

@@ -373,6 +373,10 @@ impl Script for Filling<'_> {
         self.skip(transaction, reason);
         Ok(())
     }
+
+    fn expected(&self) -> usize {
+        self.taken.capacity()
+    }
 }
 
 impl Filling<'_> {
@@ -424,11 +428,13 @@ impl ChainApplication {
             // An engine looks again after each block: most often there is none.
             first = Some(best.next().ok_or(BuildError::NothingToDo)?);
         }
+        // of a stream of transactions each block takes about as many as the last one
+        let last = parent.data.block.body.transactions.len();
         let mut filling = Filling {
             best,
             first,
             context,
-            taken: Vec::new(),
+            taken: Vec::with_capacity(last + last / 2),
             bytes_left: spec
                 .block_size_limit(header.number, header.timestamp)
                 .map(|limit| limit.saturating_sub(FRAME)),

@@ -140,6 +140,10 @@ impl Script for Watching<'_> {
         self.given.refused(transaction, rule)
     }
 
+    fn expected(&self) -> usize {
+        self.given.expected()
+    }
+
     fn watches(&self, index: usize) -> bool {
         index == self.watched
     }
