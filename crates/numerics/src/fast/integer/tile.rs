@@ -435,14 +435,14 @@ pub(super) mod avx512 {
     use super::super::epilogue::Requantize;
     use super::{COLUMNS, FLIP, ROWS, Rows};
     use std::arch::x86_64::{
-        __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi64,
-        _mm512_adds_epi16, _mm512_cvt_roundps_epi32, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
-        _mm512_dpwssd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi8,
-        _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8, _mm512_min_ps,
-        _mm512_mul_ps, _mm512_mullo_epi32, _mm512_packs_epi16, _mm512_packs_epi32, _mm512_packus_epi16,
-        _mm512_permutexvar_epi32, _mm512_reduce_add_epi64, _mm512_sad_epu8, _mm512_set1_epi16,
-        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
-        _mm512_sub_epi32, _mm512_xor_si512,
+        __m512, __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_prefetch,
+        _mm512_add_epi64, _mm512_adds_epi16, _mm512_cvt_roundps_epi32, _mm512_cvtepi32_ps,
+        _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_loadu_ps, _mm512_loadu_si512,
+        _mm512_mask_storeu_epi8, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8,
+        _mm512_min_ps, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_packs_epi32, _mm512_packus_epi16,
+        _mm512_permutexvar_epi32, _mm512_reduce_add_epi64, _mm512_sad_epu8, _mm512_set1_epi8,
+        _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_si512,
+        _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
     };
 
     /// Calls a tile function for a height and a width.
@@ -781,9 +781,49 @@ pub(super) mod avx512 {
         if TAKES_OFF {
             take_off(&mut sums, load(&zeros[first..]), totals);
         }
-        for (i, &sums) in sums.iter().enumerate() {
-            // SAFETY: by the contract there are as many factors, and the row has the columns of the mask here.
-            unsafe { write(sums, factors, requantize, mask, out.wrapping_add(i * stride)) };
+        // SAFETY: by the contract there are as many factors, and each row has the columns of the mask.
+        unsafe {
+            if PANELS == 4 || requantize.large {
+                // from memory: faster where the sums fill the registers, and shorter where it is rare
+                let mut rows = [[_mm512_setzero_si512(); COLUMNS / 16]; HEIGHT];
+                let mut places = [None; HEIGHT];
+                for i in 0..HEIGHT {
+                    rows[i][..PANELS].copy_from_slice(&sums[i]);
+                    places[i] = Some(out.wrapping_add(i * stride));
+                }
+                finish_rows::<PANELS>(rows.as_ptr().cast(), factors, requantize, mask, &places);
+            } else {
+                let placing = Placing::new(requantize);
+                for (i, &sums) in sums.iter().enumerate() {
+                    write::<PANELS, false>(sums, factors, placing, mask, out.wrapping_add(i * stride));
+                }
+            }
+        }
+    }
+
+    /// What requantisation is made of. One form for all types: a loop over rows with branches in it would keep the sums in memory.
+    #[derive(Clone, Copy)]
+    struct Placing {
+        /// The zero point of the results as u8.
+        zero: __m512i,
+        /// Turns results from u8 to what they are.
+        flip: __m512i,
+        /// A conversion of more than 2³¹ gives the least integer.
+        most: __m512,
+        /// Lanes of four columns of each panel, to sixteen columns of each panel.
+        order: __m512i,
+    }
+
+    impl Placing {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        fn new(requantize: &Requantize<'_>) -> Self {
+            let (shift, flip) = if requantize.signed { (128, 0x80) } else { (0, 0) };
+            Placing {
+                zero: _mm512_set1_epi16(requantize.zero + shift),
+                flip: _mm512_set1_epi8(flip as i8),
+                most: _mm512_set1_ps(1e6),
+                order: _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+            }
         }
     }
 
@@ -792,39 +832,30 @@ pub(super) mod avx512 {
     /// # Safety
     /// There must be 16 × PANELS factors, and room for the columns of the mask.
     #[inline(always)]
-    unsafe fn write<const PANELS: usize>(
+    unsafe fn write<const PANELS: usize, const LARGE: bool>(
         sums: [__m512i; PANELS],
         factors: *const f32,
-        requantize: &Requantize<'_>,
+        placing: Placing,
         mask: u64,
         out: *mut u8,
     ) {
         // SAFETY: by the contract; the caller has the instructions.
         unsafe {
-            let zero = _mm512_set1_epi16(requantize.zero);
-            // lanes of four columns of each panel, to sixteen columns of each panel
-            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            let most = _mm512_set1_ps(1e6);
             let mut steps = [_mm512_setzero_si512(); 4];
             for j in 0..PANELS {
                 let factor = _mm512_loadu_ps(factors.add(16 * j));
                 let mut real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[j]), factor);
-                if requantize.large {
-                    // a conversion of more than 2³¹ gives the least integer
-                    real = _mm512_min_ps(real, most);
+                if LARGE {
+                    real = _mm512_min_ps(real, placing.most);
                 }
                 steps[j] =
                     _mm512_cvt_roundps_epi32::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(real);
             }
             // held within 16 bits, which changes nothing that is within 8 in the end
-            let low = _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), zero);
-            let high = _mm512_adds_epi16(_mm512_packs_epi32(steps[2], steps[3]), zero);
-            let packed = if requantize.signed {
-                _mm512_packs_epi16(low, high)
-            } else {
-                _mm512_packus_epi16(low, high)
-            };
-            let packed = _mm512_permutexvar_epi32(order, packed);
+            let low = _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), placing.zero);
+            let high = _mm512_adds_epi16(_mm512_packs_epi32(steps[2], steps[3]), placing.zero);
+            let packed = _mm512_xor_si512(_mm512_packus_epi16(low, high), placing.flip);
+            let packed = _mm512_permutexvar_epi32(placing.order, packed);
             _mm512_mask_storeu_epi8(out.cast(), mask, packed);
         }
     }
@@ -865,6 +896,7 @@ pub(super) mod avx512 {
         mask: u64,
         places: &[Option<*mut u8>],
     ) {
+        let placing = Placing::new(requantize);
         for (row, place) in places.iter().enumerate() {
             let Some(out) = *place else { continue };
             let mut totals = [_mm512_setzero_si512(); PANELS];
@@ -873,7 +905,13 @@ pub(super) mod avx512 {
                 *total = unsafe { _mm512_loadu_si512(sums.add(row * COLUMNS + 16 * j).cast()) };
             }
             // SAFETY: by the contract.
-            unsafe { write(totals, factors, requantize, mask, out) };
+            unsafe {
+                if requantize.large {
+                    write::<PANELS, true>(totals, factors, placing, mask, out);
+                } else {
+                    write::<PANELS, false>(totals, factors, placing, mask, out);
+                }
+            }
         }
     }
 }
