@@ -177,17 +177,18 @@ fn products_of<A: Byte, B: Byte>(seed: u64) {
 
 /// Factors as they are, and sometimes as nobody wants them.
 fn factors(numbers: &mut Numbers, count: usize) -> Vec<f32> {
-    let wild = numbers.below(4) == 0;
+    // usual ones, such as lead beyond all integers, such as lead beyond all numbers
+    let kinds = [4, 4, 6, 8][numbers.below(4)];
     (0..count)
-        .map(|_| match numbers.below(if wild { 8 } else { 4 }) {
+        .map(|_| match numbers.below(kinds) {
             0 => 0.001,
             1 => 0.5,
             2 => 1.0 / 3.0,
             3 => 1e-4,
-            4 => f32::INFINITY,
-            5 => f32::NAN,
-            6 => -1e30,
-            _ => 3.0,
+            4 => 3e4,
+            5 => -1e30,
+            6 => f32::INFINITY,
+            _ => f32::NAN,
         })
         .collect()
 }
