@@ -41,7 +41,7 @@
 //! | epilogues | [`epilogue`] | elementwise work on a product's or convolution's results |
 //! | exact 8-bit products on VNNI, AVX2, any | [`integer`] | quantised products and convolutions; its table of files says which |
 //! | the same on AMX's tiles | [`integer`] | at least 16 rows at equal distances, runs of at least 16 terms in steps of equal length, weights whose zero point is 0 |
-//! | windows of 3 × 3 with a quarter of the multiplications (Winograd), exact | [`integer`] | convolutions of bytes to bytes, channels last on both sides, one group of 32 to 512 channels, stride 1; AVX2 or AVX-512 VNNI; known weights whose zero point is 0 and whose sums stay within ±2^25; 16 tiles of 4 × 4 outputs (48 where weights fill the second cache), while there is room for transformed weights |
+//! | windows of 3 × 3 with a quarter of the multiplications (Winograd), exact | [`integer`] | convolutions of bytes to bytes, channels last on both sides, one group of 32 to 512 channels, 64 at least with AVX-512 VNNI, stride 1; AVX2 or AVX-512 VNNI; known weights whose zero point is 0 and whose sums stay within ±2^25; 16 tiles of 4 × 4 outputs (48 where weights fill the second cache), while there is room for transformed weights |
 //! | images read in place | [`integer`] | convolutions of bytes with channels last and no padding |
 //! | requantisation in the kernel | [`integer`] | results that are bytes again |
 //! | zero points and bias in the kernel | [`integer`] | results that are sums, columns side by side, with AVX-512 VNNI |

@@ -391,7 +391,7 @@ impl Convolution<'_> {
             most: self.blocks(),
         };
         /// Tiles that are worth reading the weights for.
-        const TOGETHER: usize = 48;
+        const TOGETHER: usize = 24;
         let wanted = pool::pieces(self.nanoseconds() / 2);
         let [down, splits] = grid(wanted, 1, [rows, blocks]);
         pool::run(down * splits, &|piece| {

@@ -66,13 +66,15 @@ pub(super) fn applies(shape: &ConvShape, unit: Unit) -> bool {
     } else {
         LEAST_TILES_BEYOND
     };
+    // of fewer channels a direct sum with VNNI is as short as the transforms
+    let channels = if unit.has_wide_vnni() { 2 * LANES } else { LANES };
     let plain = |axis: &Axis| (axis.kernel, axis.stride, axis.dilation) == (3, 1, 1);
     tile::multiplies_words(unit)
         && shape.groups == 1
         && *depth == Axis::UNIT
         && plain(height)
         && plain(width)
-        && (LANES..=MOST_CHANNELS).contains(&shape.in_channels)
+        && (channels..=MOST_CHANNELS).contains(&shape.in_channels)
         && shape.in_channels.is_multiple_of(2)
         && shape.out_channels >= 2 * PANEL
         && tiles(shape) >= least
