@@ -7,6 +7,9 @@ use crate::float::Float;
 use crate::isa::{self, multiversion};
 use crate::quotient::Divisor;
 
+mod sum;
+pub use sum::Sum;
+
 /// The integers that a quantised type has, and which of them stands for 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
@@ -81,72 +84,6 @@ impl Steps {
             (0x80, self.grid.zero + 128)
         } else {
             (0, self.grid.zero)
-        }
-    }
-}
-
-/// The sum of two quantised tensors, quantised: each operation rounds as it does by itself. The sum is held above 0 if `relu` says so,
-/// and below a bound if there is one.
-///
-/// # Panics
-/// If the slices differ in length. The steps of a and b must be finite ([`Steps::are_finite`]), else sums that are NaN are wrong.
-#[expect(clippy::too_many_arguments, reason = "a sum has two operands and a result")]
-pub fn add(
-    a: &[u8],
-    of_a: Steps,
-    b: &[u8],
-    of_b: Steps,
-    relu: bool,
-    at_most: Option<f32>,
-    to: Steps,
-    out: &mut [u8],
-) {
-    debug_assert!(of_a.are_finite() && of_b.are_finite());
-    let ((flip_a, zero_a), (flip_b, zero_b)) = (of_a.as_unsigned(), of_b.as_unsigned());
-    let (low, high) = (if relu { 0.0 } else { f32::MIN }, at_most.unwrap_or(f32::MAX));
-    let sum = move |a: u8, b: u8| {
-        let a = (i32::from(a ^ flip_a) - zero_a) as f32 * of_a.scale;
-        let b = (i32::from(b ^ flip_b) - zero_b) as f32 * of_b.scale;
-        let sum = a + b;
-        let sum = if sum > low { sum } else { low };
-        if sum < high { sum } else { high }
-    };
-    let Steps { scale, grid } = to;
-    match Divisor::new(scale).filter(|_| grid.is_of_bytes()) {
-        Some(scale) => place_each_sum(a, b, sum, scale, grid, out),
-        None => isa::apply_binary(a, b, out, move |a: u8, b: u8| grid.place(sum(a, b) / scale) as u8),
-    }
-}
-
-multiversion! {
-    /// The bytes of f(a, b) ÷ scale, as [`place_each`]: its loops again, since what they share would have to be handed steps by a
-    /// closure or an iterator, which may be called for each element instead of being vectorised. Sums are made before any is placed, of as
-    /// many elements as is known beforehand: vectors stay in registers.
-    fn place_each_sum[F: isa::Binary<u8, u8, f32>](
-        a: &[u8], b: &[u8], f: F, scale: Divisor, grid: Grid, out: &mut [u8]
-    ) {
-        assert!(a.len() == out.len() && b.len() == out.len(), "as many sums as elements of each");
-        let ((a, last_a), (b, last_b)) = (a.as_chunks::<BLOCK>(), b.as_chunks::<BLOCK>());
-        let (out, last) = out.as_chunks_mut::<BLOCK>();
-        for ((a, b), out) in a.iter().zip(b).zip(out) {
-            let mut sums = [0.0; BLOCK];
-            for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-                *sum = f.call(a, b);
-            }
-            let mut open = false;
-            for (out, sum) in out.iter_mut().zip(sums) {
-                let (place, settled) = grid.place_about(sum * scale.reciprocal);
-                *out = place as u8;
-                open |= !settled;
-            }
-            if open {
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = grid.place(scale.quotient(sum)) as u8;
-                }
-            }
-        }
-        for ((out, &a), &b) in last.iter_mut().zip(last_a).zip(last_b) {
-            *out = grid.place(scale.quotient(f.call(a, b))) as u8;
         }
     }
 }
@@ -433,51 +370,6 @@ mod tests {
             quantize_bytes(&x, scale, of_bytes, &mut bytes);
             for (x, byte) in x.iter().zip(bytes) {
                 assert_eq!(i32::from(byte), of_bytes.place(x / scale), "{x:e} / {scale:e}");
-            }
-        }
-    }
-
-    #[test]
-    fn sums_of_bytes_are_those_of_their_values() {
-        let steps = |scale, zero, low| Steps {
-            scale,
-            grid: Grid {
-                zero,
-                low,
-                high: low + 255,
-            },
-        };
-        let value = |q: u8, of: Steps| {
-            let q = if of.grid.low < 0 {
-                i32::from(q as i8)
-            } else {
-                i32::from(q)
-            };
-            (q - of.grid.zero) as f32 * of.scale
-        };
-        let pairs: Vec<(u8, u8)> = (0..=255).flat_map(|a| (0..=255).map(move |b| (a, b))).collect();
-        let (a, b): (Vec<u8>, Vec<u8>) = pairs.into_iter().unzip();
-        for (of_a, of_b, to) in [
-            (steps(0.02, 128, 0), steps(0.013, 0, 0), steps(0.031, 3, 0)),
-            (steps(0.5, -7, -128), steps(0.25, 0, -128), steps(0.5, 0, -128)),
-            (steps(1e30, 0, 0), steps(-1e30, 5, -128), steps(0.0, 9, 0)),
-            (steps(1e-38, 0, 0), steps(1e-45, 0, 0), steps(1e-38, 0, -128)),
-            (steps(0.1, 0, -128), steps(0.2, 255, 0), steps(f32::NAN, 1, 0)),
-        ] {
-            for (relu, at_most) in [(false, None), (true, None), (true, Some(6.0))] {
-                let mut out = vec![9; a.len()];
-                add(&a, of_a, &b, of_b, relu, at_most, to, &mut out);
-                for ((&a, &b), out) in a.iter().zip(&b).zip(out) {
-                    let mut sum = value(a, of_a) + value(b, of_b);
-                    if relu {
-                        sum = sum.clamp(0.0, at_most.unwrap_or(f32::INFINITY));
-                    }
-                    assert_eq!(
-                        out,
-                        to.grid.place(sum / to.scale) as u8,
-                        "{a} + {b} of {of_a:?}, {of_b:?} to {to:?}"
-                    );
-                }
             }
         }
     }

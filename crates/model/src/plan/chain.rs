@@ -11,11 +11,7 @@ use crate::{
     shape::element_count,
 };
 use std::{cell::Cell, ops::Range};
-use synod_numerics::{
-    fast::look_up,
-    pool,
-    quantize::{self, Steps},
-};
+use synod_numerics::{fast::look_up, pool, quantize::Sum};
 
 /// Elements of a block.
 const BLOCK: usize = 1024;
@@ -176,14 +172,11 @@ impl Instruction {
 }
 
 /// The sum of two quantised tensors, quantised again: what joins the branches of a quantised network. It runs as one loop.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct SumOfBytes {
-    /// The tensors, and what their bytes stand for.
-    pub(super) of: [(usize, Steps); 2],
-    /// Bounds of the sum.
-    pub(super) relu: bool,
-    pub(super) at_most: Option<f32>,
-    pub(super) to: Steps,
+    /// The tensors.
+    pub(super) of: [usize; 2],
+    pub(super) sum: Sum,
 }
 
 /// A chain over tensors of so many elements.
@@ -229,6 +222,9 @@ impl Chain {
 
     /// Runs the chain.
     pub(super) fn run(&self, reads: &[Operand<'_>], writes: &mut [Written<'_>]) {
+        if let Some(SumOfBytes { sum, .. }) = &self.sum {
+            sum.prepare(self.elements);
+        }
         let pieces = pool::pieces(self.nanoseconds);
         if pieces <= 1 {
             return self.run_part(0..self.elements, reads, writes);
@@ -258,11 +254,9 @@ impl Chain {
 
     /// Runs a range of elements; `writes` hold those only.
     pub(super) fn run_part(&self, range: Range<usize>, reads: &[Operand<'_>], writes: &mut [Written<'_>]) {
-        if let (Some(sum), [written]) = (&self.sum, &mut *writes) {
-            let [(a, of_a), (b, of_b)] = sum.of;
-            let [a, b] = [a, b].map(|read| &reads[read].bytes()[range.clone()]);
-            let out = written.bytes(0..range.len());
-            return quantize::add(a, of_a, b, of_b, sum.relu, sum.at_most, sum.to, out);
+        if let (Some(SumOfBytes { of, sum }), [written]) = (&self.sum, &mut *writes) {
+            let [a, b] = of.map(|read| &reads[read].bytes()[range.clone()]);
+            return sum.write(a, b, written.bytes(0..range.len()));
         }
         with_registers(|registers| {
             let mut state = State {

@@ -8,6 +8,7 @@ use crate::{
     plan::chain::SumOfBytes,
 };
 use std::collections::BTreeMap;
+use synod_numerics::quantize::Sum;
 
 /// A chain as [`Simple`](synod_numerics::fast::epilogue::Simple).
 pub(super) struct SimpleChain {
@@ -86,7 +87,7 @@ impl Builder<'_> {
                 .collect();
             let output = node.outputs.first().copied().flatten()?;
             match (node.operator.in_registers(&Inputs(&operands))?, &inputs[..]) {
-                (InRegisters::FromSteps(steps), [bytes, ..]) if steps.are_finite() => {
+                (InRegisters::FromSteps(steps), [bytes, ..]) => {
                     loaded.insert(output, (*self.read_of.get(bytes)?, steps));
                 }
                 (InRegisters::Add, [a, b]) if sum.is_none() => {
@@ -107,12 +108,13 @@ impl Builder<'_> {
         let input = node.inputs.first().copied().flatten()?;
         let (of, before) = sum?;
         match node.operator.in_registers(&Inputs(&operands))? {
-            InRegisters::ToSteps(to) if before == self.roots[input] => Some(SumOfBytes {
-                of,
-                relu: bounds.is_some(),
-                at_most: bounds.flatten(),
-                to,
-            }),
+            InRegisters::ToSteps(to) if before == self.roots[input] => {
+                let steps = of.map(|(_, steps)| steps);
+                Some(SumOfBytes {
+                    of: of.map(|(read, _)| read),
+                    sum: Sum::new(steps, bounds.is_some(), bounds.flatten(), to)?,
+                })
+            }
             _ => None,
         }
     }
