@@ -435,7 +435,7 @@ const EIGHTH_ROOTS: [u64; 8] = [
 /// erf(c + t)/(c + t) for c = ¼, ¾ … 3¾ and |t| ≤ ¼: the coefficients of t^k in row k, as bits. Chebyshev interpolants computed
 /// with 60 digits; their error is below 2^−48.
 #[cfg(target_arch = "x86_64")]
-const ERF_PIECES: [[u64; 8]; 13] = [
+pub(super) const ERF_PIECES: [[u64; 8]; 13] = [
     [
         0x3ff1_af54_e232_d609,
         0x3fee_57b7_477c_132a,

@@ -61,6 +61,8 @@ mod look_up;
 pub mod matrix;
 mod normalisation;
 mod ones;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod patches;
 mod planes;
 mod pooling;

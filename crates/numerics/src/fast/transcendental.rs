@@ -8,10 +8,14 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::doubles::{Avx2, Avx512, Doubles, polynomial};
+#[cfg(target_arch = "x86_64")]
+use super::pairs;
 use crate::float::Float;
 use crate::isa::{self, Isa};
 use crate::math;
 use crate::pool;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, _mm512_loadu_ps, _mm512_set1_ps, _mm512_sub_ps};
 
 /// A function of one element that takes long enough to have a fast form for many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +150,16 @@ trait Formula: Copy + Default {
     /// As [`Doubles`].
     #[cfg(target_arch = "x86_64")]
     unsafe fn bounds<D: Doubles>(x: D) -> (D, D);
+
+    /// Writes the function of sixteen elements by [`pairs`], if there is such a form and it settles all of them; whether it has.
+    ///
+    /// # Safety
+    /// AVX-512 is there, and room for sixteen results.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn by_pairs(_x: __m512, _to: *mut f32) -> bool {
+        false
+    }
 }
 
 /// [`Formula::of`] where a function is vectorised by the compiler.
@@ -319,6 +333,8 @@ pub(super) unsafe fn exp_of_differences<D: Doubles>(x: *const f32, from: f32, ou
 trait Sixteen {
     /// Some from one on.
     unsafe fn widen<D: Doubles>(&self, at: usize) -> D;
+    /// All.
+    unsafe fn all(&self) -> __m512;
 }
 
 /// As they lie.
@@ -336,6 +352,11 @@ impl Sixteen for Plain {
         // SAFETY: the caller has the instruction set and sixteen elements.
         unsafe { D::widen(self.0.add(at)) }
     }
+    #[inline(always)]
+    unsafe fn all(&self) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_loadu_ps(self.0) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -344,6 +365,11 @@ impl Sixteen for Difference {
     unsafe fn widen<D: Doubles>(&self, at: usize) -> D {
         // SAFETY: as above.
         unsafe { D::widen_difference(self.0.add(at), self.1) }
+    }
+    #[inline(always)]
+    unsafe fn all(&self) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_sub_ps(_mm512_loadu_ps(self.0), _mm512_set1_ps(self.1)) }
     }
 }
 
@@ -354,6 +380,10 @@ impl Sixteen for Difference {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn block<D: Doubles, F: Formula>(x: impl Sixteen, out: *mut f32) -> bool {
+    // SAFETY: eight doubles make a register of AVX-512; the rest is the contract.
+    if D::WIDTH == 8 && unsafe { F::by_pairs(x.all(), out) } {
+        return true;
+    }
     let mut settled = true;
     let mut at = 0;
     while at < BLOCK {
@@ -436,7 +466,7 @@ unsafe fn gate<D: Doubles>(x: D, of: D, low: D, high: D) -> (D, D) {
 
 /// Defines a formula: its definition and its bounds.
 macro_rules! formula {
-    ($(#[$doc:meta])* $name:ident: $definition:expr, |$x:ident: $d:ident| $bounds:block) => {
+    ($(#[$doc:meta])* $name:ident: $definition:expr, |$x:ident: $d:ident| $bounds:block $(, $pairs:expr)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Default)]
         struct $name;
@@ -453,6 +483,15 @@ macro_rules! formula {
                 // SAFETY: the contract is the caller's.
                 unsafe { $bounds }
             }
+
+            $(
+                #[cfg(target_arch = "x86_64")]
+                #[inline(always)]
+                unsafe fn by_pairs(x: __m512, to: *mut f32) -> bool {
+                    // SAFETY: the contract is the caller's.
+                    unsafe { ($pairs)(x, to) }
+                }
+            )?
         }
     };
 }
@@ -460,7 +499,7 @@ macro_rules! formula {
 formula!(Exp: math::exp, |x: D| {
     let (s, p) = held(x, -110.0, 100.0).exp_parts();
     around_positive(s.fma(p, s))
-});
+}, pairs::exp);
 
 formula!(Sigmoid: math::sigmoid, |x: D| {
     let (s, p) = D::splat(0.0).sub(held(x, -110.0, 100.0)).exp_parts();
@@ -471,13 +510,13 @@ formula!(Sigmoid: math::sigmoid, |x: D| {
 formula!(Tanh: math::tanh, |x: D| {
     let (low, high) = around(tanh(D::splat(10.0).min(x.abs())));
     (x.give_sign(low), x.give_sign(high))
-});
+}, |x, to| pairs::odd(x, &pairs::TANH, false, to));
 
 formula!(Erf: math::erf, |x: D| {
     // from 3.999 on erf is 1 in `f32`
     let (low, high) = around(D::splat(3.999).min(x.abs()).erf());
     (x.give_sign(low), x.give_sign(high))
-});
+}, |x, to| pairs::odd(x, &pairs::ERF, true, to));
 
 /// log of positive normal numbers, relatively within 2^−50: [`math::log`]'s own algorithm, fused. With m = x / 2^k near 1, f = m − 1
 /// and s = f / (2 + f) it is k·ln 2 + f − (f²/2 − s·(f²/2 + R(s²))).
