@@ -230,7 +230,7 @@ unsafe fn write(results: __m512, settled: __mmask16, to: *mut f32) -> bool {
 /// AVX-512 is there, and room for sixteen results.
 #[inline(always)]
 pub(super) unsafe fn odd(x: __m512, pieces: &Pieces, saturates: bool, to: *mut f32) -> bool {
-    /// 2^−36: some four times what the result is off.
+    /// 2^−36: with a quarter of it none of the 2^32 inputs is rounded to another number.
     const ERROR: f32 = 1.0 / (1_u64 << 36) as f32;
     /// Low parts of less would be subnormal.
     const TINY: f32 = 1e-25;
@@ -280,7 +280,7 @@ pub(super) unsafe fn odd(x: __m512, pieces: &Pieces, saturates: bool, to: *mut f
 #[inline(always)]
 pub(super) unsafe fn exp(x: __m512, to: *mut f32) -> bool {
     use std::f64::consts::{LN_2, LOG2_E};
-    /// 2^−35: some three times what the result is off.
+    /// 2^−35: with half of it none of the 2^32 inputs is rounded to another number.
     const ERROR: f32 = 1.0 / (1_u64 << 35) as f32;
     /// (ln 2)/32 in multiples of 2^−29, so that the rest of x has no more digits than a number, and what is left of it.
     const STEP: f64 = LN_2 / 32.0;
