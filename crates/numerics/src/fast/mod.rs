@@ -31,6 +31,8 @@
 //! | convolution plane by plane | `planes` | `f64` |
 //! | greatest pools by whole vectors | `pooling` | `f32`, horizontal stride 1 or 2, lines of windows up to 512 elements |
 //! | functions between bounds | `transcendental` | [`Transcendental`] functions of many `f32`, with AVX-512 or AVX2 |
+//! | the same by pairs of `f32` | `pairs` | exp, erf and tanh, with AVX-512; tanh up to 3.93 |
+//! | sums of bytes by two multiply-adds | [`crate::quantize`] | two quantised tensors of 65,536 elements and more, where the formula was found right for every pair of bytes; AVX2, AVX-512 or aarch64 |
 //! | softmax row by row | `softmax` | rows of 16 elements and more of `f32`, with AVX-512 or AVX2 |
 //! | tables of bytes in registers | `look_up` | functions of one byte that give a byte, with AVX-512 VBMI |
 //! | folds in any order | `reduction` | maxima and minima, sums and products of integers |
