@@ -71,7 +71,7 @@ const fn divided(of: &[f64; DEGREE + 1], c: f64) -> [f64; DEGREE + 1] {
 /// erf, by its derivative g, the bell: g′ = −2xg.
 pub(super) static ERF: Pieces = {
     // 2/√π and e^(−1/64)
-    let (peak, first) = (1.128_379_167_095_512_6, 0.984_496_437_005_408_4);
+    let (peak, first) = (std::f64::consts::FRAC_2_SQRT_PI, 0.984_496_437_005_408_4);
     let mut pieces = [[0.0; DEGREE + 1]; PIECES];
     pieces[0] = [
         peak,

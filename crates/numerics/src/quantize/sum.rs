@@ -268,7 +268,7 @@ mod tests {
         let found = (0..40).filter(|&index| {
             // scales that have little to do with each other: of 0.01 and 0.02 many sums are close to a half
             let scale = |k: usize| 0.01 + 0.002 * ((index + 2) as f32 * k as f32).sqrt();
-            let of = [steps(scale(3), index as i32), steps(scale(7), 0)];
+            let of = [steps(scale(3), index), steps(scale(7), 0)];
             short(of, None, steps(1.4 * scale(5), 0)).is_some()
         });
         assert!(found.count() >= 36);
