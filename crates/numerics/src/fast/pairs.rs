@@ -4,9 +4,9 @@
 //! take single numbers, sixteen in a register of AVX-512. As with doubles an approximation comes with bounds: where they leave a rounding
 //! open, or where pairs do not reach, nothing is written and the caller goes on with doubles ([`super::transcendental`]).
 
+use crate::float::Float;
 use std::arch::x86_64::*;
 
-const CANONICAL_NAN: f32 = f32::from_bits(0x7fc0_0000);
 /// 1.5·2^23: adding it rounds to an integer, which the low bits then hold.
 const ROUND: f32 = 12_582_912.0;
 
@@ -218,7 +218,7 @@ unsafe fn write(results: __m512, settled: __mmask16, to: *mut f32) -> bool {
         let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(results, results);
         _mm512_storeu_ps(
             to,
-            _mm512_mask_mov_ps(results, nan, _mm512_set1_ps(CANONICAL_NAN)),
+            _mm512_mask_mov_ps(results, nan, _mm512_set1_ps(<f32 as Float>::NAN)),
         );
     }
     true

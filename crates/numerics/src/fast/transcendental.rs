@@ -2,7 +2,8 @@
 //!
 //! The functions there are correctly rounded or an algorithm in `f64` that is rounded once. Here a shorter, fused computation gives
 //! bounds between which the number to be rounded lies. Where both bounds round to the same `f32`, that is the result; where they do
-//! not (one element in half a million), its sixteen elements are computed by the defining functions (Ziv's strategy). So the bits
+//! not (one element in half a million), its sixteen elements are computed by the defining functions (Ziv's strategy). With AVX-512 a few
+//! functions have a form before that, by pairs of `f32` ([`pairs`]), whose bounds leave one block in some hundred open. So the bits
 //! cannot depend on how good an approximation is, only the time can, as long as the bounds hold: `examples/exhaustive.rs` compares all
 //! 2^32 inputs of each function on each instruction set.
 

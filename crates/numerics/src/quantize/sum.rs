@@ -74,6 +74,7 @@ impl Sum {
         let ([flip_a, flip_b], [zero_a, zero_b]) = (self.flips(), self.zeros());
         let Steps { scale, grid } = self.to;
         if let Some(steps) = self.short() {
+            // of so few operations two that flip nothing would be a sixth
             return if [flip_a, flip_b] == [0, 0] {
                 isa::apply_binary(a, b, out, move |a: u8, b: u8| steps.place(a, b, grid))
             } else {

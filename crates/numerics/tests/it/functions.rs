@@ -73,6 +73,10 @@ fn functions_of_many_elements_are_those_of_one() {
         let mut x = x.clone();
         x.extend(near_middles(function));
         let expected: Vec<f32> = x.iter().map(|&x| function.of(x)).collect();
+        // in order, so that all elements of a vector lie where the same form of the function holds
+        let mut by_size: Vec<(f32, f32)> = x.iter().copied().zip(expected.iter().copied()).collect();
+        by_size.sort_by(|(x, _), (y, _)| x.total_cmp(y));
+        let (sorted, of_sorted): (Vec<f32>, Vec<f32>) = by_size.into_iter().unzip();
         on_every_isa(|isa| {
             let what = format!("{function:?} on {isa:?}");
             let mut out = vec![0.0; x.len()];
@@ -81,6 +85,8 @@ fn functions_of_many_elements_are_those_of_one() {
             out.copy_from_slice(&x);
             f32::update_all(&mut out, function);
             assert_same(&out, &expected, &what);
+            function.map(&sorted, &mut out);
+            assert_same(&out, &of_sorted, &format!("{what}, in order"));
             for length in 0..40 {
                 let mut out = vec![7.0; length + 1];
                 function.map(&x[x.len() - length..], &mut out[..length]);
