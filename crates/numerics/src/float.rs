@@ -118,14 +118,17 @@ pub trait Float:
     #[must_use]
     #[inline(always)]
     fn maximum(self, other: Self) -> Self {
-        if self > other {
-            self
-        } else if other > self {
-            other
-        } else if self == other {
+        // selections, which vectors have: no branch depends on another
+        let greater = if self > other { self } else { other };
+        let of_equals = if self == other {
             self.and_bits(other)
         } else {
+            greater
+        };
+        if self.is_nan() | other.is_nan() {
             Self::NAN
+        } else {
+            of_equals
         }
     }
 
@@ -133,14 +136,16 @@ pub trait Float:
     #[must_use]
     #[inline(always)]
     fn minimum(self, other: Self) -> Self {
-        if self < other {
-            self
-        } else if other < self {
-            other
-        } else if self == other {
+        let smaller = if self < other { self } else { other };
+        let of_equals = if self == other {
             self.or_bits(other)
         } else {
+            smaller
+        };
+        if self.is_nan() | other.is_nan() {
             Self::NAN
+        } else {
+            of_equals
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) const MAX_READS: usize = 24;
 /// The most tensors that a chain writes.
 pub(super) const MAX_WRITES: usize = 12;
 /// Shorter rows are spread into a register instead of cutting blocks at their ends.
-const LEAST_ROW: usize = 64;
+const LEAST_ROW: usize = 512;
 
 /// A tensor that a chain reads.
 #[derive(Debug, Clone, Copy)]

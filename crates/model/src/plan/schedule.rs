@@ -809,4 +809,9 @@ impl Epilogue for Bound<'_> {
         self.chain
             .run_part(first..first + y.len(), self.operands, &mut [Written::Floats(y)]);
     }
+
+    fn apply_rows(&self, first: usize, y: &mut [f32], _row: usize) {
+        // a chain knows its rows
+        self.apply(first, y);
+    }
 }
