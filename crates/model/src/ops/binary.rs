@@ -15,6 +15,7 @@ use super::{
 };
 use crate::tensor::{Element, TensorViewMut};
 use synod_numerics::{
+    fast::arithmetic::Operation,
     float::Float,
     half::{bf16_to_f32, f16_to_f32},
     integer::Integer,
@@ -27,7 +28,7 @@ use synod_numerics::{
 macro_rules! numbers {
     (
         $constant:ident, $name:ident, $since:expr, $inputs:expr, $work:expr,
-        |$a:ident, $b:ident| $float:expr, |$i:ident, $j:ident| $integer:expr $(, in_registers: $in_registers:expr)? $(, elementwise: $elementwise:expr)?
+        |$a:ident, $b:ident| $float:expr, |$i:ident, $j:ident| $integer:expr, operation: $operation:expr $(, in_registers: $in_registers:expr)? $(, elementwise: $elementwise:expr)?
     ) => {
         #[doc = concat!("`", stringify!($name), "`")]
         pub(super) const $constant: Definition = Definition {
@@ -83,7 +84,8 @@ macro_rules! numbers {
                 $(if let Some(function) = $elementwise(inputs) {
                     return Some(function);
                 })?
-                (inputs.len() == 2).then(|| binary_elementwise(*self))
+                let operation: Option<Operation> = $operation;
+                (inputs.len() == 2).then(|| operation.map_or_else(|| binary_elementwise(*self), Elementwise::Arithmetic))
             }
 
             $(fn in_registers(&self, inputs: &Inputs<'_>) -> Option<InRegisters> {
@@ -122,6 +124,7 @@ numbers!(
     6,
     |a, b| (a + b).canonical(),
     |i, j| i.add(j),
+    operation: Some(Operation::Add),
     in_registers: InRegisters::Add
 );
 numbers!(
@@ -131,7 +134,8 @@ numbers!(
     2..=2,
     6,
     |a, b| (a - b).canonical(),
-    |i, j| i.sub(j)
+    |i, j| i.sub(j),
+    operation: Some(Operation::Subtract)
 );
 numbers!(
     MUL,
@@ -140,7 +144,8 @@ numbers!(
     2..=2,
     6,
     |a, b| (a * b).canonical(),
-    |i, j| i.mul(j)
+    |i, j| i.mul(j),
+    operation: Some(Operation::Multiply)
 );
 numbers!(
     DIV,
@@ -153,6 +158,7 @@ numbers!(
     },
     |a, b| (a / b).canonical(),
     |i, j| i.div(j),
+    operation: Some(Operation::Divide),
     elementwise: by_known
 );
 numbers!(
@@ -162,7 +168,8 @@ numbers!(
     1..=usize::MAX,
     10,
     |a, b| a.minimum(b),
-    |i, j| Ord::min(i, j)
+    |i, j| Ord::min(i, j),
+    operation: None
 );
 numbers!(
     MAX,
@@ -171,7 +178,8 @@ numbers!(
     1..=usize::MAX,
     10,
     |a, b| a.maximum(b),
-    |i, j| Ord::max(i, j)
+    |i, j| Ord::max(i, j),
+    operation: None
 );
 
 /// `Pow`

@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{fmt::Debug, marker::PhantomData};
 use synod_numerics::{
-    fast::Transcendental,
+    fast::{Transcendental, arithmetic::Operation},
     float::Float,
     half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16},
     integer::Integer,
@@ -150,6 +150,8 @@ pub enum Elementwise {
     Unary(Box<Map<f32>>),
     /// Of the first two inputs, which may be broadcast.
     Binary(Box<Zip<f32, f32, f32>>),
+    /// An operation on the first input, with the second; either may be broadcast.
+    Arithmetic(Operation),
     /// From the bytes of the first input; the others are accounted for.
     FromBytes(Box<FromBytes>),
     /// To bytes, of the first input; the others are accounted for.

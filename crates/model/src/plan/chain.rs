@@ -11,7 +11,14 @@ use crate::{
     shape::element_count,
 };
 use std::{cell::Cell, ops::Range};
-use synod_numerics::{fast::look_up, pool, quantize::Sum};
+use synod_numerics::{
+    fast::{
+        arithmetic::{self, Operation, Other},
+        look_up,
+    },
+    pool,
+    quantize::Sum,
+};
 
 /// Elements of a block.
 const BLOCK: usize = 1024;
@@ -21,6 +28,8 @@ pub(super) const MAX_REGISTERS: usize = 24;
 pub(super) const MAX_READS: usize = 24;
 /// The most tensors that a chain writes.
 pub(super) const MAX_WRITES: usize = 12;
+/// The most operations of one [`Instruction::Arithmetic`].
+pub(super) const MAX_OPERATIONS: usize = 16;
 /// Shorter rows are spread into a register instead of cutting blocks at their ends.
 const LEAST_ROW: usize = 512;
 
@@ -122,6 +131,12 @@ pub(super) enum Instruction {
         from: [Source; 2],
         to: Target,
     },
+    /// Operations one after another: on the first source, each with the next one.
+    Arithmetic {
+        operations: Vec<Operation>,
+        from: Vec<Source>,
+        to: Target,
+    },
     /// A function of bytes.
     FromBytes {
         function: Box<FromBytes>,
@@ -153,6 +168,11 @@ impl Instruction {
             (Elementwise::Binary(function), [Some(a), Some(b)], _) => Some(Self::Zip {
                 function,
                 from: [a, b],
+                to,
+            }),
+            (Elementwise::Arithmetic(operation), [Some(a), Some(b)], _) => Some(Self::Arithmetic {
+                operations: vec![operation],
+                from: vec![a, b],
                 to,
             }),
             (Elementwise::FromBytes(function), [Some(from), _], _) => {
@@ -391,6 +411,28 @@ impl State<'_, '_, '_> {
                     function(a, b, &mut out[..length]);
                 }
             },
+            Instruction::Arithmetic { operations, from, to } => match *to {
+                Target::Output(output) => {
+                    let (out, kept) = beside(writes, output);
+                    let found = |from: Source| {
+                        outside(from).unwrap_or_else(|from| match from {
+                            Source::Register(register) => &registers[register][..length],
+                            from => &kept(from)[written.clone()],
+                        })
+                    };
+                    operate(operations, from, found, out.floats(written.clone()));
+                }
+                Target::Register(register) => {
+                    let (out, rest) = apart(registers, register);
+                    let found = |from: Source| {
+                        outside(from).unwrap_or_else(|from| match from {
+                            Source::Register(register) => &rest(register)[..length],
+                            from => &left_in(writes, from)[written.clone()],
+                        })
+                    };
+                    operate(operations, from, found, &mut out[..length]);
+                }
+            },
             Instruction::FromBytes { function, from, to } => match *to {
                 Target::Output(output) => {
                     let x = match *from {
@@ -445,6 +487,25 @@ impl State<'_, '_, '_> {
             },
         }
     }
+}
+
+/// Does operations on the elements of the first source, each with those of the next one.
+fn operate<'a>(
+    operations: &[Operation],
+    from: &[Source],
+    found: impl Fn(Source) -> &'a [f32],
+    out: &mut [f32],
+) {
+    let mut steps = [(Operation::Add, Other::Number(0.0)); MAX_OPERATIONS];
+    let (&first, others) = from.split_first().expect("an operation has operands");
+    for ((step, &operation), &source) in steps.iter_mut().zip(operations).zip(others) {
+        let other = match (source, found(source)) {
+            (Source::Constant(_), &[constant, ..]) => Other::Number(constant),
+            (_, elements) => Other::Elements(elements),
+        };
+        *step = (operation, other);
+    }
+    arithmetic::compute(found(first), &steps[..operations.len()], out);
 }
 
 /// The bytes that a register holds.

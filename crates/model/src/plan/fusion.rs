@@ -88,7 +88,7 @@ pub(super) fn function_of(node: &Node, inputs: &Inputs<'_>, output: &TensorType)
 /// How many of a node's inputs its function reads.
 pub(super) fn operands_of(function: &Elementwise) -> usize {
     match function {
-        Elementwise::Binary(_) => 2,
+        Elementwise::Binary(_) | Elementwise::Arithmetic(_) => 2,
         Elementwise::Unary(_) | Elementwise::FromBytes(_) | Elementwise::ToBytes(_) => 1,
     }
 }

@@ -4,33 +4,36 @@
 //!
 //! - Bytes that follow from one byte of a tensor, or of a register, by functions and known elements alone are looked up in a table:
 //!   quantised networks spell a Gelu in five operators, each between bytes.
+//! - Sums, differences, products and quotients of which each is an operand of the next alone are computed in one go.
 //! - What a kernel has left in its output is read there if nothing writes over it, instead of being copied first.
 //! - What nobody reads is not computed.
 
-use super::chain::{Bytes, Instruction, Source, Target};
+use super::chain::{Bytes, Instruction, MAX_OPERATIONS, Source, Target};
 use std::collections::BTreeMap;
+use synod_numerics::fast::arithmetic::{Other, compute};
 
 /// Simplifies instructions; `constants` are the elements that they read.
 pub(super) fn optimise(instructions: Vec<Instruction>, constants: &[f32]) -> Vec<Instruction> {
-    allocate(live(read_in_place(look_up(instructions, constants))))
+    allocate(live(read_in_place(join(look_up(instructions, constants)))))
 }
 
 impl Instruction {
     /// The registers that it reads.
-    fn reads(&self) -> [Option<usize>; 2] {
+    fn reads(&self) -> Vec<usize> {
         let of = |source: &Source| match *source {
             Source::Register(register) => Some(register),
             _ => None,
         };
         match self {
-            Self::Load { .. } | Self::Spread { .. } => [None; 2],
-            Self::Map { from, .. } | Self::ToBytes { from, .. } => [of(from), None],
-            Self::Zip { from: [a, b], .. } => [of(a), of(b)],
+            Self::Load { .. } | Self::Spread { .. } => Vec::new(),
+            Self::Map { from, .. } | Self::ToBytes { from, .. } => of(from).into_iter().collect(),
+            Self::Zip { from, .. } => from.iter().filter_map(of).collect(),
+            Self::Arithmetic { from, .. } => from.iter().filter_map(of).collect(),
             Self::FromBytes { from, .. } | Self::LookUp { from, .. } => match *from {
-                Bytes::Register(register) => [Some(register), None],
-                Bytes::Tensor(_) => [None; 2],
+                Bytes::Register(register) => vec![register],
+                Bytes::Tensor(_) => Vec::new(),
             },
-            Self::Store { register, .. } | Self::StoreBytes { register, .. } => [Some(*register), None],
+            Self::Store { register, .. } | Self::StoreBytes { register, .. } => vec![*register],
         }
     }
 
@@ -40,6 +43,7 @@ impl Instruction {
             Self::Load { register, .. } | Self::Spread { register, .. } => Target::Register(register),
             Self::Map { to, .. }
             | Self::Zip { to, .. }
+            | Self::Arithmetic { to, .. }
             | Self::FromBytes { to, .. }
             | Self::ToBytes { to, .. }
             | Self::LookUp { to, .. } => to,
@@ -52,6 +56,7 @@ impl Instruction {
         match self {
             Self::Map { from, .. } | Self::ToBytes { from, .. } => std::slice::from_mut(from),
             Self::Zip { from, .. } => from,
+            Self::Arithmetic { from, .. } => from,
             _ => &mut [],
         }
     }
@@ -77,6 +82,7 @@ impl Instruction {
             Self::Load { register, .. } | Self::Spread { register, .. } => *register = number,
             Self::Map { to, .. }
             | Self::Zip { to, .. }
+            | Self::Arithmetic { to, .. }
             | Self::FromBytes { to, .. }
             | Self::ToBytes { to, .. }
             | Self::LookUp { to, .. } => *to = Target::Register(number),
@@ -131,6 +137,21 @@ fn look_up(mut instructions: Vec<Instruction>, constants: &[f32]) -> Vec<Instruc
                 function(&a, &b, &mut results);
                 floats.insert(register, OfByte::<f32>::with(a_of.or(b_of), results));
             }
+            Instruction::Arithmetic { operations, from, to } => {
+                let known: Option<Vec<_>> = from.iter().map(of_source).collect();
+                let (Some(known), Target::Register(register)) = (known, *to) else {
+                    continue;
+                };
+                let mut whose = known.iter().filter_map(|&(of, _)| of);
+                let of = whose.next();
+                if whose.any(|other| Some(other) != of) {
+                    continue;
+                }
+                let others = known[1..].iter().map(|(_, others)| Other::Elements(others));
+                let steps: Vec<_> = operations.iter().copied().zip(others).collect();
+                compute(&known[0].1, &steps, &mut results);
+                floats.insert(register, OfByte::<f32>::with(of, results));
+            }
             Instruction::FromBytes { function, from, to } => {
                 let Target::Register(register) = *to else { continue };
                 let every = std::array::from_fn(|byte| byte as u8);
@@ -163,6 +184,55 @@ fn look_up(mut instructions: Vec<Instruction>, constants: &[f32]) -> Vec<Instruc
     instructions
 }
 
+/// Lets operations whose result only another one reads be done with that one.
+fn join(instructions: Vec<Instruction>) -> Vec<Instruction> {
+    let mut reads: BTreeMap<usize, usize> = BTreeMap::new();
+    for register in instructions.iter().flat_map(Instruction::reads) {
+        *reads.entry(register).or_default() += 1;
+    }
+    let mut joined: Vec<Instruction> = Vec::with_capacity(instructions.len());
+    for mut instruction in instructions {
+        if let Instruction::Arithmetic { operations, from, .. } = &mut instruction
+            && let ([operation], &mut [a, b]) = (&mut operations[..], &mut from[..])
+        {
+            // where the operand comes from and how many operations that takes, if nobody else reads it
+            let made_by = |source: Source| {
+                let Source::Register(register) = source else {
+                    return None;
+                };
+                let place = joined.iter().position(|before| match before {
+                    Instruction::Arithmetic { to, .. } => *to == Target::Register(register),
+                    _ => false,
+                })?;
+                let Instruction::Arithmetic { operations, .. } = &joined[place] else {
+                    return None;
+                };
+                (reads[&register] == 1 && operations.len() < MAX_OPERATIONS)
+                    .then_some((operations.len(), place))
+            };
+            let (of_a, of_b) = (made_by(a), made_by(b));
+            // the longer way goes on
+            let (operation, other) = if of_b > of_a {
+                (operation.exchanged(), a)
+            } else {
+                (*operation, b)
+            };
+            if let Some((_, place)) = of_a.max(of_b)
+                && let Instruction::Arithmetic {
+                    operations: before,
+                    from: sources,
+                    ..
+                } = joined.remove(place)
+            {
+                *operations = [&before[..], &[operation]].concat();
+                *from = [&sources[..], &[other]].concat();
+            }
+        }
+        joined.push(instruction);
+    }
+    joined
+}
+
 /// Lets operators read what a kernel has left where it lies, if none of them writes over it before the last has read it.
 fn read_in_place(mut instructions: Vec<Instruction>) -> Vec<Instruction> {
     let Some(&Instruction::Load { output, register }) = instructions.first() else {
@@ -170,7 +240,7 @@ fn read_in_place(mut instructions: Vec<Instruction>) -> Vec<Instruction> {
     };
     let last = instructions
         .iter()
-        .rposition(|instruction| instruction.reads().contains(&Some(register)));
+        .rposition(|instruction| instruction.reads().contains(&register));
     let up_to_last = &mut instructions[1..=last.unwrap_or(0)];
     let in_the_way = |instruction: &Instruction| {
         instruction.target() == Target::Output(output)
@@ -197,7 +267,7 @@ fn live(instructions: Vec<Instruction>) -> Vec<Instruction> {
         if matches!(instruction.target(), Target::Register(register) if !read.contains(&register)) {
             continue;
         }
-        read.extend(instruction.reads().into_iter().flatten());
+        read.extend(instruction.reads());
         kept.push(instruction);
     }
     kept.reverse();
@@ -208,7 +278,7 @@ fn live(instructions: Vec<Instruction>) -> Vec<Instruction> {
 fn allocate(mut instructions: Vec<Instruction>) -> Vec<Instruction> {
     let mut last_read = BTreeMap::new();
     for (at, instruction) in instructions.iter().enumerate() {
-        for register in instruction.reads().into_iter().flatten() {
+        for register in instruction.reads() {
             last_read.insert(register, at);
         }
     }
@@ -229,7 +299,8 @@ fn allocate(mut instructions: Vec<Instruction>) -> Vec<Instruction> {
         };
         instruction.renumber(|register| numbers[&register], written.map(|(_, number)| number));
         numbers.extend(written);
-        let mut done: Vec<usize> = reads.into_iter().flatten().collect();
+        let mut done = reads;
+        done.sort_unstable();
         done.dedup();
         free.extend(
             done.into_iter()
@@ -244,6 +315,7 @@ fn allocate(mut instructions: Vec<Instruction>) -> Vec<Instruction> {
 mod tests {
     use super::*;
     use crate::ops::Map;
+    use synod_numerics::fast::arithmetic::Operation;
 
     fn doubled() -> Box<Map<f32>> {
         Box::new(|x: &[f32], out: &mut [f32]| {
@@ -339,6 +411,65 @@ mod tests {
         ));
         let copied = optimise(vec![load(), map(Source::Register(0), Target::Output(0))], &[]);
         assert!(matches!(copied[..], [Instruction::Load { .. }, _]));
+    }
+
+    fn operation(operation: Operation, a: Source, b: Source, to: Target) -> Instruction {
+        Instruction::Arithmetic {
+            operations: vec![operation],
+            from: vec![a, b],
+            to,
+        }
+    }
+
+    #[test]
+    fn operations_of_which_each_serves_the_next_alone_are_one() {
+        let (register, number) = (Source::Register, Source::Constant);
+        let x = Source::Tensor(0);
+        // 1 − x · (3 + x · 2), of which the outermost operation has its operands the other way round
+        let simplified = optimise(
+            vec![
+                operation(Operation::Multiply, number(1), x, Target::Register(0)),
+                operation(Operation::Add, number(2), register(0), Target::Register(1)),
+                operation(Operation::Multiply, x, register(1), Target::Register(2)),
+                operation(Operation::Subtract, number(0), register(2), Target::Output(0)),
+            ],
+            &[1.0, 2.0, 3.0],
+        );
+        let [
+            Instruction::Arithmetic {
+                operations,
+                from,
+                to: Target::Output(0),
+            },
+        ] = &simplified[..]
+        else {
+            panic!("one instruction is enough");
+        };
+        assert_eq!(
+            operations[..],
+            [
+                Operation::Multiply,
+                Operation::Add,
+                Operation::Multiply,
+                Operation::SubtractFrom
+            ]
+        );
+        assert_eq!(from[..], [number(1), x, number(2), x, number(0)]);
+    }
+
+    #[test]
+    fn what_two_read_stays_a_register() {
+        let register = Source::Register;
+        let x = Source::Tensor(0);
+        let simplified = optimise(
+            vec![
+                operation(Operation::Add, x, x, Target::Register(0)),
+                operation(Operation::Multiply, register(0), register(0), Target::Register(1)),
+                operation(Operation::Add, register(1), register(1), Target::Output(0)),
+            ],
+            &[],
+        );
+        assert_eq!(simplified.len(), 3);
     }
 
     #[test]

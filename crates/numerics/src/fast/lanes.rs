@@ -38,6 +38,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn fma(self, b: Self, c: Self) -> Self;
     /// The sum of each two lanes.
     unsafe fn add(self, other: Self) -> Self;
+    /// The difference of each two lanes.
+    unsafe fn sub(self, other: Self) -> Self;
+    /// The product of each two lanes.
+    unsafe fn mul(self, other: Self) -> Self;
     /// The greater of each two lanes as [`Float::maximum`] has it: NaN if either is, −0 below +0.
     unsafe fn greater(self, other: Self) -> Self;
     /// +0.0 where the lane is at most 0, the lane elsewhere; a NaN becomes the one that leaves an operator.
@@ -154,6 +158,14 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         Portable(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+    }
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        Portable(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Portable(std::array::from_fn(|lane| self.0[lane] * other.0[lane]))
     }
     #[inline(always)]
     unsafe fn greater(self, other: Self) -> Self {
@@ -324,6 +336,16 @@ mod x86 {
         unsafe fn add(self, other: Self) -> Self {
             // SAFETY: as above.
             Avx512(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: as above.
+            Avx512(unsafe { _mm512_sub_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn mul(self, other: Self) -> Self {
+            // SAFETY: as above.
+            Avx512(unsafe { _mm512_mul_ps(self.0, other.0) })
         }
         #[inline(always)]
         unsafe fn greater(self, other: Self) -> Self {
@@ -523,6 +545,16 @@ mod x86 {
         unsafe fn add(self, other: Self) -> Self {
             // SAFETY: as above.
             unsafe { Avx2(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: as above.
+            unsafe { Avx2(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn mul(self, other: Self) -> Self {
+            // SAFETY: as above.
+            unsafe { Avx2(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
         }
         #[inline(always)]
         unsafe fn greater(self, other: Self) -> Self {

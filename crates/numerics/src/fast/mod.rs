@@ -33,6 +33,7 @@
 //! | functions between bounds | `transcendental` | [`Transcendental`] functions of many `f32`, with AVX-512 or AVX2 |
 //! | the same by pairs of `f32` | `pairs` | exp, erf and tanh, with AVX-512; tanh up to 3.93 |
 //! | sums of bytes by two multiply-adds | [`crate::quantize`] | two quantised tensors of 65,536 elements and more, where the formula was found right for every pair of bytes; AVX2, AVX-512 or aarch64 |
+//! | sums, differences, products and quotients in registers | [`arithmetic`] | operations on elements of `f32`, one after another |
 //! | softmax row by row | `softmax` | rows of 16 elements and more of `f32`, with AVX-512 or AVX2 |
 //! | tables of bytes in registers | `look_up` | functions of one byte that give a byte, with AVX-512 VBMI |
 //! | folds in any order | `reduction` | maxima and minima, sums and products of integers |
@@ -50,6 +51,7 @@
 //! | several threads, each with the part of every job that it had before | [`crate::pool`] | work of more than about 10 µs, if threads are set |
 
 mod aligned;
+pub mod arithmetic;
 mod attention;
 pub mod blocks;
 pub mod convolution;

@@ -1,6 +1,7 @@
 //! The arithmetic against itself (fast kernels against the reference) and against independent oracles.
 
 mod agreement;
+mod arithmetic;
 mod blocks;
 mod conversions;
 mod epilogues;
