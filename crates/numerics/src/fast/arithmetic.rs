@@ -67,6 +67,7 @@ pub fn compute(x: &[f32], steps: &[(Operation, Other<'_>)], out: &mut [f32]) {
         // as many vectors, with as many others, as there are registers for
         match isa {
             Isa::Avx512 => in_registers::<8>(isa, x, steps, out),
+            Isa::Avx2 => in_registers::<4>(isa, x, steps, out),
             _ => in_registers::<2>(isa, x, steps, out),
         }
     }
@@ -116,17 +117,17 @@ unsafe fn several<L: Lanes, const V: usize>(
             vectors[v] = L::load(x.add(at + v * LANES));
         }
         for (operation, other) in steps {
-            let mut others = [L::zero(); V];
             match other {
-                Other::Number(number) => others = [L::splat(number); V],
+                Other::Number(number) => step(*operation, &mut vectors, &[L::splat(number); V]),
                 Other::Elements(elements) => {
                     let elements = elements.as_ptr();
+                    let mut others = [L::zero(); V];
                     for v in 0..V {
                         others[v] = L::load(elements.add(at + v * LANES));
                     }
+                    step(*operation, &mut vectors, &others);
                 }
             }
-            step(*operation, &mut vectors, &others);
         }
         for v in 0..V {
             vectors[v].canonical().store(out.add(at + v * LANES));
