@@ -330,231 +330,171 @@ struct State<'a, 'b, 'w> {
     registers: &'b mut [[f32; BLOCK]],
 }
 
-impl State<'_, '_, '_> {
+impl<'w> State<'_, '_, 'w> {
     /// Runs an instruction on one block of the chain's elements.
     fn run(&mut self, instruction: &Instruction, block: Range<usize>) {
-        let length = block.len();
-        let written = block.start - self.first..block.end - self.first;
-        let in_row = block.start % self.row;
-        let Self {
-            constants,
-            reads,
-            writes,
-            registers,
-            ..
-        } = self;
-        let outside = |from: Source| match from {
-            Source::Tensor(tensor) => Ok(&reads[tensor].floats()[block.clone()]),
-            Source::Row(tensor) => Ok(&reads[tensor].floats()[in_row..in_row + length]),
-            Source::Constant(constant) => Ok(&constants[constant][..length]),
-            Source::Output(_) | Source::Register(_) => Err(from),
-        };
+        let (out, operands) = self.apart(instruction.target(), block);
         match instruction {
-            Instruction::Load { output, register } => {
-                registers[*register][..length].copy_from_slice(writes[*output].floats(written));
+            Instruction::Load { output, .. } => {
+                out.floats()
+                    .copy_from_slice(operands.floats(Source::Output(*output)));
             }
-            Instruction::Store { register, output } => {
-                writes[*output]
-                    .floats(written)
-                    .copy_from_slice(&registers[*register][..length]);
+            Instruction::Store { register, .. } => {
+                out.floats()
+                    .copy_from_slice(operands.floats(Source::Register(*register)));
             }
-            Instruction::StoreBytes { register, output } => {
-                writes[*output]
-                    .bytes(written)
-                    .copy_from_slice(&bytes_of(&registers[*register])[..length]);
+            Instruction::StoreBytes { register, .. } => {
+                out.bytes()
+                    .copy_from_slice(operands.bytes(Bytes::Register(*register)));
             }
-            Instruction::Spread {
-                tensor,
-                inner,
-                register,
-            } => {
-                let out = &mut registers[*register][..length];
-                spread(reads[*tensor].floats(), *inner, block.start, out);
+            Instruction::Spread { tensor, inner, .. } => {
+                spread(
+                    operands.reads[*tensor].floats(),
+                    *inner,
+                    operands.block.start,
+                    out.floats(),
+                );
             }
-            Instruction::Map { function, from, to } => match *to {
-                Target::Output(output) => {
-                    let (out, kept) = beside(writes, output);
-                    let x = outside(*from).unwrap_or_else(|from| match from {
-                        Source::Register(register) => &registers[register][..length],
-                        from => &kept(from)[written.clone()],
-                    });
-                    function(x, out.floats(written.clone()));
-                }
-                Target::Register(register) => {
-                    let (out, rest) = apart(registers, register);
-                    let x = outside(*from).unwrap_or_else(|from| match from {
-                        Source::Register(register) => &rest(register)[..length],
-                        from => &left_in(writes, from)[written.clone()],
-                    });
-                    function(x, &mut out[..length]);
-                }
+            Instruction::Map { function, from, .. } => function(operands.floats(*from), out.floats()),
+            Instruction::Zip { function, from, .. } => {
+                let [a, b] = from.map(|from| operands.floats(from));
+                function(a, b, out.floats());
+            }
+            Instruction::Arithmetic { operations, from, .. } => {
+                operate(operations, from, &operands, out.floats());
+            }
+            Instruction::FromBytes { function, from, .. } => function(operands.bytes(*from), out.floats()),
+            Instruction::LookUp { table, from, .. } => look_up(table, operands.bytes(*from), out.bytes()),
+            Instruction::ToBytes { function, from, .. } => function(operands.floats(*from), out.bytes()),
+        }
+    }
+
+    /// Where a block of results goes, and what may be read meanwhile.
+    fn apart<'s>(&'s mut self, to: Target, block: Range<usize>) -> (Out<'s, 'w>, Operands<'s>) {
+        let written = block.start - self.first..block.end - self.first;
+        let (place, registers, outputs) = match to {
+            Target::Register(register) => {
+                let (out, others) = without(self.registers, register);
+                (Place::Register(out), others, [&*self.writes, &[]])
+            }
+            Target::Output(output) => {
+                let (out, others) = without(self.writes, output);
+                (Place::Output(out), [&*self.registers, &[]], others)
+            }
+        };
+        let out = Out {
+            place,
+            written: written.clone(),
+        };
+        let operands = Operands {
+            reads: self.reads,
+            constants: self.constants,
+            registers,
+            outputs,
+            in_row: block.start % self.row,
+            block,
+            written,
+        };
+        (out, operands)
+    }
+}
+
+/// One element for writing; those before it and behind it for reading.
+fn without<T>(all: &mut [T], written: usize) -> (&mut T, [&[T]; 2]) {
+    let (before, rest) = all.split_at_mut(written);
+    let (out, after) = rest.split_at_mut(1);
+    (&mut out[0], [before, after])
+}
+
+/// What [`without`] has left, by its number among all.
+fn beside<T>([before, after]: [&[T]; 2], index: usize) -> &T {
+    match index.checked_sub(before.len()) {
+        None => &before[index],
+        // where nothing was taken out, there is nothing behind
+        Some(beyond) => &after[beyond - 1],
+    }
+}
+
+/// A register, or a tensor of the chain's.
+enum Place<'s, 'w> {
+    Register(&'s mut [f32; BLOCK]),
+    Output(&'s mut Written<'w>),
+}
+
+/// Where a block of results goes.
+struct Out<'s, 'w> {
+    place: Place<'s, 'w>,
+    written: Range<usize>,
+}
+
+impl<'s> Out<'s, '_> {
+    fn floats(self) -> &'s mut [f32] {
+        match self.place {
+            Place::Register(register) => &mut register[..self.written.len()],
+            Place::Output(output) => output.floats(self.written),
+        }
+    }
+
+    fn bytes(self) -> &'s mut [u8] {
+        match self.place {
+            Place::Register(register) => &mut bytemuck::cast_slice_mut(register)[..self.written.len()],
+            Place::Output(output) => output.bytes(self.written),
+        }
+    }
+}
+
+/// What an instruction may read of a block.
+struct Operands<'s> {
+    reads: &'s [Operand<'s>],
+    constants: &'s [[f32; BLOCK]],
+    registers: [&'s [[f32; BLOCK]]; 2],
+    outputs: [&'s [Written<'s>]; 2],
+    /// Its elements in tensors that are read,
+    block: Range<usize>,
+    /// in those that are written,
+    written: Range<usize>,
+    /// and where it begins in a row.
+    in_row: usize,
+}
+
+impl<'s> Operands<'s> {
+    fn floats(&self, from: Source) -> &'s [f32] {
+        let length = self.block.len();
+        match from {
+            Source::Tensor(tensor) => &self.reads[tensor].floats()[self.block.clone()],
+            Source::Row(tensor) => &self.reads[tensor].floats()[self.in_row..][..length],
+            Source::Constant(constant) => &self.constants[constant][..length],
+            Source::Register(register) => &beside(self.registers, register)[..length],
+            Source::Output(output) => match beside(self.outputs, output) {
+                Written::Floats(floats) => &floats[self.written.clone()],
+                Written::Bytes(_) => unreachable!("a kernel that is followed leaves floats"),
             },
-            Instruction::Zip { function, from, to } => match *to {
-                Target::Output(output) => {
-                    let (out, kept) = beside(writes, output);
-                    let [a, b] = from.map(|from| {
-                        outside(from).unwrap_or_else(|from| match from {
-                            Source::Register(register) => &registers[register][..length],
-                            from => &kept(from)[written.clone()],
-                        })
-                    });
-                    function(a, b, out.floats(written.clone()));
-                }
-                Target::Register(register) => {
-                    let (out, rest) = apart(registers, register);
-                    let [a, b] = from.map(|from| {
-                        outside(from).unwrap_or_else(|from| match from {
-                            Source::Register(register) => &rest(register)[..length],
-                            from => &left_in(writes, from)[written.clone()],
-                        })
-                    });
-                    function(a, b, &mut out[..length]);
-                }
-            },
-            Instruction::Arithmetic { operations, from, to } => match *to {
-                Target::Output(output) => {
-                    let (out, kept) = beside(writes, output);
-                    let found = |from: Source| {
-                        outside(from).unwrap_or_else(|from| match from {
-                            Source::Register(register) => &registers[register][..length],
-                            from => &kept(from)[written.clone()],
-                        })
-                    };
-                    operate(operations, from, found, out.floats(written.clone()));
-                }
-                Target::Register(register) => {
-                    let (out, rest) = apart(registers, register);
-                    let found = |from: Source| {
-                        outside(from).unwrap_or_else(|from| match from {
-                            Source::Register(register) => &rest(register)[..length],
-                            from => &left_in(writes, from)[written.clone()],
-                        })
-                    };
-                    operate(operations, from, found, &mut out[..length]);
-                }
-            },
-            Instruction::FromBytes { function, from, to } => match *to {
-                Target::Output(output) => {
-                    let x = match *from {
-                        Bytes::Tensor(tensor) => &reads[tensor].bytes()[block],
-                        Bytes::Register(register) => &bytes_of(&registers[register])[..length],
-                    };
-                    function(x, writes[output].floats(written));
-                }
-                Target::Register(register) => {
-                    let (out, rest) = apart(registers, register);
-                    let x = match *from {
-                        Bytes::Tensor(tensor) => &reads[tensor].bytes()[block],
-                        Bytes::Register(register) => &bytes_of(rest(register))[..length],
-                    };
-                    function(x, &mut out[..length]);
-                }
-            },
-            Instruction::LookUp { table, from, to } => match *to {
-                Target::Output(output) => {
-                    let x = match *from {
-                        Bytes::Tensor(tensor) => &reads[tensor].bytes()[block],
-                        Bytes::Register(register) => &bytes_of(&registers[register])[..length],
-                    };
-                    look_up(table, x, writes[output].bytes(written));
-                }
-                Target::Register(register) => {
-                    let (out, rest) = apart(registers, register);
-                    let x = match *from {
-                        Bytes::Tensor(tensor) => &reads[tensor].bytes()[block],
-                        Bytes::Register(register) => &bytes_of(rest(register))[..length],
-                    };
-                    look_up(table, x, &mut bytemuck::cast_slice_mut(out)[..length]);
-                }
-            },
-            Instruction::ToBytes { function, from, to } => match *to {
-                Target::Output(output) => {
-                    let (out, kept) = beside(writes, output);
-                    let x = outside(*from).unwrap_or_else(|from| match from {
-                        Source::Register(register) => &registers[register][..length],
-                        from => &kept(from)[written.clone()],
-                    });
-                    function(x, out.bytes(written.clone()));
-                }
-                Target::Register(register) => {
-                    let (out, rest) = apart(registers, register);
-                    let x = outside(*from).unwrap_or_else(|from| match from {
-                        Source::Register(register) => &rest(register)[..length],
-                        from => &left_in(writes, from)[written.clone()],
-                    });
-                    function(x, &mut bytemuck::cast_slice_mut(out)[..length]);
-                }
-            },
+        }
+    }
+
+    fn bytes(&self, from: Bytes) -> &'s [u8] {
+        match from {
+            Bytes::Tensor(tensor) => &self.reads[tensor].bytes()[self.block.clone()],
+            Bytes::Register(register) => {
+                let register: &[f32; BLOCK] = beside(self.registers, register);
+                &bytemuck::cast_slice(register.as_slice())[..self.block.len()]
+            }
         }
     }
 }
 
 /// Does operations on the elements of the first source, each with those of the next one.
-fn operate<'a>(
-    operations: &[Operation],
-    from: &[Source],
-    found: impl Fn(Source) -> &'a [f32],
-    out: &mut [f32],
-) {
+fn operate(operations: &[Operation], from: &[Source], operands: &Operands<'_>, out: &mut [f32]) {
     let mut steps = [(Operation::Add, Other::Number(0.0)); MAX_OPERATIONS];
     let (&first, others) = from.split_first().expect("an operation has operands");
     for ((step, &operation), &source) in steps.iter_mut().zip(operations).zip(others) {
-        let other = match (source, found(source)) {
-            (Source::Constant(_), &[constant, ..]) => Other::Number(constant),
-            (_, elements) => Other::Elements(elements),
+        let other = match source {
+            Source::Constant(constant) => Other::Number(operands.constants[constant][0]),
+            source => Other::Elements(operands.floats(source)),
         };
         *step = (operation, other);
     }
-    arithmetic::compute(found(first), &steps[..operations.len()], out);
-}
-
-/// The bytes that a register holds.
-fn bytes_of(register: &[f32; BLOCK]) -> &[u8] {
-    bytemuck::cast_slice(register)
-}
-
-/// What a kernel has left in an output.
-fn left_in<'a>(writes: &'a [Written<'_>], from: Source) -> &'a [f32] {
-    match from {
-        Source::Output(output) => match &writes[output] {
-            Written::Floats(floats) => floats,
-            Written::Bytes(_) => unreachable!("a kernel that is followed leaves floats"),
-        },
-        _ => unreachable!("all other sources are found elsewhere"),
-    }
-}
-
-/// One output for writing, the others for reading.
-fn beside<'a, 'w>(
-    writes: &'a mut [Written<'w>],
-    written: usize,
-) -> (&'a mut Written<'w>, impl Fn(Source) -> &'a [f32]) {
-    let (before, rest) = writes.split_at_mut(written);
-    let (out, after) = rest.split_at_mut(1);
-    let (before, after) = (&*before, &*after);
-    let others = move |from: Source| match from {
-        Source::Output(output) if output > written => left_in(after, Source::Output(output - written - 1)),
-        from => left_in(before, from),
-    };
-    (&mut out[0], others)
-}
-
-/// One register for writing, the others for reading.
-fn apart<'a>(
-    registers: &'a mut [[f32; BLOCK]],
-    written: usize,
-) -> (&'a mut [f32; BLOCK], impl Fn(usize) -> &'a [f32; BLOCK]) {
-    let (before, rest) = registers.split_at_mut(written);
-    let (out, after) = rest.split_at_mut(1);
-    let (before, after) = (&*before, &*after);
-    let others = move |index: usize| {
-        if index < written {
-            &before[index]
-        } else {
-            &after[index - written - 1]
-        }
-    };
-    (&mut out[0], others)
+    arithmetic::compute(operands.floats(first), &steps[..operations.len()], out);
 }
 
 /// Writes elements `start`… of a spread tensor.

@@ -38,7 +38,7 @@ impl Instruction {
     }
 
     /// Where its result goes.
-    fn target(&self) -> Target {
+    pub(super) fn target(&self) -> Target {
         match *self {
             Self::Load { register, .. } | Self::Spread { register, .. } => Target::Register(register),
             Self::Map { to, .. }
@@ -117,6 +117,14 @@ fn look_up(mut instructions: Vec<Instruction>, constants: &[f32]) -> Vec<Instruc
             Source::Register(register) => floats.get(&register).map(|known| (known.of, *known.values)),
             _ => None,
         };
+        // if they follow from bytes of one place at most
+        let of_sources = |sources: &[Source]| {
+            let known = sources.iter().map(of_source).collect::<Option<Vec<_>>>()?;
+            let (of, values): (Vec<_>, Vec<_>) = known.into_iter().unzip();
+            let mut of = of.into_iter().flatten();
+            let first = of.next();
+            of.all(|other| Some(other) == first).then_some((first, values))
+        };
         let mut results = [0.0; 256];
         match instruction {
             Instruction::Map { function, from, to } => {
@@ -127,29 +135,19 @@ fn look_up(mut instructions: Vec<Instruction>, constants: &[f32]) -> Vec<Instruc
                 floats.insert(register, OfByte::<f32>::with(of, results));
             }
             Instruction::Zip { function, from, to } => {
-                let [a, b] = [of_source(&from[0]), of_source(&from[1])];
-                let (Some((a_of, a)), Some((b_of, b)), Target::Register(register)) = (a, b, *to) else {
+                let (Some((of, known)), Target::Register(register)) = (of_sources(from), *to) else {
                     continue;
                 };
-                if a_of.is_some() && b_of.is_some() && a_of != b_of {
-                    continue;
-                }
-                function(&a, &b, &mut results);
-                floats.insert(register, OfByte::<f32>::with(a_of.or(b_of), results));
+                function(&known[0], &known[1], &mut results);
+                floats.insert(register, OfByte::<f32>::with(of, results));
             }
             Instruction::Arithmetic { operations, from, to } => {
-                let known: Option<Vec<_>> = from.iter().map(of_source).collect();
-                let (Some(known), Target::Register(register)) = (known, *to) else {
+                let (Some((of, known)), Target::Register(register)) = (of_sources(from), *to) else {
                     continue;
                 };
-                let mut whose = known.iter().filter_map(|&(of, _)| of);
-                let of = whose.next();
-                if whose.any(|other| Some(other) != of) {
-                    continue;
-                }
-                let others = known[1..].iter().map(|(_, others)| Other::Elements(others));
+                let others = known[1..].iter().map(|others| Other::Elements(others));
                 let steps: Vec<_> = operations.iter().copied().zip(others).collect();
-                compute(&known[0].1, &steps, &mut results);
+                compute(&known[0], &steps, &mut results);
                 floats.insert(register, OfByte::<f32>::with(of, results));
             }
             Instruction::FromBytes { function, from, to } => {

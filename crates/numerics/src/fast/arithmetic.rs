@@ -167,39 +167,23 @@ unsafe fn some<L: Lanes>(
 /// The machine must have the instruction set.
 #[inline(always)]
 unsafe fn step<L: Lanes, const V: usize>(operation: Operation, x: &mut [L; V], y: &[L; V]) {
+    macro_rules! each {
+        (|$a:ident, $b:ident| $result:expr) => {
+            for v in 0..V {
+                let ($a, $b) = (x[v], y[v]);
+                x[v] = $result;
+            }
+        };
+    }
     // SAFETY: by the contract.
     unsafe {
         match operation {
-            Operation::Add => {
-                for v in 0..V {
-                    x[v] = x[v].add(y[v]);
-                }
-            }
-            Operation::Subtract => {
-                for v in 0..V {
-                    x[v] = x[v].sub(y[v]);
-                }
-            }
-            Operation::SubtractFrom => {
-                for v in 0..V {
-                    x[v] = y[v].sub(x[v]);
-                }
-            }
-            Operation::Multiply => {
-                for v in 0..V {
-                    x[v] = x[v].mul(y[v]);
-                }
-            }
-            Operation::Divide => {
-                for v in 0..V {
-                    x[v] = x[v].div(y[v]);
-                }
-            }
-            Operation::DivideInto => {
-                for v in 0..V {
-                    x[v] = y[v].div(x[v]);
-                }
-            }
+            Operation::Add => each!(|a, b| a.add(b)),
+            Operation::Subtract => each!(|a, b| a.sub(b)),
+            Operation::SubtractFrom => each!(|a, b| b.sub(a)),
+            Operation::Multiply => each!(|a, b| a.mul(b)),
+            Operation::Divide => each!(|a, b| a.div(b)),
+            Operation::DivideInto => each!(|a, b| b.div(a)),
         }
     }
 }
