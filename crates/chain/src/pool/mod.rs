@@ -369,7 +369,7 @@ impl Inner {
             });
         }
         queue.check_payable(&transaction)?;
-        let ready_before = queue.next_nonce().unwrap_or(account.nonce);
+        let ready_before = queue.first_missing();
 
         self.arrivals += 1;
         transaction.arrival = self.arrivals;
@@ -381,29 +381,19 @@ impl Inner {
         if !self.by_hash.contains_key(&hash) {
             return Err(PoolError::Full);
         }
-        let ready = self.ready_from(address, ready_before.min(nonce), nonce);
+        let ready = if nonce < ready_before {
+            vec![hash]
+        } else {
+            self.senders
+                .get(&address)
+                .map(|queue| queue.ready_from(ready_before).map(|tx| *tx.hash()).collect())
+                .unwrap_or_default()
+        };
         Ok(Added {
             hash,
             replaced: replaces.map(|old| *old.hash()),
             ready,
         })
-    }
-
-    /// The ready transactions of `address` that an insertion at `inserted` made so, when `before` was the first nonce
-    /// that was not ready: none if `inserted` is behind a gap.
-    fn ready_from(&self, address: Address, before: u64, inserted: u64) -> Vec<TxHash> {
-        let Some(queue) = self.senders.get(&address) else {
-            return Vec::new();
-        };
-        if inserted > before {
-            return Vec::new();
-        }
-        let was_ready_before = |nonce: u64| nonce < before && nonce != inserted;
-        queue
-            .ready()
-            .filter(|tx| !was_ready_before(tx.nonce()))
-            .map(|tx| *tx.hash())
-            .collect()
     }
 
     /// Removes the cheapest last transactions until the pool is within its limits.

@@ -12,6 +12,24 @@ use super::{Account, PoolError, PoolTransaction, transaction::EvictionKey};
 pub(super) struct Sender {
     account: Account,
     transactions: BTreeMap<u64, Arc<PoolTransaction>>,
+    ready: Run,
+}
+
+/// The unbroken run of nonces that starts at the account's. Kept, since every transaction that arrives asks for it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    len: usize,
+    /// What its transactions cost at most, in wei.
+    cost: U256,
+}
+
+impl Run {
+    fn and(self, transaction: &PoolTransaction) -> Self {
+        Self {
+            len: self.len + 1,
+            cost: self.cost.saturating_add(transaction.cost()),
+        }
+    }
 }
 
 impl Sender {
@@ -19,6 +37,7 @@ impl Sender {
         Self {
             account,
             transactions: BTreeMap::new(),
+            ready: Run::default(),
         }
     }
 
@@ -32,46 +51,80 @@ impl Sender {
 
     /// Puts a transaction in its place; returns the one that stood there.
     pub(super) fn insert(&mut self, transaction: PoolTransaction) -> Option<Arc<PoolTransaction>> {
-        self.transactions
-            .insert(transaction.nonce(), Arc::new(transaction))
+        let (nonce, extended) = (transaction.nonce(), self.ready.and(&transaction));
+        let replaced = self.transactions.insert(nonce, Arc::new(transaction));
+        let is_last = self
+            .transactions
+            .last_key_value()
+            .is_some_and(|(last, _)| *last == nonce);
+        if replaced.is_none() && is_last && nonce == self.first_missing() {
+            self.ready = extended;
+        } else {
+            self.count_ready();
+        }
+        replaced
     }
 
     pub(super) fn remove(&mut self, nonce: u64) -> Option<Arc<PoolTransaction>> {
-        self.transactions.remove(&nonce)
+        let removed = self.transactions.remove(&nonce);
+        self.count_ready();
+        removed
+    }
+
+    /// Looks through the queue for the unbroken run.
+    fn count_ready(&mut self) {
+        let ready = (self.account.nonce..)
+            .zip(self.transactions.range(self.account.nonce..))
+            .map_while(|(expected, (nonce, transaction))| (expected == *nonce).then_some(transaction))
+            .fold(Run::default(), |run, transaction| run.and(transaction));
+        self.ready = ready;
     }
 
     /// The unbroken run of nonces that starts at the account's.
     pub(super) fn ready(&self) -> impl Iterator<Item = &Arc<PoolTransaction>> + '_ {
-        (self.account.nonce..)
-            .zip(self.transactions.range(self.account.nonce..))
-            .map_while(|(expected, (nonce, transaction))| (expected == *nonce).then_some(transaction))
+        self.ready_from(self.account.nonce)
     }
 
-    pub(super) fn ready_len(&self) -> usize {
-        self.ready().count()
+    /// Of the unbroken run what has this nonce or a greater one.
+    pub(super) fn ready_from(&self, nonce: u64) -> impl Iterator<Item = &Arc<PoolTransaction>> + '_ {
+        let end = self.first_missing();
+        self.transactions
+            .range(nonce.min(end)..end)
+            .map(|(_, transaction)| transaction)
+    }
+
+    pub(super) const fn ready_len(&self) -> usize {
+        self.ready.len
     }
 
     /// What follows the first gap.
     pub(super) fn queued(&self) -> impl Iterator<Item = &Arc<PoolTransaction>> + '_ {
-        self.transactions.values().skip(self.ready_len())
+        self.transactions.values().skip(self.ready.len)
+    }
+
+    /// The first nonce of which no transaction is here.
+    pub(super) const fn first_missing(&self) -> u64 {
+        self.account.nonce.saturating_add(self.ready.len as u64)
     }
 
     /// The nonce after the last ready transaction, if one is ready.
     pub(super) fn next_nonce(&self) -> Option<u64> {
-        self.ready().last().map(|tx| tx.nonce().saturating_add(1))
+        (self.ready.len > 0).then(|| self.first_missing())
     }
 
     /// Whether the balance covers `new` together with the ready transactions that it would stand among.
     pub(super) fn check_payable(&self, new: &PoolTransaction) -> Result<(), PoolError> {
-        let next = self.next_nonce().unwrap_or(self.account.nonce);
-        if new.nonce() > next {
+        if new.nonce() > self.first_missing() {
             // Behind a gap: nobody knows what the balance will be when the gap is filled.
             return Ok(());
         }
-        let queued = self
-            .ready()
-            .filter(|tx| tx.nonce() != new.nonce())
-            .fold(U256::ZERO, |sum, tx| sum.saturating_add(tx.cost()));
+        let queued = if new.nonce() == self.first_missing() {
+            self.ready.cost
+        } else {
+            self.ready()
+                .filter(|tx| tx.nonce() != new.nonce())
+                .fold(U256::ZERO, |sum, tx| sum.saturating_add(tx.cost()))
+        };
         let cost = new.cost();
         if queued.saturating_add(cost) > self.account.balance {
             let balance = self.account.balance;
@@ -103,9 +156,12 @@ impl Sender {
             })
             .map(|(nonce, _)| *nonce)
             .collect();
-        gone.into_iter()
+        let gone = gone
+            .into_iter()
             .filter_map(|nonce| self.transactions.remove(&nonce))
-            .collect()
+            .collect();
+        self.count_ready();
+        gone
     }
 
     /// Takes out what is queued and arrived no later than a mark.
@@ -123,7 +179,7 @@ impl Sender {
     /// Where the last transaction stands in the order of eviction; `None` for an empty queue.
     pub(super) fn eviction_key(&self) -> Option<EvictionKey> {
         let (nonce, tail) = self.transactions.last_key_value()?;
-        let ready = self.ready_len() == self.transactions.len();
+        let ready = self.ready.len == self.transactions.len();
         Some(EvictionKey {
             ready,
             tip: tail.tip_cap(),

@@ -236,12 +236,15 @@ proptest! {
         for step in steps {
             match step {
                 Step::Add { sender, nonce, fee, tip } => {
+                    let before = simple.ready(sender);
                     let added = pool.add(transfer(who(sender), nonce, fee, tip));
                     let expected = simple.add(sender, nonce, fee, tip, &limits);
                     prop_assert_eq!(added.is_ok(), expected, "{:?}", added);
                     if let Ok(added) = added {
-                        let ready = simple.of(sender, nonce).is_some_and(|tx| simple.is_ready(&tx));
-                        prop_assert_eq!(added.ready.contains(&added.hash), ready);
+                        let nonce = |hash| pool.get(hash).expect("what became ready waits").nonce();
+                        let became: Vec<_> = added.ready.iter().map(nonce).collect();
+                        let ready = simple.ready(sender).into_iter().filter(|tx| !before.contains(tx));
+                        prop_assert_eq!(became, ready.map(|tx| tx.nonce).collect::<Vec<_>>());
                     } else if let Err(error) = added {
                         prop_assert!(!matches!(error, PoolError::State(_)));
                     }
