@@ -22,7 +22,8 @@
 //! | convolution by channels | [`blocks`] | one group, output channels that fill vectors as well as positions do; 64 terms and more, or 1 × 1 taps and up to 112 positions |
 //! | two rows of 4 to 7 pixels in a tile | [`blocks`] | AVX-512, input in blocks |
 //! | images in blocks of sixteen channels | [`blocks`] | convolutions of one group and depthwise ones, at most two axes of space; greatest pools, global pools; where a plan keeps an image so |
-//! | padding beside an image instead of around a copy of it | [`blocks`] | depthwise, rows of which 32 outputs lie over no padding, up to 49 taps |
+//! | padding beside an image instead of around a copy of it | `blocks/depthwise` | depthwise, in blocks |
+//! | a pixel loaded once for all taps of a row | `blocks/depthwise` | the same with AVX-512, 3, 5 or 7 taps side by side, stride 1 or 2 (7: 1) |
 //! | bias, residual and bounds in registers | [`blocks`] | the same, if the output is in blocks and the epilogue is [`epilogue::Simple`] |
 //! | the same for products | `tile` | all products of `f32` whose epilogue is [`epilogue::Simple`] |
 //! | the next panel on its way | `tile` | products of several tiles of rows |

@@ -110,6 +110,16 @@ pub(super) struct Finish {
     pub(super) at_most: Option<f32>,
 }
 
+impl Finish {
+    /// The same for elements that lie so many further in the output.
+    pub(super) fn further(self, elements: usize) -> Self {
+        Self {
+            add: self.add.map(|add| add.wrapping_add(elements)),
+            ..self
+        }
+    }
+}
+
 /// Continues (or, unless `resume`, starts) the chains of `rows` × `columns` elements, c\[i·stride + j\].
 ///
 /// # Panics

@@ -43,6 +43,24 @@ fn axis(numbers: &mut Numbers, most: usize) -> Axis {
     }
 }
 
+/// One of a depthwise convolution: windows of the usual sizes and of others, some of which may lie over nothing but padding.
+fn axis_of_windows(numbers: &mut Numbers) -> Axis {
+    let (kernel, stride) = ([1, 3, 5, 7, 11][numbers.below(5)], 1 + numbers.below(3));
+    let dilation = [1, 1, 1, 2][numbers.below(4)];
+    let reach = (kernel - 1) * dilation + 1;
+    let (pad_begin, pad_end) = (numbers.below(reach + 2), numbers.below(reach + 2));
+    let input = 1 + numbers.below(40) + reach.saturating_sub(pad_begin + pad_end + 1);
+    Axis {
+        input,
+        output: (input + pad_begin + pad_end - reach) / stride + 1,
+        kernel,
+        stride,
+        dilation,
+        pad_begin,
+        pad_end,
+    }
+}
+
 /// One with 32 outputs and more.
 fn wide_axis(numbers: &mut Numbers) -> Axis {
     let (stride, dilation) = (1 + numbers.below(3), 1 + numbers.below(2));
@@ -114,7 +132,13 @@ fn shapes(numbers: &mut Numbers) -> Vec<ConvShape> {
             axes: [Axis::UNIT, axis, axis],
         }
     };
-    // wide images, most of which a depthwise convolution reads in place
+    shapes.extend((0..80).map(|_| ConvShape {
+        batch: 1,
+        groups: [16, 32][numbers.below(2)],
+        in_channels: 1,
+        out_channels: 1,
+        axes: [Axis::UNIT, axis_of_windows(numbers), axis_of_windows(numbers)],
+    }));
     shapes.extend((0..16).map(|_| ConvShape {
         batch: 1 + numbers.below(2),
         groups: [16, 48][numbers.below(2)],

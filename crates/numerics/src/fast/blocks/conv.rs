@@ -6,8 +6,8 @@ use super::super::convolution::{ConvWeights, Layout};
 use super::super::epilogue::{self, Epilogue, Simple};
 use super::super::matrix::nanoseconds;
 use super::super::share::even;
-use super::super::tile::{Finish, PANEL, Right, VECTOR, most_rows, tiles};
-use super::tile::{Tile, most_vectors, rows_together, run, run_depthwise};
+use super::super::tile::{Finish, PANEL, Right, VECTOR, tiles};
+use super::tile::{Output, Tile, most_vectors, rows_together, run};
 use super::{Blocks, TOGETHER, turn};
 use crate::isa::Isa;
 use crate::pool::{self, Disjoint};
@@ -42,7 +42,7 @@ pub(in super::super) fn conv(blocks: &Blocks, of: &Operands<'_>, out: &mut [f32]
         "an operand of the output's shape"
     );
     let out = &Disjoint::new(out);
-    blocks.with_offsets(of.shape, |offsets| {
+    let run = |offsets: &[u32]| {
         compute(&Part {
             isa: Isa::current(),
             blocks,
@@ -51,7 +51,12 @@ pub(in super::super) fn conv(blocks: &Blocks, of: &Operands<'_>, out: &mut [f32]
             simple,
             out,
         });
-    });
+    };
+    if blocks.depthwise {
+        run(&[]);
+    } else {
+        blocks.with_offsets(of.shape, run);
+    }
 }
 
 /// Shares the work of a convolution out.
@@ -60,27 +65,7 @@ fn compute(part: &Part<'_>) {
     let shape = of.shape;
     let [m, n, k] = [shape.out_channels, shape.output_size(), shape.terms()];
     if blocks.depthwise {
-        // a term of sixteen channels is a multiply-add and a load
-        let cost = nanoseconds(part.isa, [2, n, k]).saturating_mul(shape.groups as u64);
-        let all = pool::pieces(cost.saturating_mul(shape.batch as u64));
-        let images = shape.groups / VECTOR;
-        let rows = 0..blocks.rows();
-        // a convolution that widens an image to these channels shares its work out in the same way
-        let more_channels = shape.groups > CLEAN * shape.input_size();
-        return match Split::of(rows.len(), images, more_channels, all) {
-            Split::Rows(pieces) if shape.batch == 1 => pool::run(pieces, &|piece| {
-                let rows = pool::part(rows.len(), 1, pieces, piece);
-                (0..images).for_each(|image| part.depthwise(image, rows.clone()));
-            }),
-            _ => {
-                let images = shape.batch * images;
-                let pieces = even(images, all);
-                pool::run(pieces, &|piece| {
-                    pool::part(images, 1, pieces, piece)
-                        .for_each(|image| part.depthwise(image, rows.clone()));
-                });
-            }
-        };
+        return part.depthwise();
     }
     let cost = nanoseconds(part.isa, [m.max(2), n, k]);
     let all = pool::pieces(cost.saturating_mul(shape.batch as u64));
@@ -112,17 +97,17 @@ fn compute(part: &Part<'_>) {
 
 /// How many weights are read in the time of an element of the input, of which the better part comes from where another processor has
 /// just written it. Weights stay in the caches of every processor from run to run.
-const CLEAN: usize = 4;
+pub(super) const CLEAN: usize = 4;
 
 /// How an image's work is shared out, and in how many pieces.
-enum Split {
+pub(super) enum Split {
     Rows(usize),
     Channels(usize),
 }
 
 impl Split {
     /// The way that ends sooner; if there is none, the one for which processors read less that is not in their caches.
-    fn of(rows: usize, panels: usize, more_weights: bool, pieces: usize) -> Self {
+    pub(super) fn of(rows: usize, panels: usize, more_weights: bool, pieces: usize) -> Self {
         let threads = pool::threads();
         let by = |units: usize| {
             let parts = even(units, pieces);
@@ -141,15 +126,15 @@ impl Split {
 }
 
 /// A convolution while it is computed.
-struct Part<'a> {
-    isa: Isa,
-    blocks: &'a Blocks,
-    /// Where the terms lie from a pixel's first.
+pub(super) struct Part<'a> {
+    pub(super) isa: Isa,
+    pub(super) blocks: &'a Blocks,
+    /// Where the terms lie from a pixel's first; of a depthwise convolution nowhere.
     offsets: &'a [u32],
-    of: &'a Operands<'a>,
+    pub(super) of: &'a Operands<'a>,
     /// The epilogue, if tiles do it.
-    simple: Option<Simple<'a>>,
-    out: &'a Disjoint<'a, f32>,
+    pub(super) simple: Option<Simple<'a>>,
+    pub(super) out: &'a Disjoint<'a, f32>,
 }
 
 /// Where the rows of a band are read, and where a panel of their output is written.
@@ -197,7 +182,7 @@ impl Part<'_> {
     }
 
     /// Where a pixel of a block of channels of the output begins.
-    fn element(&self, image: usize, channel: usize, pixel: usize) -> usize {
+    pub(super) fn element(&self, image: usize, channel: usize, pixel: usize) -> usize {
         let shape = self.of.shape;
         let block = (image * shape.groups * shape.out_channels + channel) / VECTOR;
         (block * self.blocks.pixels + pixel) * VECTOR
@@ -327,16 +312,18 @@ impl Part<'_> {
                         data: &right.data[from / PANEL * right.panel + from % PANEL..],
                         ..right
                     },
-                    out: band.out.wrapping_add(
-                        (channel - band.channel) / VECTOR * band.block + (start + column) * VECTOR,
-                    ),
                     step: blocks.step,
                     second_row,
-                    block: band.block,
-                    resume: terms.start > 0,
-                    finish: self
-                        .finish(image, channel, pixels.start + column)
-                        .filter(|_| terms.end == self.offsets.len()),
+                    output: Output {
+                        first: band.out.wrapping_add(
+                            (channel - band.channel) / VECTOR * band.block + (start + column) * VECTOR,
+                        ),
+                        block: band.block,
+                        resume: terms.start > 0,
+                        finish: self
+                            .finish(image, channel, pixels.start + column)
+                            .filter(|_| terms.end == self.offsets.len()),
+                    },
                 };
                 // SAFETY: the terms are there (checked above); the outputs are this piece's, in blocks of `band.block`.
                 unsafe { run(self.isa, [count, vectors], &tile) };
@@ -346,7 +333,7 @@ impl Part<'_> {
     }
 
     /// What a tile does at its end, from this channel and pixel on: nothing where the output is to be turned.
-    fn finish(&self, image: usize, channel: usize, pixel: usize) -> Option<Finish> {
+    pub(super) fn finish(&self, image: usize, channel: usize, pixel: usize) -> Option<Finish> {
         if !self.blocks.output {
             return None;
         }
@@ -363,7 +350,7 @@ impl Part<'_> {
     }
 
     /// The epilogue of some channels of some rows, where tiles do not do it.
-    fn finish_rows(&self, image: usize, rows: Range<usize>, channels: Range<usize>) {
+    pub(super) fn finish_rows(&self, image: usize, rows: Range<usize>, channels: Range<usize>) {
         let pixels = self.blocks.pixels_of(rows);
         for channel in channels.step_by(VECTOR) {
             let start = self.element(image, channel, pixels.start);
@@ -374,129 +361,4 @@ impl Part<'_> {
             }
         }
     }
-
-    /// Some rows of one block of channels of an image of a depthwise convolution.
-    fn depthwise(&self, image: usize, rows: Range<usize>) {
-        let (blocks, shape) = (self.blocks, self.of.shape);
-        let [_, height, width] = &shape.axes;
-        let (image, block) = (image / (shape.groups / VECTOR), image % (shape.groups / VECTOR));
-        let channel = block * VECTOR;
-        let size = shape.input_size() * VECTOR;
-        let x = &self.of.x[(image * shape.groups + channel) * shape.input_size()..][..size];
-        let Layout::Plain { blocks: w, .. } = &self.of.w.layout else {
-            unreachable!("a depthwise convolution has its weights as they are and in blocks");
-        };
-        let terms = self.offsets.len();
-        let channels = Channels {
-            image,
-            channel,
-            w: Right {
-                data: &w[block * terms * VECTOR..][..terms * VECTOR],
-                stride: VECTOR,
-                panel: 0,
-            },
-        };
-        pool::with_buffer(blocks.buffers()[0], |buffer: &mut [f32]| {
-            let (Some(inner), Some(window)) = (&blocks.inner, &blocks.window) else {
-                return self.depthwise_rows(&channels, rows, x, buffer);
-            };
-            let offsets = &inner.offsets(shape)[..terms];
-            let begin = inner.rows.start.clamp(rows.start, rows.end);
-            let end = inner.rows.end.clamp(begin, rows.end);
-            self.depthwise_rows(&channels, rows.start..begin, x, buffer);
-            for row in begin..end {
-                let first = row * blocks.width;
-                for edge in [0..inner.columns.start, inner.columns.end..blocks.width] {
-                    if edge.is_empty() {
-                        continue;
-                    }
-                    let last = (edge.end - 1) * width.stride + (width.kernel - 1) * width.dilation;
-                    window.fill_cells(shape, x, row, edge.start * width.stride..last + 1, buffer);
-                    let x = &buffer[edge.start * blocks.step..];
-                    let pixels = first + edge.start..first + edge.end;
-                    self.depthwise_pixels(&channels, pixels, x, self.offsets, blocks.reach);
-                }
-                let line = row * height.stride - height.pad_begin;
-                let cell = inner.columns.start * width.stride - width.pad_begin;
-                let x = &x[line * inner.line + cell * VECTOR..];
-                let pixels = first + inner.columns.start..first + inner.columns.end;
-                self.depthwise_pixels(&channels, pixels, x, offsets, inner.reach);
-                self.finish_depthwise_row(&channels, row);
-            }
-            self.depthwise_rows(&channels, end..rows.end, x, buffer);
-        });
-    }
-
-    /// Some rows of a block of channels whose planes are `x`, as they lie or through a window.
-    fn depthwise_rows(&self, channels: &Channels<'_>, all: Range<usize>, x: &[f32], window: &mut [f32]) {
-        let (blocks, shape) = (self.blocks, self.of.shape);
-        let [_, height, width] = &shape.axes;
-        for first in all.clone().step_by(blocks.band) {
-            let rows = first..all.end.min(first + blocks.band);
-            let x = match &blocks.window {
-                Some(of_rows) => {
-                    of_rows.fill(height, width.input * VECTOR, x, rows.clone(), window);
-                    &*window
-                }
-                None => &x[rows.start * blocks.pitch..],
-            };
-            for row in rows.clone() {
-                let x = &x[(row - rows.start) * blocks.pitch..];
-                let pixels = blocks.pixels_of(row..row + 1);
-                self.depthwise_pixels(channels, pixels, x, self.offsets, blocks.reach);
-                self.finish_depthwise_row(channels, row);
-            }
-        }
-    }
-
-    /// Some pixels of a row; `x` begins with the first one's first term.
-    fn depthwise_pixels(
-        &self,
-        channels: &Channels<'_>,
-        pixels: Range<usize>,
-        x: &[f32],
-        offsets: &[u32],
-        reach: usize,
-    ) {
-        let step = self.blocks.step;
-        for (column, count) in tiles(self.isa, pixels.len()) {
-            assert!(
-                (column + count - 1) * step + reach + VECTOR <= x.len(),
-                "every term of every pixel is there"
-            );
-            let pixel = pixels.start + column;
-            let tile = Tile {
-                x: x[column * step..].as_ptr(),
-                offsets,
-                w: channels.w,
-                step,
-                second_row: None,
-                out: self
-                    .out
-                    .pointer(self.element(channels.image, channels.channel, pixel)),
-                block: 0,
-                resume: false,
-                finish: self.finish(channels.image, channels.channel, pixel),
-            };
-            debug_assert!(count <= most_rows(self.isa), "a tile has a few pixels");
-            // SAFETY: the terms are there (checked above); the outputs are this block's.
-            unsafe { run_depthwise(self.isa, count, &tile) };
-        }
-    }
-
-    /// The epilogue of a row, where tiles do not do it.
-    fn finish_depthwise_row(&self, channels: &Channels<'_>, row: usize) {
-        if self.simple.is_none() {
-            let of_block = channels.channel..channels.channel + VECTOR;
-            self.finish_rows(channels.image, row..row + 1, of_block);
-        }
-    }
-}
-
-/// A block of channels of a depthwise convolution.
-struct Channels<'a> {
-    image: usize,
-    /// The first of them.
-    channel: usize,
-    w: Right<'a>,
 }

@@ -13,10 +13,11 @@
 //!
 //! An input or an output may also have its channels apart, as ONNX has them: the elements of such an input are broadcast from their
 //! planes, and such an output is computed in the thread's memory and turned. Where there is padding, rows are copied to the
-//! thread's memory with zeros around them, once for all channels of the output: a *window*. A depthwise convolution of a wide image copies
-//! only what is near the padding.
+//! thread's memory with zeros around them, once for all channels of the output: a *window*. A depthwise convolution reads every
+//! pixel a few times only and does without.
 
 mod conv;
+mod depthwise;
 mod pool;
 mod tile;
 
@@ -34,16 +35,10 @@ use crate::shape::{Axis, ConvShape};
 /// Elements of a window and of an output that is to be turned: together a thread's memory.
 const WINDOW: usize = 5 * BUFFER_BYTES / 32;
 const TURNED: usize = BUFFER_BYTES / 4 - WINDOW;
-/// Elements of the window of one block of a depthwise convolution, if it can be chosen: about a first-level cache.
-const WINDOW_OF_BLOCK: usize = 16 << 10;
 /// Channels of an output that are turned together: as many as a tile has at most.
 const TOGETHER: usize = 2 * PANEL;
 /// Pixels of a row where rows do not matter: they make whole tiles.
 const ROW: usize = 28;
-/// Outputs of a row that are worth reading in place where its edges cannot be.
-const LEAST_INNER: usize = 32;
-/// Terms of an output that is read in place beside padding, at most: where they lie is computed for each block of channels.
-const INNER_TERMS: usize = 49;
 /// Terms at most: the table of their offsets takes 256 KiB.
 const TERMS: usize = 1 << 16;
 
@@ -69,8 +64,6 @@ pub(super) struct Blocks {
     plane: usize,
     /// Copies of the input with zeros around them, if it does not serve as it is.
     window: Option<Window>,
-    /// What a depthwise convolution reads in place nevertheless.
-    inner: Option<Inner>,
     /// Rows that are computed together: those of a window, or whose output is turned at once.
     band: usize,
 }
@@ -88,48 +81,6 @@ struct Window {
     before: usize,
     copied: usize,
     after: usize,
-}
-
-/// Outputs of a depthwise convolution none of whose taps lies over padding: most of a wide image. Copying all of
-/// each image took a tenth of MobileNetV2.
-#[derive(Debug, Clone, PartialEq)]
-struct Inner {
-    rows: Range<usize>,
-    columns: Range<usize>,
-    /// Elements of a row of the input.
-    line: usize,
-    /// From a pixel's first term to its last.
-    reach: usize,
-}
-
-impl Inner {
-    /// Plans it, if it is worth leaving the edges of each row to a window.
-    fn new(shape: &ConvShape) -> Option<Self> {
-        let [_, height, width] = &shape.axes;
-        let (rows, columns) = (over_input(height)?, over_input(width)?);
-        let line = width.input * VECTOR;
-        let reach = last_offset(shape, [VECTOR, line, 0])? as usize;
-        // what is copied at the edges is copied for every row
-        let most = columns.len() >= LEAST_INNER.max(width.output / 2);
-        let worth = most && !rows.is_empty() && shape.terms() <= INNER_TERMS;
-        worth.then_some(Inner {
-            rows,
-            columns,
-            line,
-            reach,
-        })
-    }
-
-    /// Where the terms of an output lie from its first one: the first so many count.
-    fn offsets(&self, shape: &ConvShape) -> [u32; INNER_TERMS] {
-        let [_, height, width] = &shape.axes;
-        let mut offsets = [0; INNER_TERMS];
-        let taps = (0..height.kernel).flat_map(|kh| (0..width.kernel).map(move |kw| [kh, kw]));
-        for (to, tap) in offsets.iter_mut().zip(taps) {
-            *to = offset(shape, [VECTOR, self.line, 0], 0, tap).expect("the greatest fits");
-        }
-        offsets
-    }
 }
 
 impl Blocks {
@@ -155,9 +106,9 @@ impl Blocks {
             return None;
         }
         let cell = if input { VECTOR } else { 1 };
-        // the input serves as it is if no tap lies over padding
-        let direct = [height, width].into_iter().all(lies_in_input);
-        let planes = if depthwise { 1 } else { shape.in_channels / cell };
+        // the input serves as it is if no tap lies over padding, and a depthwise convolution knows of padding
+        let direct = depthwise || [height, width].into_iter().all(lies_in_input);
+        let planes = shape.in_channels / cell;
         let window = if direct {
             None
         } else {
@@ -170,7 +121,7 @@ impl Blocks {
             });
         let reach = last_offset(shape, [cell, line, plane])?;
         // the pixels of 1 × 1 taps lie in one row: any part of it is as good as a row
-        let one_row = height.output == 1 && direct;
+        let one_row = height.output == 1 && direct && !depthwise;
         let width_of_row = if one_row { ROW } else { width.output };
         let rows = shape.output_size().div_ceil(width_of_row);
         let mut band = window.as_ref().map_or(rows, |window| window.rows(height));
@@ -194,10 +145,6 @@ impl Blocks {
             offsets: Kept::default(),
             line,
             plane,
-            inner: window
-                .as_ref()
-                .filter(|_| depthwise)
-                .and_then(|_| Inner::new(shape)),
             window,
             // bands as equal as possible
             band: rows.div_ceil(rows.div_ceil(band)),
@@ -259,17 +206,6 @@ fn lies_in_input(axis: &Axis) -> bool {
     axis.pad_begin == 0 && last.is_some_and(|last| last < axis.input)
 }
 
-/// The outputs along an axis none of whose taps lies over padding.
-fn over_input(axis: &Axis) -> Option<Range<usize>> {
-    // the taps of output o lie from o · stride − padding on
-    let start = axis.pad_begin.div_ceil(axis.stride).min(axis.output);
-    let room = axis
-        .input
-        .checked_add(axis.pad_begin)?
-        .saturating_sub(reach(axis)?);
-    Some(start..room.div_ceil(axis.stride).clamp(start, axis.output))
-}
-
 /// From the first tap of an axis to the last.
 fn reach(axis: &Axis) -> Option<usize> {
     (axis.kernel - 1).checked_mul(axis.dilation)
@@ -319,9 +255,8 @@ impl Window {
         let pitch = columns.checked_mul(cell)?;
         let lines = |rows: usize| ((rows - 1) * height.stride).checked_add(down)?.checked_add(1);
         let elements = |rows: usize| lines(rows)?.checked_mul(pitch)?.checked_mul(planes);
-        let most = if shape.groups > 1 { WINDOW_OF_BLOCK } else { WINDOW };
         let mut rows = height.output;
-        while rows > 1 && elements(rows).is_none_or(|elements| elements > most) {
+        while rows > 1 && elements(rows).is_none_or(|elements| elements > WINDOW) {
             rows -= 1;
         }
         elements(rows).filter(|&elements| elements <= WINDOW)?;
@@ -342,22 +277,6 @@ impl Window {
     /// Rows of the output that are computed from one window.
     fn rows(&self, height: &Axis) -> usize {
         (self.lines - 1 - (height.kernel - 1) * height.dilation) / height.stride + 1
-    }
-
-    /// Copies some cells of the lines under a row of the output of a depthwise convolution, none of which lies over padding.
-    fn fill_cells(&self, shape: &ConvShape, x: &[f32], row: usize, cells: Range<usize>, window: &mut [f32]) {
-        let [_, height, width] = &shape.axes;
-        let line = width.input * VECTOR;
-        for tap in 0..height.kernel {
-            let down = tap * height.dilation;
-            let x = &x[(row * height.stride + down - height.pad_begin) * line..][..line];
-            let to = &mut window[down * self.pitch..][cells.start * VECTOR..cells.end * VECTOR];
-            for (cell, to) in cells.clone().zip(to.as_chunks_mut::<VECTOR>().0) {
-                let column = cell.wrapping_sub(width.pad_begin);
-                let from = x.as_chunks::<VECTOR>().0.get(column);
-                *to = from.copied().unwrap_or_default();
-            }
-        }
     }
 
     /// Copies what lies under the taps of some rows of the output. `x` has the planes, whose rows have `length` elements.

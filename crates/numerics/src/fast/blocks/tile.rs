@@ -23,11 +23,17 @@ pub(super) struct Tile<'a> {
     pub(super) step: usize,
     /// If the pixels are two rows of half as many: elements from the one to the other in the input.
     pub(super) second_row: Option<usize>,
+    pub(super) output: Output,
+}
+
+/// Where the chains of a tile go.
+#[derive(Clone, Copy)]
+pub(super) struct Output {
     /// The first pixel's first channels; pixels are sixteen elements apart.
-    pub(super) out: *mut f32,
-    /// Elements from sixteen channels of the output to the next sixteen.
+    pub(super) first: *mut f32,
+    /// Elements from sixteen channels to the next sixteen.
     pub(super) block: usize,
-    /// Continue the chains in the output.
+    /// Continue the chains that are there.
     pub(super) resume: bool,
     /// This is the last part of the chains.
     pub(super) finish: Option<Finish>,
@@ -165,7 +171,7 @@ unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize,
     unsafe {
         let step = if STEP == 0 { tile.step } else { STEP };
         let second_row = if PAIR { tile.second_row.unwrap_or(0) } else { 0 };
-        let mut chains = begin::<L, R, V>(tile);
+        let mut chains = begin::<L, R, V>(&tile.output);
         let mut w = tile.w.data.as_ptr();
         for term in 0..tile.offsets.len() {
             let x = tile.x.add(*tile.offsets.as_ptr().add(term) as usize);
@@ -188,93 +194,21 @@ unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize,
             }
             w = w.wrapping_add(tile.w.stride);
         }
-        end::<L, R, V>(tile, chains);
-    }
-}
-
-/// [`run`] for one vector of channels of a depthwise convolution: each term is the same channels of a pixel.
-///
-/// # Panics
-/// As [`run`].
-///
-/// # Safety
-/// As [`run`], each term being sixteen elements.
-pub(super) unsafe fn run_depthwise(isa: Isa, pixels: usize, tile: &Tile<'_>) {
-    assert!(
-        tile.offsets.len() * VECTOR <= tile.w.data.len(),
-        "every term has its weights"
-    );
-    macro_rules! choose {
-        ($kernel:ident: $($r:literal)*) => {
-            match (pixels, tile.step) {
-                // SAFETY: the weights are there (checked above), the rest is the contract.
-                $(($r, 16) => unsafe { $kernel::<$r, 16>(tile) },
-                // SAFETY: as above.
-                ($r, 32) => unsafe { $kernel::<$r, 32>(tile) },
-                // SAFETY: as above.
-                ($r, _) => unsafe { $kernel::<$r, 0>(tile) },)*
-                _ => unreachable!("there is a kernel for every tile"),
-            }
-        };
-    }
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => choose!(depthwise_avx512: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => choose!(depthwise_avx2: 1 2 3 4 5 6),
-        _ => choose!(depthwise_portable: 1 2 3 4 5 6),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn depthwise_avx512<const R: usize, const STEP: usize>(tile: &Tile<'_>) {
-    // SAFETY: the contract of `run_depthwise`.
-    unsafe { each_channel::<Avx512, R, STEP>(tile) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn depthwise_avx2<const R: usize, const STEP: usize>(tile: &Tile<'_>) {
-    // SAFETY: the contract of `run_depthwise`.
-    unsafe { each_channel::<Avx2, R, STEP>(tile) }
-}
-
-unsafe fn depthwise_portable<const R: usize, const STEP: usize>(tile: &Tile<'_>) {
-    // SAFETY: the contract of `run_depthwise`.
-    unsafe { each_channel::<Portable, R, STEP>(tile) }
-}
-
-/// Chains of which each term is a pixel's channels times their weights.
-#[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "as above")]
-unsafe fn each_channel<L: Lanes, const R: usize, const STEP: usize>(tile: &Tile<'_>) {
-    // SAFETY: the contract of `run_depthwise`.
-    unsafe {
-        let step = if STEP == 0 { tile.step } else { STEP };
-        let mut chains = begin::<L, R, 1>(tile);
-        for term in 0..tile.offsets.len() {
-            let x = tile.x.add(*tile.offsets.as_ptr().add(term) as usize);
-            let weights = L::load(tile.w.data.as_ptr().add(term * VECTOR));
-            for i in 0..R {
-                chains[i][0] = weights.fma(L::load(x.add(i * step)), chains[i][0]);
-            }
-        }
-        end::<L, R, 1>(tile, chains);
+        end::<L, R, V>(&tile.output, chains);
     }
 }
 
 /// The chains as they are in the output, or at their start.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "as above")]
-unsafe fn begin<L: Lanes, const R: usize, const V: usize>(tile: &Tile<'_>) -> [[L; V]; R] {
+pub(super) unsafe fn begin<L: Lanes, const R: usize, const V: usize>(output: &Output) -> [[L; V]; R] {
     // SAFETY: the contract of `run`.
     unsafe {
         let mut chains = [[L::zero(); V]; R];
-        if tile.resume {
+        if output.resume {
             for i in 0..R {
                 for v in 0..V {
-                    chains[i][v] = L::load(tile.out.add(v * tile.block + i * VECTOR));
+                    chains[i][v] = L::load(output.first.add(v * output.block + i * VECTOR));
                 }
             }
         }
@@ -285,10 +219,10 @@ unsafe fn begin<L: Lanes, const R: usize, const V: usize>(tile: &Tile<'_>) -> [[
 /// Finishes the chains, if these are their last terms, and writes them.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "as above")]
-unsafe fn end<L: Lanes, const R: usize, const V: usize>(tile: &Tile<'_>, mut chains: [[L; V]; R]) {
+pub(super) unsafe fn end<L: Lanes, const R: usize, const V: usize>(output: &Output, mut chains: [[L; V]; R]) {
     // SAFETY: the contract of `run`.
     unsafe {
-        if let Some(finish) = &tile.finish {
+        if let Some(finish) = &output.finish {
             if let Some(bias) = finish.row {
                 for v in 0..V {
                     let bias = L::load(bias.add(v * VECTOR));
@@ -300,7 +234,7 @@ unsafe fn end<L: Lanes, const R: usize, const V: usize>(tile: &Tile<'_>, mut cha
             if let Some(add) = finish.add {
                 for i in 0..R {
                     for v in 0..V {
-                        let other = L::load(add.add(v * tile.block + i * VECTOR));
+                        let other = L::load(add.add(v * output.block + i * VECTOR));
                         chains[i][v] = chains[i][v].add(other);
                     }
                 }
@@ -309,7 +243,7 @@ unsafe fn end<L: Lanes, const R: usize, const V: usize>(tile: &Tile<'_>, mut cha
         }
         for i in 0..R {
             for v in 0..V {
-                chains[i][v].store(tile.out.add(v * tile.block + i * VECTOR));
+                chains[i][v].store(output.first.add(v * output.block + i * VECTOR));
             }
         }
     }
