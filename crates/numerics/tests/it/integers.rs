@@ -611,7 +611,7 @@ fn tiles_of_rows() {
 fn depthwise_of<X: Byte>(seed: u64) {
     let mut numbers = Numbers::new(seed);
     for (taps, size) in [(1, 5), (2, 9), (3, 7), (3, 17), (3, 33), (5, 7), (5, 20), (7, 9)] {
-        for channels in [3, 40, 64, 130] {
+        for channels in [3, 16, 24, 32, 40, 64, 96, 130] {
             let axis = |stride: usize| Axis {
                 input: size,
                 output: (size - 1) / stride + 1,

@@ -198,30 +198,31 @@ multiversion! {
 #[cfg(target_arch = "x86_64")]
 mod vnni {
     use super::super::epilogue::Requantize;
-    use std::arch::x86_64::{
-        __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_loadu_si128, _mm_setzero_si128,
-        _mm512_adds_epi16, _mm512_castsi128_si512, _mm512_castsi512_ps, _mm512_cvt_roundps_epi32,
-        _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_inserti32x4, _mm512_loadu_si512,
-        _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_min_ps, _mm512_mul_ps, _mm512_packs_epi16,
-        _mm512_packs_epi32, _mm512_packus_epi16, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_ps,
-        _mm512_setzero_si512, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8,
-        _mm512_unpacklo_epi16, _mm512_xor_si512,
-    };
+    use std::arch::x86_64::*;
+    use std::ops::Range;
 
-    /// Of 64 numbers, four in each lane: what vector k of shuffled pixels holds.
+    /// Of 64 numbers, four in each lane: what vector k of shuffled pixels holds. With several positions in a vector the numbers of
+    /// the first lanes come again in those of each.
     ///
     /// # Safety
-    /// As many numbers of 32 bits as there are up to 64, in fours, must be readable.
+    /// As many numbers of 32 bits as there are up to 64 / `POSITIONS`, in fours, must be readable.
     #[target_feature(enable = "avx512f")]
-    unsafe fn of_lanes(numbers: *const i32, k: usize, count: usize) -> __m512i {
+    unsafe fn of_lanes<const POSITIONS: usize>(numbers: *const i32, k: usize, count: usize) -> __m512i {
         let mut part = [_mm_setzero_si128(); 4];
         for (l, part) in part.iter_mut().enumerate() {
-            let at = 16 * l + 4 * k;
+            let at = 16 * (l % (4 / POSITIONS)) + 4 * k;
             if at < count {
                 // SAFETY: by the contract.
                 *part = unsafe { _mm_loadu_si128(numbers.add(at).cast()) };
             }
         }
+        in_lanes(part)
+    }
+
+    /// Four lanes as one vector.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn in_lanes(part: [__m128i; 4]) -> __m512i {
         let all = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(part[0]), part[1]);
         _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(all, part[2]), part[3])
     }
@@ -262,13 +263,17 @@ mod vnni {
         };
         // SAFETY: by the contract.
         unsafe {
-            match (offsets.len(), signed) {
-                (9, false) => with.run::<9, false>(),
-                (9, true) => with.run::<9, true>(),
-                (25, false) => with.run::<25, false>(),
-                (25, true) => with.run::<25, true>(),
-                (_, false) => with.run::<0, false>(),
-                (_, true) => with.run::<0, true>(),
+            // few channels leave room for several positions in a vector
+            match (offsets.len(), channels) {
+                (9, 1..=16) => with.run::<9, 4>(signed),
+                (9, 17..=32) => with.run::<9, 2>(signed),
+                (9, _) => with.run::<9, 1>(signed),
+                (25, 1..=16) => with.run::<25, 4>(signed),
+                (25, 17..=32) => with.run::<25, 2>(signed),
+                (25, _) => with.run::<25, 1>(signed),
+                (_, 1..=16) => with.run::<0, 4>(signed),
+                (_, 17..=32) => with.run::<0, 2>(signed),
+                _ => with.run::<0, 1>(signed),
             }
         }
     }
@@ -287,31 +292,41 @@ mod vnni {
         stride: usize,
     }
 
+    /// What belongs to the channels, as shuffled pixels lie.
+    struct Lanes {
+        starts: [__m512i; 4],
+        factors: [__m512i; 4],
+        /// The channels that there are.
+        mask: u64,
+    }
+
     impl Line<'_> {
-        /// With a number of taps known to the compiler, which unrolls them, or 0.
+        /// With a number of taps known to the compiler, which unrolls them, or 0, and so many positions at a time.
         ///
         /// # Safety
-        /// As [`line`]; there are `TAPS` offsets unless it is 0.
+        /// As [`line`]; there are `TAPS` offsets unless it is 0, and at most 64 / `POSITIONS` channels.
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-        unsafe fn run<const TAPS: usize, const SIGNED: bool>(&self) {
+        unsafe fn run<const TAPS: usize, const POSITIONS: usize>(&self, signed: bool) {
             let (requantize, channels) = (self.requantize, self.channels);
+            assert!(
+                channels <= 64 / POSITIONS,
+                "positions have a vector's room together"
+            );
             let padded = channels.next_multiple_of(4);
             let first_start = requantize.starts[self.from..][..padded].as_ptr();
             let first_factor = requantize.factors[self.from..][..padded].as_ptr();
-            let mut starts = [_mm512_setzero_si512(); 4];
-            let mut factors = starts;
+            let mut lanes = Lanes {
+                starts: [_mm512_setzero_si512(); 4],
+                factors: [_mm512_setzero_si512(); 4],
+                mask: u64::MAX >> (64 - channels),
+            };
             for k in 0..4 {
                 // SAFETY: both have the channels.
                 unsafe {
-                    starts[k] = of_lanes(first_start, k, channels);
-                    factors[k] = of_lanes(first_factor.cast(), k, channels);
+                    lanes.starts[k] = of_lanes::<POSITIONS>(first_start, k, channels);
+                    lanes.factors[k] = of_lanes::<POSITIONS>(first_factor.cast(), k, channels);
                 }
             }
-            let mask = if channels == 64 {
-                u64::MAX
-            } else {
-                (1 << channels) - 1
-            };
             let mut known = [0; TAPS];
             let offsets = if TAPS > 0 {
                 known.copy_from_slice(self.offsets);
@@ -319,48 +334,72 @@ mod vnni {
             } else {
                 self.offsets
             };
-            let (quads, rest) = offsets.as_chunks::<4>();
             assert_eq!(
                 self.taps.len(),
                 256 * offsets.len().div_ceil(4),
                 "the taps have their weights"
             );
+            let together = self.length - self.length % POSITIONS;
+            // SAFETY: the contract.
+            unsafe {
+                if signed {
+                    self.positions::<TAPS, POSITIONS, true>(&lanes, offsets, 0..together);
+                    self.positions::<TAPS, 1, true>(&lanes, offsets, together..self.length);
+                } else {
+                    self.positions::<TAPS, POSITIONS, false>(&lanes, offsets, 0..together);
+                    self.positions::<TAPS, 1, false>(&lanes, offsets, together..self.length);
+                }
+            }
+        }
+
+        /// Some positions, so many at a time.
+        ///
+        /// # Safety
+        /// As [`Self::run`]; `offsets` are the line's, the positions a multiple of `POSITIONS`.
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        unsafe fn positions<const TAPS: usize, const POSITIONS: usize, const SIGNED: bool>(
+            &self,
+            lanes: &Lanes,
+            offsets: &[usize],
+            positions: Range<usize>,
+        ) {
+            let requantize = self.requantize;
+            let (quads, rest) = offsets.as_chunks::<4>();
             let flip = _mm512_set1_epi8(-128);
             let zero = _mm512_set1_epi16(requantize.zero);
             let most = _mm512_set1_ps(1e6);
-            for i in 0..self.length {
+            for i in positions.step_by(POSITIONS) {
                 let at = self.start.wrapping_add(i * self.step);
-                let mut sums = starts;
+                let under = |offset: usize| {
+                    // SAFETY: by the contract the channels of these pixels are readable.
+                    let pixels = unsafe { load::<POSITIONS>(at.wrapping_add(offset), self.step, lanes.mask) };
+                    if SIGNED {
+                        _mm512_xor_si512(pixels, flip)
+                    } else {
+                        pixels
+                    }
+                };
+                let mut sums = lanes.starts;
                 let mut taps = self.taps.as_ptr();
                 for quad in quads {
-                    let mut pixels = [_mm512_setzero_si512(); 4];
-                    for t in 0..4 {
-                        // SAFETY: by the contract the channels of this pixel are readable.
-                        pixels[t] = unsafe { _mm512_maskz_loadu_epi8(mask, at.add(quad[t]).cast()) };
-                        if SIGNED {
-                            pixels[t] = _mm512_xor_si512(pixels[t], flip);
-                        }
-                    }
+                    let pixels = [under(quad[0]), under(quad[1]), under(quad[2]), under(quad[3])];
                     // SAFETY: the four taps have 256 bytes.
-                    unsafe { add(pixels, taps, &mut sums) };
+                    unsafe { add::<POSITIONS>(pixels, taps, &mut sums) };
                     taps = taps.wrapping_add(256);
                 }
                 if !rest.is_empty() {
                     let mut pixels = [_mm512_setzero_si512(); 4];
                     for t in 0..rest.len().min(3) {
-                        // SAFETY: as above.
-                        pixels[t] = unsafe { _mm512_maskz_loadu_epi8(mask, at.add(rest[t]).cast()) };
-                        if SIGNED {
-                            pixels[t] = _mm512_xor_si512(pixels[t], flip);
-                        }
+                        pixels[t] = under(rest[t]);
                     }
                     // SAFETY: as above.
-                    unsafe { add(pixels, taps, &mut sums) };
+                    unsafe { add::<POSITIONS>(pixels, taps, &mut sums) };
                 }
                 let mut steps = [_mm512_setzero_si512(); 4];
                 for k in 0..4 {
-                    let mut real =
-                        _mm512_mul_ps(_mm512_cvtepi32_ps(sums[k]), _mm512_castsi512_ps(factors[k]));
+                    let factors = _mm512_castsi512_ps(lanes.factors[k]);
+                    let mut real = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[k]), factors);
                     if requantize.large {
                         real = _mm512_min_ps(real, most);
                     }
@@ -375,8 +414,61 @@ mod vnni {
                     _mm512_packus_epi16(low, high)
                 };
                 let out = self.out.wrapping_add(i * self.stride);
-                // SAFETY: by the contract the sink has the channels of this position.
-                unsafe { _mm512_mask_storeu_epi8(out.cast(), mask, packed) };
+                // SAFETY: by the contract the sink has the channels of these positions.
+                unsafe { store::<POSITIONS>(packed, out, self.stride, lanes.mask) };
+            }
+        }
+    }
+
+    /// The channels of some positions, `step` bytes apart, one after another in equal parts of a vector.
+    ///
+    /// # Safety
+    /// They must be readable.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn load<const POSITIONS: usize>(at: *const u8, step: usize, mask: u64) -> __m512i {
+        // SAFETY: by the contract.
+        unsafe {
+            match POSITIONS {
+                1 => _mm512_maskz_loadu_epi8(mask, at.cast()),
+                2 => {
+                    let part =
+                        |i: usize| _mm256_maskz_loadu_epi8(mask as u32, at.wrapping_add(i * step).cast());
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(part(0)), part(1))
+                }
+                _ => {
+                    let part = |i: usize| _mm_maskz_loadu_epi8(mask as u16, at.wrapping_add(i * step).cast());
+                    in_lanes([part(0), part(1), part(2), part(3)])
+                }
+            }
+        }
+    }
+
+    /// Writes the channels of some positions, as [`load`] reads them.
+    ///
+    /// # Safety
+    /// They must be nobody else's.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn store<const POSITIONS: usize>(all: __m512i, out: *mut u8, stride: usize, mask: u64) {
+        // SAFETY: by the contract.
+        unsafe {
+            match POSITIONS {
+                1 => _mm512_mask_storeu_epi8(out.cast(), mask, all),
+                2 => {
+                    let mask = mask as u32;
+                    _mm256_mask_storeu_epi8(out.cast(), mask, _mm512_castsi512_si256(all));
+                    let second = _mm512_extracti64x4_epi64::<1>(all);
+                    _mm256_mask_storeu_epi8(out.wrapping_add(stride).cast(), mask, second);
+                }
+                _ => {
+                    let to = |i: usize| out.wrapping_add(i * stride).cast();
+                    let mask = mask as u16;
+                    _mm_mask_storeu_epi8(to(0), mask, _mm512_castsi512_si128(all));
+                    _mm_mask_storeu_epi8(to(1), mask, _mm512_extracti32x4_epi32::<1>(all));
+                    _mm_mask_storeu_epi8(to(2), mask, _mm512_extracti32x4_epi32::<2>(all));
+                    _mm_mask_storeu_epi8(to(3), mask, _mm512_extracti32x4_epi32::<3>(all));
+                }
             }
         }
     }
@@ -387,7 +479,7 @@ mod vnni {
     /// There must be 256 bytes of taps.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn add(pixels: [__m512i; 4], taps: *const i8, sums: &mut [__m512i; 4]) {
+    unsafe fn add<const POSITIONS: usize>(pixels: [__m512i; 4], taps: *const i8, sums: &mut [__m512i; 4]) {
         let low = [
             _mm512_unpacklo_epi8(pixels[0], pixels[1]),
             _mm512_unpacklo_epi8(pixels[2], pixels[3]),
@@ -404,7 +496,13 @@ mod vnni {
         ];
         for k in 0..4 {
             // SAFETY: by the contract.
-            let w = unsafe { _mm512_loadu_si512(taps.add(64 * k).cast()) };
+            let w = unsafe {
+                match POSITIONS {
+                    1 => _mm512_loadu_si512(taps.add(64 * k).cast()),
+                    2 => _mm512_broadcast_i64x4(_mm256_loadu_si256(taps.add(64 * k).cast())),
+                    _ => _mm512_broadcast_i32x4(_mm_loadu_si128(taps.add(64 * k).cast())),
+                }
+            };
             sums[k] = _mm512_dpbusd_epi32(sums[k], quads[k], w);
         }
     }
