@@ -503,19 +503,29 @@ impl Operator for DequantizeLinear {
                 return Ok(());
             };
             let (scales, zeros) = factors(&scale, zero.as_ref(), scratch);
+            let convert = |of: Scales, first: usize, read: &[i32], written: &mut [f32]| match of {
+                Scales::All(index) => dequantize(read, scales[index], zeros[index], written),
+                Scales::From(index) => {
+                    let own = index + first..index + first + read.len();
+                    dequantize_each(read, &scales[own.clone()], &zeros[own], written);
+                }
+            };
+            if x.dtype() == DType::I32 && out.dtype() == DType::F32 {
+                // sums of products: nothing to convert before or after
+                let (x, out) = (x.as_slice::<i32>(), out.as_mut_slice::<f32>());
+                spread.each_run(elements, |start, length, of| {
+                    let run = start..start + length;
+                    convert(of, 0, &x[run.clone()], &mut out[run]);
+                });
+                return Ok(());
+            }
+            let (mut read, mut written) = ([0i32; CHUNK], [0.0f32; CHUNK]);
             spread.each_run(elements, |start, length, of| {
                 for first in (0..length).step_by(CHUNK) {
                     let count = CHUNK.min(length - first);
-                    let (mut read, mut written) = ([0i32; CHUNK], [0.0f32; CHUNK]);
                     let (read, written) = (&mut read[..count], &mut written[..count]);
                     read_integers(&x, start + first, read);
-                    match of {
-                        Scales::All(index) => dequantize(read, scales[index], zeros[index], written),
-                        Scales::From(index) => {
-                            let own = index + first..index + first + count;
-                            dequantize_each(read, &scales[own.clone()], &zeros[own], written);
-                        }
-                    }
+                    convert(of, first, read, written);
                     write_floats(written, out, start + first);
                 }
             });
