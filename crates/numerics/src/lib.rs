@@ -24,6 +24,15 @@
 //! This crate knows slices, not tensors and not chains.
 
 pub mod environment;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_mut,
+        reason = "what only the kernels of x86 have use for"
+    )
+)]
 pub mod fast;
 pub mod float;
 pub mod half;

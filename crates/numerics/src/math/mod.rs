@@ -21,10 +21,12 @@ mod pair;
 mod pow;
 mod remainder;
 
+#[cfg(target_arch = "x86_64")]
 pub(crate) use composite::SQRT_2_OVER_PI;
 pub use composite::{
     celu, elu, gelu, gelu_tanh, hard_sigmoid, hard_swish, leaky_relu, mish, selu, softplus, swish,
 };
+#[cfg(target_arch = "x86_64")]
 pub(crate) use log::R as LOG;
 pub use pow::{pow, powi_wrapping};
 pub use remainder::{modulo, remainder};
