@@ -358,6 +358,44 @@ fn convolutions_of<X: Byte, W: Byte>(seed: u64) {
     }
 }
 
+/// First layers: three channels, whose pixels are copied as three or as four bytes.
+fn stems_of<X: Byte, W: Byte>(seed: u64) {
+    let mut numbers = Numbers::new(seed);
+    for kernel in [1, 2, 3, 4, 5, 7, 9] {
+        for (input, stride) in [(9, 1), (20, 2), (41, 2), (70, 3)] {
+            let axis = Axis {
+                input,
+                output: (input + kernel / 2 * 2 - kernel) / stride + 1,
+                kernel,
+                stride,
+                pad_begin: kernel / 2,
+                pad_end: kernel / 2,
+                ..Axis::UNIT
+            };
+            let channels = 1 + numbers.below(70);
+            let shape = ConvShape {
+                batch: 1,
+                groups: 1,
+                in_channels: 3,
+                out_channels: channels,
+                axes: [Axis::UNIT, axis, axis],
+            };
+            let x = bytes::<X>(&mut numbers, 3 * shape.input_size());
+            let w = bytes::<W>(&mut numbers, channels * shape.terms());
+            let (x_zero, w_zero) = (zeros::<X>(&mut numbers, 1)[0], zeros::<W>(&mut numbers, channels));
+            let (bias, factors) = (vec![77; channels], factors(&mut numbers, channels));
+            check_convolution(&shape, &x, &w, x_zero, &w_zero, &bias, &factors, x_zero);
+        }
+    }
+}
+
+#[test]
+fn first_layers() {
+    stems_of::<u8, i8>(75);
+    stems_of::<u8, u8>(76);
+    stems_of::<i8, i8>(77);
+}
+
 #[expect(clippy::too_many_arguments, reason = "a convolution has as many operands")]
 fn check_convolution<X: Byte, W: Byte>(
     shape: &ConvShape,

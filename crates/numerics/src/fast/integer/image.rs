@@ -16,10 +16,11 @@ pub enum Layout {
     ChannelsLast,
 }
 
-/// Bytes of a pixel of an image that is copied: three channels take four, which is faster than three.
+/// Bytes of a pixel of an image that is copied: three channels take four, which is copied faster, unless rows of a window are so
+/// long that without them they take fewer quads.
 pub(super) fn pixel(shape: &ConvShape) -> usize {
     let channels = shape.groups * shape.in_channels;
-    if shape.groups == 1 && channels == 3 {
+    if shape.groups == 1 && channels == 3 && shape.axes[2].kernel < 4 {
         4
     } else {
         channels
@@ -146,6 +147,7 @@ impl Window {
         // lines that lie side by side in the image and whole in the window are exchanged together
         let whole = layout == Layout::ChannelsFirst
             && pixel == channels
+            && channels != 3
             && end - begin.min(end) == width.input
             && self.lines > 1;
         let over = |line: usize| {
@@ -196,14 +198,13 @@ impl Window {
                 }
                 Layout::ChannelsFirst => {
                     let plane = height.input * width.input;
-                    if pixel == 4 {
-                        // of three channels the last fills up the pixel: its weights are 0
-                        let line = |channel: usize| {
-                            let channel: usize = channel.min(channels - 1);
-                            &x[channel * plane + at..][..pixels]
-                        };
-                        let lines = [line(0), line(1), line(2), line(3)];
-                        join_four(lines, out.as_chunks_mut::<4>().0);
+                    if channels == 3 {
+                        let lines = [0, 1, 2].map(|channel| &x[channel * plane + at..][..pixels]);
+                        if pixel == 3 {
+                            join_three(lines, out.as_chunks_mut::<3>().0);
+                        } else {
+                            join_three_of_four(lines, out.as_chunks_mut::<4>().0);
+                        }
                         continue;
                     }
                     assert!((channels - 1) * plane + at + pixels <= x.len() && out.len() == pixels * pixel);
@@ -221,11 +222,21 @@ impl Window {
 }
 
 multiversion! {
-    /// Pixels of four bytes from four lines.
-    fn join_four[](lines: [&[u8]; 4], out: &mut [[u8; 4]]) {
-        let [a, b, c, d] = lines.map(|line| &line[..out.len()]);
+    /// Pixels of three bytes from three lines.
+    fn join_three[](lines: [&[u8]; 3], out: &mut [[u8; 3]]) {
+        let [a, b, c] = lines.map(|line| &line[..out.len()]);
         for (i, out) in out.iter_mut().enumerate() {
-            *out = [a[i], b[i], c[i], d[i]];
+            *out = [a[i], b[i], c[i]];
+        }
+    }
+}
+
+multiversion! {
+    /// Pixels of four bytes from three lines. The fourth byte, whose weights are 0, is the third once more.
+    fn join_three_of_four[](lines: [&[u8]; 3], out: &mut [[u8; 4]]) {
+        let [a, b, c] = lines.map(|line| &line[..out.len()]);
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = [a[i], b[i], c[i], c[i]];
         }
     }
 }
