@@ -66,6 +66,7 @@ impl Part<'_> {
         let w = &w[block * shape.terms() * VECTOR..][..shape.terms() * VECTOR];
         for row in rows {
             let pixel = self.element(image, channel, row * width.output);
+            let _ = self.out.pointer(pixel + width.output * VECTOR);
             let (out, finish) = (
                 self.out.pointer(pixel),
                 self.finish(image, channel, row * width.output),
@@ -104,7 +105,7 @@ impl Part<'_> {
                                 .map(|finish| finish.further(column * VECTOR)),
                         },
                     };
-                    // SAFETY: `cells` are those of the lines, and the outputs are this block's.
+                    // SAFETY: `cells` are those of the lines; the outputs are there (above) and this block's.
                     unsafe { run(self.isa, pixels, &tile) };
                 }
             }
@@ -155,8 +156,8 @@ impl Tile<'_> {
 /// If there is no kernel for so many pixels, or weights are missing.
 ///
 /// # Safety
-/// Lines must have their cells; the elements of the output, and what its `finish` names for them, must be
-/// valid and the former be nobody else's; `isa` must come from [`Isa::current`].
+/// Lines must have their cells; the elements of the output, and what its `finish` names for them, must be valid and the former be
+/// nobody else's; `isa` must come from [`Isa::current`].
 unsafe fn run(isa: Isa, pixels: usize, tile: &Tile<'_>) {
     assert!(
         tile.lines.len() * tile.taps * VECTOR <= tile.w.len(),

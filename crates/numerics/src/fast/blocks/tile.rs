@@ -1,8 +1,8 @@
 //! The micro-kernels: some pixels of a row times some vectors of channels, their chains in registers.
 //!
-//! For each term a kernel loads the weights of its channels and multiplies them with each pixel's element: broadcast where all
-//! channels of the output see it, a vector of the same channels in a depthwise convolution. Pixels are a fixed distance apart, a
-//! constant of the code, so that one address serves all of them. Where the terms lie from the first pixel is a table.
+//! For each term a kernel loads the weights of its channels and multiplies them with each pixel's element, broadcast: all channels of
+//! the output see it. Pixels are a fixed distance apart, a constant of the code, so that one address serves all of them. Where the
+//! terms lie from the first pixel is a table. Depthwise convolutions have kernels of their own (`depthwise`).
 
 #[cfg(target_arch = "x86_64")]
 use super::super::lanes::{Avx2, Avx512};
