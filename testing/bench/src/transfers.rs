@@ -41,7 +41,7 @@ const EACH: usize = 20;
 /// Transactions of each in a burst.
 const EACH_AT_ONCE: usize = 100;
 /// Rounds; the nodes take turns in each, and the median counts.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 12;
 /// How long a transaction may take into a block.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections of a burst.
