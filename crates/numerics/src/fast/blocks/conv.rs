@@ -42,31 +42,26 @@ pub(in super::super) fn conv(blocks: &Blocks, of: &Operands<'_>, out: &mut [f32]
         "an operand of the output's shape"
     );
     let out = &Disjoint::new(out);
-    let run = |offsets: &[u32]| {
-        compute(&Part {
-            isa: Isa::current(),
-            blocks,
-            offsets,
-            of,
-            simple,
-            out,
-        });
+    let part = Part {
+        isa: Isa::current(),
+        blocks,
+        offsets: &[],
+        of,
+        simple,
+        out,
     };
     if blocks.depthwise {
-        run(&[]);
+        part.depthwise();
     } else {
-        blocks.with_offsets(of.shape, run);
+        blocks.with_offsets(of.shape, |offsets| compute(&Part { offsets, ..part }));
     }
 }
 
-/// Shares the work of a convolution out.
+/// Shares the work of a convolution that is no depthwise one out.
 fn compute(part: &Part<'_>) {
     let (blocks, of) = (part.blocks, part.of);
     let shape = of.shape;
     let [m, n, k] = [shape.out_channels, shape.output_size(), shape.terms()];
-    if blocks.depthwise {
-        return part.depthwise();
-    }
     let cost = nanoseconds(part.isa, [m.max(2), n, k]);
     let all = pool::pieces(cost.saturating_mul(shape.batch as u64));
     if shape.batch >= 2 * pool::threads() || all == 1 {

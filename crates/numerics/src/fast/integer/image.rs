@@ -144,7 +144,7 @@ impl Window {
             .saturating_sub(self.left)
             .min(self.width);
         let source_column = self.left.saturating_sub(width.pad_begin);
-        // lines that lie side by side in the image and whole in the window are exchanged together
+        // lines that lie side by side in the image and whole in the window are exchanged together; three channels are joined instead
         let whole = layout == Layout::ChannelsFirst
             && pixel == channels
             && channels != 3

@@ -7,6 +7,22 @@ use std::arch::x86_64::*;
 /// The NaN that leaves an operator.
 const NAN: f32 = <f32 as Float>::NAN;
 
+/// How both instruction sets bring cache lines near.
+macro_rules! fetches {
+    () => {
+        #[inline(always)]
+        unsafe fn fetch(from: *const f32) {
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn fetch_later(from: *const f32) {
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+        }
+    };
+}
+
 /// One register of AVX-512.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);
@@ -58,16 +74,7 @@ impl Lanes for Avx512 {
             )
         }
     }
-    #[inline(always)]
-    unsafe fn fetch(from: *const f32) {
-        // SAFETY: a hint, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
-    }
-    #[inline(always)]
-    unsafe fn fetch_later(from: *const f32) {
-        // SAFETY: a hint, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
-    }
+    fetches!();
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: as above.
@@ -256,16 +263,7 @@ impl Lanes for Avx2 {
             )
         }
     }
-    #[inline(always)]
-    unsafe fn fetch(from: *const f32) {
-        // SAFETY: a hint, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
-    }
-    #[inline(always)]
-    unsafe fn fetch_later(from: *const f32) {
-        // SAFETY: a hint, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
-    }
+    fetches!();
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: as above.
