@@ -685,11 +685,11 @@ fn multiply<'a>(
     for first in columns.clone().step_by(step) {
         let count = step.min(columns.end - first);
         let offset = (first - columns.start) / PANEL * right.panel;
-        let mut next = match right.data.get(offset + right.panel..) {
-            Some(next) if several => Next {
-                from: next.as_ptr(),
-                bytes: (size_of::<f32>() * right.stride).div_ceil(tiles.clone().count()),
-            },
+        let next = match right.data.get(offset + right.panel..) {
+            Some(next) if several => {
+                let bytes = size_of::<f32>() * right.stride;
+                Next::shared(next.as_ptr(), bytes, tiles.clone().count())
+            }
             _ => Next::NOTHING,
         };
         let right = Right {
@@ -710,10 +710,9 @@ fn multiply<'a>(
                     stride,
                     resume,
                     finish,
-                    next,
+                    next.after(index * terms),
                 );
             }
-            next.from = next.from.wrapping_byte_add(next.bytes * terms);
         }
     }
 }

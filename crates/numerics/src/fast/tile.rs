@@ -22,7 +22,7 @@ pub(super) const VECTOR: usize = 16;
 pub(super) const AHEAD: usize = 32;
 
 /// Elements of a right operand that are expected in the second-level cache.
-const NEAR: usize = 256 << 10;
+pub(super) const NEAR: usize = 256 << 10;
 
 /// The most rows of a tile.
 pub(super) fn most_rows(isa: Isa) -> usize {
@@ -87,7 +87,7 @@ struct Tile {
 /// large network come from memory in every run, and the first tile of a panel would wait for them.
 #[derive(Clone, Copy)]
 pub(super) struct Next {
-    pub(super) from: *const f32,
+    pub(super) from: *const u8,
     pub(super) bytes: usize,
 }
 
@@ -96,6 +96,22 @@ impl Next {
         from: std::ptr::null(),
         bytes: 0,
     };
+
+    /// As many terms as the work at hand has, of `bytes` each, fetched by so many tiles.
+    pub(super) fn shared<T>(from: *const T, bytes: usize, tiles: usize) -> Self {
+        Self {
+            from: from.cast(),
+            bytes: bytes.div_ceil(tiles),
+        }
+    }
+
+    /// What is left when so many terms have been multiplied.
+    pub(super) fn after(self, terms: usize) -> Self {
+        Self {
+            from: self.from.wrapping_add(self.bytes * terms),
+            ..self
+        }
+    }
 }
 
 /// What is done to the elements of a tile in registers when their chains are complete: no NaN leaves but the canonical one. Pointers to
@@ -320,8 +336,8 @@ unsafe fn chains<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(ti
                 }
             }
             if R > 5 {
-                L::fetch_later(next);
-                next = next.wrapping_byte_add(tile.next.bytes);
+                L::fetch_later(next.cast());
+                next = next.wrapping_add(tile.next.bytes);
             }
             for i in 0..R {
                 let x = L::splat(a.add(i));

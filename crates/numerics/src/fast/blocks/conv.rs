@@ -6,7 +6,7 @@ use super::super::convolution::{ConvWeights, Layout};
 use super::super::epilogue::{self, Epilogue, Simple};
 use super::super::matrix::nanoseconds;
 use super::super::share::even;
-use super::super::tile::{Finish, PANEL, Right, VECTOR, tiles};
+use super::super::tile::{Finish, Next, PANEL, Right, VECTOR, tiles};
 use super::tile::{Output, Tile, most_vectors, rows_together, run};
 use super::{Blocks, TOGETHER, turn};
 use crate::isa::Isa;
@@ -142,6 +142,8 @@ struct Band<'a> {
     channel: usize,
     /// Elements from sixteen channels to the next.
     block: usize,
+    /// The channels that the same thread computes afterwards end here.
+    end: usize,
 }
 
 impl Part<'_> {
@@ -156,8 +158,9 @@ impl Part<'_> {
             for first in rows.clone().step_by(blocks.band) {
                 let rows = first..rows.end.min(first + blocks.band);
                 let x = self.band(x, rows.clone(), window);
+                let end = channels.end;
                 for first in channels.clone().step_by(TOGETHER) {
-                    let channels = first..channels.end.min(first + TOGETHER);
+                    let channels = first..end.min(first + TOGETHER);
                     if blocks.output {
                         let at = self.element(image, channels.start, rows.start * blocks.width);
                         let band = Band {
@@ -166,6 +169,7 @@ impl Part<'_> {
                             out: self.out.pointer(at),
                             channel: channels.start,
                             block: blocks.pixels * VECTOR,
+                            end,
                         };
                         self.panel(image, &band, channels);
                     } else {
@@ -217,6 +221,7 @@ impl Part<'_> {
             out: turned.as_mut_ptr(),
             channel: channels.start,
             block,
+            end: channels.end,
         };
         self.panel(image, &band, channels.clone());
         for first in channels.clone().step_by(VECTOR) {
@@ -256,10 +261,20 @@ impl Part<'_> {
         for first in (0..terms).step_by(TERMS) {
             let some = first..terms.min(first + TERMS);
             let together = rows_together(self.isa, self.blocks.width, self.blocks.step);
-            for first_row in band.rows.clone().step_by(together) {
+            let of_row = tiles(self.isa, self.blocks.width * together).count();
+            let all = band.rows.len().div_ceil(together) * of_row;
+            for (index, first_row) in band.rows.clone().step_by(together).enumerate() {
                 let rows = first_row..band.rows.end.min(first_row + together);
                 for (part, right) in w[0].operand().parts(channels.clone(), first) {
-                    self.rows(image, band, rows.clone(), part, right, some.clone());
+                    self.rows(
+                        image,
+                        band,
+                        rows.clone(),
+                        part,
+                        right,
+                        some.clone(),
+                        [index * of_row, all],
+                    );
                 }
                 if some.end == terms && self.blocks.output && self.simple.is_none() {
                     self.finish_rows(image, rows, channels.clone());
@@ -269,6 +284,8 @@ impl Part<'_> {
     }
 
     /// Some terms of some channels of a row, or of two that make one tile: `right` has the weights from the first of the channels on.
+    /// `counts` are the tiles of the band before this row and altogether.
+    #[expect(clippy::too_many_arguments, reason = "a row has this many numbers")]
     fn rows(
         &self,
         image: usize,
@@ -277,6 +294,7 @@ impl Part<'_> {
         channels: Range<usize>,
         right: Right<'_>,
         terms: Range<usize>,
+        [before, all]: [usize; 2],
     ) {
         let blocks = self.blocks;
         let (pixels, of_row) = (
@@ -286,7 +304,7 @@ impl Part<'_> {
         let second_row = (rows.len() == 2).then_some(blocks.pitch);
         let start = (rows.start - band.rows.start) * blocks.width;
         let x = &band.x[(rows.start - band.rows.start) * blocks.pitch..];
-        for (column, count) in tiles(self.isa, pixels.len()) {
+        for (index, (column, count)) in tiles(self.isa, pixels.len()).enumerate() {
             let last = column + count.min(of_row.len()) - 1;
             assert!(
                 last * blocks.step + blocks.reach + second_row.unwrap_or(0) < x.len(),
@@ -300,13 +318,14 @@ impl Part<'_> {
                     vectors /= 2;
                 }
                 let from = channel - channels.start;
+                let w = Right {
+                    data: &right.data[from / PANEL * right.panel + from % PANEL..],
+                    ..right
+                };
                 let tile = Tile {
                     x: x[column * blocks.step..].as_ptr(),
                     offsets: &self.offsets[terms.clone()],
-                    w: Right {
-                        data: &right.data[from / PANEL * right.panel + from % PANEL..],
-                        ..right
-                    },
+                    w,
                     step: blocks.step,
                     second_row,
                     output: Output {
@@ -319,12 +338,35 @@ impl Part<'_> {
                             .finish(image, channel, pixels.start + column)
                             .filter(|_| terms.end == self.offsets.len()),
                     },
+                    next: self.next(w, channel..band.end, &terms, [before + index, all]),
                 };
                 // SAFETY: the terms are there (checked above); the outputs are this piece's, in blocks of `band.block`.
                 unsafe { run(self.isa, [count, vectors], &tile) };
                 channel += vectors * VECTOR;
             }
         }
+    }
+
+    /// What tile `index` of a band's `all` has fetched of the weights that come after those of its own, `w`: further terms of these
+    /// channels, or the first of those that the thread computes next.
+    fn next(
+        &self,
+        w: Right<'_>,
+        channels: Range<usize>,
+        terms: &Range<usize>,
+        [index, all]: [usize; 2],
+    ) -> Next {
+        let first = w.data.as_ptr();
+        let from = if terms.end < self.offsets.len() {
+            first.wrapping_add(terms.len() * w.stride)
+        } else if channels.len() > TOGETHER {
+            first
+                .wrapping_add(TOGETHER / PANEL * w.panel)
+                .wrapping_sub(terms.start * w.stride)
+        } else {
+            return Next::NOTHING;
+        };
+        Next::shared(from, size_of::<f32>() * w.stride, all).after(index * terms.len())
     }
 
     /// What a tile does at its end, from this channel and pixel on: nothing where the output is to be turned.

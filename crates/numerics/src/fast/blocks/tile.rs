@@ -7,7 +7,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::super::lanes::{Avx2, Avx512};
 use super::super::lanes::{Lanes, Portable};
-use super::super::tile::{AHEAD, Finish, Right, VECTOR, bound, most_rows};
+use super::super::tile::{AHEAD, Finish, Next, Right, VECTOR, bound, most_rows};
 use crate::isa::Isa;
 
 /// What a tile is computed from and where it goes.
@@ -24,6 +24,7 @@ pub(super) struct Tile<'a> {
     /// If the pixels are two rows of half as many: elements from the one to the other in the input.
     pub(super) second_row: Option<usize>,
     pub(super) output: Output,
+    pub(super) next: Next,
 }
 
 /// Where the chains of a tile go.
@@ -172,7 +173,7 @@ unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize,
         let step = if STEP == 0 { tile.step } else { STEP };
         let second_row = if PAIR { tile.second_row.unwrap_or(0) } else { 0 };
         let mut chains = begin::<L, R, V>(&tile.output);
-        let mut w = tile.w.data.as_ptr();
+        let (mut w, mut next) = (tile.w.data.as_ptr(), tile.next.from);
         for term in 0..tile.offsets.len() {
             let x = tile.x.add(*tile.offsets.as_ptr().add(term) as usize);
             let mut weights = [L::zero(); V];
@@ -181,6 +182,8 @@ unsafe fn broadcast<L: Lanes, const R: usize, const V: usize, const STEP: usize,
                 weights[v] = L::load(w.add(at));
                 L::fetch(w.wrapping_add(AHEAD * tile.w.stride + at));
             }
+            L::fetch_later(next.cast());
+            next = next.wrapping_add(tile.next.bytes);
             let second = x.wrapping_add(second_row);
             for i in 0..R {
                 let element = if PAIR && i >= R / 2 {

@@ -1,5 +1,6 @@
 //! A product of rows of bytes, wherever they lie, and packed columns, tile by tile.
 
+use super::super::tile::Next;
 #[cfg(target_arch = "x86_64")]
 use super::amx::OnTiles;
 use super::epilogue::{Requantize, requantize_row};
@@ -111,7 +112,7 @@ impl Product<'_> {
             // SAFETY: by the contract.
             return unsafe { on_tiles.run(blocks, sink) };
         }
-        for index in blocks {
+        for index in blocks.clone() {
             let block = pack::block(self.columns, index);
             let panels = self.panels.part(
                 block.first * self.terms.padded(),
@@ -121,6 +122,12 @@ impl Product<'_> {
             let tiles = count
                 .div_ceil(tile::rows_of(self.unit, panels, block.panels))
                 .max(1);
+            let next = match panels {
+                Panels::Bytes(panels) if tiles > 1 && index + 1 < blocks.end => {
+                    Next::shared(panels.as_ptr_range().end, 4 * block.panels * PANEL, tiles)
+                }
+                _ => Next::NOTHING,
+            };
             let (mut line, mut place) = (first / walk.width, first % walk.width);
             for index in 0..tiles {
                 let (begin, end) = (index * count / tiles, (index + 1) * count / tiles);
@@ -138,6 +145,7 @@ impl Product<'_> {
                     offsets: self.offsets,
                     quads: self.terms.quads(),
                     signed: self.signed,
+                    next: next.after(index * self.offsets.len() * self.terms.quads()),
                 };
                 // SAFETY: by the contract.
                 unsafe { self.tile(rows, panels, block, columns, first + begin, begin, sink) };

@@ -25,6 +25,7 @@ pub(super) mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
 
+use super::super::tile::Next;
 use super::pack::{PANEL, Panels};
 use super::unit::Unit;
 
@@ -36,7 +37,7 @@ pub(super) const COLUMNS: usize = 4 * PANEL;
 /// Moves a quad of i8 to u8.
 const FLIP: i32 = 0x8080_8080_u32 as i32;
 
-/// The left operand of a tile.
+/// The left operand of a tile, and what is read after it.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     /// The first byte of each row.
@@ -47,6 +48,8 @@ pub(super) struct Rows<'a> {
     pub(super) quads: usize,
     /// Whether the bytes are i8.
     pub(super) signed: bool,
+    /// Panels that come next: some of them are fetched with each quad, by the 512-bit kernel.
+    pub(super) next: Next,
 }
 
 /// Rows of a tile of `width` panels. The kernel is the unit's and the packed form's: a unit that is forced after packing may find

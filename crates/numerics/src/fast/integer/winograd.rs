@@ -18,6 +18,7 @@
 
 use super::super::aligned::Aligned;
 use super::super::kept::{Budget, Room};
+use super::super::tile::Next;
 use super::epilogue::{Requantize, requantize_row};
 use super::pack::{self, PANEL};
 use super::tile::{self, COLUMNS, ROWS, Rows};
@@ -371,6 +372,8 @@ impl Winograd<'_> {
         let count = products.len();
         let parts = count.div_ceil(tile::rows_of_words(self.unit, block.panels));
         for (point, weights) in weights.chunks_exact(of_point).enumerate() {
+            // the next point's, or those of the next block's first
+            let next = Next::shared(weights.as_ptr_range().end, 4 * block.panels * PANEL, parts);
             for part in 0..parts {
                 let rows = pool::part(count, 1, parts, part);
                 let mut starts = [inputs.as_ptr().cast::<u8>(); ROWS];
@@ -378,11 +381,13 @@ impl Winograd<'_> {
                     *start = start.wrapping_add((row * POINTS + point) * channels * 2);
                 }
                 let out = products[rows.start][point].as_mut_ptr();
+                let terms = channels / 2;
                 let rows = Rows {
                     starts: &starts[..rows.len()],
                     offsets: &[0],
-                    quads: channels / 2,
+                    quads: terms,
                     signed: false,
+                    next: next.after(part * terms),
                 };
                 // SAFETY: each row has the channels, in pairs; each of so many tiles has room for the block's columns at each point.
                 unsafe { tile::words(self.unit, rows, weights, block.panels, out, POINTS * COLUMNS) };

@@ -3,7 +3,7 @@
 use super::super::epilogue::Requantize;
 use super::{COLUMNS, FLIP, ROWS, Rows};
 use std::arch::x86_64::{
-    __m512, __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_prefetch,
+    __m512, __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch,
     _mm512_add_epi64, _mm512_adds_epi16, _mm512_cvt_roundps_epi32, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
     _mm512_dpwssd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi8,
     _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8, _mm512_min_ps, _mm512_mul_ps,
@@ -164,6 +164,7 @@ unsafe fn products<const HEIGHT: usize, const PANELS: usize, const LEFT: u8>(
     let mut starts = [std::ptr::null::<u8>(); HEIGHT];
     starts.copy_from_slice(&rows.starts[..HEIGHT]);
     let mut totals = [start; HEIGHT];
+    let mut next = rows.next.from;
     // SAFETY: each quad has 64 bytes for each panel, and each row has four.
     unsafe {
         let flip = _mm512_set1_epi32(FLIP);
@@ -179,6 +180,10 @@ unsafe fn products<const HEIGHT: usize, const PANELS: usize, const LEFT: u8>(
                     if HEIGHT > 3 {
                         _mm_prefetch::<_MM_HINT_T0>(bytes.wrapping_add(64 * (AHEAD * PANELS + j)));
                     }
+                }
+                if HEIGHT > 3 {
+                    _mm_prefetch::<_MM_HINT_T1>(next.cast());
+                    next = next.wrapping_add(rows.next.bytes);
                 }
                 for i in 0..HEIGHT {
                     let mut x = _mm512_set1_epi32(at[i].add(4 * quad).cast::<i32>().read_unaligned());
