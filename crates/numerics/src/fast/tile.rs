@@ -22,7 +22,7 @@ pub(super) const VECTOR: usize = 16;
 pub(super) const AHEAD: usize = 32;
 
 /// Elements of a right operand that are expected in the second-level cache.
-pub(super) const NEAR: usize = 256 << 10;
+const NEAR: usize = 256 << 10;
 
 /// The most rows of a tile.
 pub(super) fn most_rows(isa: Isa) -> usize {
@@ -88,12 +88,14 @@ struct Tile {
 #[derive(Clone, Copy)]
 pub(super) struct Next {
     pub(super) from: *const u8,
+    /// From what is fetched with a term to what is with the next.
     pub(super) bytes: usize,
 }
 
 impl Next {
+    /// A byte that is there: for an address that is not, a processor looks through its page tables with every term.
     pub(super) const NOTHING: Next = Next {
-        from: std::ptr::null(),
+        from: std::ptr::from_ref(&0),
         bytes: 0,
     };
 

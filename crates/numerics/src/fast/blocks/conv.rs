@@ -284,7 +284,7 @@ impl Part<'_> {
     }
 
     /// Some terms of some channels of a row, or of two that make one tile: `right` has the weights from the first of the channels on.
-    /// `counts` are the tiles of the band before this row and altogether.
+    /// The band has `all` tiles of a panel, `before` of them before this row's.
     #[expect(clippy::too_many_arguments, reason = "a row has this many numbers")]
     fn rows(
         &self,

@@ -24,6 +24,7 @@ pub(super) struct Tile<'a> {
     /// If the pixels are two rows of half as many: elements from the one to the other in the input.
     pub(super) second_row: Option<usize>,
     pub(super) output: Output,
+    /// Weights that come next.
     pub(super) next: Next,
 }
 

@@ -381,13 +381,12 @@ impl Winograd<'_> {
                     *start = start.wrapping_add((row * POINTS + point) * channels * 2);
                 }
                 let out = products[rows.start][point].as_mut_ptr();
-                let terms = channels / 2;
                 let rows = Rows {
                     starts: &starts[..rows.len()],
                     offsets: &[0],
-                    quads: terms,
+                    quads: channels / 2,
                     signed: false,
-                    next: next.after(part * terms),
+                    next: next.after(part * (channels / 2)),
                 };
                 // SAFETY: each row has the channels, in pairs; each of so many tiles has room for the block's columns at each point.
                 unsafe { tile::words(self.unit, rows, weights, block.panels, out, POINTS * COLUMNS) };
