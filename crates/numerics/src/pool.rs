@@ -136,7 +136,8 @@ pub fn set_threads(threads: usize) -> usize {
 }
 
 /// Into how many pieces a job of about `nanoseconds` on one thread is worth being split: 1 where handing it over would cost more
-/// than it saves, else a few for each thread, so that one that is held up leaves its share to the others.
+/// than it saves, else a few for each thread, so that one that is held up leaves its share to the others. As many for each: the same
+/// part of every job is a thread's own then, however many pieces it has.
 #[must_use]
 pub fn pieces(nanoseconds: u64) -> usize {
     /// Less is not worth a hand-over.
@@ -145,7 +146,12 @@ pub fn pieces(nanoseconds: u64) -> usize {
     if threads == 1 || nanoseconds < 2 * LEAST {
         return 1;
     }
-    (nanoseconds / LEAST).min(4 * threads as u64) as usize
+    let pieces = (nanoseconds / LEAST).min(4 * threads as u64) as usize;
+    if pieces > threads {
+        pieces - pieces % threads
+    } else {
+        pieces
+    }
 }
 
 /// Calls `piece` with every number below `pieces` once, on as many threads as there are, and returns when all calls have.
@@ -515,6 +521,19 @@ mod tests {
                         });
                         assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == round));
                     }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn every_thread_gets_as_many_pieces() {
+        for threads in [1, 2, 3, 5] {
+            with_threads(threads, || {
+                for nanoseconds in (0..400_000).step_by(777) {
+                    let pieces = pieces(nanoseconds);
+                    assert!((1..=4 * threads).contains(&pieces));
+                    assert!(pieces < threads || pieces.is_multiple_of(threads));
                 }
             });
         }

@@ -22,6 +22,8 @@ use synod_numerics::{
 
 /// Elements of a block.
 const BLOCK: usize = 1024;
+/// Elements that lie in cache lines of their own, of whatever size.
+const LINE: usize = 64;
 /// The most registers: they fit into the memory that a thread keeps for kernels.
 pub(super) const MAX_REGISTERS: usize = 24;
 /// The most tensors that a chain reads.
@@ -249,7 +251,7 @@ impl Chain {
         if pieces <= 1 {
             return self.run_part(0..self.elements, reads, writes);
         }
-        let size = self.elements.div_ceil(pieces).next_multiple_of(BLOCK);
+        let size = self.elements.div_ceil(pieces).next_multiple_of(LINE);
         let count = writes.len();
         let mut of_floats = [false; MAX_WRITES];
         for (of_floats, write) in of_floats.iter_mut().zip(&*writes) {

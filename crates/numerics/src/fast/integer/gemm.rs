@@ -12,6 +12,10 @@ use crate::shape::Matrix;
 
 /// Rows that are worth reading the right operand for.
 const ROWS_WORTH_READING: usize = 48;
+/// Rows that are worth it where every processor has the right operand in its second cache.
+const ROWS_WORTH_TAKING: usize = 16;
+/// Bytes of a right operand that every processor keeps there.
+const NEAR: usize = 256 << 10;
 /// Bytes of a right operand that a thread reads in a nanosecond, about.
 const BYTES_OF_A_NANOSECOND: u64 = 48;
 /// Bytes of rows of the left operand that are multiplied with all columns before the next ones.
@@ -252,6 +256,7 @@ pub fn integer_gemm(
     let wanted = pool::pieces(integer_gemm_nanoseconds([m, n, k]));
     let padded = k.next_multiple_of(4);
     let copies = padded != k;
+    let near = n.saturating_mul(padded) <= NEAR;
     let limit = if copies { COPIED } else { ROWS_BYTES };
     let together = (limit / padded.max(1)).clamp(1, m);
     let (blocks, parts) = (pack::blocks(n), m.div_ceil(together));
@@ -263,10 +268,14 @@ pub fn integer_gemm(
     let rows = Direction {
         units: m,
         least: parts,
-        most: m.div_ceil(ROWS_WORTH_READING),
+        most: m.div_ceil(if near {
+            ROWS_WORTH_TAKING
+        } else {
+            ROWS_WORTH_READING
+        }),
     };
-    let (parts, splits) = if copies {
-        // rows first: what is copied of them is copied once
+    let (parts, splits) = if copies || near {
+        // rows first: what is copied of them is copied once, and what a thread has made of its rows is in its own cache
         let [parts, splits] = grid(wanted, 1, [rows, columns]);
         (parts, splits)
     } else {
